@@ -1,0 +1,39 @@
+# Everything starts here: `make demo` shows the product, `make test` is what a change must pass.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test check lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: locks/dev.txt locks/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary=:all: -r locks/uv.txt
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r locks/dev.txt
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(VENV)/installed ## a virtual environment with all that the tests and benches need
+
+demo: install ## speech through a real Kafka broker into transcripts, from nothing
+	@$(BIN)/streamscribe demo $(if $(DEMO_JSON),--json $(DEMO_JSON))
+
+check: install ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check ## everything a change must pass: real broker and real Whisper included
+	$(BIN)/python -m pytest
+
+lock: install ## resolve the dependencies anew
+	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o locks/runtime.txt
+	$(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o locks/dev.txt
+	grep -A2000 '^uv==' locks/dev.txt | sed '/^[^ u]/,$$d;/^    # /d' > locks/uv.txt
+
+clean: ## remove what was built
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
