@@ -1,0 +1,163 @@
+"""What flows through the service, as frozen values.
+
+    Record -> Chunk -> Utterance -> Job -> Batch -> Hypothesis -> schemas.transcript.TranscriptFinal
+
+Two clocks, never mixed. Audio position: a sample index in the stream, exact, an `int`. Wall time:
+monotonic seconds, a `float`, read only in the shell and handed in as `now`. Every other name
+carries its unit: `_ms`, `_s`, `_samples`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.audio import StreamOptions, Task
+
+Int16Array: TypeAlias = npt.NDArray[np.int16]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+
+WHISPER_RATE = 16_000  # Hz, of every clip that reaches a transcriber
+
+
+class Lane(IntEnum):
+    """Which audio topic a record came from; the smaller is served first."""
+
+    LIVE = 0
+    BULK = 1
+
+
+class JobKind(IntEnum):
+    """What a transcription is for; the smaller is served first."""
+
+    FINAL = 0
+    PARTIAL = 1
+
+
+class EndReason(StrEnum):
+    """Why an utterance ended where it did."""
+
+    SILENCE = "silence"  # the detector heard enough non-speech
+    MAX_LENGTH = "max_length"  # cut at the quietest place before the longest length
+    GAP = "gap"  # audio is missing behind it
+    FLUSH = "flush"  # the publisher asked (push to talk)
+    STALLED = "stalled"  # no record for a while, and none waiting
+    END_OF_STREAM = "end_of_stream"
+
+
+class Partition(NamedTuple):
+    """One input partition: what one assignment, one ledger and one transactional id are about."""
+
+    topic: str
+    number: int
+
+
+class Record(NamedTuple):
+    """One record as Kafka gave it; nothing about it has been checked."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int  # append time (the audio topics use LogAppendTime)
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Speech:
+    """What the detector knows of an utterance; every share is 0..1."""
+
+    ratio: float  # windows heard as speech / windows of the utterance
+    peak: float  # highest speech probability of a window
+    mean: float  # mean speech probability of its windows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Utterance:
+    """A stretch of one session between two cuts, [start, end) in samples at `rate`."""
+
+    number: int  # 0, 1, 2, ... within the session, no hole
+    start: int
+    end: int
+    speech_end: int  # the last sample heard as speech, + 1: latency counts from here
+    rate: int  # Hz, the stream's own
+    samples: Int16Array  # [end - start], mono
+    end_reason: EndReason
+    speech: Speech
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start) / self.rate
+
+
+class JobId(NamedTuple):
+    """Names one utterance of one session everywhere: logs, results, events."""
+
+    partition: Partition
+    stream_id: str
+    session_id: str
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One utterance to be transcribed."""
+
+    id: JobId
+    epoch: int  # assignment epoch: a result of an older one is dropped
+    kind: JobKind
+    lane: Lane
+    deadline: float  # monotonic seconds; the earliest is served first
+    utterance: Utterance
+    options: StreamOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Jobs that go through the model together, in the order in which they were taken."""
+
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """What a transcriber gets: one utterance and how it is to be decoded."""
+
+    samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
+    languages: tuple[
+        str, ...
+    ] = ()  # Whisper codes; one: given; several: identify among them; none: among all
+    task: Task = Task.TRANSCRIBE
+    prompt: str | None = None  # text that is taken to precede the clip
+    hotwords: str | None = None  # words to expect
+    words: bool = False  # word times wanted
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """One word of a hypothesis; seconds from the clip's first sample."""
+
+    text: str  # as it stands in the text, leading space included
+    start_s: float
+    end_s: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What Whisper wrote for one clip, with Whisper's own measures of it."""
+
+    text: str
+    language: str  # Whisper code
+    language_probability: float | None  # None: the language was given
+    tokens: tuple[int, ...]  # text tokens, without the end
+    avg_logprob: float  # sum of log-probabilities / (tokens + 1), as openai-whisper defines it
+    no_speech_prob: float
+    compression_ratio: float
+    temperature: float = 0.0
+    folded: bool = False  # decoded with the folded encoder
+    words: tuple[TimedWord, ...] | None = field(default=None)  # None: not wanted

@@ -1,0 +1,85 @@
+"""Audio in: what one record of an audio topic says.
+
+Every header is optional, so that `kcat`, a shell pipe or any Kafka client can publish. With none,
+the topic's `AudioDefaults` hold and order is the offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_RECORD_BYTES = 1 << 20
+MAX_HEADERS = 32
+MAX_HEADER_BYTES = 8 << 10  # names and values together
+MAX_RECORD_SECONDS = 60  # of decoded audio
+MIN_RATE, MAX_RATE = 8_000, 48_000  # Hz
+MAX_CHANNELS = 2
+MIN_ENDPOINT_MS, MAX_ENDPOINT_MS = 200, 2_000
+MAX_PROMPT_CHARACTERS = 1_000
+MAX_LANGUAGES = 16
+
+
+class AudioCodec(StrEnum):
+    """FFmpeg's codec names; each record decodes alone."""
+
+    PCM_S16LE = "pcm_s16le"
+    PCM_F32LE = "pcm_f32le"
+    PCM_MULAW = "pcm_mulaw"
+    PCM_ALAW = "pcm_alaw"
+    FLAC = "flac"
+    OPUS = "opus"  # in Ogg
+    VORBIS = "vorbis"  # in Ogg
+    MP3 = "mp3"
+    WAV = "wav"
+
+    @property
+    def self_describing(self) -> bool:
+        """Whether the payload itself says its rate and channels."""
+        return not self.value.startswith("pcm_")
+
+
+class Task(StrEnum):
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"  # into English
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDefaults:
+    """What holds for a record that does not say: a property of the topic."""
+
+    codec: AudioCodec = AudioCodec.PCM_S16LE
+    rate: int = 16_000  # Hz
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """What a publisher may ask for on the first record of a stream; None: the service's default."""
+
+    languages: tuple[str, ...] | None = None  # BCP 47; several: those allowed; (): all
+    prompt: str | None = None
+    hotwords: str | None = None
+    task: Task | None = None
+    words: bool | None = None  # word times
+    partials: bool | None = None  # interim results
+    endpoint_ms: int | None = None  # silence that ends an utterance
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """One record of an audio topic, decoded from and encoded to bytes by `schemas.codec`."""
+
+    stream_id: str  # the record's key: 1-128 of [A-Za-z0-9._:-]
+    payload: bytes  # empty only with `end` or `flush`
+    codec: AudioCodec = AudioCodec.PCM_S16LE
+    rate: int = 16_000  # Hz
+    channels: int = 1
+    seq: int | None = None  # +1 a chunk, from any start: finds gaps, duplicates, disorder
+    start: int | None = None  # index of the first sample in the stream: media time
+    captured_ms: int | None = None  # Unix time of the first sample
+    end: bool = False  # last record of the stream
+    flush: bool = False  # end the open utterance now
+    options: StreamOptions = StreamOptions()
+    problems: tuple[str, ...] = ()  # wrong options: the default holds, the stream is warned
+    traceparent: str | None = None  # W3C, carried through to the events
