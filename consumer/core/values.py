@@ -128,9 +128,7 @@ class Clip:
     """What a transcriber gets: one utterance and how it is to be decoded."""
 
     samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
-    languages: tuple[
-        str, ...
-    ] = ()  # Whisper codes; one: given; several: identify among them; none: among all
+    languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: those allowed; (): all
     task: Task = Task.TRANSCRIBE
     prompt: str | None = None  # text that is taken to precede the clip
     hotwords: str | None = None  # words to expect
