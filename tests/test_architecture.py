@@ -1,0 +1,274 @@
+"""The law of imports: who may know whom.
+
+    __main__ -> service -> { kafka | engine -> inference | health | pipeline | testing | decoders }
+             -> { metrics, settings, logs } -> errors -> core -> schemas
+
+Everything that decides is pure and below; everything that does is thin and above; siblings in
+braces never import each other. `LAW` is that picture as data, and a module that it does not name
+is a violation too: a new room says here what it may know.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("streamscribe", "schemas", "consumer", "producer", "subscriber", "devstack", "bench")
+
+CORE = ("consumer.core", "schemas")
+BASE = ("consumer.errors", *CORE)
+SHARED = ("consumer.metrics", "consumer.settings", "consumer.logs", *BASE)
+PARTS = (
+    "consumer.kafka",
+    "consumer.engine",
+    "consumer.inference",
+    "consumer.health",
+    "consumer.pipeline",
+    "consumer.testing",
+    "consumer.decoders",
+)
+
+# Room: what it may import of ours (itself always).
+LAW: dict[str, tuple[str, ...]] = {
+    "schemas": (),
+    "consumer.__init__": (),
+    "consumer.core": ("schemas",),
+    "consumer.errors": CORE,
+    "consumer.metrics": BASE,
+    "consumer.settings": BASE,
+    "consumer.logs": BASE,
+    "consumer.kafka": SHARED,
+    "consumer.engine": ("consumer.inference", *SHARED),
+    "consumer.inference": SHARED,
+    "consumer.health": SHARED,
+    "consumer.pipeline": SHARED,
+    "consumer.testing": SHARED,
+    "consumer.decoders": SHARED,
+    "consumer.service": (*PARTS, *SHARED),
+    "consumer.__main__": ("consumer.service", *SHARED),
+    "producer": ("schemas",),
+    "subscriber": ("schemas",),
+    "devstack": PACKAGES,
+    "bench": PACKAGES,
+    "streamscribe": ("consumer.__main__", "producer", "subscriber", "devstack", "bench", "schemas"),
+}
+
+# Room: all that it may import of others, beside the standard library. Absent: no such list.
+ONLY: dict[str, tuple[str, ...]] = {
+    "schemas": ("msgspec", "orjson"),
+    "consumer.core": ("numpy",),
+    "consumer.errors": (),
+    "consumer.pipeline": (),
+}
+
+TORCH_ROOMS = ("consumer.inference", "devstack", "bench")
+# Library of others: the rooms that are its door. Absent: any room.
+DOORS: dict[str, tuple[str, ...]] = {
+    "aiohttp": ("consumer.health", "devstack", "bench"),
+    "aiokafka": ("consumer.kafka", "producer", "subscriber", "devstack", "bench"),
+    "silero_vad": TORCH_ROOMS,
+    "torch": TORCH_ROOMS,
+    "webrtcvad": TORCH_ROOMS,
+    "whisper": TORCH_ROOMS,
+}
+
+# What makes a decision depend on more than its arguments.
+IMPURE = {
+    *("asyncio", "concurrent", "multiprocessing", "threading", "subprocess", "signal"),
+    *("http", "select", "selectors", "socket", "urllib"),
+    *("logging", "os", "pathlib", "tempfile"),
+    *("random", "secrets", "time", "uuid"),
+}
+PURE_ROOMS = ("schemas", "consumer.core")
+CLOCKS = ("now", "utcnow", "today")  # of datetime: its types are pure, its clock is not
+
+SPEAKING = ("streamscribe", "producer", "subscriber", "devstack", "bench")  # may print
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file: where it stands, which room that is, and what it says."""
+
+    path: str  # from the root, slashes
+    room: str | None
+    tree: ast.Module
+
+    def at(self, node: ast.stmt | ast.expr, problem: str) -> str:
+        return f"{self.path}:{node.lineno} {problem}"
+
+
+def room_of(name: str) -> str | None:
+    """The room of a dotted module name: the longest entry of the law that holds it."""
+    name = "consumer.__init__" if name == "consumer" else name
+    rooms = [room for room in LAW if name == room or name.startswith(f"{room}.")]
+    return max(rooms, key=len, default=None)
+
+
+def parse(path: str, source: str) -> Module:
+    return Module(path, room_of(path.removesuffix(".py").replace("/", ".")), ast.parse(source))
+
+
+def modules() -> Iterator[Module]:
+    for path in sorted(chain.from_iterable((ROOT / package).rglob("*.py") for package in PACKAGES)):
+        yield parse(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+
+
+def imports(module: Module) -> Iterator[tuple[ast.stmt, str]]:
+    """Every imported dotted name, wherever the statement stands: lazy imports obey the law too."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def allowed(room: str, target: str | None) -> bool:
+    """Whether `room` may import the room `target`: itself, or what the law names, or within it."""
+    return target is not None and (
+        target == room or any(target == name or target.startswith(f"{name}.") for name in LAW[room])
+    )
+
+
+def homeless(module: Module) -> Iterator[str]:
+    if module.room is None:
+        yield f"{module.path}:1 is in no room of the law: name it in LAW with what it may import"
+
+
+def walls(module: Module) -> Iterator[str]:
+    """Imports of ours that cross a wall."""
+    room = module.room
+    for node, name in imports(module):
+        if room and name.split(".")[0] in PACKAGES and not allowed(room, room_of(name)):
+            may = ", ".join(LAW[room]) or "nothing of ours"
+            yield module.at(node, f"imports {name}: {room} may import {may}")
+
+
+def doors(module: Module) -> Iterator[str]:
+    """Imports of others' libraries by rooms that are not their door."""
+    room = module.room or ""
+    for node, name in imports(module):
+        library = name.split(".")[0]
+        if library in PACKAGES or library in sys.stdlib_module_names:
+            continue
+        if room in ONLY and library not in ONLY[room]:
+            may = ", ".join(("the standard library", *ONLY[room]))
+            yield module.at(node, f"imports {library}: {room} may import only {may}")
+        elif room not in DOORS.get(library, (room,)):
+            yield module.at(node, f"imports {library}: its doors are {', '.join(DOORS[library])}")
+
+
+def impurities(module: Module) -> Iterator[str]:
+    if module.room not in PURE_ROOMS:
+        return
+    for node, name in imports(module):
+        if name.split(".")[0] in IMPURE:
+            yield module.at(node, f"imports {name}: {module.room} is pure, take it as an argument")
+    for call in calls(module):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in CLOCKS:
+            yield module.at(call, f"reads a clock: {module.room} is pure, take the time as `now`")
+
+
+def calls(module: Module) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+
+
+def orphans(module: Module) -> Iterator[str]:
+    """Tasks that no TaskGroup waits for: their errors are lost and their ends are nobody's."""
+    for node in calls(module):
+        called = ast.unparse(node.func)
+        if called.split(".")[-1] == "ensure_future" or called.endswith(
+            ("asyncio.create_task", "loop.create_task", "loop().create_task")
+        ):
+            yield module.at(node, f"calls {called}: start tasks in a TaskGroup")
+
+
+def chatter(module: Module) -> Iterator[str]:
+    for node in calls(module):
+        if ast.unparse(node.func) == "print" and module.room not in SPEAKING:
+            yield module.at(node, "prints: log it, or raise an error that says it")
+
+
+def relatives(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield module.at(node, "imports relatively: write the whole name")
+
+
+RULES = (homeless, walls, doors, impurities, orphans, chatter, relatives)
+
+
+def violations(module: Module) -> list[str]:
+    return [found for rule in RULES for found in rule(module)]
+
+
+def test_every_module_obeys_the_law() -> None:
+    found = [line for module in modules() for line in violations(module)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "problem"),
+    [
+        ("consumer/core/x.py", "def f():\n    import torch", "x.py:2 imports torch: consumer.core"),
+        ("consumer/core/x.py", "import time", "imports time: consumer.core is pure"),
+        ("consumer/core/x.py", "from os import environ", "imports os.environ: consumer.core"),
+        ("consumer/core/x.py", "datetime.now()", "reads a clock"),
+        ("consumer/core/x.py", "from consumer import settings", "may import schemas"),
+        ("consumer/core/x.py", "print(1)", "prints"),
+        ("consumer/pipeline.py", "from consumer.kafka.source import Source", "imports consumer.k"),
+        ("consumer/pipeline.py", "import aiokafka", "consumer.pipeline may import only"),
+        ("consumer/engine.py", "import torch", "imports torch: its doors are consumer.inference"),
+        ("consumer/kafka/x.py", "from consumer import engine", "imports consumer.engine"),
+        ("consumer/health.py", "import bench.load", "imports bench.load: consumer.health"),
+        ("consumer/__init__.py", "import consumer.service", "nothing of ours"),
+        ("consumer/__main__.py", "import consumer.kafka.source", "consumer.__main__ may import"),
+        ("producer/x.py", "from consumer.core import pcm", "producer may import schemas"),
+        ("schemas/x.py", "import consumer", "schemas may import nothing of ours"),
+        ("schemas/x.py", "import numpy", "schemas may import only"),
+        ("consumer/attic.py", "", "attic.py:1 is in no room of the law"),
+        ("consumer/kafka/x.py", "asyncio.create_task(f())", "start tasks in a TaskGroup"),
+        ("consumer/kafka/x.py", "asyncio.get_running_loop().create_task(f())", "TaskGroup"),
+        ("consumer/kafka/x.py", "from . import source", "imports relatively"),
+    ],
+)
+def test_a_planted_violation_is_found(path: str, source: str, problem: str) -> None:
+    (found,) = violations(parse(path, source))
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("consumer/core/x.py", "import math\nimport numpy as np\nfrom schemas.audio import Task"),
+        ("consumer/core/x.py", "from consumer.core.values import Job"),
+        ("consumer/engine.py", "from consumer.inference.decode import decode"),
+        ("consumer/kafka/x.py", "async def f(tg): tg.create_task(g())"),
+        ("bench/x.py", "import torch, aiokafka\nfrom consumer.core import planner\nprint(1)"),
+    ],
+)
+def test_what_the_law_allows_passes(path: str, source: str) -> None:
+    assert not violations(parse(path, source))
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["import consumer", "import sys, streamscribe.cli as c; sys.argv[1:] = ['--help']; c.main()"],
+)
+def test_torch_is_loaded_by_none_but_the_engine(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "numpy", "aiokafka"}
