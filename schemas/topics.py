@@ -1,0 +1,161 @@
+"""Topics: their names, the rule for keys, and the settings without which the promises do not hold.
+
+Every topic has the same partition count, because the state, the transcripts and the dead letters
+of input partition p are written to partition p. Publishers pick p from the key with murmur2, as
+Java clients and aiokafka do by default; librdkafka does when asked (`partitioner=murmur2_random`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
+
+MAX_STREAM_ID_CHARACTERS = 128
+_STREAM_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_STREAM_ID_CHARACTERS}}}")
+_TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # Kafka's own rule
+
+_HOUR_MS = 3_600_000
+_FRAMING_BYTES = 8 << 10  # a batch's and a record's own fields, and the key
+_MAX_DEAD_LETTER_BYTES = 4 << 20  # the record as it came, and the reason
+_DATASETS: Final = {
+    "audio": "audio.v1",
+    "audio_bulk": "audio.bulk.v1",
+    "transcripts": "transcripts.v1",
+    "partials": "partials.v1",
+    "audio_dlq": "audio.dlq.v1",
+    "state": "state.v1",
+}
+
+
+def valid_stream_id(stream_id: str) -> bool:
+    """Whether a record key, decoded as UTF-8, names a stream."""
+    return _STREAM_ID.fullmatch(stream_id) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The names of all topics. A name that is left empty follows from the prefix.
+
+    Raises ValueError for a name that Kafka would refuse, or that two topics share.
+    """
+
+    prefix: str = "speech"
+    audio: str = ""  # live audio
+    audio_bulk: str = ""  # files and replays faster than real time
+    transcripts: str = ""  # finals and stream events: the output
+    partials: str = ""  # interim results, outside transactions
+    audio_dlq: str = ""  # what was refused, and why
+    state: str = ""  # private: progress, in the transactions of the finals
+
+    def __post_init__(self) -> None:
+        for role, dataset in _DATASETS.items():
+            object.__setattr__(self, role, getattr(self, role) or f"{self.prefix}.{dataset}")
+        for name in self:
+            if not _TOPIC_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no topic name: use 1-249 of [A-Za-z0-9._-]")
+        if len(set(self)) < len(_DATASETS):
+            raise ValueError(f"topics must differ, not {', '.join(self)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return (getattr(self, role) for role in _DATASETS)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What one topic must be."""
+
+    name: str
+    required: Mapping[str, str | int]  # Kafka's names; text: exactly this; a number: at least
+    initial: Mapping[str, str] = field(default_factory=dict)  # given at creation, free to change
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFound:
+    """What one topic is."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    settings: Mapping[str, str]
+
+
+def topic_specs(topics: Topics, replication_factor: int) -> tuple[TopicSpec, ...]:
+    """What every topic must be on that many replicas, in the order of `Topics`."""
+    durable: dict[str, str | int] = {
+        "min.insync.replicas": max(1, replication_factor - 1),
+        "unclean.leader.election.enable": "false",
+    }
+    # LogAppendTime: caps and idle ends are counted in it, so that a replay decides alike.
+    # Uncompressed: codecs do nothing for PCM, and the broker unpacks what would be a bomb.
+    audio: dict[str, str | int] = durable | {
+        "cleanup.policy": "delete",
+        "message.timestamp.type": "LogAppendTime",
+        "compression.type": "uncompressed",
+        "max.message.bytes": MAX_RECORD_BYTES + MAX_HEADER_BYTES + _FRAMING_BYTES,
+    }
+    events: dict[str, str | int] = durable | {"cleanup.policy": "delete"}
+    dead: dict[str, str | int] = events | {"max.message.bytes": _MAX_DEAD_LETTER_BYTES}
+    state: dict[str, str | int] = durable | {"cleanup.policy": "compact"}
+    zstd = {"compression.type": "zstd"}
+    return (
+        TopicSpec(topics.audio, audio, _kept(hours=24)),
+        TopicSpec(topics.audio_bulk, audio, _kept(hours=24)),
+        TopicSpec(topics.transcripts, events, zstd | _kept(hours=7 * 24)),
+        TopicSpec(topics.partials, events, zstd | _kept(hours=1)),
+        TopicSpec(topics.audio_dlq, dead, _kept(hours=7 * 24)),
+        # Small segments: what restore reads is the newest segment and little more.
+        TopicSpec(topics.state, state, {"segment.bytes": str(16 << 20), "segment.ms": "600000"}),
+    )
+
+
+def _kept(*, hours: int) -> dict[str, str]:
+    """Kafka drops whole segments only, so a segment spans a twelfth of the retention."""
+    retention_ms = hours * _HOUR_MS
+    return {"retention.ms": str(retention_ms), "segment.ms": str(retention_ms // 12)}
+
+
+def differences(
+    topics: Topics, found: Sequence[TopicFound], *, partitions: int | None = None
+) -> list[str]:
+    """One line for everything that is not as it must be, each saying how to mend it.
+
+    `partitions`: the count to hold all topics against; None: that of the first topic found.
+    """
+    by_name = {topic.name: topic for topic in found}
+    expected = partitions or next((by_name[n].partitions for n in topics if n in by_name), None)
+    lines = []
+    for position, name in enumerate(topics):
+        if (topic := by_name.get(name)) is None:
+            lines.append(f"{name}: missing; run `streamscribe topics create`")
+            continue
+        if topic.partitions != expected:
+            lines.append(_partitions_differ(topic, expected))
+        lines += _wrong_settings(topic_specs(topics, topic.replication_factor)[position], topic)
+    return lines
+
+
+def _partitions_differ(topic: TopicFound, expected: int | None) -> str:
+    return (
+        f"{topic.name}: {topic.partitions} partitions, not {expected}; streams would move if it "
+        "grew: delete it and run `streamscribe topics create`, or choose another prefix"
+    )
+
+
+def _wrong_settings(spec: TopicSpec, topic: TopicFound) -> list[str]:
+    return [
+        f"{topic.name}: {key} is {topic.settings.get(key)}, must be "
+        f"{'at least ' if isinstance(value, int) else ''}{value}; run `kafka-configs.sh --alter "
+        f"--entity-type topics --entity-name {topic.name} --add-config {key}={value}`"
+        for key, value in spec.required.items()
+        if not _holds(value, topic.settings.get(key))
+    ]
+
+
+def _holds(required: str | int, actual: str | None) -> bool:
+    if actual is None:
+        return False
+    return int(actual) >= required if isinstance(required, int) else actual == required
