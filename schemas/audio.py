@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-MAX_RECORD_BYTES = 1 << 20
+MAX_RECORD_BYTES = 1 << 20  # of the value
 MAX_HEADERS = 32
 MAX_HEADER_BYTES = 8 << 10  # names and values together
 MAX_RECORD_SECONDS = 60  # of decoded audio
@@ -18,6 +18,8 @@ MAX_CHANNELS = 2
 MIN_ENDPOINT_MS, MAX_ENDPOINT_MS = 200, 2_000
 MAX_PROMPT_CHARACTERS = 1_000
 MAX_LANGUAGES = 16
+MAX_POSITION = (1 << 53) - 1  # of `seq` and `start`: exact in every reader of JSON
+MAX_UNIX_MS = 253_402_300_799_999  # the end of year 9999, the last that RFC 3339 can write
 
 
 class AudioCodec(StrEnum):
@@ -68,13 +70,18 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """One record of an audio topic, decoded from and encoded to bytes by `schemas.codec`."""
+    """One record of an audio topic, decoded from and encoded to bytes by `schemas.codec`.
+
+    `rate` and `channels` as a chunk to be published: None states nothing. As one that was decoded:
+    what holds for PCM, stated or the topic's default; what was stated for a self-describing codec,
+    whose payload wins and may not be contradicted.
+    """
 
     stream_id: str  # the record's key: 1-128 of [A-Za-z0-9._:-]
     payload: bytes  # empty only with `end` or `flush`
     codec: AudioCodec = AudioCodec.PCM_S16LE
-    rate: int = 16_000  # Hz
-    channels: int = 1
+    rate: int | None = None  # Hz; decoded: None only where the payload alone says
+    channels: int | None = None  # likewise
     seq: int | None = None  # +1 a chunk, from any start: finds gaps, duplicates, disorder
     start: int | None = None  # index of the first sample in the stream: media time
     captured_ms: int | None = None  # Unix time of the first sample
