@@ -12,6 +12,8 @@ Exceptions of foreign libraries are translated in kafka/errors.py and inference/
 else, so that nobody above them has to know a library to choose what to do.
 """
 
+# ruff: noqa: N818 -- named by what to do (`except Fenced`), as the design's tree is
+
 from __future__ import annotations
 
 from collections.abc import Iterable
