@@ -1,9 +1,9 @@
 """Transcripts out: the events of `speech.transcripts.v1` and `speech.partials.v1`.
 
-Every event is a CloudEvent 1.0 (`schemas.codec` makes the headers); its `type` is the dataclass's `TYPE`.
-A stream's life is one or more *sessions*; a session is named by the record that began it, so every run
-over the same log gives every event the same id. Events carry their full shape from the first release:
-what is not measured yet is null.
+Every event is a CloudEvent 1.0 (`schemas.codec` makes the headers); its `type` is the dataclass's
+`TYPE`. A stream's life is one or more *sessions*; a session is named by the record that began it,
+so every run over the same log gives every event the same id. Times in seconds lie on the stream's own
+time axis. Events carry their full shape from the first release: what is not measured is null.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Word:
     text: str
-    start_s: float  # seconds from the session's first sample
+    start_s: float
     end_s: float
     probability: float
 
@@ -113,7 +113,7 @@ class TranscriptFinal(Event):
     TYPE: ClassVar[str] = "speech.transcript.final"
 
     utterance: int  # 0, 1, 2, ... within the session, no hole
-    start_s: float  # seconds from the session's first sample
+    start_s: float
     end_s: float
     start_sample: int
     end_sample: int  # exclusive

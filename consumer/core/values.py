@@ -1,6 +1,6 @@
 """What flows through the service, as frozen values.
 
-    Record -> Chunk -> Utterance -> Job -> Batch -> Hypothesis -> schemas.transcript.TranscriptFinal
+    Record -> Chunk -> Listen -> Utterance -> Job -> Batch -> Hypothesis -> TranscriptFinal
 
 Two clocks, never mixed. Audio position: a sample index in the stream, exact, an `int`. Wall time:
 monotonic seconds, a `float`, read only in the shell and handed in as `now`. Every other name
@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from schemas.audio import StreamOptions, Task
+from schemas.audio import AudioChunk, StreamOptions, Task
 
 Int16Array: TypeAlias = npt.NDArray[np.int16]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -67,6 +67,36 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
+class SessionKey(NamedTuple):
+    """Names one session of one stream."""
+
+    partition: Partition
+    stream_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """A record that could be read: what it says, and its sound."""
+
+    offset: int
+    timestamp_ms: int  # append time
+    audio: AudioChunk
+    samples: Int16Array  # [n] mono
+    rate: int  # Hz, the payload's own where it says one
+    channels: int  # before they were mixed down
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listen:
+    """Audio to be scored: it follows what was last asked for since the same cut."""
+
+    session: SessionKey
+    cut: int  # sample at which the detector starts afresh
+    rate: int  # Hz
+    samples: Int16Array  # [n] mono
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Speech:
     """What the detector knows of an utterance; every share is 0..1."""
@@ -97,9 +127,7 @@ class Utterance:
 class JobId(NamedTuple):
     """Names one utterance of one session everywhere: logs, results, events."""
 
-    partition: Partition
-    stream_id: str
-    session_id: str
+    session: SessionKey
     utterance: int
 
 
@@ -111,6 +139,7 @@ class Job:
     epoch: int  # assignment epoch: a result of an older one is dropped
     kind: JobKind
     lane: Lane
+    closed_at: float  # monotonic seconds
     deadline: float  # monotonic seconds; the earliest is served first
     utterance: Utterance
     options: StreamOptions

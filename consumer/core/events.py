@@ -1,0 +1,63 @@
+"""An utterance and what Whisper wrote for it -> the event that goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from consumer.core.quality import assess
+from consumer.core.session import Heard
+from consumer.core.values import Hypothesis, TimedWord
+from schemas.transcript import Model, Timing, TranscriptFinal, Verdict, Word
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A hypothesis, and where the time went."""
+
+    hypothesis: Hypothesis
+    queue_ms: int  # utterance closed -> decode begun
+    decode_ms: int  # of its batch
+    done_ms: int  # Unix time
+
+
+def final(heard: Heard, decoded: Decoded, model: Model) -> TranscriptFinal:
+    """A suppressed final keeps its number and its reasons; its text is empty."""
+    utterance, hypothesis = heard.utterance, decoded.hypothesis
+    quality = assess(hypothesis, utterance)
+    suppressed = quality.verdict is Verdict.SUPPRESSED
+    return TranscriptFinal(
+        stream_id=heard.id.session.stream_id,
+        session_id=heard.id.session.session_id,
+        index=heard.index,
+        time_ms=heard.ended_at_ms,
+        traceparent=heard.traceparent,
+        utterance=utterance.number,
+        start_s=utterance.start / utterance.rate,
+        end_s=utterance.end / utterance.rate,
+        start_sample=utterance.start,
+        end_sample=utterance.end,
+        rate=utterance.rate,
+        started_at_ms=heard.started_at_ms,
+        end_reason=utterance.end_reason,
+        language=hypothesis.language,
+        language_probability=hypothesis.language_probability,
+        text="" if suppressed else hypothesis.text,
+        words=None if suppressed else _words(hypothesis.words, utterance.start / utterance.rate),
+        confidence=None,
+        quality=quality,
+        model=replace(model, fold=hypothesis.folded),
+        source=heard.source,
+        timing=Timing(
+            speech_end_to_final_ms=decoded.done_ms - heard.speech_end_ms,
+            queue_ms=decoded.queue_ms,
+            decode_ms=decoded.decode_ms,
+        ),
+    )
+
+
+def _words(words: tuple[TimedWord, ...] | None, offset_s: float) -> tuple[Word, ...] | None:
+    if words is None:
+        return None
+    return tuple(
+        Word(w.text, offset_s + w.start_s, offset_s + w.end_s, w.probability) for w in words
+    )

@@ -1,0 +1,39 @@
+"""How far a final can be trusted: evidence in, verdict and reasons out."""
+
+from __future__ import annotations
+
+from consumer.core.values import Hypothesis, Utterance
+from schemas.transcript import Quality, Verdict
+
+NO_SPEECH_PROB, SURE_LOGPROB = 0.6, -1.0  # openai-whisper's rule for silence, transcribe.py
+MAX_COMPRESSION_RATIO = 2.4  # above it the text repeats itself; openai-whisper's threshold
+
+
+def assess(hypothesis: Hypothesis, utterance: Utterance) -> Quality:
+    """Whisper's own measures and the detector's, and what they amount to."""
+    suppress, review = _against(hypothesis), _doubts(hypothesis)
+    verdict = Verdict.SUPPRESSED if suppress else Verdict.REVIEW if review else Verdict.ACCEPT
+    return Quality(
+        avg_logprob=hypothesis.avg_logprob,
+        no_speech_prob=hypothesis.no_speech_prob,
+        compression_ratio=hypothesis.compression_ratio,
+        speech_ratio=utterance.speech.ratio,
+        verdict=verdict,
+        reasons=(*suppress, *review),
+    )
+
+
+def _against(hypothesis: Hypothesis) -> list[str]:
+    """Reasons to believe that nothing was said."""
+    unsure = hypothesis.avg_logprob < SURE_LOGPROB
+    return ["no_speech"] if unsure and hypothesis.no_speech_prob > NO_SPEECH_PROB else []
+
+
+def _doubts(hypothesis: Hypothesis) -> list[str]:
+    """Reasons for a human look."""
+    doubts = []
+    if hypothesis.compression_ratio > MAX_COMPRESSION_RATIO:
+        doubts.append("repetition")
+    if hypothesis.avg_logprob < SURE_LOGPROB:
+        doubts.append("low_logprob")
+    return doubts
