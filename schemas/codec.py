@@ -1,0 +1,218 @@
+"""Bytes <-> types: the records of the audio topics, the events of the transcript topics.
+
+Decoding is a pure function of the record and the topic's defaults, and raises nothing but
+WireError, whatever the bytes: what one worker refuses, every worker refuses, on every replay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, get_args
+
+import msgspec
+import orjson
+
+from schemas.audio import (
+    MAX_CHANNELS,
+    MAX_POSITION,
+    MAX_RATE,
+    MAX_RECORD_BYTES,
+    MAX_UNIX_MS,
+    MIN_RATE,
+    AudioChunk,
+    AudioCodec,
+    AudioDefaults,
+)
+from schemas.errors import Reason, WireError
+from schemas.headers import Headers, check_limits, decimal, flag, select, shown
+from schemas.options import OPTION_HEADERS, decode_options, encode_options
+from schemas.topics import MAX_STREAM_ID_CHARACTERS, valid_stream_id
+from schemas.transcript import AnyEvent
+
+AUDIO_HEADERS: Final = frozenset(
+    ("codec", "rate", "channels", "seq", "start", "captured_ms", "end", "flush", "traceparent")
+)
+EVENT_SOURCE: Final = "/streamscribe"
+EVENT_TYPES: Final[dict[str, type[AnyEvent]]] = {
+    event_type.TYPE: event_type for event_type in get_args(AnyEvent)
+}
+_READ_HEADERS = AUDIO_HEADERS | OPTION_HEADERS
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SEQUENCE_DIGITS = 10  # of ce_sequence, so that events sort as text
+
+
+class WireRecord(NamedTuple):
+    """One record as Kafka takes it."""
+
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def encode_audio(chunk: AudioChunk) -> WireRecord:
+    """A chunk as a record: a header for everything that it states."""
+    numbers = {
+        "rate": chunk.rate,
+        "channels": chunk.channels,
+        "seq": chunk.seq,
+        "start": chunk.start,
+        "captured_ms": chunk.captured_ms,
+    }
+    headers = [("codec", chunk.codec.value.encode())]
+    headers += [(name, b"%d" % value) for name, value in numbers.items() if value is not None]
+    headers += [(name, b"1") for name in ("end", "flush") if getattr(chunk, name)]
+    headers += encode_options(chunk.options)
+    if chunk.traceparent is not None:
+        headers.append(("traceparent", chunk.traceparent.encode()))
+    return WireRecord(chunk.stream_id.encode(), chunk.payload, headers)
+
+
+def decode_audio(
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    defaults: AudioDefaults = AudioDefaults(),  # noqa: B008 - frozen
+) -> AudioChunk:
+    """A record of an audio topic as a chunk; cheap checks first, the payload is not looked into.
+
+    A wrong option is no error: it goes to `problems` and the default holds.
+    Raises WireError with the reason of the first rule that the record breaks.
+    """
+    payload = value or b""
+    _check_size(payload)
+    check_limits(headers)
+    stream_id = _stream_id(key)
+    known = select(headers, _READ_HEADERS)
+    codec = _codec(known.get("codec"), defaults.codec)
+    rate, channels = _format(known, codec, defaults)
+    seq = decimal(known, "seq", most=MAX_POSITION)
+    start = decimal(known, "start", most=MAX_POSITION)
+    captured_ms = decimal(known, "captured_ms", most=MAX_UNIX_MS)
+    end, flush = flag(known, "end"), flag(known, "flush")
+    if not (payload or end or flush):
+        raise WireError(Reason.EMPTY_VALUE, "no audio: only `end` or `flush` may come without")
+    options, problems = decode_options(known)
+    traceparent, dropped = _traceparent(known.get("traceparent"))
+    return AudioChunk(
+        stream_id,
+        payload,
+        codec,
+        rate,
+        channels,
+        seq,
+        start,
+        captured_ms,
+        end,
+        flush,
+        options,
+        problems + dropped,
+        traceparent,
+    )
+
+
+def _check_size(payload: bytes) -> None:
+    if len(payload) > MAX_RECORD_BYTES:
+        raise WireError(
+            Reason.RECORD_TOO_LARGE,
+            f"{len(payload)} bytes of audio: send {MAX_RECORD_BYTES} a record at most",
+        )
+
+
+def _stream_id(key: bytes | None) -> str:
+    rule = f"the record's key names the stream: 1-{MAX_STREAM_ID_CHARACTERS} of [A-Za-z0-9._:-]"
+    if key is None:
+        raise WireError(Reason.BAD_STREAM_ID, f"no key: {rule}")
+    # latin-1 reads any byte, and what is not ASCII is no character of a stream id.
+    stream_id = key.decode("latin-1")
+    if not valid_stream_id(stream_id):
+        raise WireError(Reason.BAD_STREAM_ID, f"key {shown(key)}: {rule}")
+    return stream_id
+
+
+def _codec(value: bytes | None, default: AudioCodec) -> AudioCodec:
+    if value is None:
+        return default
+    try:
+        return AudioCodec(value.decode())
+    except ValueError:
+        raise WireError(
+            Reason.UNKNOWN_CODEC, f"codec {shown(value)} is none of {', '.join(AudioCodec)}"
+        ) from None
+
+
+def _format(
+    known: Mapping[str, bytes], codec: AudioCodec, defaults: AudioDefaults
+) -> tuple[int | None, int | None]:
+    """Rate in Hz and channels: as stated, else the defaults, unless the payload says."""
+    rate = decimal(known, "rate", most=MAX_POSITION)
+    channels = decimal(known, "channels", most=MAX_POSITION)
+    if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
+        raise WireError(
+            Reason.RATE_OUT_OF_RANGE, f"rate is {rate} Hz: resample to {MIN_RATE}-{MAX_RATE}"
+        )
+    if channels is not None and not 1 <= channels <= MAX_CHANNELS:
+        raise WireError(
+            Reason.CHANNELS_OUT_OF_RANGE, f"{channels} channels: mix down to 1 or {MAX_CHANNELS}"
+        )
+    if codec.self_describing:
+        return rate, channels
+    return rate or defaults.rate, channels or defaults.channels
+
+
+def _traceparent(value: bytes | None) -> tuple[str | None, tuple[str, ...]]:
+    if value is None:
+        return None, ()
+    if not _TRACEPARENT.fullmatch(value):
+        return None, (f"traceparent: {shown(value)} is not W3C's form; it is dropped",)
+    return value.decode(), ()
+
+
+def encode_event(event: AnyEvent) -> WireRecord:
+    """An event as a record: CloudEvents 1.0, Kafka binary binding, JSON value, keyed by stream."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event.id,
+        "ce_source": EVENT_SOURCE,
+        "ce_type": event.TYPE,
+        "ce_subject": event.stream_id,
+        "ce_time": _rfc3339(event.time_ms),
+        "ce_sequence": f"{event.index:0{_SEQUENCE_DIGITS}d}",
+        "content-type": "application/json",
+    }
+    if event.traceparent is not None:
+        headers["traceparent"] = event.traceparent
+    return WireRecord(
+        event.stream_id.encode(),
+        orjson.dumps(event),
+        [(name, value.encode()) for name, value in headers.items()],
+    )
+
+
+def decode_event(headers: Headers, value: bytes | None) -> AnyEvent:
+    """A record of a transcript topic as an event; fields that are not known yet are ignored.
+
+    Raises WireError: unknown_event for a type of a newer writer, which a reader may pass over, and
+    bad_event for a value that is not of its type's shape.
+    """
+    event_type = _event_type(dict(headers).get("ce_type"))
+    try:
+        return msgspec.convert(orjson.loads(value or b""), event_type)
+    except (orjson.JSONDecodeError, msgspec.ValidationError) as error:
+        raise WireError(Reason.BAD_EVENT, f"{event_type.TYPE}: {error}") from error
+
+
+def _event_type(value: bytes | None) -> type[AnyEvent]:
+    event_type = EVENT_TYPES.get((value or b"").decode("latin-1"))
+    if event_type is None:
+        raise WireError(
+            Reason.UNKNOWN_EVENT, f"ce_type is {shown(value or b'')}: no event known here"
+        )
+    return event_type
+
+
+def _rfc3339(unix_ms: int) -> str:
+    # A publisher's `start` may place audio beyond the last year that can be written.
+    second, millisecond = divmod(min(max(unix_ms, 0), MAX_UNIX_MS), 1000)
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{millisecond:03d}Z"

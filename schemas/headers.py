@@ -1,0 +1,75 @@
+"""Record headers: their limits, and values read strictly from untrusted bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
+
+from schemas.audio import MAX_HEADER_BYTES, MAX_HEADERS
+from schemas.errors import Reason, WireError
+
+Headers: TypeAlias = Sequence[tuple[str, bytes | None]]  # in order; Kafka allows null values
+
+_SHOWN_BYTES = 40  # of a wrong value in a message
+
+
+def check_limits(headers: Headers) -> None:
+    """Raises WireError for more headers, or bytes in them, than a record may have."""
+    if len(headers) > MAX_HEADERS:
+        raise WireError(
+            Reason.TOO_MANY_HEADERS, f"{len(headers)} headers; a record may have {MAX_HEADERS}"
+        )
+    size = sum(len(name.encode()) + len(value or b"") for name, value in headers)
+    if size > MAX_HEADER_BYTES:
+        raise WireError(
+            Reason.HEADERS_TOO_LARGE,
+            f"{size} bytes of headers; a record may have {MAX_HEADER_BYTES}",
+        )
+
+
+def select(headers: Headers, names: Collection[str]) -> dict[str, bytes]:
+    """The headers of these names; others are nobody's business here.
+
+    Raises WireError for one that is stated twice or has no value.
+    """
+    known: dict[str, bytes] = {}
+    for name, value in headers:
+        if name not in names:
+            continue
+        if name in known:
+            raise WireError(Reason.DUPLICATE_HEADER, f"header {name} is stated twice: send it once")
+        if value is None:
+            raise WireError(Reason.BAD_HEADER, f"header {name} has no value: leave it out instead")
+        known[name] = value
+    return known
+
+
+def shown(value: bytes) -> str:
+    """A value as it may stand in a message: short and printable."""
+    text = value[:_SHOWN_BYTES].decode("ascii", "backslashreplace")
+    return ascii(text) + ("..." if len(value) > _SHOWN_BYTES else "")
+
+
+def decimal(known: Mapping[str, bytes], name: str, *, most: int) -> int | None:
+    """A number of ASCII digits up to `most`; None when the header is absent.
+
+    Raises WireError.
+    """
+    if (value := known.get(name)) is None:
+        return None
+    # bytes.isdigit is ASCII alone; the length keeps int() from working on kilobytes.
+    if value.isdigit() and len(value) <= len(str(most)) and int(value) <= most:
+        return int(value)
+    raise WireError(
+        Reason.BAD_HEADER, f"header {name} is {shown(value)}: send a decimal number up to {most}"
+    )
+
+
+def flag(known: Mapping[str, bytes], name: str) -> bool:
+    """`1` or `0`; absent is false. Raises WireError."""
+    value = known.get(name, b"0")
+    if value not in {b"0", b"1"}:
+        raise WireError(
+            Reason.BAD_HEADER, f"header {name} is {shown(value)}: send 1, or leave it out"
+        )
+    return value == b"1"

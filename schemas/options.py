@@ -1,0 +1,121 @@
+"""What a publisher may ask for, as headers of a stream's first record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from schemas.audio import (
+    MAX_ENDPOINT_MS,
+    MAX_LANGUAGES,
+    MAX_PROMPT_CHARACTERS,
+    MIN_ENDPOINT_MS,
+    StreamOptions,
+    Task,
+)
+from schemas.errors import Reason, WireError
+from schemas.headers import shown
+from schemas.languages import whisper_code
+
+AUTO: Final = "auto"  # any language that the model knows
+_NOTHING_ASKED: Final = StreamOptions()
+
+
+class _WrongOptionError(Exception):
+    """The default holds, and the stream is warned."""
+
+
+def encode_options(options: StreamOptions) -> list[tuple[str, bytes]]:
+    """A header for every option that is asked for."""
+    texts = {
+        "language": None if options.languages is None else ",".join(options.languages) or AUTO,
+        "prompt": options.prompt,
+        "hotwords": options.hotwords,
+        "task": options.task,
+        "words": None if options.words is None else f"{options.words:d}",
+        "partials": None if options.partials is None else f"{options.partials:d}",
+        "endpoint_ms": None if options.endpoint_ms is None else f"{options.endpoint_ms}",
+    }
+    return [(name, text.encode()) for name, text in texts.items() if text is not None]
+
+
+def decode_options(known: Mapping[str, bytes]) -> tuple[StreamOptions, tuple[str, ...]]:
+    """What is asked for, and one line for each option that is wrong: there the default holds.
+
+    Raises WireError for a language that is unknown: text in a wrong one helps nobody.
+    """
+    if known.keys().isdisjoint(OPTION_HEADERS):
+        return _NOTHING_ASKED, ()
+    asked: dict[str, Any] = {}
+    problems = []
+    for name, (field, read) in _READERS.items():
+        if (value := known.get(name)) is None:
+            continue
+        try:
+            asked[field] = read(value)
+        except _WrongOptionError as wrong:
+            problems.append(f"{name}: {wrong}; the default holds")
+    return StreamOptions(**asked), tuple(problems)
+
+
+def _languages(value: bytes) -> tuple[str, ...]:
+    try:
+        text = value.decode("ascii")
+    except UnicodeDecodeError:
+        raise WireError(
+            Reason.UNKNOWN_LANGUAGE, f"language is {shown(value)}: send a BCP 47 tag, or auto"
+        ) from None
+    if text == AUTO:
+        return ()
+    tags = tuple(dict.fromkeys(tag.strip() for tag in text.split(",")))
+    if len(tags) > MAX_LANGUAGES:
+        raise _WrongOptionError(f"{len(tags)} are given, at most {MAX_LANGUAGES} may be")
+    for tag in tags:
+        whisper_code(tag)
+    return tags
+
+
+def _text(value: bytes) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise _WrongOptionError("not UTF-8") from None
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise _WrongOptionError(f"{len(text)} characters, at most {MAX_PROMPT_CHARACTERS} may be")
+    return text
+
+
+def _task(value: bytes) -> Task:
+    try:
+        return Task(value.decode())
+    except ValueError:
+        raise _WrongOptionError(f"{shown(value)} is none of {', '.join(Task)}") from None
+
+
+def _switch(value: bytes) -> bool:
+    if value not in {b"0", b"1"}:
+        raise _WrongOptionError(f"{shown(value)} is neither 1 nor 0")
+    return value == b"1"
+
+
+def _endpoint_ms(value: bytes) -> int:
+    if value.isdigit() and len(value) <= len(str(MAX_ENDPOINT_MS)):
+        endpoint_ms = int(value)
+        if MIN_ENDPOINT_MS <= endpoint_ms <= MAX_ENDPOINT_MS:
+            return endpoint_ms
+    raise _WrongOptionError(
+        f"{shown(value)} is no number from {MIN_ENDPOINT_MS} to {MAX_ENDPOINT_MS}"
+    )
+
+
+# Header: the field of StreamOptions, and how its value is read.
+_READERS: Final[dict[str, tuple[str, Callable[[bytes], object]]]] = {
+    "language": ("languages", _languages),
+    "prompt": ("prompt", _text),
+    "hotwords": ("hotwords", _text),
+    "task": ("task", _task),
+    "words": ("words", _switch),
+    "partials": ("partials", _switch),
+    "endpoint_ms": ("endpoint_ms", _endpoint_ms),
+}
+OPTION_HEADERS: Final = frozenset(_READERS)

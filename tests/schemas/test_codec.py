@@ -1,0 +1,160 @@
+"""Audio records: what round-trips, what is refused, and that nothing else is ever raised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.audio import (
+    MAX_HEADERS,
+    MAX_POSITION,
+    MAX_RATE,
+    MAX_RECORD_BYTES,
+    MAX_UNIX_MS,
+    MIN_RATE,
+    AudioChunk,
+    AudioCodec,
+    AudioDefaults,
+    StreamOptions,
+)
+from schemas.codec import AUDIO_HEADERS, decode_audio, encode_audio
+from schemas.errors import Reason, WireError
+from schemas.headers import Headers
+from schemas.options import OPTION_HEADERS
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+KEY = b"call-1"
+NAMES = sorted(AUDIO_HEADERS | OPTION_HEADERS)
+
+POSITIONS = st.none() | st.integers(0, MAX_POSITION)
+CHUNKS = st.builds(
+    AudioChunk,
+    stream_id=st.from_regex(r"[A-Za-z0-9._:-]{1,128}", fullmatch=True),
+    payload=st.binary(min_size=1),
+    codec=st.sampled_from(AudioCodec),
+    rate=st.integers(MIN_RATE, MAX_RATE),
+    channels=st.sampled_from([1, 2]),
+    seq=POSITIONS,
+    start=POSITIONS,
+    captured_ms=st.none() | st.integers(0, MAX_UNIX_MS),
+    end=st.booleans(),
+    flush=st.booleans(),
+    options=st.just(StreamOptions()) | st.just(StreamOptions(languages=("zh-Hans",), words=True)),
+    traceparent=st.none() | st.just(TRACEPARENT),
+)
+
+
+@given(CHUNKS)
+def test_a_chunk_is_read_back(chunk: AudioChunk) -> None:
+    assert decode_audio(*encode_audio(chunk)) == chunk
+
+
+def test_a_chunk_says_no_more_than_it_states() -> None:
+    record = encode_audio(AudioChunk("call-1", b"\0\0"))
+    assert record == (KEY, b"\0\0", [("codec", b"pcm_s16le")])
+
+
+def test_without_headers_the_defaults_of_the_topic_hold() -> None:
+    defaults = AudioDefaults(AudioCodec.PCM_MULAW, rate=8_000, channels=2)
+    assert decode_audio(KEY, b"\xff", [], defaults) == AudioChunk(
+        "call-1", b"\xff", AudioCodec.PCM_MULAW, rate=8_000, channels=2
+    )
+
+
+@pytest.mark.parametrize("codec", [codec for codec in AudioCodec if codec.self_describing])
+def test_a_payload_that_says_its_format_gets_no_default(codec: AudioCodec) -> None:
+    silent = decode_audio(KEY, b"x", [("codec", codec.encode())])
+    assert (silent.rate, silent.channels) == (None, None)
+    stated = decode_audio(KEY, b"x", [("codec", codec.encode()), ("rate", b"48000")])
+    assert (stated.rate, stated.channels) == (48_000, None)
+
+
+@pytest.mark.parametrize("mark", ["end", "flush"])
+@pytest.mark.parametrize("value", [None, b""])
+def test_a_mark_may_come_without_audio(mark: str, value: bytes | None) -> None:
+    chunk = decode_audio(KEY, value, [(mark, b"1")])
+    assert chunk.payload == b""
+    assert (chunk.end, chunk.flush) == (mark == "end", mark == "flush")
+
+
+def test_a_traceparent_in_another_form_is_dropped_and_told() -> None:
+    chunk = decode_audio(KEY, b"xx", [("traceparent", b"00-1-2-3"), ("words", b"maybe")])
+    assert chunk.traceparent is None
+    assert [problem.split(":")[0] for problem in chunk.problems] == ["words", "traceparent"]
+
+
+REFUSED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
+    (Reason.RECORD_TOO_LARGE, KEY, b"x" * (MAX_RECORD_BYTES + 1), []),
+    (Reason.TOO_MANY_HEADERS, KEY, b"xx", [("h", b"")] * (MAX_HEADERS + 1)),
+    (Reason.HEADERS_TOO_LARGE, KEY, b"xx", [("h", b"v" * 8192)]),
+    (Reason.BAD_STREAM_ID, None, b"xx", []),
+    (Reason.BAD_STREAM_ID, b"", b"xx", []),
+    (Reason.BAD_STREAM_ID, b"a" * 129, b"xx", []),
+    (Reason.BAD_STREAM_ID, b"a b", b"xx", []),
+    (Reason.BAD_STREAM_ID, b"call\n", b"xx", []),
+    (Reason.BAD_STREAM_ID, "通话".encode(), b"xx", []),
+    (Reason.BAD_STREAM_ID, b"\xff\xfe", b"xx", []),
+    (Reason.DUPLICATE_HEADER, KEY, b"xx", [("rate", b"8000"), ("rate", b"8000")]),
+    (Reason.BAD_HEADER, KEY, b"xx", [("rate", None)]),
+    (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"g722")]),
+    (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"PCM_S16LE")]),
+    (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"\xff")]),
+    (Reason.BAD_HEADER, KEY, b"xx", [("rate", "１６０００".encode())]),
+    (Reason.RATE_OUT_OF_RANGE, KEY, b"xx", [("rate", b"0")]),
+    (Reason.RATE_OUT_OF_RANGE, KEY, b"xx", [("rate", b"7999")]),
+    (Reason.RATE_OUT_OF_RANGE, KEY, b"xx", [("rate", b"48001")]),
+    (Reason.CHANNELS_OUT_OF_RANGE, KEY, b"xx", [("channels", b"0")]),
+    (Reason.CHANNELS_OUT_OF_RANGE, KEY, b"xx", [("channels", b"64")]),
+    (Reason.BAD_HEADER, KEY, b"xx", [("seq", b"-1")]),
+    (Reason.BAD_HEADER, KEY, b"xx", [("start", b"%d" % (MAX_POSITION + 1))]),
+    (Reason.BAD_HEADER, KEY, b"xx", [("captured_ms", b"1763868000000000")]),
+    (Reason.BAD_HEADER, KEY, b"xx", [("end", b"yes")]),
+    (Reason.EMPTY_VALUE, KEY, None, []),
+    (Reason.EMPTY_VALUE, KEY, b"", [("end", b"0")]),
+    (Reason.UNKNOWN_LANGUAGE, KEY, b"xx", [("language", b"klingon")]),
+]
+
+
+@pytest.mark.parametrize(("reason", "key", "value", "headers"), REFUSED)
+def test_a_record_that_breaks_a_rule_is_refused(
+    reason: Reason, key: bytes | None, value: bytes | None, headers: Headers
+) -> None:
+    with pytest.raises(WireError) as refused:
+        decode_audio(key, value, headers)
+    assert refused.value.reason is reason
+    assert str(refused.value).isprintable()
+
+
+def test_of_several_broken_rules_the_cheapest_to_check_is_named() -> None:
+    with pytest.raises(WireError) as refused:
+        decode_audio(None, b"", [("codec", b"?"), ("rate", b"?")])
+    assert refused.value.reason is Reason.BAD_STREAM_ID
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    largest = AudioChunk("a" * 128, b"x" * MAX_RECORD_BYTES, rate=MAX_RATE, channels=2)
+    assert decode_audio(*encode_audio(largest)) == largest
+    assert decode_audio(*encode_audio(replace(largest, rate=MIN_RATE))).rate == MIN_RATE
+
+
+@given(
+    key=st.none() | st.just(KEY) | st.binary(),
+    value=st.none() | st.binary(),
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from(NAMES) | st.text(),
+            st.none() | st.binary() | st.sampled_from([b"1", b"16000", b"flac", b"zh"]),
+        )
+    ),
+)
+def test_bytes_of_any_kind_raise_nothing_else(
+    key: bytes | None, value: bytes | None, headers: Headers
+) -> None:
+    try:
+        chunk = decode_audio(key, value, headers)
+    except WireError:
+        return
+    assert chunk.payload or chunk.end or chunk.flush

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.audio import MAX_HEADER_BYTES, MAX_HEADERS, MAX_POSITION
+from schemas.errors import Reason, WireError
+from schemas.headers import Headers, check_limits, decimal, flag, select, shown
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    check_limits([("h", b"")] * MAX_HEADERS)
+    check_limits([("name", b"v" * (MAX_HEADER_BYTES - 4))])
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([("h", b"")] * (MAX_HEADERS + 1), Reason.TOO_MANY_HEADERS),
+        ([("name", b"v" * (MAX_HEADER_BYTES - 3))], Reason.HEADERS_TOO_LARGE),
+        ([("é" * (MAX_HEADER_BYTES // 2), b"v")], Reason.HEADERS_TOO_LARGE),
+    ],
+)
+def test_more_is_refused(headers: Headers, reason: Reason) -> None:
+    with pytest.raises(WireError) as refused:
+        check_limits(headers)
+    assert refused.value.reason is reason
+
+
+def test_only_known_names_are_looked_at() -> None:
+    headers: Headers = [("seq", b"1"), ("theirs", None), ("theirs", b"\xff")]
+    assert select(headers, {"seq"}) == {"seq": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([("seq", b"1"), ("seq", b"1")], Reason.DUPLICATE_HEADER),
+        ([("seq", None)], Reason.BAD_HEADER),
+    ],
+)
+def test_a_known_name_has_one_value(headers: Headers, reason: Reason) -> None:
+    with pytest.raises(WireError) as refused:
+        select(headers, {"seq"})
+    assert refused.value.reason is reason
+
+
+@given(st.integers(0, MAX_POSITION))
+def test_a_decimal_is_read_back(number: int) -> None:
+    assert decimal({"seq": b"%d" % number}, "seq", most=MAX_POSITION) == number
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"-1", b"+1", b"1 ", b"1.0", b"1e3", b"1_000", b"0x10", "１６".encode(), b"9" * 5000],
+)
+def test_no_other_form_of_number_is_read(value: bytes) -> None:
+    with pytest.raises(WireError, match="decimal number") as refused:
+        decimal({"seq": value}, "seq", most=MAX_POSITION)
+    assert refused.value.reason is Reason.BAD_HEADER
+
+
+def test_a_decimal_has_a_largest_value() -> None:
+    assert decimal({"seq": b"9"}, "seq", most=9) == 9
+    with pytest.raises(WireError):
+        decimal({"seq": b"10"}, "seq", most=9)
+
+
+def test_an_absent_header_is_none_or_false() -> None:
+    assert decimal({}, "seq", most=9) is None
+    assert flag({}, "end") is False
+
+
+def test_a_flag_is_one_or_nought() -> None:
+    assert flag({"end": b"1"}, "end") is True
+    assert flag({"end": b"0"}, "end") is False
+    with pytest.raises(WireError, match="leave it out"):
+        flag({"end": b"true"}, "end")
+
+
+@given(st.binary())
+def test_what_a_message_shows_is_short_and_printable(value: bytes) -> None:
+    text = shown(value)
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) <= 40 * 5 + 5
