@@ -1,0 +1,129 @@
+"""The payload of one record -> samples, bounded in length whatever the payload claims."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import soundfile
+
+from consumer.core.pcm import Pcm, from_float, sample_bytes, unpack
+from consumer.core.values import Int16Array
+from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
+from schemas.errors import Reason, WireError
+
+# What libsndfile must find inside; it recognises many other formats, and none of them is spoken.
+_FORMATS = {
+    AudioCodec.FLAC: ("FLAC",),
+    AudioCodec.OPUS: ("OGG",),
+    AudioCodec.VORBIS: ("OGG",),
+    AudioCodec.MP3: ("MP3",),
+    AudioCodec.WAV: ("WAV", "WAVEX", "RF64"),
+}
+_SUBTYPES = {AudioCodec.OPUS: "OPUS", AudioCodec.VORBIS: "VORBIS"}
+_UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's, of a FLAC that was written to a pipe
+
+
+def decode(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> Pcm:
+    """Samples of one record.
+
+    `rate` and `channels` are what `schemas.codec` made of the headers: both given for raw codecs,
+    None where the payload alone says. Raises `WireError` with the reason to dead-letter it by.
+    """
+    if codec.self_describing:
+        return _decode_container(payload, codec, rate, channels)
+    assert rate is not None
+    assert channels is not None
+    _check_format(rate, channels)
+    _check_length(len(payload) // (sample_bytes(codec) * channels), rate)
+    return Pcm(unpack(payload, codec, channels), rate)
+
+
+class _Container(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is untyped
+    """A file in memory, read once from front to back.
+
+    soundfile seeks after every read of a seekable file, which fails on a FLAC of unknown length.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _decode_container(
+    payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
+) -> Pcm:
+    try:
+        with _Container(io.BytesIO(payload)) as container:
+            _check_kind(container, codec)
+            _check_format(container.samplerate, container.channels)
+            _check_stated(container, codec, rate, channels)
+            return Pcm(_read(container), container.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise WireError(
+            Reason.BAD_PAYLOAD,
+            f"the payload is no complete {codec} file: {error.error_string};"
+            " every record must decode alone",
+        ) from error
+
+
+def _read(container: _Container) -> Int16Array:
+    """All samples, [n, channels]; never more than one block beyond the longest record."""
+    declared = container.frames
+    if declared != _UNKNOWN_LENGTH:
+        _check_length(declared, container.samplerate)
+    blocks = []
+    length = 0
+    while len(block := container.read(container.samplerate, dtype="float32", always_2d=True)):
+        blocks.append(from_float(block))
+        length += len(block)
+        _check_length(length, container.samplerate)
+    if not length or (declared != _UNKNOWN_LENGTH and length < declared):
+        raise WireError(
+            Reason.BAD_PAYLOAD,
+            f"the payload ends after {length} samples; every record must decode alone",
+        )
+    return np.concatenate(blocks)
+
+
+def _check_kind(container: _Container, codec: AudioCodec) -> None:
+    kind, subtype = container.format, container.subtype
+    if kind not in _FORMATS[codec] or subtype != _SUBTYPES.get(codec, subtype):
+        raise WireError(
+            Reason.FORMAT_CONTRADICTION, f"codec says {codec}, the payload is {kind} ({subtype})"
+        )
+
+
+def _check_format(rate: int, channels: int) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise WireError(
+            Reason.RATE_OUT_OF_RANGE, f"the audio has {rate} Hz; send {MIN_RATE} to {MAX_RATE} Hz"
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise WireError(
+            Reason.CHANNELS_OUT_OF_RANGE,
+            f"the audio has {channels} channels; send 1 to {MAX_CHANNELS}",
+        )
+
+
+def _check_stated(
+    container: _Container, codec: AudioCodec, rate: int | None, channels: int | None
+) -> None:
+    # Opus has no rate of its own: it decodes at any that Opus knows, so none contradicts it.
+    if rate not in {None, container.samplerate} and codec is not AudioCodec.OPUS:
+        raise WireError(
+            Reason.FORMAT_CONTRADICTION,
+            f"rate says {rate} Hz, the payload {container.samplerate} Hz; leave the header out",
+        )
+    if channels not in {None, container.channels}:
+        raise WireError(
+            Reason.FORMAT_CONTRADICTION,
+            f"channels says {channels}, the payload {container.channels}; leave the header out",
+        )
+
+
+def _check_length(samples: int, rate: int) -> None:
+    if samples > MAX_RECORD_SECONDS * rate:
+        raise WireError(
+            Reason.TOO_LONG,
+            f"the record holds more than {MAX_RECORD_SECONDS} s of audio; send shorter chunks",
+        )
