@@ -1,0 +1,149 @@
+"""`streamscribe tail`: transcripts in the terminal, as they come."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rich.console import Console
+
+from schemas.topics import Topics
+from schemas.transcript import AnyEvent
+from subscriber.captions import Captions, printable
+from subscriber.jsonl import json_line
+from subscriber.start import START_HELP, Edge, Start, parse_start
+
+if TYPE_CHECKING:
+    from subscriber.reader import TranscriptReader
+
+_SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:\d{1,5})?")
+EPILOG: Final = (
+    "Finals whose text was suppressed (nothing was said) and starts of streams need --all."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    quiet_kafka_client()
+    from subscriber.reader import ReaderError, TranscriptReader  # --help needs no aiokafka
+
+    reader = TranscriptReader(
+        options.bootstrap,
+        options.topic or options.topics.transcripts,
+        start=options.start,
+        streams=options.streams or (),
+        warn=warn,
+    )
+    try:
+        asyncio.run(follow(reader, json_printer() if options.json else caption_printer(options)))
+    except ReaderError as error:
+        warn(str(error))
+    return 1
+
+
+async def follow(reader: TranscriptReader, show: Callable[[AnyEvent], None]) -> None:
+    async with reader:
+        async for event in reader:
+            show(event)
+
+
+class PipeConsole(Console):
+    """Says that the pipe is broken, where rich would leave with 1 by itself."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def caption_printer(options: argparse.Namespace) -> Callable[[AnyEvent], None]:
+    return Captions(PipeConsole(highlight=False), everything=options.everything).show
+
+
+def json_printer() -> Callable[[AnyEvent], None]:
+    out = sys.stdout.buffer
+
+    def show(event: AnyEvent) -> None:
+        out.write(json_line(event))
+        out.flush()
+
+    return show
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "streamscribe tail", description="Print transcripts as they come.", epilog=EPILOG
+    )
+    option = parser.add_argument
+    option("--json", action="store_true", help="every event as a CloudEvent in JSON, one a line")
+    option("--from", dest="start", type=start, default=Edge.NOW, metavar="TIME", help=START_HELP)
+    option("--stream", dest="streams", action="append", metavar="ID", help="only this; repeatable")
+    option("--all", dest="everything", action="store_true", help="leave no event out")
+    option(
+        "--bootstrap",
+        type=servers,
+        default=os.environ.get("STREAMSCRIBE_BOOTSTRAP", "localhost:9092"),
+        metavar="HOST:PORT",
+        help="Kafka (default: $STREAMSCRIBE_BOOTSTRAP, else localhost:9092)",
+    )
+    option(
+        "--prefix",
+        dest="topics",
+        type=topics,
+        default=os.environ.get("STREAMSCRIBE_PREFIX", Topics().prefix),
+        metavar="NAME",
+        help=f"of the topics (default: $STREAMSCRIBE_PREFIX, else {Topics().prefix})",
+    )
+    option("--topic", metavar="NAME", help="another topic than PREFIX.transcripts.v1")
+    return parser
+
+
+Parsed = TypeVar("Parsed")
+
+
+def usage(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    """What is wrong with a value, in its own words: argparse would say only that it is."""
+
+    def parsed(text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
+
+
+@usage
+def start(text: str) -> Start:
+    return parse_start(text, time.time_ns() // 1_000_000)
+
+
+@usage
+def topics(prefix: str) -> Topics:
+    return Topics(prefix)
+
+
+@usage
+def servers(text: str) -> str:
+    """Kafka's own form: host:port with commas between; without a port 9092."""
+    if not all(map(_SERVER.fullmatch, text.split(","))):
+        raise ValueError(f"{text!r} is not HOST:PORT, or several with commas between")
+    return text
+
+
+def warn(message: str) -> None:
+    sys.stderr.write(f"streamscribe tail: {printable(message)}\n")
+
+
+def quiet_kafka_client() -> None:
+    """What ends a reader is said by the reader; the client's retries are not news."""
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Events as lines of a terminal: when, which stream, in which language, what was said.
+
+    09:41:07  call-7        en  and so my fellow Americans ask not what your
+                                country can do for you
+    09:41:12  call-7            ended (end): 1 utterance, 11.0 s
+
+Columns are measured in terminal cells: a Chinese character takes two. Texts and ids come from
+strangers, so what could steer the terminal is shown as an escape.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date, datetime
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from schemas.transcript import (
+    AnyEvent,
+    StreamEnded,
+    StreamGap,
+    StreamLoss,
+    StreamStarted,
+    StreamWarning,
+    TranscriptFinal,
+    UtteranceFailed,
+    Verdict,
+)
+
+_GAP: Final = "  "  # between columns
+_TIME_CELLS: Final = 8
+_LANGUAGE_CELLS: Final = 3
+_LEAST_STREAM_CELLS: Final = 10  # the column grows with the ids seen ...
+_MOST_STREAM_CELLS: Final = 24  # ... up to here
+_MIN_TEXT_CELLS: Final = 20  # of a very narrow terminal
+
+_STEERING: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))  # controls, surrogates, line breaks
+_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_STREAM_COLOURS: Final = ("green", "yellow", "blue", "magenta", "cyan", "bright_red")
+
+
+class Captions:
+    """A live view of a stream of events; remembers the day and the widest stream id it showed."""
+
+    def __init__(self, console: Console, *, everything: bool = False) -> None:
+        """`everything`: stream starts and suppressed finals too."""
+        self._console = console
+        self._everything = everything
+        self._stream_cells = _LEAST_STREAM_CELLS
+        self._day: date = datetime.now().astimezone().date()
+
+    def show(self, event: AnyEvent) -> None:
+        """Print the event, if it is one to be shown, as it is: at once, without markup."""
+        if self._everything or not is_quiet(event):
+            self._console.print(self.lines(event), soft_wrap=True)
+
+    def lines(self, event: AnyEvent) -> Text:
+        """The event's line; on a terminal wrapped under its last column."""
+        moment = local_time(event.time_ms)
+        row = self._prefix(event, moment)
+        return Text.assemble(*self._new_day(moment), row, self._hung(said(event), row.cell_len))
+
+    def _hung(self, text: Text, indent: int) -> Text:
+        if not self._console.is_terminal:
+            return text
+        lines = text.wrap(self._console, max(self._console.width - indent, _MIN_TEXT_CELLS))
+        for line in lines:
+            line.rstrip()
+        return Text(f"\n{' ' * indent}").join(lines)
+
+    def _prefix(self, event: AnyEvent, moment: datetime | None) -> Text:
+        stream = printable(event.stream_id)
+        self._stream_cells = max(self._stream_cells, min(cell_len(stream), _MOST_STREAM_CELLS))
+        language = printable(getattr(event, "language", ""))
+        return Text.assemble(
+            (f"{moment:%H:%M:%S}" if moment else "-" * _TIME_CELLS, "dim"),
+            _GAP,
+            (fit(stream, self._stream_cells), colour(stream)),
+            _GAP,
+            (language.ljust(_LANGUAGE_CELLS), "dim"),
+            _GAP,
+        )
+
+    def _new_day(self, moment: datetime | None) -> tuple[Text, ...]:
+        """A line that names the day, where it is another than that of the line before."""
+        if moment is None or moment.date() == self._day:
+            return ()
+        self._day = moment.date()
+        return (Text(f"{self._day:%a %d %b %Y}\n", "dim"),)
+
+
+def is_quiet(event: AnyEvent) -> bool:
+    """Whether people watching would miss nothing without it."""
+    if isinstance(event, TranscriptFinal):
+        return event.quality.verdict is Verdict.SUPPRESSED
+    return isinstance(event, StreamStarted)
+
+
+def local_time(time_ms: int) -> datetime | None:
+    """None: no calendar has it (publishers set the clock of their audio)."""
+    try:
+        return datetime.fromtimestamp(time_ms / 1_000).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def fit(text: str, cells: int) -> str:
+    """Exactly that many cells wide; what is too long loses its middle, ids differ at their ends."""
+    if cell_len(text) <= cells:
+        return set_cell_size(text, cells)
+    tail = cells // 2
+    return set_cell_size(f"{set_cell_size(text, cells - tail - 1)}…{text[-tail:]}", cells)
+
+
+def colour(stream: str) -> str:
+    """The same for a stream in every run."""
+    return _STREAM_COLOURS[sum(stream.encode()) % len(_STREAM_COLOURS)]
+
+
+def printable(text: str) -> str:
+    """Without anything that moves the cursor, changes colours or reorders what stands beside it."""
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) in _STEERING or character in _BIDI:
+        return character.encode("unicode_escape", "surrogatepass").decode()
+    return character
+
+
+def said(event: AnyEvent) -> Text:
+    """The last column: what was said, or what happened."""
+    if isinstance(event, TranscriptFinal) and event.quality.verdict is not Verdict.SUPPRESSED:
+        return Text(printable(event.text.strip()))
+    return Text(printable(happened(event)), "dim")
+
+
+def happened(event: AnyEvent) -> str:  # noqa: PLR0911 - one a kind of event
+    match event:
+        case TranscriptFinal(text=text, quality=quality):
+            return f"suppressed ({', '.join(quality.reasons)}) {text.strip()}"
+        case StreamStarted(rate=rate, channels=channels):
+            return f"started: {rate} Hz, {count(channels, 'channel')}"
+        case StreamEnded(reason=reason, utterances=utterances, audio_s=audio_s, gaps=gaps):
+            missing = f", {count(gaps, 'gap')}" if gaps else ""
+            return f"ended ({reason}): {count(utterances, 'utterance')}, {audio_s:.1f} s{missing}"
+        case StreamGap(start_sample=start, end_sample=end, estimated=estimated):
+            about = "about " if estimated else ""
+            return f"gap: {about}{count(end - start, 'sample')} never reached Kafka"
+        case StreamLoss(first_offset=first, last_offset=last):
+            return f"lost: offsets {first}-{last} were deleted before they were read"
+        case StreamWarning(message=message):
+            return f"warning: {message}"
+        case UtteranceFailed(utterance=utterance, reason=reason):
+            return f"utterance {utterance} failed: {reason}; its audio is a dead letter"
+        case _:
+            return event.TYPE
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
