@@ -66,7 +66,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "schemas": ("msgspec", "orjson"),
     "consumer.core": ("numpy",),
     "consumer.errors": (),
-    "consumer.pipeline": (),
+    "consumer.pipeline": ("structlog",),
 }
 
 TORCH_ROOMS = ("consumer.inference", "devstack", "bench")

@@ -1,0 +1,170 @@
+"""The compose file, the Dockerfile and the lock, held against the tree and against what is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from consumer.settings import Settings, from_environment
+from devstack.kafka_jars import KAFKA_VERSION
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMPOSE = cast("dict[str, Any]", yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text()))
+SERVICES = COMPOSE["services"]
+WORKERS = ("worker", "worker-cpu")
+DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "deploy/Dockerfile").read_text())
+
+SETTINGS = {f"STREAMSCRIBE_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+
+
+def instructions(name: str) -> list[str]:
+    """What the Dockerfile says after each `name`."""
+    return re.findall(rf"^{name} (.+)$", DOCKERFILE, re.MULTILINE)
+
+
+def locked(name: str) -> dict[str, str]:
+    """Package: its pinned version."""
+    text = (ROOT / "locks" / name).read_text()
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[[^]]*])?==([^ ;]+)", text, re.MULTILINE))
+
+
+def test_every_setting_in_the_compose_file_is_one_that_the_worker_reads() -> None:
+    given = {name for worker in WORKERS for name in SERVICES[worker]["environment"]}
+    ours = {name for name in given if name.startswith("STREAMSCRIBE_")}
+    assert ours
+    assert not ours - SETTINGS
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_the_worker_accepts_its_settings(worker: str) -> None:
+    given = {name: default_of(value) for name, value in SERVICES[worker]["environment"].items()}
+    settings = from_environment(given)
+    assert settings.http_host == "0.0.0.0"  # another container asks for its health
+    assert settings.device in {"cuda", "cpu"}
+
+
+def default_of(value: object) -> str:
+    """What `${NAME:-default}` becomes when NAME is not set."""
+    return re.sub(r"\$\{\w+:-([^}]*)}", r"\1", str(value))
+
+
+def test_the_worker_finds_the_broker_where_kafka_says_it_is() -> None:
+    advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    for service in ("topics", *WORKERS):
+        address = SERVICES[service]["environment"]["STREAMSCRIBE_BOOTSTRAP"]
+        assert f"INTERNAL://{address}" in advertised.split(",")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_images_name_a_version(service: str) -> None:
+    name, _, tag = SERVICES[service]["image"].partition(":")
+    assert re.match(r"\d+\.\d+", tag), f"{name} needs a version"
+
+
+def test_our_image_carries_our_version_and_kafka_the_one_that_is_tested() -> None:
+    assert SERVICES["worker"]["image"].startswith(f"streamscribe:{PROJECT['version']}-")
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{KAFKA_VERSION}"
+
+
+def test_each_worker_has_its_profile_and_the_broker_has_none() -> None:
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+    assert profiles == {"kafka": [], "topics": [], "worker": ["gpu"], "worker-cpu": ["cpu"]}
+
+
+def test_the_gpu_worker_reserves_one_gpu() -> None:
+    worker = SERVICES["worker"]
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 1, ["gpu"])
+    assert worker["environment"]["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
+    assert "NVIDIA_VISIBLE_DEVICES" in worker["environment"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_is_bounded_watched_restarted_and_given_time_to_drain(name: str) -> None:
+    worker = SERVICES[name]
+    assert worker["deploy"]["resources"]["limits"]["memory"] == "16G"
+    assert f":{worker['environment']['STREAMSCRIBE_HTTP_PORT']}/readyz" in str(
+        worker["healthcheck"]
+    )
+    assert worker["restart"] == "unless-stopped"
+    assert int(worker["stop_grace_period"].removesuffix("s")) > Settings().drain_s
+
+
+def test_volumes_are_declared_and_the_weights_stand_where_the_image_keeps_them() -> None:
+    mounts = {
+        tuple(mount.split(":"))
+        for service in SERVICES.values()
+        for mount in service.get("volumes", [])
+    }
+    assert {volume for volume, _ in mounts} == set(COMPOSE["volumes"])
+    assert ("weights", *instructions("VOLUME")) in mounts
+
+
+def test_build_arguments_are_those_of_the_dockerfile() -> None:
+    given = SERVICES["worker"]["build"]["args"]
+    assert not set(given) - {argument.partition("=")[0] for argument in instructions("ARG")}
+
+
+def test_stages_stand_on_one_another() -> None:
+    stages = [re.split(r" AS ", stage) for stage in instructions("FROM")]
+    names = [name for _, name in stages]
+    assert {"base", "torch", "application"} < set(names)
+    assert names[-1] == "application"
+    for number, (parent, name) in enumerate(stages[1:], start=1):
+        assert parent in names[:number], f"{name} stands on {parent}, which is no earlier stage"
+
+
+def test_what_is_copied_exists_and_is_not_ignored() -> None:
+    context = (ROOT / ".dockerignore").read_text().splitlines()
+    for line in instructions("COPY"):
+        if line.startswith("--from="):
+            continue
+        for source in line.split()[:-1]:
+            assert (ROOT / source).exists(), source
+            assert {f"!{source}", f"!{source}/", f"!{source.partition('/')[0]}/"} & set(context), (
+                source
+            )
+
+
+def test_every_package_is_copied() -> None:
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
+    packages = hatch["build"]["targets"]["wheel"]["packages"]
+    copied = {word for line in instructions("COPY") for word in line.split()}
+    assert not set(packages) - copied
+
+
+def test_what_is_installed_by_the_lock_is_held_to_its_hashes() -> None:
+    installs = re.findall(r"pip install[^;&]*", "\n".join(instructions("RUN")))
+    from_locks = [line for line in installs if "/locks/" in line and "$(grep" not in line]
+    assert len(from_locks) == 3  # uv, torch, the rest
+    assert all("--require-hashes" in line for line in from_locks)
+
+
+def test_the_container_runs_as_nobody_in_particular_and_gets_signals_itself() -> None:
+    assert instructions("USER") == ["streamscribe"]
+    assert instructions("ENTRYPOINT") == ['["streamscribe"]']
+
+
+def test_no_registry_is_written_down() -> None:
+    for path in ("docker-compose.kafka.yml", "deploy/Dockerfile", "Makefile", "pyproject.toml"):
+        hosts = re.findall(r"https?://([^/\s'\"]+)", (ROOT / path).read_text())
+        assert {host.partition(":")[0] for host in hosts} <= {"localhost"}, path
+
+
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
+def test_the_lock_covers_what_is_declared(name: str) -> None:
+    declared = {re.split(r"[\[<>=]", line)[0].lower() for line in PROJECT["dependencies"]}
+    assert not declared - set(locked(name))
+
+
+def test_the_locks_agree() -> None:
+    runtime, dev = locked("runtime.txt"), locked("dev.txt")
+    assert runtime.items() <= dev.items()
+    assert locked("uv.txt").items() <= dev.items()
