@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from rich.console import Console
 
@@ -18,10 +18,8 @@ from schemas.topics import Topics
 from schemas.transcript import AnyEvent
 from subscriber.captions import Captions, printable
 from subscriber.jsonl import json_line
+from subscriber.reader import CONNECT_TIMEOUT_S, ReaderError, TranscriptReader
 from subscriber.start import START_HELP, Edge, Start, parse_start
-
-if TYPE_CHECKING:
-    from subscriber.reader import TranscriptReader
 
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:\d{1,5})?")
 EPILOG: Final = (
@@ -31,9 +29,7 @@ EPILOG: Final = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    quiet_kafka_client()
-    from subscriber.reader import ReaderError, TranscriptReader  # --help needs no aiokafka
-
+    logging.getLogger("aiokafka").addHandler(ClientNews())
     reader = TranscriptReader(
         options.bootstrap,
         options.topic or options.topics.transcripts,
@@ -140,9 +136,20 @@ def warn(message: str) -> None:
     sys.stderr.write(f"streamscribe tail: {printable(message)}\n")
 
 
-def quiet_kafka_client() -> None:
-    """What ends a reader is said by the reader; the client's retries are not news."""
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+class ClientNews(logging.Handler):
+    """The Kafka client's errors, a line a minute at most: it retries ten times a second.
+
+    Quiet at first: when there is no connection at all, the reader says so.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._next_s = time.monotonic() + CONNECT_TIMEOUT_S
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (now := time.monotonic()) >= self._next_s:
+            self._next_s = now + 60
+            warn(f"Kafka client: {record.getMessage()}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from schemas.topics import Topics
 from schemas.transcript import AnyEvent
 from subscriber.start import Edge, Start
 
-_CONNECT_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 10.0
 _FETCH_TIMEOUT_MS: Final = 1_000  # so that new partitions are looked for when nothing comes
 _METADATA_MAX_AGE_MS: Final = 10_000  # new partitions are found within
 
@@ -71,7 +71,7 @@ class TranscriptReader:
             metadata_max_age_ms=_METADATA_MAX_AGE_MS,
         )
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._open()
         except (KafkaError, OSError) as error:  # a timeout is an OSError
             await self._consumer.stop()

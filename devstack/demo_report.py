@@ -1,0 +1,208 @@
+"""What the demo measured, against what it promises: figures, checks, a table. Pure.
+
+Latency is what a `read_committed` reader sees: when it had a final, minus when the speech in it
+ended. Of the latter a final says only when its audio ended, which is at most one post-roll later,
+so one post-roll is added: an upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any, Final
+
+from rich.table import Table
+
+from consumer.core.segmenter import SegmenterConfig
+from devstack.demo_samples import Sample
+from devstack.scoring import Score, score, total, unit_of
+from schemas.transcript import AnyEvent, StreamEnded, TranscriptFinal
+
+MAX_ERROR_RATE: Final = {"en": 0.15, "zh": 0.25}  # of all streams of a language
+MAX_STREAM_ERROR_RATE: Final = 0.50  # of one: a dozen words, so each weighs much
+MAX_P95_S: Final = 2.5  # end of speech -> final, on two CPU cores
+
+_POST_ROLL_MS: Final = SegmenterConfig().post_roll_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event, and when the reader had it."""
+
+    event: AnyEvent
+    at_ms: int  # Unix time
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResult:
+    """What became of one sample."""
+
+    sample: Sample
+    text: str  # of all its finals
+    score: Score  # of the text
+    latencies_s: tuple[float, ...]  # end of speech -> final, by final
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A promise, kept when `value` is at most `limit`."""
+
+    name: str
+    value: float
+    limit: float
+    required: bool = True  # else it is told and does not fail the demo: it depends on the machine
+
+    @property
+    def ok(self) -> bool:
+        return self.value <= self.limit
+
+
+def results(samples: Sequence[Sample], received: Iterable[Received]) -> tuple[StreamResult, ...]:
+    by_stream: dict[str, list[Received]] = {sample.stream_id: [] for sample in samples}
+    for one in received:
+        by_stream[one.event.stream_id].append(one)
+    return tuple(_result(sample, by_stream[sample.stream_id]) for sample in samples)
+
+
+def _result(sample: Sample, received: Sequence[Received]) -> StreamResult:
+    finals = [(one.event, one.at_ms) for one in received if isinstance(one.event, TranscriptFinal)]
+    text = " ".join(final.text.strip() for final, _ in finals)
+    return StreamResult(
+        sample,
+        text,
+        score(sample.reference, text, sample.language),
+        latencies_s=tuple(latency_s(final, at_ms) for final, at_ms in finals),
+        ended=any(isinstance(one.event, StreamEnded) for one in received),
+    )
+
+
+def latency_s(final: TranscriptFinal, received_ms: int) -> float:
+    return (received_ms - final.time_ms + _POST_ROLL_MS) / 1_000
+
+
+def percentile(values: Iterable[float], share: float) -> float | None:
+    """The nearest-rank percentile: a value that occurred; None of nothing."""
+    ranked = sorted(values)
+    return ranked[max(0, ceil(share * len(ranked)) - 1)] if ranked else None
+
+
+def by_language(streams: Iterable[StreamResult]) -> dict[str, list[StreamResult]]:
+    groups: dict[str, list[StreamResult]] = {}
+    for stream in streams:
+        groups.setdefault(stream.sample.language, []).append(stream)
+    return groups
+
+
+def checks(streams: Sequence[StreamResult]) -> list[Check]:
+    unended = sum(not stream.ended for stream in streams)
+    return [
+        Check("streams not ended", unended, 0),
+        *(_language_check(language, group) for language, group in by_language(streams).items()),
+        *(_stream_check(stream) for stream in streams),
+        *_latency_checks(streams),
+    ]
+
+
+def _language_check(language: str, streams: Sequence[StreamResult]) -> Check:
+    rate = total(stream.score for stream in streams).rate
+    return Check(f"{language} {rate_name(language)}", rate, MAX_ERROR_RATE[language])
+
+
+def _stream_check(stream: StreamResult) -> Check:
+    name = f"{rate_name(stream.sample.language)} of {stream.sample.stream_id}"
+    return Check(name, stream.score.rate, MAX_STREAM_ERROR_RATE)
+
+
+def _latency_checks(streams: Sequence[StreamResult]) -> Iterator[Check]:
+    if (p95_s := percentile(_latencies(streams), 0.95)) is not None:
+        yield Check("p95 of end of speech to final, s", p95_s, MAX_P95_S, required=False)
+
+
+def rate_name(language: str) -> str:
+    return unit_of(language).rate_name
+
+
+def figures(streams: Sequence[StreamResult], phases_s: dict[str, float]) -> dict[str, Any]:
+    """Of the whole demo, by language and by stream; seconds, and error rates from 0 up."""
+    return {
+        "phases_s": phases_s,
+        "all": _latency_figures(streams),
+        "languages": {
+            language: _score_figures(group) | _latency_figures(group)
+            for language, group in by_language(streams).items()
+        },
+        "streams": {
+            stream.sample.stream_id: _score_figures([stream])
+            | _latency_figures([stream])
+            | {"ended": stream.ended, "text": stream.text}
+            for stream in streams
+        },
+    }
+
+
+def _score_figures(streams: Sequence[StreamResult]) -> dict[str, Any]:
+    counted = total(stream.score for stream in streams)
+    return asdict(counted) | {"error_rate": counted.rate}
+
+
+def _latency_figures(streams: Sequence[StreamResult]) -> dict[str, Any]:
+    latencies = _latencies(streams)
+    return {
+        "audio_s": round(sum(stream.sample.seconds for stream in streams), 3),
+        "finals": len(latencies),
+        "latency_p50_s": percentile(latencies, 0.5),
+        "latency_p95_s": percentile(latencies, 0.95),
+    }
+
+
+def _latencies(streams: Iterable[StreamResult]) -> list[float]:
+    return [latency for stream in streams for latency in stream.latencies_s]
+
+
+def as_json(measured: dict[str, Any], checked: Iterable[Check]) -> dict[str, Any]:
+    """The form of all published figures; the same for the benches."""
+    return {
+        "figures": measured,
+        "checks": [
+            {"name": c.name, "value": c.value, "limit": c.limit, "ok": c.ok} for c in checked
+        ],
+    }
+
+
+def table(streams: Sequence[StreamResult]) -> Table:
+    shown = Table(title="Speech against its references", title_justify="left")
+    shown.add_column("stream")
+    shown.add_column("ended")
+    for heading in ("audio", "length", "error rate", "finals", "p50", "p95"):
+        shown.add_column(heading, justify="right")
+    for stream in streams:
+        shown.add_row(stream.sample.stream_id, "yes" if stream.ended else "NO", *_cells([stream]))
+    shown.add_section()
+    for language, group in by_language(streams).items():
+        shown.add_row(f"all {language}", "", *_cells(group), style="bold")
+    return shown
+
+
+def _cells(streams: Sequence[StreamResult]) -> tuple[str, ...]:
+    counted = total(stream.score for stream in streams)
+    unit = unit_of(streams[0].sample.language)
+    measured = _latency_figures(streams)
+    return (
+        f"{measured['audio_s']:.1f} s",
+        f"{counted.length} {unit}",
+        f"{unit.rate_name} {counted.rate:.1%}",
+        str(measured["finals"]),
+        _seconds(measured["latency_p50_s"]),
+        _seconds(measured["latency_p95_s"]),
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
+
+
+def check_line(check: Check) -> str:
+    mark = "ok  " if check.ok else "FAIL" if check.required else "slow"
+    return f"  {mark}  {check.name}: {check.value:.3g} (at most {check.limit:.3g})"

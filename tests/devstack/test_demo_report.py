@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from devstack.demo_report import (
+    Check,
+    Received,
+    as_json,
+    check_line,
+    checks,
+    figures,
+    latency_s,
+    percentile,
+    results,
+    table,
+)
+from devstack.demo_samples import Sample
+from schemas.transcript import (
+    Model,
+    Quality,
+    Source,
+    StreamEnded,
+    StreamEndReason,
+    Timing,
+    TranscriptFinal,
+)
+
+EN = Sample(Path("en_a.flac"), "en", "red green blue grey", 4.0)
+ZH = Sample(Path("zh_b.flac"), "zh", "月球探测器", 2.5)
+
+
+def final(sample: Sample, text: str, *, received_ms: int = 1_300, index: int = 0) -> Received:
+    event = TranscriptFinal(
+        stream_id=sample.stream_id,
+        session_id="0-0",
+        index=index,
+        time_ms=1_000,
+        utterance=index,
+        start_s=0.0,
+        end_s=1.0,
+        start_sample=0,
+        end_sample=16_000,
+        rate=16_000,
+        started_at_ms=0,
+        end_reason="silence",
+        language=sample.language,
+        language_probability=None,
+        text=text,
+        words=None,
+        confidence=None,
+        quality=Quality(avg_logprob=-0.2, no_speech_prob=0.01, compression_ratio=1.1),
+        model=Model("base", "ed3a", "fp32", fold=True),
+        source=Source("speech.audio.v1", 0, 0, 9),
+        timing=Timing(250, 10, 200),
+    )
+    return Received(event, received_ms)
+
+
+def ended(sample: Sample) -> Received:
+    event = StreamEnded(
+        stream_id=sample.stream_id,
+        session_id="0-0",
+        index=9,
+        time_ms=1_000,
+        reason=StreamEndReason.END,
+        utterances=1,
+        audio_s=1.0,
+        speech_s=1.0,
+        gaps=0,
+    )
+    return Received(event, 1_400)
+
+
+GOOD = (
+    final(EN, "Red, green,"),
+    final(ZH, "月球探测"),
+    final(EN, " blue gray.", index=1, received_ms=1_700),
+    ended(ZH),
+    ended(EN),
+)
+
+
+def test_a_stream_is_the_text_of_its_finals_in_order():
+    en, zh = results([EN, ZH], GOOD)
+    assert en.text == "Red, green, blue gray."
+    assert (en.score.errors, en.score.length) == (0, 4)
+    assert (zh.score.errors, zh.score.length) == (1, 5)
+    assert en.ended
+    assert zh.ended
+
+
+def test_latency_counts_from_before_the_post_roll():
+    event = GOOD[0].event
+    assert isinstance(event, TranscriptFinal)
+    assert latency_s(event, 1_300) == 0.5  # received 300 ms after its audio, 200 of it post-roll
+
+
+def test_good_results_pass_every_check():
+    assert all(check.ok for check in checks(results([EN, ZH], GOOD)))
+
+
+def failed(*received: Received) -> list[str]:
+    return [check.name for check in checks(results([EN, ZH], received)) if not check.ok]
+
+
+def test_a_stream_that_did_not_end_is_named():
+    assert failed(*GOOD[:-1]) == ["streams not ended"]
+
+
+def test_a_stream_without_a_word_fails_by_itself_and_its_language():
+    assert failed(*(one for one in GOOD if one.event.stream_id == "zh_b")) == [
+        "streams not ended",
+        "en WER",
+        "WER of en_a",
+    ]
+
+
+def test_a_late_final_is_told_and_does_not_fail_the_demo():
+    late = replace(GOOD[0], at_ms=9_000)
+    (slow,) = (check for check in checks(results([EN, ZH], (late, *GOOD[1:]))) if not check.ok)
+    assert slow.value == 8.2
+    assert not slow.required
+    assert check_line(slow).split()[0] == "slow"
+
+
+def test_without_a_final_there_is_no_latency_to_check():
+    assert "p95" not in " ".join(check.name for check in checks(results([EN], [ended(EN)])))
+
+
+def test_a_check_line_says_value_and_limit():
+    assert check_line(Check("en WER", 0.0761, 0.15)) == "  ok    en WER: 0.0761 (at most 0.15)"
+    assert check_line(Check("en WER", 0.2, 0.15)).startswith("  FAIL  en WER")
+
+
+def test_the_json_holds_figures_and_checks():
+    streams = results([EN, ZH], GOOD)
+    written = orjson.loads(
+        orjson.dumps(as_json(figures(streams, {"broker": 3.1}), checks(streams)))
+    )
+    assert written["figures"]["languages"]["zh"]["error_rate"] == 0.2
+    assert written["figures"]["streams"]["en_a"]["latency_p95_s"] == 0.9
+    assert written["figures"]["all"] == {
+        "audio_s": 6.5,
+        "finals": 3,
+        "latency_p50_s": 0.5,
+        "latency_p95_s": 0.9,
+    }
+    assert written["figures"]["phases_s"] == {"broker": 3.1}
+    assert written["checks"][0] == {
+        "name": "streams not ended",
+        "value": 0,
+        "limit": 0,
+        "ok": True,
+    }
+
+
+def test_the_table_has_a_row_a_stream_and_a_language():
+    out = io.StringIO()
+    Console(file=out, width=120).print(table(results([EN, ZH], GOOD)))
+    rows = [line.strip("│ ").split("│") for line in out.getvalue().splitlines() if "│" in line]
+    assert [row[0].strip() for row in rows] == ["en_a", "zh_b", "all en", "all zh"]
+    assert [cell.strip() for cell in rows[1]] == [
+        *("zh_b", "yes", "2.5 s", "5 characters", "CER 20.0%", "1", "0.50 s", "0.50 s"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("share", "value"), [(0.0, 1.0), (0.5, 2.0), (0.75, 3.0), (0.95, 4.0), (1.0, 4.0)]
+)
+def test_a_percentile_is_a_value_that_occurred(share: float, value: float):
+    assert percentile([4.0, 2.0, 1.0, 3.0], share) == value
+
+
+def test_there_is_no_percentile_of_nothing():
+    assert percentile([], 0.5) is None
+
+
+@given(values=st.lists(st.floats(0, 100), min_size=1), share=st.floats(0, 1))
+def test_the_share_of_the_values_is_at_most_the_percentile(values: list[float], share: float):
+    at = percentile(values, share)
+    assert at is not None
+    assert sum(value <= at for value in values) >= share * len(values) - 1e-9
