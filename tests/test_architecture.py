@@ -183,7 +183,7 @@ def calls(module: Module) -> Iterator[ast.Call]:
 
 
 def orphans(module: Module) -> Iterator[str]:
-    """Tasks of the service that no TaskGroup waits for: their errors and their ends are nobody's."""
+    """Tasks of the service that no TaskGroup waits for: nobody hears of their errors."""
     for node in calls(module) if module.path.startswith("consumer/") else ():
         called = ast.unparse(node.func)
         if called.split(".")[-1] == "ensure_future" or called.endswith(
