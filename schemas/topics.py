@@ -126,26 +126,30 @@ def differences(
     `partitions`: the count to hold all topics against; None: that of the first topic found.
     """
     by_name = {topic.name: topic for topic in found}
-    expected = partitions or next((by_name[n].partitions for n in topics if n in by_name), None)
-    lines = []
-    for position, name in enumerate(topics):
-        if (topic := by_name.get(name)) is None:
-            lines.append(f"{name}: missing; run `streamscribe topics create`")
-            continue
-        if topic.partitions != expected:
-            lines.append(_partitions_differ(topic, expected))
-        lines += _wrong_settings(topic_specs(topics, topic.replication_factor)[position], topic)
-    return lines
+    present = [by_name[name] for name in topics if name in by_name]
+    missing = [name for name in topics if name not in by_name]
+    return [
+        *(f"{name}: missing; run `streamscribe topics create`" for name in missing),
+        *partition_differences(present, partitions),
+        *(line for topic in present for line in _wrong_settings(topics, topic)),
+    ]
 
 
-def _partitions_differ(topic: TopicFound, expected: int | None) -> str:
-    return (
-        f"{topic.name}: {topic.partitions} partitions, not {expected}; streams would move if it "
-        "grew: delete it and run `streamscribe topics create`, or choose another prefix"
-    )
+def partition_differences(found: Sequence[TopicFound], partitions: int | None = None) -> list[str]:
+    """One line for every topic with another partition count; None: another than the first's."""
+    if not found:
+        return []
+    expected = partitions or found[0].partitions
+    return [
+        f"{topic.name}: {topic.partitions} partitions, not {expected}; growing it would move "
+        "streams: delete it and run `streamscribe topics create`, or choose another prefix"
+        for topic in found
+        if topic.partitions != expected
+    ]
 
 
-def _wrong_settings(spec: TopicSpec, topic: TopicFound) -> list[str]:
+def _wrong_settings(topics: Topics, topic: TopicFound) -> list[str]:
+    (spec,) = (s for s in topic_specs(topics, topic.replication_factor) if s.name == topic.name)
     return [
         f"{topic.name}: {key} is {topic.settings.get(key)}, must be "
         f"{'at least ' if isinstance(value, int) else ''}{value}; run `kafka-configs.sh --alter "

@@ -1,0 +1,158 @@
+"""Topics of a running cluster, by aiokafka's admin client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from devstack.errors import DevstackError
+from schemas.topics import (
+    TopicFound,
+    Topics,
+    TopicSpec,
+    differences,
+    partition_differences,
+    topic_specs,
+)
+
+DEFAULT_PARTITIONS = 64  # the most workers there can ever be: growing it would move streams
+MAX_REPLICAS = 3
+_CONNECT_TIMEOUT_S = 8.0
+_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+
+
+async def check_topics(
+    bootstrap: str, topics: Topics, *, partitions: int | None = None
+) -> list[str]:
+    """What is not as it must be (`schemas.topics.differences`).
+
+    Raises DevstackError when Kafka does not answer or refuses.
+    """
+    async with _admin(bootstrap) as admin:
+        return differences(topics, await _find(admin, topics), partitions=partitions)
+
+
+async def create_topics(
+    bootstrap: str,
+    topics: Topics,
+    *,
+    partitions: int | None = None,
+    replication_factor: int | None = None,
+) -> list[str]:
+    """Create those that are missing; returns their names once every partition has a leader.
+
+    `partitions`: None is the count of those that exist, else 64. `replication_factor`: None is
+    the number of brokers, at most 3. Raises DevstackError when Kafka does not answer or refuses,
+    or a topic exists with another partition count.
+    """
+    async with _admin(bootstrap) as admin:
+        found = await _find(admin, topics)
+        _refuse_differing(found, partitions)
+        replicas = replication_factor or min(MAX_REPLICAS, await _brokers(admin))
+        count = partitions or (found[0].partitions if found else DEFAULT_PARTITIONS)
+        existing = {topic.name for topic in found}
+        missing = [s for s in topic_specs(topics, replicas) if s.name not in existing]
+        await _create(admin, [_new_topic(spec, count, replicas) for spec in missing])
+        await _until_led(admin, topics)
+        _refuse_differing(await _find(admin, topics), count)  # another process was quicker
+    return [spec.name for spec in missing]
+
+
+def _refuse_differing(found: Sequence[TopicFound], partitions: int | None) -> None:
+    if problems := partition_differences(found, partitions):
+        raise DevstackError("\n".join(["partition counts must agree:", *problems]))
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            admin = await _connect(bootstrap)
+            try:
+                yield admin
+            finally:
+                await admin.close()
+    except (KafkaError, TimeoutError) as error:
+        raise DevstackError(f"Kafka at {bootstrap} refused or did not answer: {error!r}") from error
+
+
+async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            await admin.start()
+    except (KafkaError, OSError, ValueError) as error:  # TimeoutError is an OSError
+        await admin.close()
+        raise DevstackError(
+            f"no Kafka answers at {bootstrap}: start one with `streamscribe broker`, "
+            "or say where it is with --bootstrap or STREAMSCRIBE_BOOTSTRAP"
+        ) from error
+    return admin
+
+
+async def _find(admin: AIOKafkaAdminClient, topics: Topics) -> list[TopicFound]:
+    names = set(topics)
+    described = await admin.describe_topics()  # of all: asking for one by name may create it
+    partitions = {t["topic"]: t["partitions"] for t in described if t["topic"] in names}
+    settings = await _settings(admin, list(partitions))
+    return [
+        TopicFound(
+            name=name,
+            partitions=len(partitions[name]),
+            replication_factor=len(partitions[name][0]["replicas"]),
+            settings=settings[name],
+        )
+        for name in topics
+        if name in partitions
+    ]
+
+
+async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    (response,) = await admin.describe_configs(resources)
+    return {
+        name: {key: value for key, value, *_ in entries}
+        for _, _, _, name, entries in response.resources
+    }
+
+
+async def _brokers(admin: AIOKafkaAdminClient) -> int:
+    return len((await admin.describe_cluster())["brokers"])
+
+
+def _new_topic(spec: TopicSpec, partitions: int, replicas: int) -> NewTopic:
+    settings = {key: str(value) for key, value in spec.required.items()}
+    return NewTopic(spec.name, partitions, replicas, topic_configs=settings | dict(spec.initial))
+
+
+async def _create(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> None:
+    if not new:
+        return
+    response = await admin.create_topics(new)
+    refused = [
+        f"{name}: {message or for_code(code).__name__}"
+        for name, code, message in response.topic_errors
+        if code not in (0, TopicAlreadyExistsError.errno)
+    ]
+    if refused:
+        raise DevstackError("Kafka refused to create\n" + "\n".join(refused))
+
+
+async def _until_led(admin: AIOKafkaAdminClient, topics: Topics) -> None:
+    """Creation is answered by the controller; brokers, and so clients, learn of it later."""
+    names = set(topics)
+    while True:
+        described: list[dict[str, Any]] = await admin.describe_topics()
+        led = {t["topic"] for t in described if all(p["leader"] >= 0 for p in t["partitions"])}
+        if names <= led:
+            return
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,65 @@
+"""`streamscribe topics create|check`: the topics of any cluster, made and held to their rules."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+
+from devstack.errors import DevstackError
+from devstack.options import add_bootstrap, add_partitions, add_prefix, positive
+from devstack.topic_admin import DEFAULT_PARTITIONS, check_topics, create_topics
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
+    try:
+        return asyncio.run(_run(args))
+    except DevstackError as error:
+        print(f"streamscribe topics: {error}", file=sys.stderr)
+        return 1
+
+
+async def _run(args: argparse.Namespace) -> int:
+    if args.action == "create":
+        await _create(args)
+    problems = await check_topics(args.bootstrap, args.topics, partitions=args.partitions)
+    print("\n".join(problems) or f"all as they must be: {', '.join(args.topics)}")
+    return 1 if problems else 0
+
+
+async def _create(args: argparse.Namespace) -> None:
+    created = await create_topics(
+        args.bootstrap,
+        args.topics,
+        partitions=args.partitions,
+        replication_factor=args.replication_factor,
+    )
+    for name in created:
+        print(f"created {name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamscribe topics",
+        description="Create the topics with the settings they need, or check them.",
+        epilog="Exit codes: 0 all are as they must be; 1 they are not, or Kafka does not answer.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="create|check")
+    create = actions.add_parser("create", help="create what is missing, then check")
+    check = actions.add_parser("check", help="one line for everything wrong, and how to mend it")
+    for action in (create, check):
+        add_bootstrap(action)
+        add_prefix(action)
+    add_partitions(create, None, f"those of the topics that exist, else {DEFAULT_PARTITIONS}")
+    add_partitions(check, None, "those of the first topic")
+    create.add_argument(
+        "--replication-factor",
+        metavar="N",
+        type=positive,
+        help="copies of every topic (as many as there are brokers, at most 3)",
+    )
+    return parser
