@@ -27,7 +27,7 @@ from subscriber.start import Edge, Start
 
 CONNECT_TIMEOUT_S: Final = 10.0
 _FETCH_TIMEOUT_MS: Final = 1_000  # so that new partitions are looked for when nothing comes
-_METADATA_MAX_AGE_MS: Final = 10_000  # new partitions are found within
+METADATA_MAX_AGE_MS: Final = 10_000  # new partitions are found within
 
 Positions: TypeAlias = dict[TopicPartition, int]  # the next offset to read
 
@@ -68,7 +68,7 @@ class TranscriptReader:
             bootstrap_servers=self._bootstrap,
             isolation_level="read_committed",
             auto_offset_reset="none",
-            metadata_max_age_ms=_METADATA_MAX_AGE_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import pytest
+
+from devstack.kafka import LocalKafka
+from devstack.ports import free_ports
+from schemas.codec import WireRecord
+from schemas.topics import Topics
+from subscriber.__main__ import main
+
+Send: TypeAlias = Callable[..., Awaitable[None]]
+
+
+@asynccontextmanager
+async def tail(*argv: str) -> AsyncIterator[Process]:
+    """`streamscribe tail` as a process of its own; killed if it is still there at the end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "streamscribe", "tail", *argv), stdout=PIPE, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(30):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def line_of(stream: asyncio.StreamReader | None) -> str:
+    assert stream
+    return (await stream.readline()).decode()
+
+
+async def test_finals_and_events_are_printed_as_they_come(
+    kafka: LocalKafka, topics: Topics, send: Send
+):
+    await send("hello", "call-7")
+    argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "beginning")
+    async with tail(*argv) as process:
+        await line_of(process.stdout)  # the day
+        assert (await line_of(process.stdout)).endswith("  call-7           warning: hello\n")
+        await send("and again", "call-7")
+        assert (await line_of(process.stdout)).endswith("  call-7           warning: and again\n")
+
+
+async def test_ctrl_c_ends_it_without_a_traceback(kafka: LocalKafka, topics: Topics, send: Send):
+    await send("hello")
+    argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "beginning")
+    async with tail(*argv) as process:
+        await line_of(process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, errors = await process.communicate()
+        assert (process.returncode, errors) == (130, b"")
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+async def test_a_reader_that_leaves_ends_it_in_silence(
+    kafka: LocalKafka, topics: Topics, send: Send, flags: tuple[str, ...]
+):
+    await send("hello")
+    argv = ("--bootstrap", kafka.bootstrap, "--topic", topics.transcripts, "--from", "beginning")
+    async with tail(*argv, *flags) as process:
+        await line_of(process.stdout)
+        process.stdout._transport.close()  # type: ignore[union-attr]
+        await send("to nobody")
+        assert process.stderr
+        errors = await process.stderr.read()
+        assert (await process.wait(), errors) == (141, b"")
+
+
+async def test_json_is_one_cloud_event_a_line(kafka: LocalKafka, topics: Topics, send: Send):
+    await send("hello", "b")
+    await send("你好", "a")
+    argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "1h")
+    async with tail(*argv, "--json", "--stream", "a") as process:
+        event = json.loads(await line_of(process.stdout))
+    assert event == {
+        "specversion": "1.0",
+        "id": "a/0-0/e0",
+        "source": "/streamscribe",
+        "type": "speech.stream.warning",
+        "subject": "a",
+        "time": "2026-07-08T10:01:07.000Z",
+        "sequence": "0000000000",
+        "datacontenttype": "application/json",
+        "data": {
+            "stream_id": "a",
+            "session_id": "0-0",
+            "index": 0,
+            "time_ms": 1_783_504_867_000,
+            "traceparent": None,
+            "message": "你好",
+        },
+    }
+
+
+async def test_a_record_that_is_no_event_is_one_line_of_warning(
+    kafka: LocalKafka, topics: Topics, send: Send
+):
+    await send(WireRecord(b"a", b"\x1b[2J", [("ce_type", b"\x1b[2J")]))
+    await send("good")
+    argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "beginning")
+    async with tail(*argv, "--json") as process:
+        assert json.loads(await line_of(process.stdout))["data"]["message"] == "good"
+        warned = await line_of(process.stderr)
+    assert warned.startswith(f"streamscribe tail: {topics.transcripts}/0 offset 0: ")
+    assert "\x1b" not in warned
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--from", "yesterday"], "'yesterday' is none of: beginning, now"),
+        (["--bootstrap", "kafka:port"], "'kafka:port' is not HOST:PORT"),
+        (["--prefix", "a b"], "is no topic name"),
+    ],
+)
+def test_a_wrong_value_is_told_in_its_own_words(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as exit_:
+        main(argv)
+    assert exit_.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_dead_broker_is_one_line(capsys: pytest.CaptureFixture[str]):
+    (port,) = free_ports(1)
+    assert main(["--bootstrap", f"127.0.0.1:{port}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"streamscribe tail: no answer from Kafka at 127.0.0.1:{port}")
