@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test check lock clean
+.PHONY: help install demo test check docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ check: install ## format, lint and types
 
 test: check ## everything a change must pass: real broker and real Whisper included
 	$(BIN)/python -m pytest
+
+docs: install ## write the pages that are made from the code
+	$(BIN)/python docs/generate.py
 
 lock: install ## resolve the dependencies anew
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o locks/runtime.txt

@@ -1,0 +1,132 @@
+"""Docs that cannot rot: pages made from code, READMEs in step, commands and links that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from schemas.audio import AudioCodec
+from schemas.codec import AUDIO_HEADERS, EVENT_TYPES
+from schemas.errors import Reason
+from schemas.options import OPTION_HEADERS
+from schemas.topics import Topics
+from streamscribe.cli import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+PACKAGES = ("bench", "consumer", "devstack", "producer", "schemas", "streamscribe", "subscriber")
+PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+OF_EVENTS = {Reason.UNKNOWN_EVENT, Reason.BAD_EVENT}  # never written to a dead letter
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def prose(path: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", read(path), flags=re.DOTALL | re.MULTILINE)
+
+
+def code_blocks(path: Path) -> list[str]:
+    return re.findall(r"^```.*?^```", read(path), flags=re.DOTALL | re.MULTILINE)
+
+
+def headings(path: Path) -> list[str]:
+    return re.findall(r"^#+ .+$", prose(path), re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """Of the headings, as Markdown readers make them."""
+    titles = [heading.lstrip("# ").lower() for heading in headings(path)]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def commands() -> list[str]:
+    """Every command line of ours that a page tells a reader to type."""
+    shell = [block for page in PAGES for block in code_blocks(page) if block.startswith("```sh")]
+    lines = [line for block in shell for line in block.splitlines()]
+    return sorted(
+        {m[0].strip(" &") for line in lines if (m := re.search(r"streamscribe .*", line))}
+    )
+
+
+@cache
+def help_of(*command: str) -> str:
+    run = [sys.executable, "-m", "streamscribe", *command, "--help"]
+    return subprocess.run(run, check=True, capture_output=True, text=True).stdout
+
+
+def has_subcommand(command: str, word: str) -> bool:
+    return re.search(rf"^ +{re.escape(word)} ", help_of(command), re.MULTILINE) is not None
+
+
+def test_made_pages_say_what_the_code_says() -> None:
+    run = [sys.executable, "docs/generate.py", "--check"]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_both_readmes_have_the_same_headings() -> None:
+    english, chinese = ([h.split()[0] for h in headings(path)] for path in READMES)
+    assert english == chinese
+
+
+def test_both_readmes_have_the_same_code_blocks() -> None:
+    english, chinese = map(code_blocks, READMES)
+    assert english == chinese
+
+
+def test_both_readmes_link_to_the_same_places() -> None:
+    english, chinese = (sorted(re.findall(r"]\(([^)]+)\)", prose(path))) for path in READMES)
+    assert [t for t in english if "README." not in t] == [t for t in chinese if "README." not in t]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"]\(([^)]+)\)", prose(path)):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        place = path if not file else path.parent / file
+        assert place.exists(), f"{path.name} links to {target}"
+        assert not anchor or anchor in anchors(place), f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("line", commands())
+def test_shown_commands_and_their_flags_exist(line: str) -> None:
+    _, command, *arguments = shlex.split(line.partition("|")[0])
+    assert command in COMMANDS
+    deeper = [word for word in arguments[:1] if word.isalpha() and has_subcommand(command, word)]
+    text = help_of(command, *deeper)
+    for flag in re.findall(r"(?<= )--[\w-]+", line):
+        assert flag in text
+
+
+def test_shown_make_targets_exist() -> None:
+    shown = {
+        t for page in PAGES for t in re.findall(r"(?:^|`)make (\w+)", read(page), re.MULTILINE)
+    }
+    targets = set(re.findall(r"^(\w+):", read(ROOT / "Makefile"), re.MULTILINE))
+    assert {"demo", "test"} <= shown
+    assert not shown - targets
+
+
+def test_the_wire_page_names_all_that_the_wire_knows() -> None:
+    words = set(re.findall(r"`([^`]+)`", prose(ROOT / "docs/wire.md")))
+    known = {*AUDIO_HEADERS, *OPTION_HEADERS, *AudioCodec, *EVENT_TYPES, *Topics(), *Reason}
+    assert not known - OF_EVENTS - words
+
+
+def test_every_variable_that_is_read_is_told() -> None:
+    told = read(ROOT / "docs/settings.md")
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    named = {n for path in sources for n in re.findall(r"STREAMSCRIBE_[A-Z_]*[A-Z]", read(path))}
+    assert named
+    assert {name for name in named if f"`{name}`" not in told} == set()
