@@ -16,7 +16,7 @@ from devstack.kafka_jars import KAFKA_VERSION, class_path
 from devstack.options import add_partitions, add_prefix
 from devstack.topic_admin import create_topics
 
-_PARTITIONS = 4
+_PARTITIONS = 4  # a machine for trying things, not the 64 of a cluster
 _POLL_S = 0.5
 
 
@@ -39,10 +39,19 @@ async def _serve(args: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     async with LocalKafka(args.nodes, port=args.port, data=args.data) as kafka:
         if not args.no_topics:
-            await create_topics(kafka.bootstrap, args.topics, partitions=args.partitions)
+            await _create_topics(kafka, args)
         print(f"Kafka {KAFKA_VERSION} answers, Ctrl-C stops it:", file=sys.stderr)
         print(kafka.bootstrap, flush=True)
         await _until_one_ends(kafka)
+
+
+async def _create_topics(kafka: LocalKafka, args: argparse.Namespace) -> None:
+    await create_topics(
+        kafka.bootstrap,
+        args.topics,
+        partitions=args.partitions,
+        default_partitions=_PARTITIONS,
+    )
 
 
 async def _until_one_ends(kafka: LocalKafka) -> None:
@@ -59,20 +68,20 @@ def _parser() -> argparse.ArgumentParser:
         "Its address is the one line on standard output.",
         epilog="Exit codes: 130 after Ctrl-C, 0 after SIGTERM, 1 when it cannot start or ends.",
     )
-    parser.add_argument("--nodes", type=int, choices=NODE_COUNTS, default=1)
+    parser.add_argument("--nodes", type=int, choices=NODE_COUNTS, default=1, help="(default: 1)")
     parser.add_argument(
         "--port",
         type=int,
         default=9092,
-        help="of node 1, the others take the next ones; 0: any free ones (%(default)s)",
+        help="of node 1, the others take the next ones; 0: any free ones (default: %(default)s)",
     )
     parser.add_argument(
         "--data",
         metavar="FOLDER",
         type=Path,
-        help="kept, and used again the next time (else a temporary folder)",
+        help="kept, and used again the next time (default: a temporary one)",
     )
     add_prefix(parser)
-    add_partitions(parser, _PARTITIONS, "4")
+    add_partitions(parser, otherwise=f", else {_PARTITIONS}")
     parser.add_argument("--no-topics", action="store_true", help="leave the topics to you")
     return parser

@@ -135,14 +135,14 @@ class LocalKafka:
             folder = Path(tempfile.mkdtemp(prefix="streamscribe-kafka-"))
             self._held.callback(shutil.rmtree, folder, ignore_errors=True)
             return folder
-        self._data.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._data / ".lock", blocking=False, thread_local=False)
         try:
+            self._data.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._data / ".lock", blocking=False, thread_local=False)
             self._held.enter_context(lock)
         except Timeout as error:
-            raise DevstackError(
-                f"{self._data} is in use by another broker: stop it first"
-            ) from error
+            raise DevstackError(f"{self._data} is in use by another broker: stop it") from error
+        except OSError as error:
+            raise DevstackError(f"data cannot be kept there, choose another: {error}") from error
         return self._data
 
     def _new_nodes(self, data: Path) -> list[Node]:

@@ -13,7 +13,7 @@ def add_bootstrap(parser: argparse.ArgumentParser) -> None:
         "--bootstrap",
         metavar="HOST:PORT,...",
         default=os.environ.get("STREAMSCRIBE_BOOTSTRAP", "localhost:9092"),
-        help="where Kafka answers (STREAMSCRIBE_BOOTSTRAP, now %(default)s)",
+        help="where Kafka answers (default: $STREAMSCRIBE_BOOTSTRAP, else localhost:9092)",
     )
 
 
@@ -24,17 +24,17 @@ def add_prefix(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         type=_topics,
         default=os.environ.get("STREAMSCRIBE_PREFIX", "speech"),
-        help="what the topics' names begin with (STREAMSCRIBE_PREFIX, else speech)",
+        help="what the topics' names begin with (default: $STREAMSCRIBE_PREFIX, else speech)",
     )
 
 
-def add_partitions(parser: argparse.ArgumentParser, default: int | None, told: str) -> None:
+def add_partitions(parser: argparse.ArgumentParser, otherwise: str) -> None:
     parser.add_argument(
         "--partitions",
         metavar="N",
         type=positive,
-        default=default,
-        help=f"of every topic, the most workers there can be ({told})",
+        help="of every topic, the most workers there can be (default: those of the topics that "
+        f"exist{otherwise})",
     )
 
 

@@ -44,19 +44,20 @@ async def create_topics(
     topics: Topics,
     *,
     partitions: int | None = None,
+    default_partitions: int = DEFAULT_PARTITIONS,
     replication_factor: int | None = None,
 ) -> list[str]:
     """Create those that are missing; returns their names once every partition has a leader.
 
-    `partitions`: None is the count of those that exist, else 64. `replication_factor`: None is
-    the number of brokers, at most 3. Raises DevstackError when Kafka does not answer or refuses,
-    or a topic exists with another partition count.
+    `partitions`: None is the count of those that exist, else the default. `replication_factor`:
+    None is the number of brokers, at most 3. Raises DevstackError when Kafka does not answer or
+    refuses, or a topic exists with another partition count.
     """
     async with _admin(bootstrap) as admin:
         found = await _find(admin, topics)
         _refuse_differing(found, partitions)
         replicas = replication_factor or min(MAX_REPLICAS, await _brokers(admin))
-        count = partitions or (found[0].partitions if found else DEFAULT_PARTITIONS)
+        count = partitions or (found[0].partitions if found else default_partitions)
         existing = {topic.name for topic in found}
         missing = [s for s in topic_specs(topics, replicas) if s.name not in existing]
         await _create(admin, [_new_topic(spec, count, replicas) for spec in missing])

@@ -54,12 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     for action in (create, check):
         add_bootstrap(action)
         add_prefix(action)
-    add_partitions(create, None, f"those of the topics that exist, else {DEFAULT_PARTITIONS}")
-    add_partitions(check, None, "those of the first topic")
+    add_partitions(create, otherwise=f", else {DEFAULT_PARTITIONS}")
+    add_partitions(check, otherwise="")
     create.add_argument(
         "--replication-factor",
         metavar="N",
         type=positive,
-        help="copies of every topic (as many as there are brokers, at most 3)",
+        help="copies of every topic (default: as many as there are brokers, at most 3)",
     )
     return parser

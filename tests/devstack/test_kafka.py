@@ -118,3 +118,10 @@ async def test_a_node_that_ends_while_it_starts_shows_its_log(tmp_path: Path):
     (log / "meta.properties").write_text("version=1\nnode.id=1\n")
     with pytest.raises(DevstackError, match=r"node 1 ended with 1; (.|\n)*cluster\.id was not"):
         await LocalKafka(data=tmp_path).start()
+
+
+async def test_a_file_in_place_of_the_data_folder_is_named(tmp_path: Path):
+    file = tmp_path / "data"
+    file.touch()
+    with pytest.raises(DevstackError, match=f"choose another: .*{file}"):
+        await LocalKafka(data=file).start()
