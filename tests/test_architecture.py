@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from streamscribe.cli import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("streamscribe", "schemas", "consumer", "producer", "subscriber", "devstack", "bench")
 
@@ -92,7 +94,10 @@ IMPURE = {
 PURE_ROOMS = ("schemas", "consumer.core")
 CLOCKS = ("now", "utcnow", "today")  # of datetime: its types are pure, its clock is not
 
-COMMANDS = ("streamscribe", "producer", "subscriber", "devstack", "bench", "consumer.__main__")
+HEAVY = {"aiokafka", "numpy", "torch"}  # seconds of a newcomer's first impression
+
+# Commands, which may print.
+TALKERS = ("streamscribe", "producer", "subscriber", "devstack", "bench", "consumer.__main__")
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,7 @@ def orphans(module: Module) -> Iterator[str]:
 
 def chatter(module: Module) -> Iterator[str]:
     for node in calls(module):
-        if ast.unparse(node.func) == "print" and module.room not in COMMANDS:
+        if ast.unparse(node.func) == "print" and module.room not in TALKERS:
             yield module.at(node, "prints: log it, or raise an error that says it")
 
 
@@ -214,6 +219,10 @@ def violations(module: Module) -> list[str]:
 def test_every_module_obeys_the_law() -> None:
     found = [line for module in modules() for line in violations(module)]
     assert not found, "\n".join(found)
+
+
+def test_the_law_names_only_rooms_that_exist() -> None:
+    assert {*LAW, *ONLY} - {module.room for module in modules()} == set()
 
 
 @pytest.mark.parametrize(
@@ -260,17 +269,26 @@ def test_what_the_law_allows_passes(path: str, source: str) -> None:
     assert not violations(parse(path, source))
 
 
-@pytest.mark.parametrize(
-    "program",
-    ["import consumer", "import sys, streamscribe.cli as c; sys.argv[1:] = ['--help']; c.main()"],
-)
-def test_torch_is_loaded_by_none_but_the_engine(program: str) -> None:
+def loaded_by(*command: str) -> set[str]:
+    """Modules that a Python run of `command` imports."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", program],
+        [sys.executable, "-X", "importtime", *command],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert not loaded & {"torch", "numpy", "aiokafka"}
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
+def test_importing_the_service_loads_nothing_heavy() -> None:
+    assert not loaded_by("-c", "import consumer") & HEAVY
+
+
+def test_the_console_command_loads_nothing_heavy() -> None:
+    assert not loaded_by("-m", "streamscribe", "--help") & HEAVY
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_loads_torch_to_print_its_help(command: str) -> None:
+    assert "torch" not in loaded_by("-m", "streamscribe", command, "--help")
