@@ -1,0 +1,63 @@
+"""`streamscribe weights`: fetch weights ahead of time, list those that have a name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from consumer.errors import ConfigError
+from consumer.inference.download import say
+from consumer.inference.known_weights import BY_NAME, KNOWN
+from consumer.inference.weights import cache_folder, candidates, resolve, search_path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    search, cache = search_path(os.environ), cache_folder(os.environ)
+    if arguments.action == "list":
+        Console().print(table((*search, cache)))
+        return 0
+    return fetch(arguments.names, search, cache)
+
+
+def fetch(names: Sequence[str], search: Sequence[Path], cache: Path) -> int:
+    """Resolve each name and print `name path sha256`; all are tried, whatever fails."""
+    console, code = Console(stderr=True), 0
+    for name in names:
+        try:
+            found = resolve(name, search=search, cache=cache, console=console)
+        except ConfigError as error:
+            say(console, str(error))
+            code = max(code, 1 if name in BY_NAME else 2)
+        else:
+            sys.stdout.write(f"{found.name}\t{found.path}\t{found.sha256}\n")
+    return code
+
+
+def table(folders: Sequence[Path]) -> Table:
+    """Known names, how large they are and where on this machine they lie (content unchecked)."""
+    rows = Table("name", "MB", "package index", "on this machine", box=None)
+    for known in KNOWN:
+        rows.add_row(
+            " = ".join(known.names),
+            str(known.size_mb),
+            "yes" if known.packaged else "",
+            str(next(candidates(known, folders), "")),
+        )
+    return rows
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="streamscribe weights", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    fetching = actions.add_parser("fetch", help="make weights ready on this machine")
+    fetching.add_argument("names", nargs="+", metavar="NAME", help="a name of the list, or a path")
+    actions.add_parser("list", help="known names, and where they are on this machine")
+    return parser
