@@ -1,6 +1,6 @@
 """All that one assigned partition knows: its streams, its ledger, its waiting utterances.
 
-    ingest -> listen -> (scores) -> hear -> jobs -> (text) -> finish -> prepare -> (Kafka) -> post
+    ingest -> listen -> (scores) -> hear -> jobs -> (text) -> finish -> ledger
 
 Pure: what is in brackets happens elsewhere. Times are handed in.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from consumer.core.events import Decoded, final
-from consumer.core.progress import Commit, DeadLetter, Ledger
+from consumer.core.progress import DeadLetter, Ledger
 from consumer.core.session import Heard
 from consumer.core.stream import Stream, StreamPolicy
 from consumer.core.values import (
@@ -27,7 +27,7 @@ from consumer.core.values import (
     Record,
 )
 from schemas.errors import WireError
-from schemas.transcript import Model
+from schemas.transcript import Model, TranscriptFinal
 
 
 class Outcome(StrEnum):
@@ -115,16 +115,12 @@ class PartitionTask:
         self._waiting.update((heard.id, heard) for heard in closed)
         return [self._job(heard, now) for heard in closed]
 
-    def finish(self, id_: JobId, decoded: Decoded) -> None:
+    def finish(self, id_: JobId, decoded: Decoded) -> TranscriptFinal:
         """The text of an utterance has come."""
         heard = self._waiting.pop(id_)
-        self.ledger.settle(heard.ticket, final(heard, decoded, self._policy.model))
-
-    def prepare(self) -> Commit | None:
-        return self.ledger.prepare()
-
-    def post(self, commit: Commit) -> None:
-        self.ledger.post(commit)
+        event = final(heard, decoded, self._policy.model)
+        self.ledger.settle(heard.ticket, event)
+        return event
 
     def _push(self, chunk: Chunk, now: float) -> bool:
         name = chunk.audio.stream_id

@@ -7,9 +7,10 @@ the encoder positions of its longest row, so it is filled up to a budget of posi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from consumer.core.values import Batch, Job, Lane
+from consumer.core.values import Batch, Job, Lane, Partition
 
 POSITIONS_PER_S = 50  # encoder positions a second of audio
 FOLDED_TAIL = 96  # positions that stand for the folded padding, about
@@ -55,7 +56,7 @@ class Planner:
         self._jobs = [job for job in self._jobs if id(job) not in taken]
         return Batch(tuple(chosen)) if chosen else None
 
-    def drop_before(self, epochs: dict[object, int]) -> None:
+    def keep(self, epochs: Mapping[Partition, int]) -> None:
         """Forget jobs of partitions that are gone or were assigned anew."""
         self._jobs = [j for j in self._jobs if epochs.get(j.id.session.partition) == j.epoch]
 

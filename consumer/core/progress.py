@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 from consumer.core.values import Partition, Record
@@ -78,12 +79,7 @@ class _Queue:
 
     def finished(self) -> int:
         """Length of the finished prefix."""
-        count = 0
-        for entry in self.entries:
-            if entry.events is None:
-                break
-            count += 1
-        return count
+        return sum(1 for _ in takewhile(lambda entry: entry.events is not None, self.entries))
 
     def needed(self, skip: int = 0) -> int | None:
         """Lowest offset still needed once `skip` entries are gone."""
@@ -102,8 +98,14 @@ class Ledger:
         self.committed_next = next_offset  # N as committed
         self.committed_resume = next_offset  # R as committed
         self._queues: dict[str, _Queue] = {}
+        self._ready: set[str] = set()  # streams whose queue begins with a finished entry
         self._dead: list[DeadLetter] = []
         self._open: Commit | None = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether a commit would publish anything."""
+        return bool(self._ready or self._dead) and self._open is None
 
     def read(self, offset: int) -> None:
         """The record at `offset` has been taken in."""
@@ -136,12 +138,13 @@ class Ledger:
         if queue.entries[index].events is not None:
             raise ValueError(f"{ticket} is settled already")
         queue.entries[index].events = events
+        self._mark(ticket.stream_id, queue)
 
     def prepare(self) -> Commit | None:
         """All that can be published now, or None when nothing has moved since the last commit."""
         if self._open is not None:
             raise ValueError("a commit is open: post it first")
-        taken = tuple((name, n) for name, queue in self._queues.items() if (n := queue.finished()))
+        taken = tuple((name, self._queues[name].finished()) for name in sorted(self._ready))
         events = tuple(event for name, n in taken for event in self._events(name, n))
         commit = Commit(
             partition=self.partition,
@@ -173,6 +176,7 @@ class Ledger:
     ) -> Ticket:
         queue = self._queues.setdefault(stream_id, _Queue())
         queue.entries.append(_Entry(start, events))
+        self._mark(stream_id, queue)
         return Ticket(stream_id, queue.first + len(queue.entries) - 1)
 
     def _events(self, stream_id: str, count: int) -> list[AnyEvent]:
@@ -192,6 +196,13 @@ class Ledger:
         for _ in range(count):
             queue.entries.popleft()
         queue.first += count
+        self._mark(stream_id, queue)
+
+    def _mark(self, stream_id: str, queue: _Queue) -> None:
+        if queue.finished():
+            self._ready.add(stream_id)
+        else:
+            self._ready.discard(stream_id)
 
     def _forget_ended(self) -> None:
         for name in [n for n, q in self._queues.items() if not q.entries and q.tail is None]:

@@ -8,17 +8,18 @@ from any cut cuts alike (docs/guarantees.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from consumer.core.progress import Ledger, Position, Ticket
 from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig, Span
 from consumer.core.timeline import Sound, Timeline
 from consumer.core.values import (
+    Ear,
     EndReason,
     Float32Array,
-    Int16Array,
     JobId,
+    Listen,
     SessionKey,
     Utterance,
 )
@@ -70,22 +71,22 @@ class Heard:
 class Session:
     """Audio in, cuts out; keeps the ledger's queue of its stream."""
 
+    _timeline: Timeline  # audio since the last cut
+    _segmenter: Segmenter
+    _ear: Ear
+    _scored: int  # sample up to which the detector was given audio
+
     def __init__(self, begin: Begin, config: SegmenterConfig, ledger: Ledger) -> None:
         self.key = begin.key
         self.rate = begin.rate
         self._begin = begin
-        self._config = config
+        self._config = replace(config, endpoint_ms=begin.options.endpoint_ms or config.endpoint_ms)
         self._ledger = ledger
         self._offset = begin.offset  # of the last record taken
         self._events = self._utterances = self._gaps = 0
         self._audio_samples = self._speech_samples = 0
         self._listen_from(Timeline(begin.rate, begin.first, begin.wall_ms))
         self._announce()
-
-    @property
-    def cut(self) -> int:
-        """Sample at which the detector started afresh."""
-        return self._timeline.start
 
     @property
     def end(self) -> int:
@@ -99,20 +100,20 @@ class Session:
     @property
     def held(self) -> Position | None:
         """Where audio begins that nothing was decided about; None: all that came is decided."""
-        return self._timeline.position(self.cut)
+        return self._timeline.position(self._timeline.start)
 
     def append(self, sound: Sound) -> None:
         self._timeline.append(sound)
         self._offset = sound.offset
         self._audio_samples += len(sound.samples)
 
-    def unscored(self) -> Int16Array | None:
+    def unscored(self) -> Listen | None:
         """Audio that the detector has not been given since the last cut; None: there is none."""
         if self._scored == self.end:
             return None
         samples = self._timeline.samples(self._scored, self.end)
         self._scored = self.end
-        return samples
+        return Listen(self.key, self._ear, self.rate, samples)
 
     def hear(self, probabilities: Float32Array) -> Heard | None:
         """The detector's answer to what `unscored` gave; may make one cut, and an utterance."""
@@ -121,7 +122,7 @@ class Session:
 
     def close_utterance(self, reason: EndReason) -> Heard | None:
         """No more audio belongs to the open utterance; all that came must have been scored."""
-        return self._apply(self._segmenter.close(self.end - self.cut, reason))
+        return self._apply(self._segmenter.close(self.end - self._timeline.start, reason))
 
     def gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
         """Audio up to sample `to` is missing; the open utterance must have been closed."""
@@ -155,14 +156,15 @@ class Session:
 
     def _apply(self, cut: Cut) -> Heard | None:
         heard = None if cut.span is None else self._close(cut.span)
-        self._timeline.trim(self.cut + cut.at)
+        self._timeline.trim(self._timeline.start + cut.at)
         self._listen_from(self._timeline, in_speech=cut.in_speech)
         return heard
 
     def _listen_from(self, timeline: Timeline, *, in_speech: bool = False) -> None:
         self._timeline = timeline
         self._segmenter = Segmenter(self._config, self.rate, in_speech=in_speech)
-        self._scored: int = timeline.start
+        self._scored = timeline.start
+        self._ear = Ear()
 
     def _close(self, span: Span) -> Heard:
         utterance = self._utterance(span)
@@ -183,12 +185,12 @@ class Session:
         )
 
     def _utterance(self, span: Span) -> Utterance:
-        start, end = self.cut + span.start, self.cut + span.end
+        start, end = self._timeline.start + span.start, self._timeline.start + span.end
         return Utterance(
             number=self._utterances,
             start=start,
             end=end,
-            speech_end=self.cut + span.speech_end,
+            speech_end=self._timeline.start + span.speech_end,
             rate=self.rate,
             samples=self._timeline.samples(start, end),
             end_reason=span.reason,

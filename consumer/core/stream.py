@@ -260,8 +260,7 @@ class Stream:
         while self._steps and isinstance(step := self._steps[0], Sound):
             session.append(step)
             self._steps.popleft()
-        samples = session.unscored()
-        return None if samples is None else Listen(session.key, session.cut, session.rate, samples)
+        return session.unscored()
 
     def _take(self, step: _Step) -> list[Heard]:
         if isinstance(step, Begin):

@@ -67,6 +67,25 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
+class Assignment(NamedTuple):
+    """A partition that this worker is to serve from now on."""
+
+    partition: Partition
+    epoch: int  # grows with every assignment: work of an older one is void
+    lane: Lane
+    next_offset: int  # where to begin reading
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Poll:
+    """What one look at Kafka brought; to be taken in this order."""
+
+    revoked: tuple[Partition, ...] = ()
+    assigned: tuple[Assignment, ...] = ()
+    records: tuple[Record, ...] = ()
+    caught_up: frozenset[Partition] = frozenset()  # no record of theirs waits in Kafka
+
+
 class SessionKey(NamedTuple):
     """Names one session of one stream."""
 
@@ -87,12 +106,19 @@ class Chunk:
     channels: int  # before they were mixed down
 
 
+@dataclass(slots=True, eq=False)
+class Ear:
+    """Where a scorer keeps a detector between two calls: a new one, empty, at every cut."""
+
+    detector: object | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Listen:
-    """Audio to be scored: it follows what was last asked for since the same cut."""
+    """Audio to be scored: it follows what the same ear heard last."""
 
     session: SessionKey
-    cut: int  # sample at which the detector starts afresh
+    ear: Ear
     rate: int  # Hz
     samples: Int16Array  # [n] mono
 

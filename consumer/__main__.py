@@ -1,0 +1,115 @@
+"""`streamscribe worker` (= `python -m consumer`): environment and flags -> Settings -> serve.
+
+Exit codes: 0 drained after SIGTERM; 1 failed, start it again; 2 the settings or Kafka's topics are
+wrong; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+import structlog
+
+from consumer import logs
+from consumer.errors import ConfigError, SttError
+from consumer.settings import Settings, from_environment
+
+log = structlog.get_logger("consumer")
+
+_DESCRIPTION = """\
+Transcribe speech from Kafka: read both audio topics as one member of a consumer group, publish
+finals. Add workers to the group to grow; SIGTERM drains and leaves. Every flag can also be set
+in the environment, as STREAMSCRIBE_<NAME>."""
+_EPILOG = """\
+exit codes: 0 drained after SIGTERM; 1 failed, start it again; 2 settings or topics are wrong;
+130 stopped by Ctrl-C"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    given = {name: text for name, text in vars(_parser().parse_args(argv)).items() if text}
+    try:
+        settings = from_environment(**given)
+    except ConfigError as error:
+        return _refuse(error)
+    logs.configure(settings.log_format, settings.log_level)
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    from consumer.service import serve  # torch: not before the settings are known to be right
+
+    stop, ready = asyncio.Event(), asyncio.Event()
+    signals: list[int] = []
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, number, signals, stop, ready)
+    try:
+        await serve(settings, stop, ready)
+    except (SttError, TimeoutError, BaseExceptionGroup) as raised:
+        return _failed(_leaf(raised))
+    return _code(signals[0])
+
+
+def _on_signal(number: int, signals: list[int], stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """The first asks for a drain; the second, or one before anything was begun, ends at once."""
+    signals.append(number)
+    if stop.is_set() or not ready.is_set():
+        log.warning("stopped at once", signal=signal.Signals(number).name)
+        os._exit(_code(number))  # a thread that loads or decodes cannot be interrupted otherwise
+    log.info("draining", signal=signal.Signals(number).name)
+    stop.set()
+
+
+def _code(number: int) -> int:
+    return 130 if number == signal.SIGINT else 0
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """What a task group was ended by."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _failed(error: BaseException) -> int:
+    if isinstance(error, ConfigError):
+        return _refuse(error)
+    if isinstance(error, TimeoutError):
+        log.error("drain took too long: what was in flight is done again by the next worker")
+    elif isinstance(error, SttError):
+        log.error("worker failed", kind=type(error).__name__, why=str(error))
+    else:
+        raise error
+    logging.shutdown()
+    os._exit(1)  # a hung thread would keep the process
+
+
+def _refuse(error: ConfigError) -> int:
+    for problem in error.problems:
+        print(f"streamscribe worker: {problem}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamscribe worker",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for knob in fields(Settings):
+        flag = "--" + knob.name.replace("_", "-")
+        default = f" [{knob.default}]" if knob.default != "" else ""
+        parser.add_argument(flag, metavar="X", help=knob.metadata["help"] + default)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

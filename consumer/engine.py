@@ -1,0 +1,126 @@
+"""The asynchronous face of `consumer.inference`: one thread owns the model, one the detectors.
+
+Two threads, or every endpoint would wait behind a batch. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+import soxr
+
+from consumer.core.pcm import FULL_SCALE
+from consumer.core.values import (
+    WHISPER_RATE,
+    Batch,
+    Clip,
+    Float32Array,
+    Hypothesis,
+    Int16Array,
+    Job,
+    Listen,
+    Utterance,
+)
+from consumer.errors import DeviceLost
+from schemas.audio import Task
+from schemas.languages import whisper_code
+from schemas.transcript import Model
+
+T = TypeVar("T")
+
+
+class Scorer(Protocol):
+    """Scores speech, for many streams in one call; used from one thread."""
+
+    def open(self, rate: int) -> Any:
+        """A fresh detector, for audio of that many Hz."""
+
+    def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
+        """More audio for each detector; the probability of every window that it completes."""
+
+
+class Transcriber(Protocol):
+    """Writes what was said; used from one thread. All that another engine has to offer."""
+
+    info: Model
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Whisper codes that a clip may name."""
+
+    def warm_up(self) -> None:
+        """Do once what the first call would otherwise do late."""
+
+    def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+        """One hypothesis a clip, in order; clips of up to 30 s that may differ in everything."""
+
+
+class ThreadedEngine:
+    """Use as an asynchronous context manager: leaving it ends the threads."""
+
+    def __init__(self, scorer: Scorer, transcriber: Transcriber, *, hang_s: float) -> None:
+        """`hang_s`: a batch that takes longer has hung, and with it the device."""
+        self._scorer = scorer
+        self._transcriber = transcriber
+        self._hang_s = hang_s
+        self._detectors = ThreadPoolExecutor(1, "detectors")
+        self._model = ThreadPoolExecutor(1, "model")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for pool in (self._detectors, self._model):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def score(self, requests: Sequence[Listen]) -> list[Float32Array]:
+        return await _on(self._detectors, lambda: self._hear(requests))
+
+    async def transcribe(self, batch: Batch) -> list[Hypothesis]:
+        """Raises `DeviceLost` when the device fails, or does not answer."""
+        try:
+            async with asyncio.timeout(self._hang_s):
+                return await _on(self._model, lambda: self._decode(batch))
+        except TimeoutError:
+            raise DeviceLost(
+                f"the model has not answered for {self._hang_s:.0f} s; restart the worker"
+            ) from None
+
+    def _hear(self, requests: Sequence[Listen]) -> list[Float32Array]:
+        for request in requests:
+            if request.ear.detector is None:
+                request.ear.detector = self._scorer.open(request.rate)
+        return self._scorer.score([(request.ear.detector, request.samples) for request in requests])
+
+    def _decode(self, batch: Batch) -> list[Hypothesis]:
+        return self._transcriber.transcribe([self._clip(job) for job in batch.jobs])
+
+    def _clip(self, job: Job) -> Clip:
+        options = job.options
+        codes = tuple(dict.fromkeys(whisper_code(tag) for tag in options.languages or ()))
+        return Clip(
+            samples=whisper_samples(job.utterance),
+            languages=tuple(code for code in codes if code in self._transcriber.languages),
+            task=options.task or Task.TRANSCRIBE,
+            prompt=options.prompt,
+            hotwords=options.hotwords,
+            words=bool(options.words),
+        )
+
+
+def whisper_samples(utterance: Utterance) -> Float32Array:
+    """[n] at WHISPER_RATE: the closed utterance is resampled once, whole, so no state is kept."""
+    samples: Float32Array = utterance.samples.astype(np.float32)
+    samples /= FULL_SCALE
+    if utterance.rate == WHISPER_RATE:
+        return samples
+    resampled: Float32Array = soxr.resample(samples, utterance.rate, WHISPER_RATE)
+    return resampled
+
+
+async def _on(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, work)

@@ -1,0 +1,49 @@
+"""aiokafka's exceptions, classified by consequence: the only place that knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka import errors as kafka
+
+from consumer.errors import ConfigError, Fenced, Retriable
+
+_FENCED = (
+    kafka.CommitFailedError,
+    kafka.IllegalGenerationError,
+    kafka.UnknownMemberIdError,
+    kafka.RebalanceInProgressError,
+    kafka.FencedInstanceIdError,
+    kafka.IllegalStateError,  # a commit for a partition that is not assigned any more
+)
+_DENIED = (
+    kafka.TopicAuthorizationFailedError,
+    kafka.GroupAuthorizationFailedError,
+    kafka.ClusterAuthorizationFailedError,
+    kafka.SaslAuthenticationFailed,
+    kafka.AuthenticationFailedError,
+)
+_FATAL = (kafka.RecordTooLargeError, kafka.MessageSizeTooLargeError, kafka.InvalidTopicError)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise what the caller must do: `Fenced`, `ConfigError`, else `Retriable`.
+
+    `doing` completes the sentence "Kafka failed while ...".
+    """
+    try:
+        yield
+    except _FENCED as error:
+        raise Fenced(f"{doing}: {_told(error)}") from error
+    except _DENIED as error:
+        raise ConfigError(f"Kafka refuses {doing}: {_told(error)}; check the ACLs") from error
+    except _FATAL as error:
+        raise ConfigError(f"Kafka refuses {doing}: {_told(error)}; check the topics") from error
+    except kafka.KafkaError as error:
+        raise Retriable(f"Kafka failed while {doing}: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__} {error}".strip()

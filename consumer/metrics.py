@@ -1,0 +1,85 @@
+"""Every metric in one table. No label is ever made of what a publisher sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from consumer.core.values import Batch
+from schemas.transcript import TranscriptFinal
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
+ROWS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric as operators see it."""
+
+    name: str  # without the prefix streamscribe_
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = SECONDS  # of a histogram
+
+
+METRICS = (
+    Spec("records", "counter", "Audio records read, by outcome.", ("outcome",)),
+    Spec("finals", "counter", "Finals ready to be published, by verdict.", ("verdict",)),
+    Spec("audio_seconds", "counter", "Seconds of speech transcribed."),
+    Spec("decode_seconds", "counter", "Seconds the model was busy."),
+    Spec("batch_rows", "histogram", "Utterances a batch.", (), ROWS),
+    Spec("batch_seconds", "histogram", "Time of a batch in the model."),
+    Spec("queue_seconds", "histogram", "From the end of an utterance to its decode."),
+    Spec("final_seconds", "histogram", "From the last speech sample to the final's text."),
+    Spec("commit_seconds", "histogram", "Time of a commit."),
+    Spec("commits", "counter", "Commits, by result.", ("result",)),
+    Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),
+    Spec("partitions", "gauge", "Partitions served."),
+    Spec("streams", "gauge", "Streams open."),
+    Spec("ready", "gauge", "1 when the model is warm and the group joined."),
+)
+
+
+class Metrics:
+    """The table as live metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._made = {spec.name: _make(spec, self.registry) for spec in METRICS}
+
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        metric = self._made[name]
+        (metric.labels(**labels) if labels else metric).inc(amount)  # type: ignore[attr-defined]
+
+    def observe(self, name: str, value: float) -> None:
+        self._made[name].observe(value)  # type: ignore[attr-defined]
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        metric = self._made[name]
+        (metric.labels(**labels) if labels else metric).set(value)  # type: ignore[attr-defined]
+
+    def batch(self, batch: Batch, decode_s: float) -> None:
+        """One batch has gone through the model."""
+        self.count("audio_seconds", sum(job.utterance.seconds for job in batch.jobs))
+        self.count("decode_seconds", decode_s)
+        self.observe("batch_rows", len(batch.jobs))
+        self.observe("batch_seconds", decode_s)
+
+    def final(self, event: TranscriptFinal) -> None:
+        """One utterance has its text."""
+        self.count("finals", verdict=event.quality.verdict)
+        self.observe("queue_seconds", event.timing.queue_ms / 1000)
+        if event.timing.speech_end_to_final_ms is not None:
+            self.observe("final_seconds", event.timing.speech_end_to_final_ms / 1000)
+
+
+def _make(spec: Spec, registry: CollectorRegistry) -> MetricWrapperBase:
+    name = f"streamscribe_{spec.name}"
+    if spec.kind == "histogram":
+        return Histogram(name, spec.help, spec.labels, registry=registry, buckets=spec.buckets)
+    kind: type[Counter | Gauge] = Counter if spec.kind == "counter" else Gauge
+    return kind(name, spec.help, spec.labels, registry=registry)

@@ -1,0 +1,187 @@
+"""Wiring and lifetimes: the only file that knows all concrete classes.
+
+health up -> topics checked -> model warm -> group joined -> ready -> (pipeline) -> drained
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from functools import partial
+
+import numpy as np
+import structlog
+from rich.console import Console
+
+from consumer.core.admission import Admission
+from consumer.core.partition import PartitionPolicy
+from consumer.core.pcm import mono
+from consumer.core.planner import Budget, Planner
+from consumer.core.segmenter import SegmenterConfig
+from consumer.core.stream import StreamPolicy
+from consumer.core.values import Chunk, Lane, Record
+from consumer.decoders import decode
+from consumer.engine import ThreadedEngine, Transcriber
+from consumer.health import Health
+from consumer.inference import checkpoint, device, vad, weights
+from consumer.inference.whisper_engine import WhisperTranscriber
+from consumer.kafka.sink import KafkaSink
+from consumer.kafka.source import KafkaSource, SourceSettings
+from consumer.metrics import Metrics
+from consumer.pipeline import Clock, Pace, Pipeline
+from consumer.settings import FoldMode, Settings
+from schemas.audio import AudioDefaults, StreamOptions, Task
+from schemas.codec import decode_audio
+from schemas.topics import Topics
+from schemas.transcript import Model
+
+log = structlog.get_logger(__name__)
+
+
+class SystemClock(Clock):
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def unix_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Work until `stop` is set and what was in flight is out; sets `ready` once it works.
+
+    Raises `ConfigError` (nothing was started), `DeviceLost`, `TimeoutError` (the drain took too
+    long: what is left is done again by the next worker).
+    """
+    metrics = Metrics()
+    topics = Topics(settings.prefix)
+    async with Health(settings.http_host, settings.http_port, metrics) as health:
+        log.info("health endpoints up", host=settings.http_host, port=health.port)
+        health.waits_for("loading the model")
+        transcriber = await asyncio.to_thread(load_transcriber, settings)
+        scorer = await asyncio.to_thread(vad.load, settings.detector)
+        segmenter = SegmenterConfig(scorer.window_ms, scorer.onset_windows)
+        engine = ThreadedEngine(scorer, transcriber, hang_s=settings.hang_s)
+        source = KafkaSource(_source_settings(settings, topics))
+        sink = KafkaSink(settings.bootstrap, topics, source, _worker_name())
+        health.waits_for("joining the group")
+        async with engine, sink, source:
+            pipeline = Pipeline(
+                (source, engine, sink),
+                policies(settings, transcriber.info, segmenter),
+                Planner(Budget(settings.batch_positions, settings.batch_rows)),
+                _admissions(settings),
+                pace=_pace(settings),
+                metrics=metrics,
+                clock=SystemClock(),
+            )
+            health.is_ready()
+            ready.set()
+            log.info("ready", group=settings.group, topics=[topics.audio, topics.audio_bulk])
+            await pipeline.run(stop)
+    log.info("stopped")
+
+
+def load_transcriber(settings: Settings) -> Transcriber:
+    """The model, warm; blocks for seconds. Raises `ConfigError`, `DeviceLost`."""
+    chosen = device.choose(settings.device, settings.dtype)
+    device.set_threads(settings.threads or device.usable_cores())
+    found = weights.resolve(
+        settings.model or chosen.default_model,
+        search=weights.search_path(os.environ),
+        cache=weights.cache_folder(os.environ),
+        console=Console(stderr=True),
+    )
+    loaded = checkpoint.load(found.path, sha256=found.sha256)
+    with device.device_errors():
+        transcriber = WhisperTranscriber(loaded, chosen, fold=settings.fold is FoldMode.ON)
+        began = time.perf_counter()
+        transcriber.warm_up()
+    log.info(
+        "model ready",
+        device=chosen.describe(),
+        model=found.name,
+        sha256=found.sha256,
+        fold=settings.fold,
+        warm_up_s=round(time.perf_counter() - began, 2),
+    )
+    return transcriber
+
+
+def policies(
+    settings: Settings, model: Model, segmenter: SegmenterConfig
+) -> dict[Lane, PartitionPolicy]:
+    """What holds on each audio topic; they differ in urgency alone."""
+    options = StreamOptions(
+        languages=settings.languages,
+        task=Task.TRANSCRIBE,
+        words=settings.words,
+        partials=False,
+        endpoint_ms=settings.endpoint_ms,
+    )
+    defaults = AudioDefaults(settings.codec, settings.rate, settings.channels)
+    return {
+        lane: PartitionPolicy(
+            lane=lane,
+            stream=StreamPolicy(segmenter, options, session_prefix=prefix),
+            read=partial(read_chunk, defaults=defaults),
+            model=model,
+            final_within_s=settings.final_within_s,
+            stall_s=settings.stall_s,
+            idle_s=settings.idle_s,
+        )
+        for lane, prefix in ((Lane.LIVE, ""), (Lane.BULK, "b"))
+    }
+
+
+def read_chunk(record: Record, defaults: AudioDefaults) -> Chunk:
+    """What a record says, and its sound as one channel. Raises `WireError`."""
+    audio = decode_audio(record.key, record.value, record.headers, defaults)
+    if not audio.payload:
+        rate, channels = audio.rate or defaults.rate, audio.channels or defaults.channels
+        return Chunk(record.offset, record.timestamp_ms, audio, _SILENT, rate, channels)
+    pcm = decode(audio.payload, audio.codec, audio.rate, audio.channels)
+    return Chunk(
+        offset=record.offset,
+        timestamp_ms=record.timestamp_ms,
+        audio=audio,
+        samples=mono(pcm.samples),
+        rate=pcm.rate,
+        channels=pcm.samples.shape[1],
+    )
+
+
+_SILENT = np.empty(0, np.int16)
+
+
+def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
+    return SourceSettings(
+        bootstrap=settings.bootstrap,
+        group=settings.group,
+        topics={topics.audio: Lane.LIVE, topics.audio_bulk: Lane.BULK},
+        from_earliest=settings.start_at == "earliest",
+    )
+
+
+def _admissions(settings: Settings) -> dict[Lane, Admission]:
+    marks = {Lane.LIVE: settings.pause_above_s, Lane.BULK: settings.bulk_pause_above_s}
+    return {lane: Admission(mark, mark / 2) for lane, mark in marks.items()}
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        coalesce_s=settings.coalesce_s,
+        progress_s=settings.progress_s,
+        retry_s=1.0,
+        drain_s=settings.drain_s,
+    )
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,178 @@
+"""Every knob, with its unit; read from STREAMSCRIBE_<NAME>, checked once, all problems at once."""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from consumer.errors import ConfigError
+from schemas.audio import MAX_ENDPOINT_MS, MAX_RATE, MIN_ENDPOINT_MS, MIN_RATE, AudioCodec
+from schemas.errors import WireError
+from schemas.languages import whisper_code
+
+PREFIX = "STREAMSCRIBE_"
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"  # console on a terminal, else json
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Detector(StrEnum):
+    CASCADE = "cascade"  # webrtcvad as a gate, silero on what passes
+    SILERO = "silero"
+    WEBRTC = "webrtc"  # for machines that cannot afford silero
+
+
+class FoldMode(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
+def _knob(default: Any, told: str) -> Any:
+    return field(default=default, metadata={"help": told})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The worker's settings; `from_environment` reads and checks them."""
+
+    bootstrap: str = _knob("localhost:9092", "Kafka brokers, host:port, comma-separated")
+    prefix: str = _knob("speech", "prefix of all topic names")
+    group: str = _knob("streamscribe", "consumer group: workers of one group share the partitions")
+    start_at: str = _knob("earliest", "where a new group begins: earliest or latest")
+    codec: AudioCodec = _knob(AudioCodec.PCM_S16LE, "codec of records that do not say")
+    rate: int = _knob(16_000, "sample rate of records that do not say, Hz")
+    channels: int = _knob(1, "channels of records that do not say")
+    model: str = _knob("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
+    device: str = _knob("auto", "auto, cuda or cpu")
+    dtype: str = _knob("auto", "auto, fp16, bf16 or fp32")
+    threads: int = _knob(0, "CPU threads of the model; 0: all cores")
+    fold: FoldMode = _knob(FoldMode.ON, "fold the padding away before the encoder: on or off")
+    language: str = _knob("zh", "language of streams that do not say: BCP 47, a list, or auto")
+    words: bool = _knob(default=True, told="word times in finals")
+    detector: Detector = _knob(Detector.CASCADE, "cascade, silero or webrtc")
+    endpoint_ms: int = _knob(500, "silence that ends an utterance, ms")
+    batch_rows: int = _knob(16, "utterances a batch at most")
+    batch_positions: int = _knob(4096, "encoder positions a batch at most, rows x longest")
+    final_within_s: float = _knob(0.5, "deadline that orders live finals, s")
+    stall_s: float = _knob(2.0, "an open utterance ends after this long without a record, s")
+    idle_s: float = _knob(300.0, "a stream ends after this long without a record, s")
+    pause_above_s: float = _knob(600.0, "stop fetching live audio above, s of waiting speech")
+    bulk_pause_above_s: float = _knob(60.0, "stop fetching bulk audio above, s of waiting speech")
+    coalesce_s: float = _knob(0.02, "finals within it leave in one commit, s")
+    progress_s: float = _knob(5.0, "commits of progress alone, at most this often, s")
+    drain_s: float = _knob(15.0, "time to finish after SIGTERM, s")
+    hang_s: float = _knob(60.0, "a batch that takes longer has hung: the worker ends, s")
+    http_host: str = _knob("127.0.0.1", "address of /livez /readyz /metrics")
+    http_port: int = _knob(8089, "port of /livez /readyz /metrics; 0: any free one")
+    log_format: LogFormat = _knob(LogFormat.AUTO, "auto, console or json")
+    log_level: str = _knob("info", "debug, info, warning or error")
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """BCP 47 tags; empty: any."""
+        return () if self.language == "auto" else tuple(self.language.split(","))
+
+
+def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> Settings:
+    """Settings from the environment, `given` ones over them (both as text).
+
+    Raises `ConfigError` with every problem found, unknown STREAMSCRIBE_ names excepted: other
+    commands read some of their own.
+    """
+    texts = {f.name: environ[name] for f in fields(Settings) if (name := _name(f.name)) in environ}
+    values: dict[str, Any] = {}
+    problems = []
+    for name, text in (texts | given).items():
+        try:
+            values[name] = _parse(_TYPES[name], text.strip())
+        except ValueError as error:
+            problems.append(f"{_name(name)}={text!r}: {error}")
+    settings = Settings(**values)
+    problems += [f"{_name(name)}: {told}" for name, told in _wrong(settings)]
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _name(field_name: str) -> str:
+    return PREFIX + field_name.upper()
+
+
+_TYPES: dict[str, type] = typing.get_type_hints(Settings)
+
+
+def _parse(kind: type, text: str) -> Any:
+    if kind is bool:
+        if text.lower() not in _TRUE | _FALSE:
+            raise ValueError("is neither true nor false")
+        return text.lower() in _TRUE
+    if issubclass(kind, StrEnum):
+        if text not in set(kind):
+            raise ValueError(f"is none of {', '.join(kind)}")
+        return kind(text)
+    if kind in {int, float}:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError("is no number") from None
+    return text
+
+
+_POSITIVE = (
+    "batch_rows",
+    "batch_positions",
+    "final_within_s",
+    "stall_s",
+    "idle_s",
+    "pause_above_s",
+    "bulk_pause_above_s",
+    "progress_s",
+    "drain_s",
+    "hang_s",
+)
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "start_at": ("earliest", "latest"),
+    "device": ("auto", "cuda", "cpu"),
+    "dtype": ("auto", "fp16", "bf16", "fp32"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+_RANGES: Mapping[str, tuple[int, int]] = {
+    "rate": (MIN_RATE, MAX_RATE),
+    "channels": (1, 2),
+    "endpoint_ms": (MIN_ENDPOINT_MS, MAX_ENDPOINT_MS),
+    "http_port": (0, 65_535),
+    "threads": (0, 1024),
+}
+
+
+def _wrong(settings: Settings) -> list[tuple[str, str]]:
+    """What does not hold: name and why."""
+
+    def value(name: str) -> Any:
+        return getattr(settings, name)
+
+    return [
+        *((n, "must be above 0") for n in _POSITIVE if not value(n) > 0),
+        *((n, f"must be {' or '.join(c)}") for n, c in _CHOICES.items() if value(n) not in c),
+        *((n, f"must be {a} to {b}") for n, (a, b) in _RANGES.items() if not a <= value(n) <= b),
+        *(("language", problem) for problem in _language_problems(settings.languages)),
+        *((n, "must not be empty") for n in ("bootstrap", "prefix", "group") if not value(n)),
+    ]
+
+
+def _language_problems(tags: tuple[str, ...]) -> list[str]:
+    problems = []
+    for tag in tags:
+        try:
+            whisper_code(tag)
+        except WireError as error:
+            problems.append(str(error))
+    return problems

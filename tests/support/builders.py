@@ -1,0 +1,99 @@
+"""Records and policies for tests: a stream is loud where it speaks and zero where it is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from consumer.core.partition import PartitionPolicy, PartitionTask
+from consumer.core.segmenter import SegmenterConfig
+from consumer.core.stream import StreamPolicy
+from consumer.core.values import Chunk, Int16Array, Lane, Partition, Record
+from consumer.testing import EchoEngine
+from schemas.audio import AudioChunk, AudioDefaults, StreamOptions, Task
+from schemas.codec import decode_audio, encode_audio
+from schemas.transcript import Model
+
+RATE = 16_000
+PARTITION = Partition("speech.audio.v1", 0)
+MODEL = Model("echo", "0" * 64, "float32", fold=False)
+SEGMENTER = SegmenterConfig()
+OPTIONS = StreamOptions(
+    languages=("en",), task=Task.TRANSCRIBE, words=False, partials=False, endpoint_ms=500
+)
+
+
+def loud(seconds: float, rate: int = RATE) -> Int16Array:
+    return np.full(round(seconds * rate), 1000, np.int16)
+
+
+def quiet(seconds: float, rate: int = RATE) -> Int16Array:
+    return np.zeros(round(seconds * rate), np.int16)
+
+
+def read(record: Record) -> Chunk:
+    """As the service reads PCM."""
+    audio = decode_audio(record.key, record.value, record.headers, AudioDefaults())
+    samples = np.frombuffer(audio.payload, "<i2")
+    assert audio.rate is not None
+    assert audio.channels is not None
+    return Chunk(record.offset, record.timestamp_ms, audio, samples, audio.rate, audio.channels)
+
+
+def policy(lane: Lane = Lane.LIVE, **changes: float) -> PartitionPolicy:
+    return PartitionPolicy(
+        lane=lane,
+        stream=StreamPolicy(SEGMENTER, OPTIONS, "" if lane is Lane.LIVE else "b"),
+        read=read,
+        model=MODEL,
+        final_within_s=0.5,
+        stall_s=changes.get("stall_s", 2.0),
+        idle_s=changes.get("idle_s", 300.0),
+    )
+
+
+class Log:
+    """A partition's log, written as publishers would."""
+
+    def __init__(self, partition: Partition = PARTITION) -> None:
+        self.partition = partition
+        self.records: list[Record] = []
+        self.now_ms = 1_700_000_000_000
+
+    def append(self, chunk: AudioChunk) -> Record:
+        key, value, headers = encode_audio(chunk)
+        return self.append_raw(key, value, headers)
+
+    def append_raw(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Record:
+        self.now_ms += 100
+        offset = len(self.records)
+        record = Record(self.partition, offset, self.now_ms, key, value, tuple(headers))
+        self.records.append(record)
+        return record
+
+    def speak(self, stream_id: str, audio: Int16Array, *, chunk_s: float = 0.1, end: bool) -> None:
+        """Publish audio in chunks with `seq` and `start`, the last one with `end`."""
+        step = round(chunk_s * RATE)
+        starts = range(0, len(audio), step)
+        for seq, start in enumerate(starts):
+            self.append(
+                AudioChunk(
+                    stream_id,
+                    audio[start : start + step].tobytes(),
+                    rate=RATE,
+                    channels=1,
+                    seq=seq,
+                    start=start,
+                    end=end and start == starts[-1],
+                )
+            )
+
+
+def score_all(task: PartitionTask, engine: EchoEngine) -> None:
+    """Let the task hear all that it was given."""
+    while requests := task.listen():
+        for request in requests:
+            task.hear(request, engine.score_one(request))
