@@ -14,7 +14,6 @@ _FENCED = (
     kafka.IllegalGenerationError,
     kafka.UnknownMemberIdError,
     kafka.RebalanceInProgressError,
-    kafka.FencedInstanceIdError,
     kafka.IllegalStateError,  # a commit for a partition that is not assigned any more
 )
 _DENIED = (
