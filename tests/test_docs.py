@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.metrics import Metrics
 from schemas.audio import AudioCodec
 from schemas.codec import AUDIO_HEADERS, EVENT_TYPES
 from schemas.errors import Reason
@@ -71,6 +72,12 @@ def test_made_pages_say_what_the_code_says() -> None:
     run = [sys.executable, "docs/generate.py", "--check"]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_metrics_page_names_what_is_exposed() -> None:
+    told = set(re.findall(r"^\| `(\w+)`", read(ROOT / "docs/metrics.md"), re.MULTILINE))
+    exposed = Metrics().registry.collect()
+    assert told == {m.name + "_total" * (m.type == "counter") for m in exposed}
 
 
 def test_both_readmes_have_the_same_headings() -> None:
