@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from consumer.core.values import Batch
+from consumer.core.partition import PartitionTask
+from consumer.core.planner import Planner
+from consumer.core.values import Batch, Lane
 from schemas.transcript import TranscriptFinal
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -36,7 +39,7 @@ METRICS = (
     Spec("queue_seconds", "histogram", "From the end of an utterance to its decode."),
     Spec("final_seconds", "histogram", "From the last speech sample to the final's text."),
     Spec("commit_seconds", "histogram", "Time of a commit."),
-    Spec("commits", "counter", "Commits, by result.", ("result",)),
+    Spec("commits", "counter", "Commits of a partition, by result.", ("result",)),
     Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),
     Spec("partitions", "gauge", "Partitions served."),
     Spec("streams", "gauge", "Streams open."),
@@ -75,6 +78,19 @@ class Metrics:
         self.observe("queue_seconds", event.timing.queue_ms / 1000)
         if event.timing.speech_end_to_final_ms is not None:
             self.observe("final_seconds", event.timing.speech_end_to_final_ms / 1000)
+
+    def commit(self, stand: int, tried: int, seconds: float) -> None:
+        """So many commits were tried together; those that do not stand are another worker's."""
+        self.count("commits", stand, result="made")
+        self.count("commits", tried - stand, result="fenced")
+        self.observe("commit_seconds", seconds)
+
+    def held(self, tasks: Collection[PartitionTask], planner: Planner) -> None:
+        """What the worker has on its hands."""
+        self.set("partitions", len(tasks))
+        self.set("streams", sum(task.streams for task in tasks))
+        for lane in Lane:
+            self.set("waiting_seconds", planner.waiting_s(lane), lane=lane.name.lower())
 
 
 def _make(spec: Spec, registry: CollectorRegistry) -> MetricWrapperBase:

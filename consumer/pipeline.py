@@ -179,6 +179,7 @@ class Pipeline:
             self._work.ring()
         if any(task.ledger.has_output for task in self._tasks.values()):
             self._output.ring()
+        self._metrics.held(self._tasks.values(), self._planner)
 
     # --- dispatch
 
@@ -220,6 +221,7 @@ class Pipeline:
         """All output; with `progress`, also of partitions that have only moved on."""
         tasks = [task for task in self._tasks.values() if progress or task.ledger.has_output]
         commits = [commit for task in tasks if (commit := task.ledger.prepare()) is not None]
+        began = self._clock.monotonic()
         while commits:
             try:
                 stand = await self._sink.commit(commits)
@@ -229,6 +231,7 @@ class Pipeline:
                 commits = [commit for commit in commits if self._owner(commit) is not None]
             else:
                 self._post(commits, stand)
+                self._metrics.commit(len(stand), len(commits), self._clock.monotonic() - began)
                 return
 
     def _post(self, commits: list[Commit], stand: list[Commit]) -> None:

@@ -66,7 +66,6 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
         health.waits_for("loading the model")
         transcriber = await asyncio.to_thread(load_transcriber, settings)
         scorer = await asyncio.to_thread(vad.load, settings.detector)
-        segmenter = SegmenterConfig(scorer.window_ms, scorer.onset_windows)
         engine = ThreadedEngine(scorer, transcriber, hang_s=settings.hang_s)
         source = KafkaSource(_source_settings(settings, topics))
         sink = KafkaSink(settings.bootstrap, topics, source, _worker_name())
@@ -74,7 +73,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
         async with engine, sink, source:
             pipeline = Pipeline(
                 (source, engine, sink),
-                policies(settings, transcriber.info, segmenter),
+                policies(settings, transcriber.info, scorer.segmenter),
                 Planner(Budget(settings.batch_positions, settings.batch_rows)),
                 _admissions(settings),
                 pace=_pace(settings),
