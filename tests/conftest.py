@@ -9,6 +9,8 @@ from devstack.kafka import LocalKafka
 from devstack.topic_admin import create_topics
 from schemas.topics import Topics
 
+pytest_plugins = ["fixtures_weights"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses the broker says so: `-m "not broker"` leaves the pure tests."""

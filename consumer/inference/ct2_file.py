@@ -12,11 +12,12 @@ beside it `<name>_scale`, one number a row (or one in all) by which it was multi
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import struct
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -52,8 +53,8 @@ def read(path: Path) -> dict[str, Tensor]:
     for alias, name in aliases:
         if name not in variables:
             raise Malformed(f"{alias} stands for {name}, which is missing")
-        variables[alias] = variables[name]
-    return dequantised(variables)
+    found = dequantised(variables)
+    return found | {alias: found[name] for alias, name in aliases if name in found}
 
 
 def dequantised(variables: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -77,7 +78,7 @@ def _divided(name: str, tensor: Tensor, variables: dict[str, Tensor]) -> Tensor:
 class _Reader:
     """Reads one piece after the other and never asks for more than the file has."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
         self._left = os.fstat(file.fileno()).st_size
 
@@ -112,5 +113,5 @@ class _Reader:
             )
         self._left -= length
         piece = bytearray(length)
-        self._file.readinto(piece)  # type: ignore[attr-defined] -- buffered readers have it
+        self._file.readinto(piece)
         return piece

@@ -54,9 +54,7 @@ class Known:
 
     @property
     def url(self) -> str:
-        return (
-            f"https://openaipublic.azureedge.net/main/whisper/models/{self.sha256}/{self.name}.pt"
-        )
+        return f"{self.host}/{self.sha256}/{self.name}.pt"
 
     @property
     def accepted(self) -> frozenset[str]:

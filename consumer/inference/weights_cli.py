@@ -7,14 +7,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from consumer.errors import ConfigError
 from consumer.inference.download import say
 from consumer.inference.known_weights import BY_NAME, KNOWN
 from consumer.inference.weights import cache_folder, candidates, resolve, search_path
+
+ROW: Final = "{:24}{:>6}  {:7}{}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -22,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     search, cache = search_path(os.environ), cache_folder(os.environ)
     if arguments.action == "list":
-        Console().print(table((*search, cache)))
+        sys.stdout.write(f"{listing((*search, cache))}\n")
         return 0
     return fetch(arguments.names, search, cache)
 
@@ -41,17 +43,19 @@ def fetch(names: Sequence[str], search: Sequence[Path], cache: Path) -> int:
     return code
 
 
-def table(folders: Sequence[Path]) -> Table:
+def listing(folders: Sequence[Path]) -> str:
     """Known names, how large they are and where on this machine they lie (content unchecked)."""
-    rows = Table("name", "MB", "package index", "on this machine", box=None)
-    for known in KNOWN:
-        rows.add_row(
+    rows = (
+        (
             " = ".join(known.names),
-            str(known.size_mb),
+            known.size_mb,
             "yes" if known.packaged else "",
-            str(next(candidates(known, folders), "")),
+            next(map(str, candidates(known, folders)), ""),
         )
-    return rows
+        for known in KNOWN
+    )
+    header = ("name", "MB", "index", "on this machine")
+    return "\n".join(ROW.format(*row).rstrip() for row in (header, *rows))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from consumer.errors import ConfigError, DeviceLost, OutOfMemory
+from consumer.inference.device import (
+    NO_CUDA_BUILD,
+    DeviceWish,
+    DtypeWish,
+    Machine,
+    _quota_cores,
+    choose,
+    classify,
+    decide,
+    device_errors,
+    set_threads,
+    usable_cores,
+)
+
+GPU = Machine("RTX", gpu_bf16=True, no_gpu="", cpu="Xeon", cpu_bf16="amx")
+OLD_GPU = Machine("V100", gpu_bf16=False, no_gpu="", cpu="Xeon", cpu_bf16=None)
+CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Xeon", cpu_bf16="amx")
+OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf16=None)
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "dtype", "told"),
+    [
+        (GPU, "auto", "auto", "cuda (RTX), float16: CUDA found; the weights are fp16"),
+        (OLD_GPU, "cuda", "auto", "cuda (V100), float16: CUDA found; the weights are fp16"),
+        (GPU, "auto", "bf16", "cuda (RTX), bfloat16: bf16 asked for"),
+        (GPU, "cpu", "auto", "cpu (Xeon), bfloat16: asked for; the processor has amx"),
+        (
+            CPU,
+            "auto",
+            "auto",
+            "cpu (Xeon), bfloat16: this torch is built without CUDA; the processor has amx",
+        ),
+        (
+            OLD_CPU,
+            "cpu",
+            "auto",
+            "cpu (Core), float32: asked for; the processor has neither avx512_bf16 nor amx",
+        ),
+        (CPU, "cpu", "fp32", "cpu (Xeon), float32: asked for; fp32 asked for"),
+    ],
+)
+def test_what_is_chosen_and_why(machine: Machine, device: str, dtype: str, told: str):
+    assert decide(DeviceWish(device), DtypeWish(dtype), machine).describe() == told
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "dtype", "told"),
+    [
+        (CPU, "cuda", "auto", "device cuda: this torch is built without CUDA; install"),
+        (OLD_GPU, "auto", "bf16", "dtype bf16: V100 has no bf16; use fp16"),
+        (CPU, "auto", "fp16", "dtype fp16: slower than fp32 on a processor"),
+        (OLD_CPU, "auto", "bf16", "dtype bf16: Core has neither avx512_bf16 nor amx"),
+    ],
+)
+def test_vain_wishes_are_told(machine: Machine, device: str, dtype: str, told: str):
+    with pytest.raises(ConfigError) as caught:
+        decide(DeviceWish(device), DtypeWish(dtype), machine)
+
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ({"device": "tpu"}, "device tpu: not one of auto, cuda, cpu"),
+        ({"dtype": "int4"}, "dtype int4: not one of auto, fp16, bf16, fp32"),
+    ],
+)
+def test_unknown_wishes_are_told(wish: dict[str, str], told: str):
+    with pytest.raises(ConfigError, match=told):
+        choose(**wish)
+
+
+def test_the_default_model_keeps_up_with_its_device():
+    auto = (DeviceWish.AUTO, DtypeWish.AUTO)
+
+    assert decide(*auto, GPU).default_model == "turbo"
+    assert decide(*auto, OLD_CPU).default_model == "base"
+
+
+def test_this_machine_can_multiply_in_what_is_chosen():
+    chosen = choose()
+    x = torch.ones(2, 2, device=chosen.device, dtype=chosen.dtype)
+
+    assert (x @ x).tolist() == [[2, 2], [2, 2]]
+    assert chosen.name in chosen.describe()
+
+
+def test_cpu_is_taken_when_asked_for():
+    assert choose("cpu", "fp32").device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), OutOfMemory, "CUDA out of"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), OutOfMemory, "CUDA error"),
+        (RuntimeError("CUDA error: out of memory\nCompile with"), OutOfMemory, "CUDA error"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfMemory, "Default"),
+        (RuntimeError("CUDA error: device-side assert triggered\nx"), DeviceLost, "CUDA error"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), DeviceLost, "cuDNN"),
+    ],
+)
+def test_errors_are_named_by_what_to_do(error: RuntimeError, kind: type, told: str):
+    with pytest.raises(kind, match=told) as caught, device_errors():
+        raise error
+
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_other_errors_stay_as_they_are():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), device_errors():
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_memory_that_no_machine_has_is_out_of_memory():
+    with pytest.raises(OutOfMemory), device_errors():
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def test_other_text_means_nothing():
+    assert classify(RuntimeError("expected scalar type Half")) is None
+
+
+@pytest.mark.parametrize(
+    ("cpu_max", "cores"),
+    [("max 100000", None), ("150000 100000\n", 2), ("10000 100000", 1), ("400000 100000", 4)],
+)
+def test_a_containers_quota_is_rounded_up(cpu_max: str, cores: int | None):
+    assert _quota_cores(cpu_max) == cores
+
+
+def test_usable_cores_are_at_most_those_of_the_machine():
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_threads_are_set():
+    before = torch.get_num_threads()
+    try:
+        set_threads(1)
+        assert torch.get_num_threads() == 1
+    finally:
+        set_threads(before)
