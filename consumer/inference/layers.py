@@ -1,0 +1,100 @@
+"""Whisper's layers over plain tensors, and the checkpoint that they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
+from torch import Tensor
+
+
+class Linear:
+    """x [..., in] -> x W^T + b [..., out], optionally through GELU.
+
+    On a processor with bf16 products the weight is laid out for oneDNN once, with GELU fused: two
+    to three times faster at decoder sizes, and no large temporary between product and activation.
+    """
+
+    __slots__ = ("_bias", "_gelu", "_packed", "_weight")
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> None:
+        self._packed = _can_pack(weight)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self._packed else weight  # noqa: SLF001 -- what torch.compile's freezing calls; no public form
+        self._bias = bias
+        self._gelu = gelu
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._packed:
+            activation = "gelu" if self._gelu else "none"
+            packed: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001 -- as above
+                x, self._weight, self._bias, activation, [], "none"
+            )
+            return packed
+        y = F.linear(x, self._weight, self._bias)
+        return F.gelu(y) if self._gelu else y
+
+
+def _can_pack(weight: Tensor) -> bool:
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.bfloat16
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 -- as above
+    )
+
+
+class Norm:
+    """Layer normalisation over the last dimension; inside in fp32 whatever the dtype."""
+
+    __slots__ = ("_bias", "_weight")
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._weight = weight
+        self._bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self._weight.shape, self._weight, self._bias)
+
+
+class Parameters:
+    """A checkpoint's tensors (OpenAI names), as layers on one device in one dtype."""
+
+    def __init__(
+        self, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._state = state
+        self.device = device
+        self.dtype = dtype
+
+    def tensor(self, name: str) -> Tensor:
+        return self._state[name].to(self.device, self.dtype)
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
+
+    def linear(self, *names: str, gelu: bool = False) -> Linear:
+        """One product for several maps of the same input: their outputs side by side."""
+        weight = torch.cat([self.tensor(f"{name}.weight") for name in names])
+        return Linear(weight, torch.cat([self._bias(name) for name in names]), gelu=gelu)
+
+    def convolution(self, name: str) -> Linear:
+        """A convolution of width 3 as a linear map of three neighbours laid side by side."""
+        weight = self.tensor(f"{name}.weight").transpose(1, 2).flatten(1).contiguous()
+        return Linear(weight, self._bias(name), gelu=True)
+
+    def _bias(self, name: str) -> Tensor:
+        if f"{name}.bias" in self._state:
+            return self.tensor(f"{name}.bias")
+        rows = len(self._state[f"{name}.weight"])  # keys have none
+        return torch.zeros(rows, device=self.device, dtype=self.dtype)
+
+
+def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """[B, T, parts * D] -> `parts` views [B, heads, T, D / heads]."""
+    return x.view(*x.shape[:-1], parts, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention of [B, H, S, d] over [B, H, T, d] with scores + bias -> [B, S, H * d]."""
+    return F.scaled_dot_product_attention(query, key, value, bias).transpose(1, 2).flatten(2)

@@ -1,0 +1,44 @@
+"""Log-mel spectrograms of a batch of clips, equal to openai-whisper's of each alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
+
+from consumer.core.values import Float32Array
+
+FRAMES_PER_POSITION = 2
+_DYNAMIC_RANGE = 8.0  # log10 power: nothing is further than 80 dB under its clip's maximum
+
+
+class LogMel:
+    """Clips at 16 kHz -> log-mel frames, on one device."""
+
+    def __init__(self, n_mels: int, device: torch.device) -> None:
+        self._device = device
+        self._window = torch.hann_window(N_FFT, device=device)
+        self._filters = mel_filters(device, n_mels).T.contiguous()
+
+    def __call__(self, clips: Sequence[Float32Array], positions: int) -> Tensor:
+        """Frames [B, 2 * positions, n_mels], fp32, of clips padded with silence.
+
+        `positions` reaches at least 0.3 s behind the longest clip, or is 1500. The floor hangs on
+        each clip's own maximum: openai-whisper's function takes it over all it is given at once.
+        """
+        audio = self._padded(clips, positions * FRAMES_PER_POSITION * HOP_LENGTH)
+        spectrum = torch.fft.rfft(audio.unfold(-1, N_FFT, HOP_LENGTH) * self._window)
+        power = torch.view_as_real(spectrum[:, :-1]).square().sum(-1)
+        mel = (power @ self._filters).clamp_(min=1e-10).log10_()
+        floor = mel.amax(dim=(1, 2), keepdim=True) - _DYNAMIC_RANGE
+        return torch.maximum(mel, floor).add_(4.0).div_(4.0)
+
+    def _padded(self, clips: Sequence[Float32Array], samples: int) -> Tensor:
+        """Audio [B, samples + N_FFT], mirrored at both ends as torch.stft does."""
+        audio = torch.zeros(len(clips), samples)
+        for row, clip in zip(audio, clips, strict=True):
+            row[: len(clip)] = torch.from_numpy(clip)
+        audio = audio.to(self._device)
+        return torch.nn.functional.pad(audio[:, None], (N_FFT // 2, N_FFT // 2), "reflect")[:, 0]

@@ -1,0 +1,208 @@
+"""Whisper's encoder over any subset of its positions, and its decoder with static caches.
+
+Radford et al. 2022; module by module as in openai-whisper's model.py, whose names the weights
+carry. B rows, T encoder positions, S text columns, L layers, H heads, D = H * d state, V tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
+from torch import Tensor
+
+from consumer.inference.layers import Linear, Parameters, attend, split_heads
+
+_NEIGHBOURS = 3  # width of both convolutions
+
+
+class Dims(Protocol):
+    """Sizes of a checkpoint, by openai-whisper's names."""
+
+    n_mels: int
+    n_audio_state: int
+    n_audio_head: int
+    n_audio_layer: int
+    n_vocab: int
+    n_text_ctx: int
+    n_text_state: int
+    n_text_head: int
+    n_text_layer: int
+
+
+class _SelfAttention:
+    """LayerNorm, then query, key and value in one product."""
+
+    def __init__(self, parameters: Parameters, name: str, heads: int) -> None:
+        self._norm = parameters.norm(f"{name}.attn_ln")
+        parts = [f"{name}.attn.{part}" for part in ("query", "key", "value")]
+        self._qkv = parameters.linear(*parts)
+        self.out = parameters.linear(f"{name}.attn.out")
+        self._heads = heads
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[B, T, D] -> query, key, value [B, H, T, d]."""
+        return split_heads(self._qkv(self._norm(x)), 3, self._heads)
+
+
+class _Mlp:
+    def __init__(self, parameters: Parameters, name: str) -> None:
+        self._norm = parameters.norm(f"{name}.mlp_ln")
+        self._up = parameters.linear(f"{name}.mlp.0", gelu=True)
+        self._down = parameters.linear(f"{name}.mlp.2")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._down(self._up(self._norm(x)))
+
+
+class Encoder:
+    """Log-mel frames -> audio features, at the positions asked for."""
+
+    def __init__(self, parameters: Parameters, dims: Dims) -> None:
+        self._dtype = parameters.dtype
+        self._conv1 = parameters.convolution("encoder.conv1")
+        self._conv2 = parameters.convolution("encoder.conv2")
+        self._positions = parameters.tensor("encoder.positional_embedding")
+        names = [f"encoder.blocks.{i}" for i in range(dims.n_audio_layer)]
+        self._blocks = [
+            (_SelfAttention(parameters, name, dims.n_audio_head), _Mlp(parameters, name))
+            for name in names
+        ]
+        self._norm = parameters.norm("encoder.ln_post")
+
+    def __call__(self, mel: Tensor, source: Tensor, positions: Tensor, bias: Tensor) -> Tensor:
+        """Audio features [B, T, D] of the frames `mel` [B, 2P, n_mels].
+
+        `source` [B, T] says which of the stem's P outputs stands at each kept position,
+        `positions` [B, T] which of the 1500 that is, `bias` [B, 1, 1, T] what its keys' scores
+        are raised by.
+        """
+        stem = self._stem(mel.to(self._dtype))
+        rows = torch.arange(len(stem), device=stem.device)[:, None]
+        x = stem[rows, source].add_(self._positions[positions])
+        for attention, mlp in self._blocks:
+            query, key, value = attention.project(x)
+            x += attention.out(attend(query, key, value, bias))
+            x += mlp(x)
+        return self._norm(x)
+
+    def _stem(self, mel: Tensor) -> Tensor:
+        return _convolve(self._conv2, _convolve(self._conv1, mel, stride=1), stride=2)
+
+
+def _convolve(layer: Linear, x: Tensor, stride: int) -> Tensor:
+    """[B, T, C] -> [B, T / stride, D]: neighbours side by side, nought beyond both ends."""
+    windows = F.pad(x, (0, 0, 1, 1)).unfold(1, _NEIGHBOURS, stride)
+    return layer(windows.transpose(2, 3).flatten(2))
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a decoder step reads beside its tokens. Rows come first, so that a row can leave."""
+
+    own: Tensor  # [B, L, 2, H, C, d] keys and values of the text columns so far
+    cross: Tensor  # [B, L, 2, H, T, d] keys and values of the audio features
+    bias: Tensor  # [B, 1, 1, T] added to cross-attention scores
+    queries: Tensor | None  # [B, A, C, d] the alignment heads' queries; None: no word times
+
+
+class _DecoderBlock:
+    def __init__(
+        self, parameters: Parameters, name: str, heads: int, aligned: Sequence[int]
+    ) -> None:
+        self._heads = heads
+        self._own = _SelfAttention(parameters, name, heads)
+        self._norm = parameters.norm(f"{name}.cross_attn_ln")
+        self._query = parameters.linear(f"{name}.cross_attn.query")
+        self._audio = parameters.linear(f"{name}.cross_attn.key", f"{name}.cross_attn.value")
+        self._out = parameters.linear(f"{name}.cross_attn.out")
+        self._mlp = _Mlp(parameters, name)
+        self.aligned = list(aligned)
+
+    def read_audio(self, features: Tensor, out: Tensor) -> None:
+        """Keys and values of [B, T, D], written to `out` [B, 2, H, T, d]."""
+        key, value = split_heads(self._audio(features), 2, self._heads)
+        out[:, 0].copy_(key)
+        out[:, 1].copy_(value)
+
+    def attend_text(self, x: Tensor, columns: Tensor, mask: Tensor, own: Tensor) -> Tensor:
+        """Self-attention of the new columns, whose keys and values join `own` [B, 2, H, C, d]."""
+        query, key, value = self._own.project(x)
+        own[:, 0].index_copy_(2, columns, key)
+        own[:, 1].index_copy_(2, columns, value)
+        keys, values = own[..., : mask.shape[-1], :].unbind(1)
+        return self._own.out(attend(query, keys, values, mask))
+
+    def attend_audio(self, x: Tensor, cross: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-attention over [B, 2, H, T, d], and its queries [B, H, S, d]."""
+        (query,) = split_heads(self._query(self._norm(x)), 1, self._heads)
+        return self._out(attend(query, cross[:, 0], cross[:, 1], bias)), query
+
+    def think(self, x: Tensor) -> Tensor:
+        return self._mlp(x)
+
+
+class Decoder:
+    """Text columns -> the states that predict the next tokens. No shape depends on any value."""
+
+    def __init__(
+        self, parameters: Parameters, dims: Dims, alignment_heads: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        self._embedding = parameters.tensor("decoder.token_embedding.weight")
+        self._positions = parameters.tensor("decoder.positional_embedding")
+        self._blocks = [
+            _DecoderBlock(
+                parameters,
+                f"decoder.blocks.{layer}",
+                dims.n_text_head,
+                [head for at, head in alignment_heads if at == layer],
+            )
+            for layer in range(dims.n_text_layer)
+        ]
+        self._norm = parameters.norm("decoder.ln")
+        self._vocabulary = Linear(self._embedding, None)
+        self.alignment_heads = [
+            (layer, head) for layer, block in enumerate(self._blocks) for head in block.aligned
+        ]
+
+    def read_audio(self, features: Tensor, out: Tensor) -> None:
+        """Cross-attention keys and values of [B, T, D], written to `out` [B, L, 2, H, T, d]."""
+        for block, part in zip(self._blocks, out.unbind(1), strict=True):
+            block.read_audio(features, part)
+
+    def __call__(
+        self, tokens: Tensor, positions: Tensor, columns: Tensor, mask: Tensor, memory: Memory
+    ) -> Tensor:
+        """States [B, S, D] of the tokens [B, S] that enter the cache at `columns` [S].
+
+        `positions` [B, S] are their places in each row's own text; `mask` [B, 1, S or 1, W] is
+        added to the scores of the first W columns.
+        """
+        x = F.embedding(tokens, self._embedding) + F.embedding(positions, self._positions)
+        captured = []
+        for block, own, cross in zip(
+            self._blocks, memory.own.unbind(1), memory.cross.unbind(1), strict=True
+        ):
+            x += block.attend_text(x, columns, mask, own)
+            heard, queries = block.attend_audio(x, cross, memory.bias)
+            x += heard
+            x += block.think(x)
+            captured += [queries[:, head] for head in block.aligned]
+        if memory.queries is not None:
+            memory.queries.index_copy_(2, columns, torch.stack(captured, 1))
+        return self._norm(x)
+
+    def alignment_keys(self, memory: Memory, row: int) -> Tensor:
+        """What the alignment heads' queries of one row are held against, [A, T, d]."""
+        return torch.stack([memory.cross[row, at, 0, head] for at, head in self.alignment_heads])
+
+    def logits(self, states: Tensor) -> Tensor:
+        """[N, D] -> [N, V]."""
+        return self._vocabulary(states)
+
+    def logits_of(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """[N, D] -> [N, K] of a few tokens [K] alone, fp32."""
+        return states.float() @ self._embedding[tokens].float().T

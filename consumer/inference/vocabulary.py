@@ -1,0 +1,84 @@
+"""What Whisper's tokenizer says of one checkpoint: prompts, masks, languages, texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from whisper.tokenizer import Tokenizer, get_tokenizer
+
+from consumer.core.values import Clip
+from schemas.audio import Task
+
+_MULTILINGUAL_VOCABULARY = 51_865  # tokens of the smallest multilingual one
+_OTHER_TOKENS = 51_765  # those of it that do not grow with the languages, the task's aside
+
+
+class Vocabulary:
+    """Tokens in and out, for a checkpoint with `n_vocab` tokens and `n_text_ctx` positions."""
+
+    def __init__(self, n_vocab: int, n_text_ctx: int) -> None:
+        self.multilingual = n_vocab >= _MULTILINGUAL_VOCABULARY
+        self.size = n_vocab
+        self.sample_limit = n_text_ctx // 2
+        self._tokenizer = lru_cache(maxsize=None)(self._make_tokenizer)
+        plain = self._tokenizer("en", Task.TRANSCRIBE)
+        self.end, self.start, self.no_speech = plain.eot, plain.sot, plain.no_speech
+        self.language_tokens: dict[str, int] = (
+            dict(zip(plain.all_language_codes, plain.all_language_tokens, strict=True))
+            if self.multilingual
+            else {}
+        )
+        self.start_length = len(plain.sot_sequence_including_notimestamps)
+
+    def _make_tokenizer(self, language: str, task: Task) -> Tokenizer:
+        languages = self.size - _OTHER_TOKENS - int(self.multilingual)
+        return get_tokenizer(
+            self.multilingual, num_languages=languages, language=language, task=task.value
+        )
+
+    def tokenizer(self, language: str) -> Tokenizer:
+        """Whisper's own tokenizer; the language decides how it splits words."""
+        return self._tokenizer(language, Task.TRANSCRIBE)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without the space it begins with."""
+        text: str = self.tokenizer("en").decode(list(tokens))
+        return text.strip()
+
+    def prompt(self, clip: Clip, language: str) -> list[int]:
+        """Tokens that a clip's text follows: what precedes it, then language and task.
+
+        Hotwords stand before the preceding text, as in faster-whisper. What does not fit beside
+        a text of `sample_limit` tokens is left out: the last hotwords, the oldest text.
+        """
+        tokenizer = self._tokenizer(language, clip.task)
+        room = self.sample_limit - self.start_length - 1
+        hotwords = _encoded(tokenizer, clip.hotwords)[:room]
+        text = _encoded(tokenizer, clip.prompt)
+        before = hotwords + text[max(0, len(text) - (room - len(hotwords))) :]
+        head = [tokenizer.sot_prev, *before] if before else []
+        return [*head, *tokenizer.sot_sequence_including_notimestamps]
+
+    def masks(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Scores [V] added to the logits, fp32: at every token, and at the first of a text.
+
+        Suppressed: openai-whisper's non-speech symbols, and all special tokens but the end (time
+        tokens too: no text here has them); at first also the end and a lone space.
+        """
+        tokenizer = self.tokenizer("en")
+        always = torch.zeros(self.size)
+        always[list(tokenizer.non_speech_tokens)] = -torch.inf
+        always[self.end + 1 :] = -torch.inf
+        first = always.clone()
+        first[[*tokenizer.encode(" "), self.end]] = -torch.inf
+        return always.to(device), first.to(device)
+
+
+def _encoded(tokenizer: Tokenizer, text: str | None) -> list[int]:
+    if text is None or not text.strip():
+        return []
+    tokens: list[int] = tokenizer.encode(" " + text.strip())
+    return tokens

@@ -1,0 +1,116 @@
+"""When each word was said, from the alignment heads' cross-attention.
+
+As openai-whisper's timing.py does it (its median filter, its dynamic time warping, its rules for
+words and punctuation), but from the queries of the decode itself instead of a second pass.
+"""
+
+from __future__ import annotations
+
+import codecs
+import string
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+from torch import Tensor, std_mean
+from whisper.timing import WordTiming, dtw_cpu, median_filter, merge_punctuations
+from whisper.tokenizer import Tokenizer
+
+from consumer.core.values import Float32Array, TimedWord
+
+_MEDIAN_WIDTH = 7  # positions
+_POSITIONS_PER_S = 50
+_UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # every character is a word
+_OPENING = "\"'“¿([{-"  # joins the word behind it
+_CLOSING = "\"'.。,，!！?？:：”)]}、"  # joins the word before it
+
+
+def alignment(queries: Tensor, keys: Tensor) -> Tensor:
+    """How much each text column looks at each audio position, [S, R], fp32.
+
+    From the alignment heads' queries [A, S, d] and keys [A, R, d]: attention over these positions
+    alone, each position against its mean over the text, smoothed, averaged over the heads.
+    """
+    scores = (queries @ keys.transpose(1, 2)).float() * queries.shape[-1] ** -0.5
+    weights = scores.softmax(-1)
+    deviation, mean = std_mean(weights, dim=-2, keepdim=True, unbiased=False)
+    distinct = (weights - mean) / deviation.clamp(min=1e-10)
+    smoothed: Tensor = median_filter(distinct, _MEDIAN_WIDTH)
+    return smoothed.mean(0)
+
+
+def timed_words(
+    tokenizer: Tokenizer,
+    tokens: Sequence[int],
+    logprobs: Sequence[float],
+    matrix: Float32Array,
+) -> tuple[TimedWord, ...]:
+    """Words that join to the tokens' text, without spaces at its ends, one after the other.
+
+    `matrix` [tokens + 1, R] is the part of an alignment that has a row for every token and one
+    for the end. A word's probability is the mean of its tokens', as in openai-whisper.
+    """
+    pieces = split_words(tokenizer, tokens)
+    bounds = [0, *accumulate(count for _, count in pieces)]
+    starts = _starts_s(matrix)
+    timings = [
+        WordTiming(
+            word=text,
+            tokens=list(tokens[first:behind]),
+            start=starts[first],
+            end=starts[behind],
+            probability=float(np.exp(logprobs[first:behind]).mean()),
+        )
+        for (text, _), (first, behind) in zip(pieces, pairwise(bounds), strict=True)
+    ]
+    merge_punctuations(timings, _OPENING, _CLOSING)
+    return tuple(_trimmed([timing for timing in timings if timing.word]))
+
+
+def _starts_s(matrix: Float32Array) -> list[float]:
+    """Seconds at which each row of an alignment begins, never decreasing."""
+    rows, positions = dtw_cpu(-matrix.astype(np.float64))
+    first = np.diff(rows, prepend=-1) > 0
+    return [float(position) / _POSITIONS_PER_S for position in positions[first]]
+
+
+def _trimmed(timings: Sequence[WordTiming]) -> Iterator[TimedWord]:
+    """The first word without the space before it, the last without any behind it."""
+    for index, timing in enumerate(timings):
+        text = timing.word if index else timing.word.lstrip()
+        text = text.rstrip() if index == len(timings) - 1 else text
+        yield TimedWord(text, timing.start, timing.end, timing.probability)
+
+
+def split_words(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[tuple[str, int]]:
+    """Each word's text and number of tokens; the texts join to that of all tokens.
+
+    Whisper's rules, on bytes: its own function stumbles over text that is cut inside a character.
+    """
+    words: list[tuple[str, int]] = []
+    spaced = tokenizer.language not in _UNSPACED
+    for text, count in _whole_characters(tokenizer, tokens):
+        if spaced and words and not _begins_word(text):
+            before, already = words.pop()
+            words.append((before + text, already + count))
+        else:
+            words.append((text, count))
+    return words
+
+
+def _begins_word(text: str) -> bool:
+    return text.startswith(" ") or text.strip() in string.punctuation
+
+
+def _whole_characters(tokenizer: Tokenizer, tokens: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """The shortest runs of tokens that end at the end of a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    text, count = "", 0
+    for index, token in enumerate(tokens):
+        last = index == len(tokens) - 1
+        piece: bytes = tokenizer.encoding.decode_single_token_bytes(token)
+        text += decoder.decode(piece, final=last)
+        count += 1
+        if last or not decoder.getstate()[0]:
+            yield text, count
+            text, count = "", 0

@@ -1,0 +1,31 @@
+"""Buffers that live as long as the engine: memory stays where the largest batch left it."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+
+class Workspace:
+    """Named buffers of one dtype on one device, each as large as its largest use so far.
+
+    What a buffer holds is left over from its last use, but always finite: attention multiplies
+    what it masks by nought, and nought times a stray NaN would be NaN.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self._device = device
+        self.dtype = dtype
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """The buffer of that name in that shape; any earlier view of it is overwritten."""
+        size = prod(shape)
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.numel() < size:
+            self._buffers.pop(name, None)  # first give back, then take
+            buffer = torch.zeros(size, device=self._device, dtype=self.dtype)
+            self._buffers[name] = buffer
+        return buffer[:size].view(shape)
