@@ -23,10 +23,10 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     search, cache = search_path(os.environ), cache_folder(os.environ)
-    if arguments.action == "list":
-        sys.stdout.write(f"{listing((*search, cache))}\n")
-        return 0
-    return fetch(arguments.names, search, cache)
+    if arguments.action == "fetch":
+        return fetch(arguments.names, search, cache)
+    sys.stdout.write(f"{listing((*search, cache))}\n")
+    return 0
 
 
 def fetch(names: Sequence[str], search: Sequence[Path], cache: Path) -> int:
@@ -60,8 +60,8 @@ def listing(folders: Sequence[Path]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="streamscribe weights", description=__doc__)
-    actions = parser.add_subparsers(dest="action", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="fetch|list")
     fetching = actions.add_parser("fetch", help="make weights ready on this machine")
     fetching.add_argument("names", nargs="+", metavar="NAME", help="a name of the list, or a path")
-    actions.add_parser("list", help="known names, and where they are on this machine")
+    actions.add_parser("list", help="known names, and where they are here (the default)")
     return parser

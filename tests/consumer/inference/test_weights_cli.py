@@ -38,17 +38,20 @@ def test_fetch_tries_all_and_fails_for_one(home: Path, capsys: pytest.CaptureFix
     assert "no weights are called 'huge'" in told.err
 
 
-def test_list_shows_every_name_and_what_is_here(home: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("argv", [[], ["list"]])
+def test_list_shows_every_name_and_what_is_here(
+    argv: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+):
     (home / "weights" / "small.pt").touch()
 
-    assert main(["list"]) == 0
+    assert main(argv) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert any("large-v3-turbo = turbo" in line for line in lines)
     assert [line.split()[0] for line in lines if "small.pt" in line] == ["small"]
 
 
-@pytest.mark.parametrize("argv", [[], ["fetch"], ["bake", "base"]])
+@pytest.mark.parametrize("argv", [["fetch"], ["bake", "base"], ["--no-such-flag"]])
 def test_wrong_usage_ends_with_two(argv: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         main(argv)
