@@ -46,7 +46,7 @@ class Framer:
             windows.append(audio[at:end])
             at = end - self._context
             self._next += 1
-        self._rest = audio[at:]
+        self._rest = audio[at:].copy()  # a view would keep the whole piece in memory
         return windows
 
     def _start(self, window: int) -> int:

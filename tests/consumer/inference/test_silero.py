@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from consumer.core.pcm import to_float
+from consumer.inference.silero import CLIP_SAMPLES, Network, fresh_state
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the service: the detectors' thread computes by itself."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return Network()
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Any:
+    """Silero's own wrapper, which takes 512 samples of one stream after the other."""
+    path = distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.jit.load(str(path)).eval()
+
+
+def clips(name: str, seconds: float) -> np.ndarray:
+    """Windows of a sample with the 64 samples before each, [n, 576]."""
+    speech, rate = soundfile.read(SAMPLES / name, dtype="int16")
+    audio = np.concatenate((np.zeros(64, np.float32), to_float(speech)))
+    count = int(seconds * rate) // 512
+    return np.stack([audio[index * 512 : index * 512 + CLIP_SAMPLES] for index in range(count)])
+
+
+def alone(network: Network, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities, states = network.listen(windows, [len(windows)], fresh_state()[None])
+    return probabilities, states[0]
+
+
+def test_it_says_what_silero_says(network: Network, oracle: Any):
+    windows = clips("en_jfk.flac", 4)
+    oracle.reset_states()
+    with torch.inference_mode():
+        expected = [
+            oracle(torch.from_numpy(window[None, 64:]), 16_000).item() for window in windows
+        ]
+    assert np.allclose(alone(network, windows)[0], expected, atol=1e-5)
+    assert max(expected) > 0.9
+    assert min(expected) < 0.1
+
+
+def test_streams_of_any_length_share_a_batch(network: Network):
+    streams = [clips("en_jfk.flac", 1), clips("en_ljspeech.flac", 3), clips("en_jfk.flac", 2)]
+    probabilities, states = network.listen(
+        np.concatenate(streams), [len(each) for each in streams], np.stack([fresh_state()] * 3)
+    )
+    expected = [alone(network, each) for each in streams]
+    assert np.allclose(probabilities, np.concatenate([each for each, _ in expected]), atol=1e-4)
+    assert np.allclose(states, np.stack([state for _, state in expected]), atol=1e-3)
+
+
+def test_a_backlog_longer_than_one_pass_keeps_its_order(network: Network):
+    windows = clips("en_jfk.flac", 10)
+    halves = np.array_split(windows, 2)
+    first, state = alone(network, halves[0])
+    second, _ = network.listen(halves[1], [len(halves[1])], state[None])
+    assert len(windows) > 256
+    assert np.allclose(alone(network, windows)[0], np.concatenate((first, second)), atol=1e-4)
+
+
+def test_loading_leaves_the_threads_of_torch_alone():
+    threads = torch.get_num_threads()
+    Network()
+    assert torch.get_num_threads() == threads
+    assert "silero_vad" not in sys.modules
