@@ -26,6 +26,7 @@ from consumer.core.values import (
     Utterance,
 )
 from consumer.errors import DeviceLost
+from consumer.inference.device import set_threads
 from schemas.audio import Task
 from schemas.languages import whisper_code
 from schemas.transcript import Model
@@ -60,17 +61,25 @@ class Transcriber(Protocol):
 
 
 class ThreadedEngine:
-    """Use as an asynchronous context manager: leaving it ends the threads."""
+    """An asynchronous context manager: entering it warms the model, leaving it ends the threads.
 
-    def __init__(self, scorer: Scorer, transcriber: Transcriber, *, hang_s: float) -> None:
-        """`hang_s`: a batch that takes longer has hung, and with it the device."""
+    `threads`: of the model's arithmetic; a detector's is too small to be shared. `hang_s`: a batch
+    that takes longer has hung, and with it the device.
+    """
+
+    def __init__(
+        self, scorer: Scorer, transcriber: Transcriber, *, threads: int, hang_s: float
+    ) -> None:
         self._scorer = scorer
         self._transcriber = transcriber
         self._hang_s = hang_s
-        self._detectors = ThreadPoolExecutor(1, "detectors")
-        self._model = ThreadPoolExecutor(1, "model")
+        self._detectors = ThreadPoolExecutor(1, "detectors", set_threads, (1,))
+        self._model = ThreadPoolExecutor(1, "model", set_threads, (threads,))
 
     async def __aenter__(self) -> Self:
+        # In this order: what the last thread asks for, threads that torch starts itself inherit.
+        await _on(self._detectors, lambda: None)
+        await _on(self._model, self._transcriber.warm_up)
         return self
 
     async def __aexit__(self, *_: object) -> None:

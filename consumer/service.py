@@ -66,10 +66,11 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
         health.waits_for("loading the model")
         transcriber = await asyncio.to_thread(load_transcriber, settings)
         scorer = await asyncio.to_thread(vad.load, settings.detector)
-        engine = ThreadedEngine(scorer, transcriber, hang_s=settings.hang_s)
+        threads = settings.threads or device.usable_cores()
+        engine = ThreadedEngine(scorer, transcriber, threads=threads, hang_s=settings.hang_s)
         source = KafkaSource(_source_settings(settings, topics))
         sink = KafkaSink(settings.bootstrap, topics, source, _worker_name())
-        health.waits_for("joining the group")
+        health.waits_for("warming the model, joining the group")
         async with engine, sink, source:
             pipeline = Pipeline(
                 (source, engine, sink),
@@ -88,29 +89,24 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
-    """The model, warm; blocks for seconds. Raises `ConfigError`, `DeviceLost`."""
+    """The model on its device; blocks for seconds. Raises `ConfigError`, `DeviceLost`."""
     chosen = device.choose(settings.device, settings.dtype)
-    device.set_threads(settings.threads or device.usable_cores())
     found = weights.resolve(
         settings.model or chosen.default_model,
         search=weights.search_path(os.environ),
         cache=weights.cache_folder(os.environ),
         console=Console(stderr=True),
     )
-    loaded = checkpoint.load(found.path, sha256=found.sha256)
-    with device.device_errors():
-        transcriber = WhisperTranscriber(loaded, chosen, fold=settings.fold is FoldMode.ON)
-        began = time.perf_counter()
-        transcriber.warm_up()
     log.info(
-        "model ready",
+        "model loading",
         device=chosen.describe(),
         model=found.name,
         sha256=found.sha256,
         fold=settings.fold,
-        warm_up_s=round(time.perf_counter() - began, 2),
     )
-    return transcriber
+    loaded = checkpoint.load(found.path, sha256=found.sha256)
+    with device.device_errors():
+        return WhisperTranscriber(loaded, chosen, fold=settings.fold is FoldMode.ON)
 
 
 def policies(
