@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from consumer.core.pcm import Framer
 from consumer.core.progress import Commit
 from consumer.core.values import (
     Batch,
@@ -88,7 +88,7 @@ class RecordingSink:
 class EchoEngine:
     """Windows with sound are speech; an utterance's text is the samples that it holds.
 
-    Detectors keep nothing but the samples of an unfinished window, so scores depend on the audio
+    Detectors keep nothing but the audio of an unfinished window, so scores depend on the audio
     alone.
     """
 
@@ -108,17 +108,10 @@ class EchoEngine:
     def score_one(self, request: Listen) -> Float32Array:
         """Without the waiting."""
         if request.ear.detector is None:
-            request.ear.detector = np.empty(0, np.int16)
-        waiting = request.ear.detector
-        assert isinstance(waiting, np.ndarray)
-        audio = np.concatenate((waiting, request.samples))
-        window = request.rate * self._window_ms // 1000
-        whole = len(audio) // window
-        request.ear.detector = audio[whole * window :]
-        heard: npt.NDArray[np.bool_] = np.any(
-            audio[: whole * window].reshape(whole, window), axis=1
-        )
-        return heard.astype(np.float32)
+            request.ear.detector = Framer(self._window_ms, request.rate)
+        framer = request.ear.detector
+        assert isinstance(framer, Framer)
+        return np.array([window.any() for window in framer.push(request.samples)], np.float32)
 
 
 def echo(samples: Int16Array) -> Hypothesis:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from consumer.core.partition import PartitionPolicy, PartitionTask
+from consumer.core.pcm import mono, unpack
 from consumer.core.segmenter import SegmenterConfig
 from consumer.core.stream import StreamPolicy
 from consumer.core.values import Chunk, Int16Array, Lane, Partition, Record
@@ -35,9 +36,9 @@ def quiet(seconds: float, rate: int = RATE) -> Int16Array:
 def read(record: Record) -> Chunk:
     """As the service reads PCM."""
     audio = decode_audio(record.key, record.value, record.headers, AudioDefaults())
-    samples = np.frombuffer(audio.payload, "<i2")
     assert audio.rate is not None
     assert audio.channels is not None
+    samples = mono(unpack(audio.payload, audio.codec, audio.channels))
     return Chunk(record.offset, record.timestamp_ms, audio, samples, audio.rate, audio.channels)
 
 

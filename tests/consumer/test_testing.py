@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builders import PARTITION, loud, quiet
+
+from consumer.core.segmenter import Segmenter, SegmenterConfig
+from consumer.core.values import Ear, EndReason, Int16Array, Listen, SessionKey
+from consumer.testing import EchoEngine
+
+KEY = SessionKey(PARTITION, "s", "0-0")
+
+
+def scores(audio: Int16Array, rate: int, pieces: int = 1) -> np.ndarray:
+    engine, ear = EchoEngine(), Ear()
+    parts = np.array_split(audio, pieces)
+    return np.concatenate([engine.score_one(Listen(KEY, ear, rate, part)) for part in parts])
+
+
+def test_whatever_is_not_zero_is_speech():
+    audio = np.concatenate([quiet(0.064), loud(0.032), quiet(0.04)])
+    assert scores(audio, 16_000).tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 50])
+def test_scores_do_not_depend_on_the_pieces(pieces: int):
+    audio = np.concatenate([loud(0.3), quiet(0.5), loud(0.2)])
+    assert scores(audio, 16_000, pieces).tolist() == scores(audio, 16_000).tolist()
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
+def test_its_windows_are_the_segmenters_at_every_rate(rate: int):
+    audio = quiet(9.98, rate)
+    segmenter = Segmenter(SegmenterConfig(), rate)
+    assert segmenter.push(scores(audio, rate)) is None
+    assert segmenter.close(len(audio), EndReason.FLUSH).span is None

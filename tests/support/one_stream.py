@@ -1,0 +1,96 @@
+"""One stream driven by hand: records in, what was heard and published out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from builders import MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, read
+
+from consumer.core.events import Decoded, final
+from consumer.core.progress import Ledger
+from consumer.core.session import Heard
+from consumer.core.stream import Stream, StreamPolicy
+from consumer.core.values import EndReason, Int16Array, Record, Utterance
+from consumer.testing import EchoEngine, echo
+from schemas.audio import AudioChunk
+from schemas.transcript import AnyEvent
+
+
+class OneStream:
+    """A stream, the log that it reads, and a detector that hears whatever is not zero."""
+
+    def __init__(self, stream_id: str = "s") -> None:
+        self.log = Log()
+        self.ledger = Ledger(PARTITION, 1, 0)
+        self.stream = Stream(PARTITION, stream_id, StreamPolicy(SEGMENTER, OPTIONS), self.ledger)
+        self.heard: list[Heard] = []
+        self._engine = EchoEngine()
+
+    def send(self, audio: Int16Array, *, rate: int = RATE, **more: Any) -> bool:
+        """Publish one record and take it in; `audio` [n] or [n, channels]. False: a repeat."""
+        channels = audio.shape[1] if audio.ndim == 2 else 1
+        chunk = AudioChunk(
+            self.stream.stream_id, audio.tobytes(), rate=rate, channels=channels, **more
+        )
+        return self.take(self.log.append(chunk))
+
+    def speak(self, audio: Int16Array, *, chunk_s: float = 0.1, rate: int = RATE) -> None:
+        """Publish audio in chunks without numbers."""
+        step = round(chunk_s * rate)
+        for at in range(0, len(audio), step):
+            self.send(audio[at : at + step], rate=rate)
+
+    def take(self, record: Record) -> bool:
+        fresh = self.push(record)
+        self.listen()
+        return fresh
+
+    def push(self, record: Record) -> bool:
+        """Take a record in without listening to it yet."""
+        self.ledger.read(record.offset)
+        return self.stream.push(read(record))
+
+    def listen(self) -> None:
+        """Score until all is decided."""
+        while True:
+            request, heard = self.stream.listen()
+            self.heard += heard
+            if request is None:
+                return
+            self.heard += self.stream.hear(self._engine.score_one(request))
+
+    @property
+    def utterances(self) -> list[Utterance]:
+        return [heard.utterance for heard in self.heard]
+
+    @property
+    def reasons(self) -> list[EndReason]:
+        return [utterance.end_reason for utterance in self.utterances]
+
+    def events(self) -> list[AnyEvent]:
+        """All that can be published once every utterance has a text."""
+        for heard in self.heard:
+            decoded = Decoded(echo(heard.utterance.samples), 0, 0, 0)
+            self.ledger.settle(heard.ticket, final(heard, decoded, MODEL))
+        self.heard.clear()
+        commit = self.ledger.prepare()
+        if commit is None:
+            return []
+        self.ledger.post(commit)
+        return list(commit.events)
+
+    def kinds(self) -> list[str]:
+        """The types of the events that come out now, without their common prefix."""
+        return [event.TYPE.rpartition(".")[2] for event in self.events()]
+
+
+def spans(stream: OneStream) -> list[tuple[int, int]]:
+    return [(utterance.start, utterance.end) for utterance in stream.utterances]
+
+
+def without_log(event: AnyEvent) -> AnyEvent:
+    """What the event says, but not from which records."""
+    if hasattr(event, "source"):
+        event = replace(event, source=None)
+    return replace(event, session_id="")
