@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
     try:
-        class_path()  # fetched outside the event loop, where Ctrl-C ends a download at once
+        class_path()  # fetched outside the event loop, where Ctrl-C ends a download
         asyncio.run(_serve(args))
     except asyncio.CancelledError:
         return 0  # SIGTERM

@@ -89,8 +89,9 @@ async def test_a_paused_node_does_not_answer_until_it_is_resumed(kafka: LocalKaf
     await client.close()
 
 
-def test_it_ends_with_a_parent_that_is_killed():
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path):
+    command, env = [sys.executable, "-c", PARENT], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as parent:
         assert parent.stdout
         java = os.pidfd_open(int(parent.stdout.readline()))
         parent.kill()
