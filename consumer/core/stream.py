@@ -64,6 +64,7 @@ class _End:
 
 
 _Step: TypeAlias = Begin | Sound | _Gap | _Close | _End
+_Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's crc32, position, wall time
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class _Order:
     channels: int
     end: int  # index of the sample after the last one
     first_seq: int | None
-    first_crc: int
+    first: _Identity
     next_seq: int | None
     last_samples: int  # of the last record
 
@@ -161,8 +162,11 @@ class Stream:
         return not self._is_restart(chunk, order)
 
     def _is_restart(self, chunk: Chunk, order: _Order) -> bool:
-        """The first number again, but not the first record again."""
-        return chunk.audio.seq == order.first_seq and _crc(chunk) != order.first_crc
+        """A number before the first, or the first again, but not the first record again."""
+        seq, first = chunk.audio.seq, order.first_seq
+        if seq is None or first is None:
+            return False
+        return seq < first or (seq == first and _identity(chunk) != order.first)
 
     def _session_break(self, chunk: Chunk) -> StreamEndReason | None:
         order, seq = self._order, chunk.audio.seq
@@ -181,7 +185,7 @@ class Stream:
             channels=chunk.channels,
             end=audio.start or 0,
             first_seq=audio.seq,
-            first_crc=_crc(chunk),
+            first=_identity(chunk),
             next_seq=audio.seq,
             last_samples=len(chunk.samples),
         )
@@ -297,8 +301,9 @@ def _present(heard: Heard | None) -> list[Heard]:
     return [] if heard is None else [heard]
 
 
-def _crc(chunk: Chunk) -> int:
-    return zlib.crc32(chunk.audio.payload)
+def _identity(chunk: Chunk) -> _Identity:
+    """Position and time tell one silence from another, with which most streams begin."""
+    return zlib.crc32(chunk.audio.payload), chunk.audio.start, chunk.audio.captured_ms
 
 
 def _wall_ms(chunk: Chunk) -> float:
