@@ -178,8 +178,9 @@ class Session:
             options=self._begin.options,
             index=self._next_index(),
             started_at_ms=timeline.time_ms(utterance.start),
-            speech_end_ms=timeline.time_ms(utterance.speech_end),
-            ended_at_ms=timeline.time_ms(utterance.end),
+            # Not of the sample behind it: the next record has a clock of its own, if it has come.
+            speech_end_ms=timeline.time_ms(utterance.speech_end - 1),
+            ended_at_ms=timeline.time_ms(utterance.end - 1),
             source=Source(*self.key.partition, *timeline.offsets(utterance.start, utterance.end)),
             traceparent=self._begin.traceparent,
         )

@@ -1,0 +1,483 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import OPTIONS, RATE, loud, quiet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from one_stream import OneStream, spans, without_log
+
+from consumer.core.stream import complete
+from consumer.core.values import EndReason, Int16Array
+from schemas.audio import AudioChunk, StreamOptions, Task
+from schemas.errors import Reason, WireError
+from schemas.transcript import (
+    StreamEnded,
+    StreamEndReason,
+    StreamGap,
+    StreamStarted,
+    StreamWarning,
+    TranscriptFinal,
+)
+
+SECOND = RATE
+
+
+def ends(stream: OneStream) -> list[StreamEndReason]:
+    return [event.reason for event in stream.events() if isinstance(event, StreamEnded)]
+
+
+def gaps(stream: OneStream) -> list[tuple[int, int, bool]]:
+    return [
+        (event.start_sample, event.end_sample, event.estimated)
+        for event in stream.events()
+        if isinstance(event, StreamGap)
+    ]
+
+
+# --- the life of a stream
+
+
+def test_a_stream_starts_speaks_and_ends():
+    stream = OneStream()
+    stream.speak(np.concatenate([quiet(1), loud(2), quiet(1)]))
+    stream.send(quiet(0.1), end=True)
+    assert stream.kinds() == ["started", "final", "ended"]
+    assert stream.stream.is_over
+
+
+def test_a_session_is_named_by_its_first_record():
+    stream = OneStream()
+    stream.send(loud(1), end=True)
+    stream.send(loud(1), end=True)
+    assert [event.session_id for event in stream.events()] == ["0-0"] * 3 + ["0-1"] * 3
+
+
+def test_the_end_needs_no_audio():
+    stream = OneStream()
+    stream.send(loud(1))
+    assert stream.send(quiet(0), end=True)
+    assert stream.kinds() == ["started", "final", "ended"]
+
+
+@pytest.mark.parametrize("header", ["end", "flush"])
+def test_an_end_or_flush_of_nothing_begins_no_session(header: str):
+    stream = OneStream()
+    stream.send(quiet(0), **{header: True})
+    assert stream.stream.is_over
+    assert stream.events() == []
+
+
+def test_a_flush_ends_the_open_utterance_and_the_stream_goes_on():
+    stream = OneStream()
+    stream.send(loud(1), flush=True)
+    assert stream.reasons == [EndReason.FLUSH]
+    stream.send(loud(1), end=True)
+    assert stream.reasons == [EndReason.FLUSH, EndReason.END_OF_STREAM]
+    assert spans(stream) == [(0, SECOND), (SECOND, 2 * SECOND)]
+
+
+def test_a_flush_in_silence_says_nothing():
+    stream = OneStream()
+    stream.send(quiet(1), flush=True)
+    assert stream.utterances == []
+    assert stream.kinds() == ["started"]
+
+
+def test_a_stalled_stream_gives_what_it_has_and_goes_on():
+    stream = OneStream()
+    stream.send(loud(1))
+    assert stream.stream.in_speech
+    stream.stream.stall()
+    stream.listen()
+    assert stream.reasons == [EndReason.STALLED]
+    assert not stream.stream.in_speech
+    stream.send(loud(1), end=True)
+    assert stream.kinds() == ["started", "final", "final", "ended"]
+
+
+def test_an_idle_stream_ends_with_what_it_has():
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.stream.expire()
+    stream.listen()
+    assert stream.stream.is_over
+    assert stream.reasons == [EndReason.END_OF_STREAM]
+    assert ends(stream) == [StreamEndReason.IDLE]
+
+
+def test_nothing_stalls_or_expires_where_nothing_is_open():
+    stream = OneStream()
+    stream.stream.stall()
+    stream.stream.expire()
+    stream.listen()
+    assert stream.stream.is_over
+
+
+def test_a_score_that_nobody_asked_for_is_refused():
+    with pytest.raises(ValueError, match="nothing was asked for"):
+        OneStream().stream.hear(np.zeros(1, np.float32))
+
+
+# --- duplicates and restarts
+
+
+def test_a_repeat_is_dropped():
+    stream = OneStream()
+    assert stream.send(loud(1), seq=3)
+    assert stream.send(loud(1), seq=4)
+    assert not stream.send(loud(1), seq=3)
+    assert not stream.send(loud(1), seq=4)
+    stream.send(quiet(0), seq=5, end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+
+
+def test_the_first_record_again_is_a_repeat():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    assert not stream.send(loud(1), seq=0, start=0)
+    assert stream.kinds() == ["started"]
+
+
+def test_the_first_number_with_other_audio_is_a_restart():
+    stream = OneStream()
+    stream.send(loud(1), seq=0)
+    stream.send(loud(1), seq=1)
+    assert stream.send(loud(2), seq=0)
+    assert stream.reasons == [EndReason.END_OF_STREAM]
+    assert stream.stream.in_speech
+    stream.send(quiet(0), seq=1, end=True)
+    assert spans(stream) == [(0, 2 * SECOND), (0, 2 * SECOND)]
+    assert stream.kinds() == ["started", "final", "ended", "started", "final", "ended"]
+
+
+@pytest.mark.parametrize("place", ["start", "captured_ms"])
+def test_a_stream_that_begins_anew_with_the_same_silence_is_a_restart(place: str):
+    stream = OneStream()
+    stream.send(quiet(1), seq=0, **{place: 1_000})
+    stream.send(quiet(1), seq=1)
+    assert stream.send(quiet(1), seq=0, **{place: 90_000})
+    assert ends(stream) == [StreamEndReason.RESTART]
+
+
+def test_a_number_before_the_first_is_a_restart():
+    """Else a stream joined in its middle that begins anew would be dropped as repeats."""
+    stream = OneStream()
+    stream.send(loud(1), seq=57)
+    assert stream.send(loud(1), seq=0)
+    assert ends(stream) == [StreamEndReason.RESTART]
+
+
+def test_without_numbers_nothing_is_a_repeat():
+    stream = OneStream()
+    for _ in range(3):
+        assert stream.send(loud(1))
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, 3 * SECOND)]
+
+
+def test_a_record_without_a_number_ends_the_count():
+    stream = OneStream()
+    stream.send(loud(1), seq=5)
+    stream.send(loud(1))
+    stream.send(loud(1), seq=90)
+    assert gaps(stream) == []
+
+
+# --- gaps and overlaps
+
+
+def test_a_gap_in_the_numbers_ends_the_utterance_and_is_estimated():
+    stream = OneStream()
+    stream.send(loud(1), seq=0)
+    stream.send(loud(0.5), seq=1)
+    stream.send(loud(1), seq=4)
+    assert stream.reasons == [EndReason.GAP]
+    assert spans(stream) == [(0, SECOND * 3 // 2)]
+    stream.send(quiet(0), end=True)
+    assert spans(stream)[1] == (SECOND * 5 // 2, SECOND * 7 // 2)
+    assert gaps(stream) == [(SECOND * 3 // 2, SECOND * 5 // 2, True)]
+
+
+def test_a_gap_by_position_is_exact():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(loud(1), seq=4, start=3 * SECOND)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, SECOND), (3 * SECOND, 4 * SECOND)]
+    assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
+
+
+def test_numbers_may_jump_where_positions_say_that_nothing_is_missing():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(loud(1), seq=9, start=SECOND)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+    assert gaps(stream) == []
+
+
+def test_the_gap_comes_between_the_finals_around_it():
+    stream = OneStream()
+    stream.send(loud(1), start=0)
+    stream.send(loud(1), start=2 * SECOND, end=True)
+    events = stream.events()
+    assert [type(event) for event in events] == [
+        StreamStarted,
+        TranscriptFinal,
+        StreamGap,
+        TranscriptFinal,
+        StreamEnded,
+    ]
+    assert [event.index for event in events] == list(range(5))
+
+
+def test_an_end_that_says_what_is_missing_before_it():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(quiet(0), seq=1, start=3 * SECOND, end=True)
+    assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
+
+
+def test_padding_is_trimmed():
+    stream = OneStream()
+    stream.send(np.arange(16_000, dtype=np.int16), start=0)
+    stream.send(np.arange(15_040, 31_040, dtype=np.int16), start=15_040)
+    stream.send(quiet(0), end=True)
+    (utterance,) = stream.utterances
+    np.testing.assert_array_equal(utterance.samples, np.arange(31_040))
+
+
+def test_a_record_that_is_all_padding_adds_nothing():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    assert stream.send(loud(0.01), seq=1, start=SECOND - 480)
+    stream.send(loud(1), seq=2, start=SECOND)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+
+
+def test_more_overlap_is_refused_and_the_stream_goes_on_as_before():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    with pytest.raises(WireError, match="lies 961 samples before the end") as raised:
+        stream.send(loud(1), seq=1, start=SECOND - 961)
+    assert raised.value.reason is Reason.OVERLAP
+    assert stream.send(loud(1), seq=1, start=SECOND)
+    stream.send(quiet(0), seq=2, end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+    assert gaps(stream) == []
+
+
+# --- formats and options
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate"), [(loud(1, 8_000), 8_000), (np.full((RATE, 2), 1000, np.int16), RATE)]
+)
+def test_another_format_is_another_session(audio: Int16Array, rate: int):
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.send(audio, rate=rate, end=True)
+    assert [utterance.seconds for utterance in stream.utterances] == [1.0, 1.0]
+    assert stream.utterances[1].rate == rate
+    assert ends(stream) == [StreamEndReason.FORMAT, StreamEndReason.END]
+
+
+def test_an_end_without_audio_has_no_format():
+    stream = OneStream()
+    stream.send(loud(1, 8_000), rate=8_000)
+    stream.send(quiet(0), end=True)
+    assert ends(stream) == [StreamEndReason.END]
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
+def test_every_rate_keeps_its_own_time_axis(rate: int):
+    stream = OneStream()
+    stream.speak(np.concatenate([quiet(1, rate), loud(2, rate), quiet(1, rate)]), rate=rate)
+    (utterance,) = stream.utterances
+    assert utterance.rate == rate
+    assert utterance.start / rate == pytest.approx(0.7, abs=0.033)
+    assert utterance.speech_end / rate == pytest.approx(3, abs=0.033)
+    assert utterance.end - utterance.speech_end == rate * 200 // 1000
+
+
+def test_stereo_is_announced_and_mixed():
+    stream = OneStream()
+    stream.send(np.stack([loud(1), quiet(1)], axis=1), end=True)
+    assert set(stream.utterances[0].samples.tolist()) == {500}
+    started = stream.events()[0]
+    assert isinstance(started, StreamStarted)
+    assert (started.channels, started.rate) == (2, RATE)
+
+
+def test_options_are_completed_by_the_defaults():
+    asked = StreamOptions(languages=("zh", "en"), words=True)
+    made = complete(asked, OPTIONS)
+    assert made.languages == ("zh", "en")
+    assert made.words is True
+    assert (made.task, made.endpoint_ms) == (Task.TRANSCRIBE, 500)
+
+
+def test_asking_for_any_language_is_an_answer():
+    assert complete(StreamOptions(languages=()), OPTIONS).languages == ()
+
+
+def test_the_first_record_decides_the_options():
+    stream = OneStream()
+    stream.send(loud(1), options=StreamOptions(languages=("zh",), prompt="hello"))
+    stream.send(quiet(0), end=True, options=StreamOptions(languages=("de",)))
+    assert stream.heard[0].options.languages == ("zh",)
+    assert stream.heard[0].options.prompt == "hello"
+    started = stream.events()[0]
+    assert isinstance(started, StreamStarted)
+    assert started.languages == ("zh",)
+
+
+@pytest.mark.parametrize(("endpoint_ms", "utterances"), [(200, 2), (2_000, 1)])
+def test_the_publisher_says_what_silence_ends_an_utterance(endpoint_ms: int, utterances: int):
+    stream = OneStream()
+    audio = np.concatenate([loud(1), quiet(1), loud(1)])
+    stream.send(audio, options=StreamOptions(endpoint_ms=endpoint_ms), end=True)
+    assert len(stream.utterances) == utterances
+
+
+def test_a_wrong_option_is_warned_of_once():
+    stream = OneStream()
+    record = stream.log.append(AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1))
+    stream.take(record._replace(headers=(*record.headers, ("words", b"maybe"))))
+    stream.send(quiet(0), end=True)
+    events = stream.events()
+    assert [type(event) for event in events[:2]] == [StreamStarted, StreamWarning]
+    assert [isinstance(event, StreamWarning) for event in events].count(True) == 1
+    assert "words" in events[1].message  # type: ignore[union-attr]
+
+
+def test_the_trace_goes_through():
+    stream = OneStream()
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    stream.send(loud(1), traceparent=trace, end=True)
+    assert {event.traceparent for event in stream.events()} == {trace}
+
+
+# --- any chunking, any pace
+
+MS = RATE // 1000
+loudness = st.lists(
+    st.tuples(st.booleans(), st.integers(10, 2_500)), min_size=1, max_size=8
+)  # loud or not, ms
+
+
+def audio_of(runs: list[tuple[bool, int]]) -> Int16Array:
+    return np.concatenate([(loud if is_loud else quiet)(ms / 1000) for is_loud, ms in runs])
+
+
+def stretches(runs: list[tuple[bool, int]]) -> Iterator[tuple[int, int]]:
+    """Where it is loud, [start, end) in samples; neighbours are one."""
+    mask = np.concatenate([[0], audio_of(runs) != 0, [0]]).astype(int)
+    edges = np.flatnonzero(np.diff(mask)).tolist()
+    yield from zip(edges[::2], edges[1::2], strict=True)
+
+
+def published(
+    audio: Int16Array,
+    cuts_ms: Sequence[int] = (),
+    lazy: Sequence[bool] = (False,),
+    late_ms: Sequence[int] = (0,),
+    **more: Any,
+) -> OneStream:
+    """The audio in chunks cut at `cuts_ms`; scored after each record, unless it is lazy."""
+    stream = OneStream()
+    edges = [0, *(ms * MS for ms in cuts_ms if 0 < ms * MS < len(audio)), len(audio)]
+    for seq, (at, to) in enumerate(pairwise(edges)):
+        chunk = AudioChunk(
+            "s",
+            audio[at:to].tobytes(),
+            rate=RATE,
+            channels=1,
+            seq=seq,
+            start=at,
+            captured_ms=1_700_000_000_000 + at // MS + late_ms[seq % len(late_ms)],
+            end=to == len(audio),
+            **more,
+        )
+        stream.push(stream.log.append(chunk))
+        if not lazy[seq % len(lazy)]:
+            stream.listen()
+    stream.listen()
+    return stream
+
+
+cuts = st.lists(st.integers(1, 10_000), unique=True, max_size=40).map(sorted)
+laziness = st.lists(st.booleans(), min_size=1, max_size=5)
+endpoints = st.sampled_from([200, 500, 2_000])
+
+
+@given(runs=loudness, cuts_ms=cuts, lazy=laziness, endpoint_ms=endpoints)
+@settings(max_examples=60, deadline=None)
+def test_any_chunking_gives_the_same_utterances_and_events(
+    runs: list[tuple[bool, int]], cuts_ms: list[int], lazy: list[bool], endpoint_ms: int
+):
+    audio, options = audio_of(runs), StreamOptions(endpoint_ms=endpoint_ms)
+    whole = published(audio, options=options)
+    parts = published(audio, cuts_ms, lazy, options=options)
+    for one, other in zip(whole.utterances, parts.utterances, strict=True):
+        assert (one.start, one.end, one.speech_end) == (other.start, other.end, other.speech_end)
+        assert one.end_reason is other.end_reason
+        assert astuple(one.speech) == astuple(other.speech)
+        np.testing.assert_array_equal(one.samples, other.samples)
+    one_events, other_events = whole.events(), parts.events()
+    assert list(map(without_log, one_events)) == list(map(without_log, other_events))
+
+
+@given(
+    runs=loudness,
+    cuts_ms=cuts,
+    lazy=laziness,
+    endpoint_ms=endpoints,
+    late_ms=st.lists(st.integers(0, 900), min_size=1, max_size=4),
+)
+@settings(max_examples=40, deadline=None)
+def test_events_do_not_depend_on_when_one_listens(
+    runs: list[tuple[bool, int]],
+    cuts_ms: list[int],
+    lazy: list[bool],
+    endpoint_ms: int,
+    late_ms: list[int],
+):
+    audio, options = audio_of(runs), StreamOptions(endpoint_ms=endpoint_ms)
+    at_once = published(audio, cuts_ms, late_ms=late_ms, options=options)
+    late = published(audio, cuts_ms, lazy, late_ms, options=options)
+    assert at_once.events() == late.events()
+
+
+def test_the_time_of_an_utterance_does_not_depend_on_the_record_after_it():
+    def ended_ms(*, lazy: bool) -> int:
+        audio, options = np.concatenate([loud(0.3), quiet(0.244)]), StreamOptions(endpoint_ms=200)
+        stream = published(audio, [512], [lazy], [0, 700], options=options)
+        return stream.events()[1].time_ms
+
+    assert ended_ms(lazy=False) == ended_ms(lazy=True) == 1_700_000_000_512
+
+
+@given(runs=loudness, step=st.integers(10, 3_000))
+@settings(max_examples=60, deadline=None)
+def test_all_speech_is_in_an_utterance_and_utterances_are_the_audio(
+    runs: list[tuple[bool, int]], step: int
+):
+    audio = audio_of(runs)
+    utterances = published(audio, range(step, len(audio) // MS, step)).utterances
+    covered = np.zeros(len(audio), bool)
+    for utterance in utterances:
+        assert not covered[utterance.start : utterance.end].any()
+        covered[utterance.start : utterance.end] = True
+        np.testing.assert_array_equal(utterance.samples, audio[utterance.start : utterance.end])
+    for start, end in stretches(runs):
+        if end - start >= 250 * MS:
+            assert covered[start:end].all()
+    assert [utterance.number for utterance in utterances] == list(range(len(utterances)))
