@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = from_environment(**given)
     except ConfigError as error:
-        return _refuse(error)
+        return _refuse(error, 2)
     logs.configure(settings.log_format, settings.log_level)
     return asyncio.run(_serve(settings))
 
@@ -53,7 +53,7 @@ async def _serve(settings: Settings) -> int:
     try:
         await serve(settings, stop, ready)
     except (SttError, TimeoutError, BaseExceptionGroup) as raised:
-        return _failed(_leaf(raised))
+        return _failed(_leaf(raised), begun=ready.is_set())
     return _code(signals[0])
 
 
@@ -78,9 +78,12 @@ def _leaf(error: BaseException) -> BaseException:
     return error
 
 
-def _failed(error: BaseException) -> int:
+def _failed(error: BaseException, *, begun: bool) -> int:
+    """The exit code. Before anything was begun, plain lines; from then on, a log record."""
     if isinstance(error, ConfigError):
-        return _refuse(error)
+        return _refuse(error, 2)
+    if isinstance(error, SttError) and not begun:
+        return _refuse(error, 1)
     if isinstance(error, TimeoutError):
         log.error("drain took too long: what was in flight is done again by the next worker")
     elif isinstance(error, SttError):
@@ -91,10 +94,10 @@ def _failed(error: BaseException) -> int:
     os._exit(1)  # a hung thread would keep the process
 
 
-def _refuse(error: ConfigError) -> int:
-    for problem in error.problems:
-        print(f"streamscribe worker: {problem}", file=sys.stderr)
-    return 2
+def _refuse(error: SttError, code: int) -> int:
+    for problem in str(error).splitlines():
+        sys.stderr.write(f"streamscribe worker: {problem}\n")
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

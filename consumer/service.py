@@ -24,11 +24,13 @@ from consumer.core.stream import StreamPolicy
 from consumer.core.values import Chunk, Lane, Record
 from consumer.decoders import decode
 from consumer.engine import ThreadedEngine, Transcriber
+from consumer.errors import ConfigError
 from consumer.health import Health
 from consumer.inference import checkpoint, device, vad, weights
 from consumer.inference.whisper_engine import WhisperTranscriber
 from consumer.kafka.sink import KafkaSink
 from consumer.kafka.source import KafkaSource, SourceSettings
+from consumer.kafka.topic_admin import check_topics
 from consumer.metrics import Metrics
 from consumer.pipeline import Clock, Pace, Pipeline
 from consumer.settings import FoldMode, Settings
@@ -63,6 +65,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
     topics = Topics(settings.prefix)
     async with Health(settings.http_host, settings.http_port, metrics) as health:
         log.info("health endpoints up", host=settings.http_host, port=health.port)
+        await _check(settings.bootstrap, topics)
         health.waits_for("loading the model")
         transcriber = await asyncio.to_thread(load_transcriber, settings)
         scorer = await asyncio.to_thread(vad.load, settings.detector)
@@ -86,6 +89,12 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
             log.info("ready", group=settings.group, topics=[topics.audio, topics.audio_bulk])
             await pipeline.run(stop)
     log.info("stopped")
+
+
+async def _check(bootstrap: str, topics: Topics) -> None:
+    """Raises `ConfigError` with all that is wrong with the topics, `Retriable` without Kafka."""
+    if problems := await check_topics(bootstrap, topics):
+        raise ConfigError(problems)
 
 
 def load_transcriber(settings: Settings) -> Transcriber:

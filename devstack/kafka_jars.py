@@ -8,6 +8,7 @@ change ROOTS and run `python -m devstack.kafka_jars`, which resolves anew and wr
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,8 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
+from consumer.inference.weights import cache_home
 from devstack.errors import DevstackError
-from devstack.home import cache_home
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext
@@ -62,7 +63,7 @@ def class_path() -> str:
     Two processes may call it at once. Raises DevstackError when a jar cannot be fetched or kept,
     or is not the locked one.
     """
-    folder, jars = cache_home() / f"kafka-{KAFKA_VERSION}", locked_jars()
+    folder, jars = cache_home(os.environ) / f"kafka-{KAFKA_VERSION}", locked_jars()
     with _kept_in(folder), FileLock(folder / ".lock"):
         _fetch([jar for jar in jars if not (folder / jar.file_name).exists()], folder)
         for jar in jars:

@@ -8,9 +8,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from devstack.errors import DevstackError
+from consumer.errors import SttError
+from consumer.kafka.topic_admin import DEFAULT_PARTITIONS, check_topics, create_topics
 from devstack.options import add_bootstrap, add_partitions, add_prefix, positive
-from devstack.topic_admin import DEFAULT_PARTITIONS, check_topics, create_topics
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
     try:
         return asyncio.run(_run(args))
-    except DevstackError as error:
+    except SttError as error:
         print(f"streamscribe topics: {error}", file=sys.stderr)
         return 1
 

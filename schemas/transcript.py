@@ -2,8 +2,8 @@
 
 Every event is a CloudEvent 1.0 (`schemas.codec` makes the headers); its `type` is the dataclass's
 `TYPE`. A stream's life is one or more *sessions*; a session is named by the record that began it,
-so every run over the same log gives every event the same id. Times in seconds lie on the stream's own
-time axis. Events carry their full shape from the first release: what is not measured is null.
+so every run over the same log gives every event the same id. Times in seconds lie on the stream's
+own time axis. Events carry their full shape from the first release: what is not measured is null.
 """
 
 from __future__ import annotations

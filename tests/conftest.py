@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
+from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
-from devstack.topic_admin import create_topics
 from schemas.topics import Topics
 
 pytest_plugins = ["fixtures_weights"]
+
+settings.register_profile("suite", deadline=None)  # no test fails for being slow
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -46,11 +46,15 @@ def search_path(environ: Mapping[str, str]) -> tuple[Path, ...]:
     )
 
 
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """`$STREAMSCRIBE_HOME/weights`, else `streamscribe/weights` in the user's cache (XDG)."""
+def cache_home(environ: Mapping[str, str]) -> Path:
+    """Where downloads are kept: `STREAMSCRIBE_HOME`, else the user's cache folder (XDG)."""
     home = environ.get("STREAMSCRIBE_HOME")
-    parent = Path(home).expanduser() if home else _user_cache(environ) / "streamscribe"
-    return parent / "weights"
+    return Path(home).expanduser() if home else _user_cache(environ) / "streamscribe"
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where weights are kept."""
+    return cache_home(environ) / "weights"
 
 
 def resolve(

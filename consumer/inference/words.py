@@ -64,7 +64,7 @@ def timed_words(
         for (text, _), (first, behind) in zip(pieces, pairwise(bounds), strict=True)
     ]
     merge_punctuations(timings, _OPENING, _CLOSING)
-    return tuple(_trimmed([timing for timing in timings if timing.word]))
+    return tuple(_trimmed(timings))
 
 
 def _starts_s(matrix: Float32Array) -> list[float]:
@@ -75,11 +75,14 @@ def _starts_s(matrix: Float32Array) -> list[float]:
 
 
 def _trimmed(timings: Sequence[WordTiming]) -> Iterator[TimedWord]:
-    """The first word without the space before it, the last without any behind it."""
-    for index, timing in enumerate(timings):
-        text = timing.word if index else timing.word.lstrip()
-        text = text.rstrip() if index == len(timings) - 1 else text
-        yield TimedWord(text, timing.start, timing.end, timing.probability)
+    """Words without the space at both ends of the text, so without those that are all space."""
+    rest = "".join(timing.word for timing in timings).rstrip()
+    leading = len(rest) - len(rest.lstrip())
+    for timing in timings:
+        text, rest = rest[: len(timing.word)], rest[len(timing.word) :]
+        text, leading = text[leading:], max(0, leading - len(text))
+        if text:
+            yield TimedWord(text, timing.start, timing.end, timing.probability)
 
 
 def split_words(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[tuple[str, int]]:

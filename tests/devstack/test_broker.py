@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from consumer.kafka.topic_admin import check_topics
 from devstack.broker import main
-from devstack.topic_admin import check_topics
 from schemas.topics import Topics
 
 COMMAND = [sys.executable, "-m", "streamscribe", "broker", "--port", "0", "--prefix", "calls"]

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 
+from consumer.kafka.topic_admin import create_topics
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
-from devstack.topic_admin import create_topics
 from schemas.topics import Topics
 
 RECORDS = [b"first", b"second", b"third"]

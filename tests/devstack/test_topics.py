@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from devstack.errors import DevstackError
+from consumer.errors import ConfigError
+from consumer.kafka.topic_admin import check_topics, create_topics
 from devstack.kafka import LocalKafka
-from devstack.topic_admin import check_topics, create_topics
 from devstack.topics import main
 from schemas.topics import Topics
 
@@ -61,7 +61,7 @@ async def test_partition_counts_that_differ_are_refused(kafka: LocalKafka, prefi
 
     topics = Topics(prefix)
     await create_wrong(kafka, topics.state, partitions=3)
-    with pytest.raises(DevstackError, match=f"agree:\n{topics.state}: 3 partitions"):
+    with pytest.raises(ConfigError, match=f"agree:\n{topics.state}: 3 partitions"):
         await create_topics(kafka.bootstrap, topics, partitions=2)
     assert f"{topics.audio}: missing; run `streamscribe topics create`" in await check_topics(
         kafka.bootstrap, topics

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from devstack.errors import DevstackError
+from consumer.errors import ConfigError, Retriable
 from schemas.topics import (
     TopicFound,
     Topics,
@@ -33,7 +33,7 @@ async def check_topics(
 ) -> list[str]:
     """What is not as it must be (`schemas.topics.differences`).
 
-    Raises DevstackError when Kafka does not answer or refuses.
+    Raises Retriable when Kafka does not answer.
     """
     async with _admin(bootstrap) as admin:
         return differences(topics, await _find(admin, topics), partitions=partitions)
@@ -68,7 +68,7 @@ async def create_topics(
 
 def _refuse_differing(found: Sequence[TopicFound], partitions: int | None) -> None:
     if problems := partition_differences(found, partitions):
-        raise DevstackError("\n".join(["partition counts must agree:", *problems]))
+        raise ConfigError("\n".join(["partition counts must agree:", *problems]))
 
 
 @asynccontextmanager
@@ -81,7 +81,7 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
             finally:
                 await admin.close()
     except (KafkaError, TimeoutError) as error:
-        raise DevstackError(f"Kafka at {bootstrap} refused or did not answer: {error!r}") from error
+        raise Retriable(f"Kafka at {bootstrap} refused or did not answer: {error!r}") from error
 
 
 async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
@@ -91,7 +91,7 @@ async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
             await admin.start()
     except (KafkaError, OSError, ValueError) as error:  # TimeoutError is an OSError
         await admin.close()
-        raise DevstackError(
+        raise Retriable(
             f"no Kafka answers at {bootstrap}: start one with `streamscribe broker`, "
             "or say where it is with --bootstrap or STREAMSCRIBE_BOOTSTRAP"
         ) from error
@@ -145,7 +145,7 @@ async def _create(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> None:
         if code not in (0, TopicAlreadyExistsError.errno)
     ]
     if refused:
-        raise DevstackError("Kafka refused to create\n" + "\n".join(refused))
+        raise ConfigError("Kafka refused to create\n" + "\n".join(refused))
 
 
 async def _until_led(admin: AIOKafkaAdminClient, topics: Topics) -> None:
