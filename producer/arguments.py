@@ -1,0 +1,194 @@
+"""The command line of `streamscribe publish`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from producer.media import AudioFormat
+from producer.stream import Manner
+from schemas.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioCodec, StreamOptions, Task
+from schemas.options import decode_options, encode_options
+from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
+
+STDIN: Final = "-"
+MIN_CHUNK_MS, MAX_CHUNK_MS = 10, 2_000  # 2 s of 48 kHz stereo floats still fit into a record
+EPILOG: Final = (
+    "Each input is a stream of its own; all are published at once. "
+    "Rates of 8-48 kHz and stereo stay as they are, anything else is converted."
+)
+
+Parsed = TypeVar("Parsed")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "streamscribe publish", description="Audio in: files to Kafka.", epilog=EPILOG
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="FILE",
+        help=f"wav, flac, mp3, ogg; {STDIN}: raw 16-bit PCM on standard input",
+    )
+    _add_stream(parser)
+    _add_pace(parser)
+    _add_kafka(parser)
+    return parser
+
+
+def _add_stream(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the streams").add_argument
+    add(
+        "--stream",
+        type=stream,
+        metavar="ID",
+        help="id of the stream; of several: ID-<file name> (default: <file name>-<random>)",
+    )
+    add("--codec", type=AudioCodec, choices=list(AudioCodec), default=AudioCodec.PCM_S16LE)
+    add("--language", type=languages, metavar="TAG", help="zh, en-US, a list of those, or auto")
+    add("--prompt", type=prompt, metavar="TEXT", help="text that is taken to precede the speech")
+    add("--hotwords", type=prompt, metavar="TEXT", help="words to expect")
+    add("--task", type=Task, choices=list(Task), help="translate: into English")
+    add("--words", action="store_true", default=None, help="ask for word times")
+    add("--rate", type=rate, default=16_000, metavar="HZ", help="of standard input (%(default)s)")
+    add("--channels", type=channels, default=1, metavar="N", help="likewise (%(default)s)")
+
+
+def _add_pace(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the pace")
+    pace = group.add_mutually_exclusive_group()
+    pace.add_argument(
+        "--realtime",
+        action="store_true",
+        default=True,
+        help="as if it were spoken now (the default)",
+    )
+    pace.add_argument(
+        "--fast",
+        dest="realtime",
+        action="store_false",
+        help="as fast as Kafka takes it, to the bulk topic, which is served after live audio",
+    )
+    group.add_argument(
+        "--chunk-ms",
+        type=chunk_ms,
+        default=100,
+        metavar="MS",
+        help=f"of audio in a record: {MIN_CHUNK_MS}-{MAX_CHUNK_MS} (%(default)s)",
+    )
+
+
+def _add_kafka(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("Kafka").add_argument
+    add(
+        "--bootstrap",
+        type=servers,
+        default=os.environ.get("STREAMSCRIBE_BOOTSTRAP", "localhost:9092"),
+        metavar="HOST:PORT",
+        help="Kafka (default: $STREAMSCRIBE_BOOTSTRAP, else localhost:9092)",
+    )
+    add(
+        "--prefix",
+        dest="topics",
+        type=topics,
+        default=os.environ.get("STREAMSCRIBE_PREFIX", Topics().prefix),
+        metavar="NAME",
+        help=f"of the topics (default: $STREAMSCRIBE_PREFIX, else {Topics().prefix})",
+    )
+    add("--topic", metavar="NAME", help="another than PREFIX.audio.v1 or PREFIX.audio.bulk.v1")
+
+
+def manner(options: argparse.Namespace) -> Manner:
+    asked = StreamOptions(
+        languages=options.language,
+        prompt=options.prompt,
+        hotwords=options.hotwords,
+        task=options.task,
+        words=options.words,
+    )
+    return Manner(options.codec, options.chunk_ms, options.realtime, asked)
+
+
+def topic(options: argparse.Namespace) -> str:
+    topics: Topics = options.topics
+    return options.topic or (topics.audio if options.realtime else topics.audio_bulk)
+
+
+def stdin_format(options: argparse.Namespace) -> AudioFormat:
+    return AudioFormat(options.rate, options.channels)
+
+
+def usage(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    """What is wrong with a value, in its own words: argparse would say only that it is."""
+
+    def parsed(text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
+
+
+def number(text: str, least: int, most: int) -> int:
+    if text.isascii() and text.isdigit() and least <= int(text[:9]) <= most:
+        return int(text)
+    raise ValueError(f"{text!r} is no number from {least} to {most}")
+
+
+@usage
+def rate(text: str) -> int:
+    return number(text, MIN_RATE, MAX_RATE)
+
+
+@usage
+def channels(text: str) -> int:
+    return number(text, 1, MAX_CHANNELS)
+
+
+@usage
+def chunk_ms(text: str) -> int:
+    return number(text, MIN_CHUNK_MS, MAX_CHUNK_MS)
+
+
+@usage
+def servers(text: str) -> str:
+    """Kafka's own form: host:port with commas between; without a port 9092."""
+    for server in text.split(","):
+        parts = urlsplit(f"//{server}")  # its port is checked as it is read
+        if not (parts.hostname and parts.netloc == server and parts.port != 0):
+            raise ValueError(f"{text!r} is not HOST:PORT, or several with commas between")
+    return text
+
+
+@usage
+def topics(prefix: str) -> Topics:
+    return Topics(prefix)
+
+
+@usage
+def stream(text: str) -> str:
+    if not valid_stream_id(text):
+        raise ValueError(f"{text!r} is not 1-{MAX_STREAM_ID_CHARACTERS} of [A-Za-z0-9._:-]")
+    return text
+
+
+@usage
+def languages(text: str) -> tuple[str, ...]:
+    options, problems = decode_options({"language": text.encode()})
+    if problems or options.languages is None:
+        raise ValueError(problems[0])
+    return options.languages
+
+
+@usage
+def prompt(text: str) -> str:
+    asked = StreamOptions(prompt=text)
+    _, problems = decode_options(dict(encode_options(asked)))
+    if problems:
+        raise ValueError(problems[0])
+    return text

@@ -1,0 +1,80 @@
+"""What the person who publishes sees: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from producer.play import Item
+
+
+class _Failures:
+    """Told on standard error, whatever standard output is."""
+
+    def failed(self, item: Item, reason: str) -> None:
+        sys.stderr.write(f"streamscribe publish: {reason}; {item.stream_id} ends there\n")
+
+
+class Bars(_Failures):
+    """A bar a stream; those of unknown length only count."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed:.1f} s{task.fields[sent]}"),
+            console=console,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def started(self, item: Item) -> None:
+        self._bars[item.stream_id] = self._progress.add_task(
+            item.stream_id, total=item.source.seconds, sent=""
+        )
+
+    def advanced(self, item: Item, seconds: float) -> None:
+        self._progress.update(self._bars[item.stream_id], completed=seconds)
+
+    def ended(self, item: Item, seconds: float, records: int) -> None:
+        self._progress.update(
+            self._bars[item.stream_id],
+            completed=seconds,
+            total=seconds,
+            sent=f" in {records} records",
+        )
+
+
+class Lines(_Failures):
+    """A line when a stream begins and one when it has ended."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def started(self, item: Item) -> None:
+        self._say(f"{item.stream_id}: {item.source.name} to {self._topic}")
+
+    def advanced(self, item: Item, seconds: float) -> None: ...
+
+    def ended(self, item: Item, seconds: float, records: int) -> None:
+        self._say(f"{item.stream_id}: {seconds:.1f} s in {records} records")
+
+    def _say(self, line: str) -> None:
+        with suppress(BrokenPipeError):  # audio goes on when nobody reads about it
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
