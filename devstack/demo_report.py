@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any, Final
 
+from rich import box
 from rich.table import Table
 
 from consumer.core.segmenter import SegmenterConfig
@@ -172,16 +173,17 @@ def as_json(measured: dict[str, Any], checked: Iterable[Check]) -> dict[str, Any
 
 
 def table(streams: Sequence[StreamResult]) -> Table:
-    shown = Table(title="Speech against its references", title_justify="left")
-    shown.add_column("stream")
-    shown.add_column("ended")
+    """A row a stream, then one a language; fits 80 columns."""
+    shown = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    shown.add_column("stream", overflow="fold")
     for heading in ("audio", "length", "error rate", "finals", "p50", "p95"):
-        shown.add_column(heading, justify="right")
+        shown.add_column(heading, justify="right", no_wrap=True)
     for stream in streams:
-        shown.add_row(stream.sample.stream_id, "yes" if stream.ended else "NO", *_cells([stream]))
+        unended = "" if stream.ended else " (not ended)"
+        shown.add_row(f"{stream.sample.stream_id}{unended}", *_cells([stream]))
     shown.add_section()
     for language, group in by_language(streams).items():
-        shown.add_row(f"all {language}", "", *_cells(group), style="bold")
+        shown.add_row(f"all {language}", *_cells(group), style="bold")
     return shown
 
 
@@ -191,7 +193,7 @@ def _cells(streams: Sequence[StreamResult]) -> tuple[str, ...]:
     measured = _latency_figures(streams)
     return (
         f"{measured['audio_s']:.1f} s",
-        f"{counted.length} {unit}",
+        f"{counted.length} {unit.short}",
         f"{unit.rate_name} {counted.rate:.1%}",
         str(measured["finals"]),
         _seconds(measured["latency_p50_s"]),

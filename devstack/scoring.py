@@ -26,6 +26,10 @@ class Unit(StrEnum):
     CHARACTERS = "characters"
 
     @property
+    def short(self) -> str:
+        return "words" if self is Unit.WORDS else "chars"
+
+    @property
     def rate_name(self) -> str:
         return "WER" if self is Unit.WORDS else "CER"
 

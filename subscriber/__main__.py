@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from rich.console import Console
-
 from schemas.topics import Topics
 from schemas.transcript import AnyEvent
-from subscriber.captions import Captions, printable
+from subscriber.captions import Captions, PipeConsole, printable
 from subscriber.jsonl import json_line
 from subscriber.reader import CONNECT_TIMEOUT_S, ReaderError, TranscriptReader
 from subscriber.start import START_HELP, Edge, Start, parse_start
@@ -50,15 +48,12 @@ async def follow(reader: TranscriptReader, show: Callable[[AnyEvent], None]) -> 
             show(event)
 
 
-class PipeConsole(Console):
-    """Says that the pipe is broken, where rich would leave with 1 by itself."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
 def caption_printer(options: argparse.Namespace) -> Callable[[AnyEvent], None]:
-    return Captions(PipeConsole(highlight=False), everything=options.everything).show
+    return Captions(
+        PipeConsole(highlight=False),
+        everything=options.everything,
+        streams=options.streams or (),
+    ).show
 
 
 def json_printer() -> Callable[[AnyEvent], None]:

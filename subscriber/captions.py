@@ -11,6 +11,7 @@ strangers, so what could steer the terminal is shown as an escape.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
 
@@ -42,14 +43,25 @@ _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066
 _STREAM_COLOURS: Final = ("green", "yellow", "blue", "magenta", "cyan", "bright_red")
 
 
+class PipeConsole(Console):
+    """Says that the pipe is broken, where rich would leave with 1 by itself."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Captions:
     """A live view of a stream of events; remembers the day and the widest stream id it showed."""
 
-    def __init__(self, console: Console, *, everything: bool = False) -> None:
-        """`everything`: stream starts and suppressed finals too."""
+    def __init__(
+        self, console: Console, *, everything: bool = False, streams: Iterable[str] = ()
+    ) -> None:
+        """`everything`: stream starts and suppressed finals too. `streams`: ids sure to come."""
         self._console = console
         self._everything = everything
         self._stream_cells = _LEAST_STREAM_CELLS
+        for stream in streams:
+            self._make_room(stream)
         self._day: date = datetime.now().astimezone().date()
 
     def show(self, event: AnyEvent) -> None:
@@ -73,7 +85,7 @@ class Captions:
 
     def _prefix(self, event: AnyEvent, moment: datetime | None) -> Text:
         stream = printable(event.stream_id)
-        self._stream_cells = max(self._stream_cells, min(cell_len(stream), _MOST_STREAM_CELLS))
+        self._make_room(stream)
         language = printable(getattr(event, "language", ""))
         return Text.assemble(
             (f"{moment:%H:%M:%S}" if moment else "-" * _TIME_CELLS, "dim"),
@@ -83,6 +95,9 @@ class Captions:
             (language.ljust(_LANGUAGE_CELLS), "dim"),
             _GAP,
         )
+
+    def _make_room(self, stream: str) -> None:
+        self._stream_cells = max(self._stream_cells, min(cell_len(stream), _MOST_STREAM_CELLS))
 
     def _new_day(self, moment: datetime | None) -> tuple[Text, ...]:
         """A line that names the day, where it is another than that of the line before."""

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from devstack.demo import first, main
+from devstack.demo_samples import load_samples
+
+
+@contextmanager
+def demo(*argv: str) -> Iterator[subprocess.Popen[str]]:
+    """`streamscribe demo` as a process of its own; killed if it is still there at the end."""
+    command = [sys.executable, "-m", "streamscribe", "demo", *argv]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def guarded_by(pid: int) -> list[str]:
+    """Command lines of the guards (devstack.leash) of all that this process started."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_text("utf-8", "replace").replace("\0", " "))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return [line for line in lines if f"leash.py {pid} " in line]
+
+
+@pytest.mark.broker
+@pytest.mark.whisper
+def test_all_samples_become_transcripts_within_bounds(tmp_path: Path):
+    file = tmp_path / "demo.json"
+    with demo("--json", str(file)) as process:
+        printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, printed + errors
+    written = json.loads(file.read_text("utf-8"))
+    assert set(written["figures"]["streams"]) == {sample.stream_id for sample in load_samples()}
+    assert all(stream["ended"] for stream in written["figures"]["streams"].values())
+    assert all(stream["finals"] for stream in written["figures"]["streams"].values())
+    failed = [check for check in written["checks"] if not check["ok"]]
+    assert all("p95" in check["name"] for check in failed), failed
+    assert "country" in printed
+    assert "月球" in printed
+    assert guarded_by(process.pid) == []
+
+
+@pytest.mark.broker
+def test_ctrl_c_stops_everything():
+    with demo() as process:
+        assert process.stdout
+        while not process.stdout.readline().startswith("topics"):
+            assert process.poll() is None, process.communicate()
+        assert guarded_by(process.pid)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert guarded_by(process.pid) == []
+
+
+def test_weights_that_are_not_there_are_one_line(capsys: pytest.CaptureFixture[str]):
+    assert main(["--model", "colossal"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("streamscribe demo: no weights are called 'colossal'")
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--json", str(tmp_path)])
+    assert exit_.value.code == 2
+    assert f"{tmp_path}: Is a directory" in capsys.readouterr().err
+
+
+def test_the_cause_is_what_failed_first():
+    cause = ValueError("first")
+    group = ExceptionGroup("", [ExceptionGroup("", [cause]), ValueError("then")])
+    assert first(group) is cause
