@@ -104,6 +104,13 @@ def test_latency_counts_from_before_the_post_roll():
     assert latency_s(event, 1_300) == 0.5  # received 300 ms after its audio, 200 of it post-roll
 
 
+def test_latency_is_the_worker_s_where_more_silence_lies_behind_the_speech():
+    event = GOOD[0].event
+    assert isinstance(event, TranscriptFinal)
+    late = replace(event, timing=Timing(900, 10, 200), end_reason="end_of_stream")
+    assert latency_s(late, 1_300) == 0.9
+
+
 def test_good_results_pass_every_check():
     assert all(check.ok for check in checks(results([EN, ZH], GOOD)))
 

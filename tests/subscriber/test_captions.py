@@ -105,6 +105,12 @@ def test_the_stream_column_grows_with_the_ids_up_to_a_limit():
     assert [line.index("en") for line in (short, longer, longest)] == [22, 24, 36]
 
 
+def test_streams_known_beforehand_have_their_room_from_the_start():
+    out = io.StringIO()
+    Captions(Console(file=out, width=80), streams=["b" * 12]).show(final("a", stream="a"))
+    assert out.getvalue().index("en") == 24
+
+
 def test_an_id_too_long_keeps_both_its_ends():
     assert fit("meeting-room-1:left", 11) == "meeti…:left"
     assert cell_len(fit("电话号码电话号码", 8)) == 8
