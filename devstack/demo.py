@@ -34,10 +34,10 @@ from devstack.demo_report import (
     table,
 )
 from devstack.demo_samples import Sample, load_samples
-from devstack.demo_worker import Worker
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
 from devstack.kafka_jars import class_path
+from devstack.worker import Worker
 from producer.errors import PublishError
 from producer.media import open_file
 from producer.pacing import SystemClock

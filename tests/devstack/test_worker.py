@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.demo_worker import Worker, ending
 from devstack.errors import DevstackError
+from devstack.worker import Worker, ending
 
 
 async def test_a_worker_that_ends_is_told_with_the_end_of_its_log(tmp_path: Path):

@@ -41,19 +41,30 @@ class Worker:
         self._process: Process
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await (self.stop() if kind is None else self.kill())
+
+    async def start(self) -> None:
         await self._spawn()
         try:
             await self._until_ready()
         except BaseException:
-            await self._kill()
+            await self.kill()
             raise
-        return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            await self._kill()
-        elif (code := await self._drain()) != 0:
+    async def stop(self) -> None:
+        """SIGTERM: returns when it has drained."""
+        if (code := await self._drain()) != 0:
             raise self._failure(f"{ending(code)} when it was told to stop")
+
+    async def kill(self) -> None:
+        """SIGKILL: returns when it has gone."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
 
     async def watch(self) -> NoReturn:
         """Raises DevstackError when the worker ends."""
@@ -95,14 +106,9 @@ class Worker:
             async with asyncio.timeout(_DRAIN_TIMEOUT_S):
                 return await self._process.wait()
         except TimeoutError as error:
-            await self._kill()
+            await self.kill()
             problem = f"did not stop within {_DRAIN_TIMEOUT_S:.0f} s"
             raise self._failure(problem) from error
-
-    async def _kill(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
 
     def _failure(self, problem: str) -> DevstackError:
         lines = self._log_file.read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:]
