@@ -158,9 +158,9 @@ class Pipeline:
             self._metrics.count("records", outcome=outcome)
 
     def _tick(self, caught_up: frozenset[Partition]) -> None:
-        now, unix_ms = self._clock.monotonic(), self._clock.unix_ms()
+        now = self._clock.monotonic()
         for partition, task in self._tasks.items():
-            task.tick(now, caught_up_at_ms=unix_ms if partition in caught_up else None)
+            task.tick(now, caught_up=partition in caught_up)
 
     async def _listen(self) -> None:
         """Score what came, all streams in one call, until every cut is known."""

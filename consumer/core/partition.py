@@ -62,6 +62,7 @@ class PartitionTask:
         self.ledger = Ledger(partition, epoch, next_offset)
         self.time_ms = 0  # append time of the newest record
         self._policy = policy
+        self._read_at = 0.0  # monotonic time of the newest record
         self._streams: dict[str, Stream] = {}
         self._touched: dict[str, Stream] = {}  # with steps to take
         self._last_s: dict[str, float] = {}  # monotonic time of each stream's last record
@@ -75,6 +76,7 @@ class PartitionTask:
     def ingest(self, record: Record, now: float) -> Outcome:
         self.ledger.read(record.offset)
         self.time_ms = max(self.time_ms, record.timestamp_ms)
+        self._read_at = now
         try:
             fresh = self._push(self._policy.read(record), now)
         except WireError as error:
@@ -98,13 +100,17 @@ class PartitionTask:
         """Scores of what `listen` asked for."""
         self._closed.extend(self._streams[request.session.stream_id].hear(probabilities))
 
-    def tick(self, now: float, *, caught_up_at_ms: int | None) -> None:
-        """End what has stopped; `caught_up_at_ms`: Unix time, when no record waits in Kafka."""
-        if caught_up_at_ms is not None:
-            self.time_ms = max(self.time_ms, caught_up_at_ms)
+    def tick(self, now: float, *, caught_up: bool) -> None:
+        """End what has stopped; `caught_up`: no record waits in Kafka.
+
+        Then append time goes on as the monotonic clock does, for the brokers' clocks are not ours.
+        """
+        time_ms = float(self.time_ms)
+        if caught_up:
+            time_ms += (now - self._read_at) * 1000
             for stream in self._silent_since(now - self._policy.stall_s):
                 stream.stall()
-        expired = self.time_ms - self._policy.idle_s * 1000
+        expired = time_ms - self._policy.idle_s * 1000
         for stream in [s for s in self._streams.values() if s.last_ms < expired]:
             self._touched[stream.stream_id] = stream
             stream.expire()
