@@ -45,7 +45,10 @@ class Source(Protocol):
     """Where records come from."""
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
-        """Wait a moment for records of these lanes, and for changes of the assignment."""
+        """Wait a moment for records of these lanes, and for changes of the assignment.
+
+        Raises `Retriable` when there is no answer; the next call goes on where this one began.
+        """
 
 
 class Sink(Protocol):
@@ -125,7 +128,7 @@ class Pipeline:
 
     async def _ingest(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            poll = await self._source.poll(self._admitted())
+            poll = await self._poll()
             if poll.revoked:
                 self._release(poll.revoked)
             self._adopt(poll.assigned)
@@ -134,6 +137,14 @@ class Pipeline:
             await self._listen()
             self._plan()
         self._work.close()
+
+    async def _poll(self) -> Poll:
+        try:
+            return await self._source.poll(self._admitted())
+        except Retriable as error:
+            log.warning("nothing could be read, it will be tried again", why=str(error))
+            await self._clock.sleep(self._pace.retry_s)
+            return Poll()
 
     def _admitted(self) -> frozenset[Lane]:
         """Lanes to fetch from: bulk waits while live speech does."""
@@ -154,8 +165,9 @@ class Pipeline:
     def _read(self, records: Sequence[Record]) -> None:
         now = self._clock.monotonic()
         for record in records:
-            outcome = self._tasks[record.partition].ingest(record, now)
-            self._metrics.count("records", outcome=outcome)
+            task = self._tasks.get(record.partition)
+            if task is not None:  # else it was lost at a commit, and Kafka will say so
+                self._metrics.count("records", outcome=task.ingest(record, now))
 
     def _tick(self, caught_up: frozenset[Partition]) -> None:
         now = self._clock.monotonic()
@@ -238,7 +250,8 @@ class Pipeline:
         for commit in stand:
             if (task := self._owner(commit)) is not None:
                 task.ledger.post(commit)
-        self._release(commit.partition for commit in commits if commit not in stand)
+        lost = [c for c in commits if c not in stand and self._owner(c) is not None]
+        self._release(commit.partition for commit in lost)
 
     def _owner(self, commit: Commit) -> PartitionTask | None:
         """The task that prepared it; None: it was lost meanwhile."""

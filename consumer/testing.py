@@ -7,7 +7,7 @@ lengths stands for the detector and Whisper, and time moves only when a test say
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from consumer.core.values import (
     Job,
     Lane,
     Listen,
+    Partition,
     Poll,
 )
 from consumer.errors import Retriable
@@ -49,9 +50,9 @@ class ManualClock:
 
 
 class ScriptedSource:
-    """Gives one poll after the other, then sets `stop`."""
+    """Gives one poll after the other, or raises it, then sets `stop`."""
 
-    def __init__(self, polls: Iterable[Poll], stop: asyncio.Event) -> None:
+    def __init__(self, polls: Iterable[Poll | Exception], stop: asyncio.Event) -> None:
         self._polls = iter(polls)
         self._stop = stop
         self.asked_for: list[frozenset[Lane]] = []
@@ -62,15 +63,18 @@ class ScriptedSource:
         poll = next(self._polls, None)
         if poll is None:
             self._stop.set()
+        if isinstance(poll, Exception):
+            raise poll
         return poll or Poll()
 
 
 class RecordingSink:
     """Keeps what was committed; `failures` commits fail first, `fenced` partitions never stand."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, fenced: Collection[Partition] = ()) -> None:
         self.commits: list[Commit] = []
         self.failures = failures
+        self.fenced = fenced
 
     @property
     def events(self) -> list[AnyEvent]:
@@ -81,8 +85,9 @@ class RecordingSink:
         if self.failures:
             self.failures -= 1
             raise Retriable("the sink was told to fail")
-        self.commits.extend(commits)
-        return list(commits)
+        stand = [commit for commit in commits if commit.partition not in self.fenced]
+        self.commits.extend(stand)
+        return stand
 
 
 class EchoEngine:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from builders import PARTITION, Log, loud, policy, quiet
 
 from consumer.core.admission import Admission
 from consumer.core.planner import Budget, Planner
+from consumer.core.progress import Commit
 from consumer.core.values import Assignment, Batch, Hypothesis, Lane, Partition, Poll
+from consumer.errors import Retriable
 from consumer.metrics import Metrics
 from consumer.pipeline import Pace, Pipeline
 from consumer.testing import EchoEngine, ManualClock, RecordingSink, ScriptedSource
@@ -32,7 +35,9 @@ def pipeline(source: ScriptedSource, engine: EchoEngine, sink: RecordingSink) ->
 
 
 async def run(
-    polls: list[Poll], engine: EchoEngine | None = None, sink: RecordingSink | None = None
+    polls: Sequence[Poll | Exception],
+    engine: EchoEngine | None = None,
+    sink: RecordingSink | None = None,
 ) -> RecordingSink:
     stop = asyncio.Event()
     sink = sink or RecordingSink()
@@ -78,6 +83,49 @@ async def test_progress_reaches_the_end_of_the_log() -> None:
 async def test_a_commit_that_fails_is_tried_again_and_nothing_is_lost() -> None:
     sink = await run(polls_of(two_streams()), sink=RecordingSink(failures=3))
     assert sink.failures == 0
+    assert len([e for e in sink.events if isinstance(e, TranscriptFinal)]) == 3
+
+
+async def test_brokers_that_do_not_answer_are_asked_again() -> None:
+    polls = polls_of(two_streams())
+    sink = await run([*polls[:2], Retriable("no broker answers"), *polls[2:]])
+    assert len([e for e in sink.events if isinstance(e, TranscriptFinal)]) == 3
+
+
+async def test_records_of_a_partition_that_was_lost_at_a_commit_are_left_alone() -> None:
+    sink = await run(
+        [*polls_of(two_streams()), *[Poll()] * 20], sink=RecordingSink(fenced={PARTITION})
+    )
+    assert sink.commits == []
+
+
+async def test_a_commit_of_an_older_assignment_does_not_end_the_newer_one() -> None:
+    again = Poll(revoked=(PARTITION,), assigned=(Assignment(PARTITION, 2, Lane.LIVE, 0),))
+
+    class Late(RecordingSink):
+        """Learns that a commit does not stand when the partition has been assigned anew."""
+
+        assigned = asyncio.Event()
+
+        async def commit(self, commits: Sequence[Commit]) -> list[Commit]:
+            if commits[0].epoch == 1:
+                await self.assigned.wait()
+                return []
+            return await super().commit(commits)
+
+    class Assigning(ScriptedSource):
+        """Assigns the partition anew while its first commit is in flight."""
+
+        async def poll(self, lanes: frozenset[Lane]) -> Poll:
+            poll = await super().poll(lanes)
+            if poll is again:
+                sink.assigned.set()
+            return poll
+
+    stop, sink, polls = asyncio.Event(), Late(), polls_of(two_streams())
+    source = Assigning([*polls, *[Poll()] * 20, again, *[Poll()] * 20, *polls[1:]], stop)
+    await pipeline(source, EchoEngine(), sink).run(stop)
+    assert {commit.epoch for commit in sink.commits} == {2}
     assert len([e for e in sink.events if isinstance(e, TranscriptFinal)]) == 3
 
 
