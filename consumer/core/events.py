@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from consumer.core.quality import assess
 from consumer.core.session import Heard
 from consumer.core.values import Hypothesis, TimedWord
+from schemas.languages import bcp47
 from schemas.transcript import Model, Timing, TranscriptFinal, Verdict, Word
 
 
@@ -34,12 +35,13 @@ def final(heard: Heard, decoded: Decoded, model: Model) -> TranscriptFinal:
         utterance=utterance.number,
         start_s=utterance.start / utterance.rate,
         end_s=utterance.end / utterance.rate,
+        speech_end_s=utterance.speech_end / utterance.rate,
         start_sample=utterance.start,
         end_sample=utterance.end,
         rate=utterance.rate,
         started_at_ms=heard.started_at_ms,
         end_reason=utterance.end_reason,
-        language=hypothesis.language,
+        language=bcp47(hypothesis.language),
         language_probability=hypothesis.language_probability,
         text="" if suppressed else hypothesis.text,
         words=None if suppressed else _words(hypothesis.words, utterance.start / utterance.rate),
