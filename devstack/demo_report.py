@@ -16,7 +16,6 @@ from typing import Any, Final
 from rich import box
 from rich.table import Table
 
-from consumer.core.segmenter import SegmenterConfig
 from devstack.demo_samples import Sample
 from devstack.scoring import Score, score, total, unit_of
 from schemas.transcript import AnyEvent, StreamEnded, TranscriptFinal
@@ -25,7 +24,6 @@ MAX_ERROR_RATE: Final = {"en": 0.15, "zh": 0.25}  # of all streams of a language
 MAX_STREAM_ERROR_RATE: Final = 0.50  # of one: a dozen words, so each weighs much
 MAX_P95_S: Final = 2.5  # end of speech -> final, on two CPU cores
 
-_POST_ROLL_MS: Final = SegmenterConfig().post_roll_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +79,8 @@ def _result(sample: Sample, received: Sequence[Received]) -> StreamResult:
 
 
 def latency_s(final: TranscriptFinal, received_ms: int) -> float:
-    seen_ms = received_ms - final.time_ms + _POST_ROLL_MS
-    return max(seen_ms, final.timing.speech_end_to_final_ms or 0) / 1_000
+    """From the last of the speech to the reader's hands, to the millisecond."""
+    return round((received_ms - final.time_ms) / 1_000 + final.end_s - final.speech_end_s, 3)
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:

@@ -115,6 +115,7 @@ class TranscriptFinal(Event):
     utterance: int  # 0, 1, 2, ... within the session, no hole
     start_s: float
     end_s: float
+    speech_end_s: float  # the last of it that was heard as speech: latency counts from here
     start_sample: int
     end_sample: int  # exclusive
     rate: int  # Hz
@@ -182,6 +183,7 @@ class StreamGap(Event):
 
     start_sample: int
     end_sample: int
+    rate: int  # Hz
     estimated: bool  # the length was guessed from the chunks before
 
 

@@ -162,9 +162,9 @@ def happened(event: AnyEvent) -> str:  # noqa: PLR0911 - one a kind of event
         case StreamEnded(reason=reason, utterances=utterances, audio_s=audio_s, gaps=gaps):
             missing = f", {count(gaps, 'gap')}" if gaps else ""
             return f"ended ({reason}): {count(utterances, 'utterance')}, {audio_s:.1f} s{missing}"
-        case StreamGap(start_sample=start, end_sample=end, estimated=estimated):
+        case StreamGap(start_sample=start, end_sample=end, rate=rate, estimated=estimated):
             about = "about " if estimated else ""
-            return f"gap: {about}{count(end - start, 'sample')} never reached Kafka"
+            return f"gap: {about}{(end - start) / rate:.1f} s never reached Kafka"
         case StreamLoss(first_offset=first, last_offset=last):
             return f"lost: offsets {first}-{last} were deleted before they were read"
         case StreamWarning(message=message):

@@ -127,7 +127,14 @@ class Session:
     def gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
         """Audio up to sample `to` is missing; the open utterance must have been closed."""
         self._gaps += 1
-        self._note(StreamGap, self.end, start_sample=self.end, end_sample=to, estimated=estimated)
+        self._note(
+            StreamGap,
+            self.end,
+            start_sample=self.end,
+            end_sample=to,
+            rate=self.rate,
+            estimated=estimated,
+        )
         self._listen_from(Timeline(self.rate, to, wall_ms))
 
     def finish(self, reason: StreamEndReason) -> None:

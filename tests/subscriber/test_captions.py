@@ -39,6 +39,7 @@ def final(text: str, *, stream: str = "call-7", language: str = "en", **quality:
         utterance=0,
         start_s=0.0,
         end_s=2.0,
+        speech_end_s=2.0,
         start_sample=0,
         end_sample=32_000,
         rate=16_000,
@@ -152,8 +153,8 @@ def test_colour_is_for_terminals_and_a_stream_keeps_its_own():
             "ended (idle): 3 utterances, 40.0 s, 2 gaps",
         ),
         (
-            event(StreamGap, start_sample=16, end_sample=48, estimated=True),
-            "gap: about 32 samples never reached Kafka",
+            event(StreamGap, start_sample=16, end_sample=48, rate=16, estimated=True),
+            "gap: about 2.0 s never reached Kafka",
         ),
         (
             event(StreamLoss, first_offset=5, last_offset=9),
