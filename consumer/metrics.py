@@ -41,6 +41,7 @@ METRICS = (
     Spec("commit_seconds", "histogram", "Time of a commit."),
     Spec("commits", "counter", "Commits of a partition, by result.", ("result",)),
     Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),
+    Spec("partials_dropped", "counter", "Partials dropped: too late, or a newer one came first."),
     Spec("partitions", "gauge", "Partitions served."),
     Spec("streams", "gauge", "Streams open."),
     Spec("ready", "gauge", "1 when the model is warm and the group joined."),
@@ -89,6 +90,7 @@ class Metrics:
         """What the worker has on its hands."""
         self.set("partitions", len(tasks))
         self.set("streams", sum(task.streams for task in tasks))
+        self.count("partials_dropped", planner.dropped_partials())
         for lane in Lane:
             self.set("waiting_seconds", planner.waiting_s(lane), lane=lane.name.lower())
 

@@ -196,10 +196,13 @@ class Pipeline:
     # --- dispatch
 
     async def _dispatch(self) -> None:
-        while (batch := self._planner.take()) is not None or await self._work.wait():
+        while (batch := self._next_batch()) is not None or await self._work.wait():
             if batch is not None:
                 await self._transcribe(batch)
         self._output.close()
+
+    def _next_batch(self) -> Batch | None:
+        return self._planner.take(self._clock.monotonic())
 
     async def _transcribe(self, batch: Batch) -> None:
         began = self._clock.monotonic()

@@ -16,9 +16,10 @@ import structlog
 from rich.console import Console
 
 from consumer.core.admission import Admission
+from consumer.core.budget import Budget
 from consumer.core.partition import PartitionPolicy
 from consumer.core.pcm import mono
-from consumer.core.planner import Budget, Planner
+from consumer.core.planner import Planner
 from consumer.core.segmenter import SegmenterConfig
 from consumer.core.stream import StreamPolicy
 from consumer.core.values import Chunk, Lane, Record

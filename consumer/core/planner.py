@@ -1,27 +1,46 @@
 """Which utterances the model takes next.
 
 Batch when free: whenever the engine is idle it takes the best batch; there is no fixed wait. Order:
-live before bulk, finals before partials, then the earliest deadline. A batch costs its rows times
-the encoder positions of its longest row, so it is filled up to a budget of positions.
+live before bulk, finals before partials, then the earliest due. A batch is of one such class, so
+that no final waits for the rows of a partial or of a file.
+
+    due     a job's deadline; behind others of its stream, theirs + its own length, if later
+    batch   the first in that order, and of those behind it what gives most work for the time
+
+Why: docs/decisions/0002-which-utterances-go-first.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from consumer.core.values import Batch, Job, Lane, Partition
+from consumer.core.budget import Budget, positions
+from consumer.core.values import Batch, Job, JobKind, Lane, Partition, SessionKey
 
-POSITIONS_PER_S = 50  # encoder positions a second of audio
-FOLDED_TAIL = 96  # positions that stand for the folded padding, about
+_LOOK_AHEAD = 4  # times the rows of a batch: so many waiting jobs are looked at
+_STEP = 32  # positions: lengths within it are tried as one
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What one batch may hold."""
+class _Waiting(NamedTuple):
+    """A job in its place; compared from the left, and no further than `number`."""
 
-    positions: int  # rows times the positions of the longest
-    rows: int
+    lane: Lane
+    kind: JobKind
+    due: float  # monotonic seconds
+    number: int  # of its arrival
+    positions: int
+    job: Job
+
+
+@dataclass(slots=True)
+class _Backlog:
+    """Finals of one session that wait."""
+
+    due: float  # of the last one
+    count: int = 0
 
 
 class Planner:
@@ -29,45 +48,141 @@ class Planner:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._jobs: list[Job] = []
+        self._waiting: list[_Waiting] = []  # in order
+        self._backlogs: dict[SessionKey, _Backlog] = {}
+        self._partials: dict[SessionKey, _Waiting] = {}
+        self._waiting_ms = dict.fromkeys(Lane, 0)
+        self._arrivals = 0
+        self._dropped = 0
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._waiting)
 
     def waiting_s(self, lane: Lane) -> float:
         """Seconds of speech that wait."""
-        return sum(job.utterance.seconds for job in self._jobs if job.lane is lane)
+        return self._waiting_ms[lane] / 1000
 
-    def add(self, jobs: list[Job]) -> None:
-        self._jobs.extend(jobs)
-        self._jobs.sort(key=_urgency)
+    def dropped_partials(self) -> int:
+        """Those since the last call; a newer one, their final or their deadline came first."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
 
-    def take(self) -> Batch | None:
-        """The most urgent job, and those after it that fit beside it; None: nothing waits."""
-        chosen: list[Job] = []
-        longest = 0
-        for job in self._jobs:
-            reach = max(longest, positions(job))
-            if chosen and not self._fits(len(chosen) + 1, reach):
-                continue
-            chosen.append(job)
-            longest = reach
-        taken = {id(job) for job in chosen}
-        self._jobs = [job for job in self._jobs if id(job) not in taken]
-        return Batch(tuple(chosen)) if chosen else None
+    def add(self, jobs: Iterable[Job]) -> None:
+        """A session's newest partial takes the place of its older one; its final ends both."""
+        for job in jobs:
+            self._drop_partial(job)
+            due = self._due(job) if job.kind is JobKind.FINAL else job.deadline
+            length = positions(job.utterance.seconds)
+            waiting = _Waiting(job.lane, job.kind, due, self._arrivals, length, job)
+            self._arrivals += 1
+            insort(self._waiting, waiting)
+            self._waiting_ms[job.lane] += _milliseconds(job)
+            if job.kind is JobKind.PARTIAL:
+                self._partials[job.id.session] = waiting
+
+    def take(self, now: float) -> Batch | None:
+        """The first job, and those beside it that are worth it; None: nothing waits.
+
+        Partials whose deadline has passed are dropped.
+        """
+        self._drop_stale(now)
+        if not self._waiting:
+            return None
+        chosen = _best(self._candidates(), self._budget)
+        for waiting in chosen:
+            self._remove(waiting)
+        return Batch(tuple(waiting.job for waiting in chosen))
 
     def keep(self, epochs: Mapping[Partition, int]) -> None:
         """Forget jobs of partitions that are gone or were assigned anew."""
-        self._jobs = [j for j in self._jobs if epochs.get(j.id.session.partition) == j.epoch]
+        for waiting in list(self._waiting):
+            job = waiting.job
+            if epochs.get(job.id.session.partition) != job.epoch:
+                self._remove(waiting)
 
-    def _fits(self, rows: int, longest: int) -> bool:
-        return rows <= self._budget.rows and rows * longest <= self._budget.positions
+    def _due(self, job: Job) -> float:
+        """Utterances of a stream in real time lie apart by their length at least: so do these."""
+        session = job.id.session
+        backlog = self._backlogs.get(session)
+        if backlog is None:
+            backlog = self._backlogs[session] = _Backlog(job.deadline)
+        else:
+            backlog.due = max(job.deadline, backlog.due + job.utterance.seconds)
+        backlog.count += 1
+        return backlog.due
+
+    def _candidates(self) -> Sequence[_Waiting]:
+        """The first job, and others of its class."""
+        first = self._waiting[0]
+        ahead = self._waiting[: _LOOK_AHEAD * self._budget.rows]
+        return [each for each in ahead if each[:2] == first[:2]]
+
+    def _drop_partial(self, newer: Job) -> None:
+        older = self._partials.get(newer.id.session)
+        if older is not None and older.job.id.utterance <= newer.id.utterance:
+            self._remove(older)
+            self._dropped += 1
+
+    def _drop_stale(self, now: float) -> None:
+        for stale in [each for each in self._partials.values() if each.due < now]:
+            self._remove(stale)
+            self._dropped += 1
+
+    def _remove(self, waiting: _Waiting) -> None:
+        del self._waiting[bisect_left(self._waiting, waiting)]
+        self._waiting_ms[waiting.lane] -= _milliseconds(waiting.job)
+        session = waiting.job.id.session
+        if waiting.kind is JobKind.PARTIAL:
+            del self._partials[session]
+            return
+        self._backlogs[session].count -= 1
+        if not self._backlogs[session].count:
+            del self._backlogs[session]
 
 
-def positions(job: Job) -> int:
-    """Encoder positions of the job's row once its padding is folded."""
-    return round(job.utterance.seconds * POSITIONS_PER_S) + FOLDED_TAIL
+def _best(candidates: Sequence[_Waiting], budget: Budget) -> list[_Waiting]:
+    """The batch with the first candidate in it that does most work in its time.
+
+    Each length that its longest row may have is tried.
+    """
+    first = candidates[0].positions
+    lengths = {_rounded(each.positions) for each in candidates if each.positions >= first}
+    batches = [_filled(candidates, longest, budget) for longest in lengths | {_rounded(first)}]
+    return max(batches, key=lambda batch: _worth(batch, budget))
 
 
-def _urgency(job: Job) -> tuple[Lane, int, float]:
-    return job.lane, job.kind, job.deadline
+def _filled(candidates: Sequence[_Waiting], longest: int, budget: Budget) -> list[_Waiting]:
+    """Rows of up to `longest` positions, in order, each worth its padding.
+
+    A job stays behind one of its own stream: its text could not be published before.
+    """
+    chosen = [candidates[0]]
+    work = candidates[0].positions
+    passed: set[SessionKey] = set()
+    rows = min(budget.rows, budget.positions // longest)
+    for each in candidates[1:]:
+        if len(chosen) >= rows:
+            break
+        cost = budget.overhead + len(chosen) * longest
+        session = each.job.id.session
+        if each.positions > longest or each.positions * cost < work * longest or session in passed:
+            passed.add(session)
+            continue
+        chosen.append(each)
+        work += each.positions
+    return chosen
+
+
+def _worth(batch: Sequence[_Waiting], budget: Budget) -> tuple[float, int]:
+    """Positions of speech by positions of time."""
+    work = sum(each.positions for each in batch)
+    longest = max(each.positions for each in batch)
+    return work / (budget.overhead + len(batch) * longest), len(batch)
+
+
+def _rounded(length: int) -> int:
+    return -(-length // _STEP) * _STEP
+
+
+def _milliseconds(job: Job) -> int:
+    return round(job.utterance.seconds * 1000)

@@ -9,7 +9,8 @@ import pytest
 from builders import PARTITION, Log, loud, policy, quiet
 
 from consumer.core.admission import Admission
-from consumer.core.planner import Budget, Planner
+from consumer.core.budget import Budget
+from consumer.core.planner import Planner
 from consumer.core.progress import Commit
 from consumer.core.values import Assignment, Batch, Hypothesis, Lane, Partition, Poll
 from consumer.errors import Retriable
