@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,6 +15,7 @@ from consumer.errors import ConfigError
 from schemas.audio import MAX_ENDPOINT_MS, MAX_RATE, MIN_ENDPOINT_MS, MIN_RATE, AudioCodec
 from schemas.errors import WireError
 from schemas.languages import whisper_code
+from schemas.topics import Topics
 
 PREFIX = "STREAMSCRIBE_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -78,7 +81,9 @@ class Settings:
     @property
     def languages(self) -> tuple[str, ...]:
         """BCP 47 tags; empty: any."""
-        return () if self.language == "auto" else tuple(self.language.split(","))
+        if self.language == "auto":
+            return ()
+        return tuple(tag.strip() for tag in self.language.split(","))
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> Settings:
@@ -112,18 +117,27 @@ _TYPES: dict[str, type] = typing.get_type_hints(Settings)
 def _parse(kind: type, text: str) -> Any:
     if kind is bool:
         if text.lower() not in _TRUE | _FALSE:
-            raise ValueError("is neither true nor false")
+            raise ValueError("must be true or false")
         return text.lower() in _TRUE
     if issubclass(kind, StrEnum):
         if text not in set(kind):
             raise ValueError(f"is none of {', '.join(kind)}")
         return kind(text)
-    if kind in {int, float}:
-        try:
-            return kind(text)
-        except ValueError:
-            raise ValueError("is no number") from None
+    if kind is int:
+        return _number(int, text, "must be a whole number")
+    if kind is float:
+        return _number(float, text, "must be a number")
     return text
+
+
+def _number(kind: type[int | float], text: str, told: str) -> float:
+    try:
+        number = kind(text)
+    except ValueError:
+        raise ValueError(told) from None
+    if not math.isfinite(number):
+        raise ValueError(told)
+    return number
 
 
 _POSITIVE = (
@@ -150,7 +164,9 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "endpoint_ms": (MIN_ENDPOINT_MS, MAX_ENDPOINT_MS),
     "http_port": (0, 65_535),
     "threads": (0, 1024),
+    "coalesce_s": (0, 10),
 }
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:,]+)(:\d{1,5})?")
 
 
 def _wrong(settings: Settings) -> list[tuple[str, str]]:
@@ -164,7 +180,9 @@ def _wrong(settings: Settings) -> list[tuple[str, str]]:
         *((n, f"must be {' or '.join(c)}") for n, c in _CHOICES.items() if value(n) not in c),
         *((n, f"must be {a} to {b}") for n, (a, b) in _RANGES.items() if not a <= value(n) <= b),
         *(("language", problem) for problem in _language_problems(settings.languages)),
-        *((n, "must not be empty") for n in ("bootstrap", "prefix", "group") if not value(n)),
+        *(("bootstrap", problem) for problem in _broker_problems(settings.bootstrap)),
+        *(("prefix", problem) for problem in _prefix_problems(settings.prefix)),
+        *((n, "must not be empty") for n in ("prefix", "group") if not value(n)),
     ]
 
 
@@ -176,3 +194,17 @@ def _language_problems(tags: tuple[str, ...]) -> list[str]:
         except WireError as error:
             problems.append(str(error))
     return problems
+
+
+def _broker_problems(bootstrap: str) -> list[str]:
+    brokers = [broker.strip() for broker in bootstrap.split(",")]
+    wrong = [broker for broker in brokers if not _BROKER.fullmatch(broker)]
+    return [f"{broker!r} must be host:port, or several of them" for broker in wrong]
+
+
+def _prefix_problems(prefix: str) -> list[str]:
+    try:
+        Topics(prefix)
+    except ValueError as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+
+from consumer.errors import ConfigError
+from consumer.settings import Detector, FoldMode, LogFormat, Settings, from_environment
+from schemas.audio import AudioCodec
+
+# Of every knob a text and what it means; another value than the default.
+TEXTS: dict[str, tuple[str, Any]] = {
+    "bootstrap": ("kafka-1:9092,kafka-2:9092", "kafka-1:9092,kafka-2:9092"),
+    "prefix": ("calls", "calls"),
+    "group": ("night", "night"),
+    "start_at": ("latest", "latest"),
+    "codec": ("flac", AudioCodec.FLAC),
+    "rate": ("8000", 8_000),
+    "channels": ("2", 2),
+    "model": ("large-v3", "large-v3"),
+    "device": ("cpu", "cpu"),
+    "dtype": ("bf16", "bf16"),
+    "threads": ("2", 2),
+    "fold": ("off", FoldMode.OFF),
+    "language": ("zh-Hant,en", "zh-Hant,en"),
+    "words": ("off", False),
+    "detector": ("webrtc", Detector.WEBRTC),
+    "endpoint_ms": ("800", 800),
+    "batch_rows": ("8", 8),
+    "batch_positions": ("1024", 1024),
+    "final_within_s": ("0.25", 0.25),
+    "stall_s": ("3", 3.0),
+    "idle_s": ("60.5", 60.5),
+    "pause_above_s": ("100", 100.0),
+    "bulk_pause_above_s": ("20", 20.0),
+    "coalesce_s": ("0", 0.0),
+    "progress_s": ("1", 1.0),
+    "drain_s": ("30", 30.0),
+    "hang_s": ("10", 10.0),
+    "http_host": ("0.0.0.0", "0.0.0.0"),
+    "http_port": ("0", 0),
+    "log_format": ("json", LogFormat.JSON),
+    "log_level": ("debug", "debug"),
+}
+ENVIRON = {f"STREAMSCRIBE_{name.upper()}": text for name, (text, _) in TEXTS.items()}
+
+
+def problems(**environ: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as raised:
+        from_environment({f"STREAMSCRIBE_{name.upper()}": text for name, text in environ.items()})
+    return raised.value.problems
+
+
+def test_the_defaults_hold_and_are_valid():
+    assert from_environment({}) == Settings()
+
+
+def test_every_knob_is_here():
+    assert TEXTS.keys() == {knob.name for knob in fields(Settings)}
+
+
+def test_every_knob_can_be_set_as_text():
+    made = from_environment(ENVIRON)
+    for name, (_, value) in TEXTS.items():
+        assert getattr(made, name) == value != getattr(Settings(), name), name
+
+
+def test_flags_come_before_the_environment():
+    made = from_environment({"STREAMSCRIBE_GROUP": "night"}, group="day")
+    assert made.group == "day"
+
+
+def test_names_of_other_commands_are_left_alone():
+    assert from_environment({"STREAMSCRIBE_CACHE": "/tmp", "HOME": "/"}) == Settings()
+
+
+def test_space_around_a_value_is_no_part_of_it():
+    assert from_environment({"STREAMSCRIBE_RATE": " 8000 "}).rate == 8_000
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"), [("auto", ()), ("zh", ("zh",)), ("zh-Hans, en", ("zh-Hans", "en"))]
+)
+def test_languages_are_a_list(text: str, tags: tuple[str, ...]):
+    assert from_environment({"STREAMSCRIBE_LANGUAGE": text}).languages == tags
+
+
+@pytest.mark.parametrize(
+    "brokers", ["kafka", "kafka:9092, other:9093", "[::1]:9092", "10.0.0.1:9092"]
+)
+def test_brokers_are_hosts_with_or_without_ports(brokers: str):
+    assert from_environment({"STREAMSCRIBE_BOOTSTRAP": brokers}).bootstrap == brokers
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("1", True), ("Yes", True), ("no", False), ("0", False)]
+)
+def test_switches_are_read_as_people_write_them(text: str, meant: bool):
+    assert from_environment({"STREAMSCRIBE_WORDS": text}).words is meant
+
+
+def test_all_problems_are_told_at_once():
+    told = problems(rate="fast", channels="3", codec="g722", words="maybe", drain_s="0")
+    assert len(told) == 5
+    for name in ("RATE", "CHANNELS", "CODEC", "WORDS", "DRAIN_S"):
+        assert sum(line.startswith(f"STREAMSCRIBE_{name}") for line in told) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("rate", "16 kHz", "whole number"),
+        ("rate", "16000.5", "whole number"),
+        ("rate", "7999", "8000 to 48000"),
+        ("idle_s", "soon", "number"),
+        ("idle_s", "nan", "number"),
+        ("hang_s", "-1", "above 0"),
+        ("coalesce_s", "-0.1", "0 to 10"),
+        ("drain_s", "inf", "number"),
+        ("codec", "g722", "pcm_s16le, pcm_f32le"),
+        ("words", "maybe", "true or false"),
+        ("start_at", "yesterday", "earliest or latest"),
+        ("device", "tpu", "auto or cuda or cpu"),
+        ("log_level", "loud", "debug or info"),
+        ("endpoint_ms", "100", "200 to 2000"),
+        ("http_port", "65536", "0 to 65535"),
+        ("bootstrap", "", "host:port"),
+        ("bootstrap", "kafka:port", "host:port"),
+        ("group", " ", "empty"),
+        ("language", "klingon", "klingon"),
+        ("language", "zh,,en", "''"),
+        ("prefix", "a b", "A-Za-z0-9"),
+    ],
+)
+def test_a_problem_names_the_variable_and_what_it_may_be(name: str, text: str, advice: str):
+    (told,) = problems(**{name: text})
+    assert told.startswith(f"STREAMSCRIBE_{name.upper()}")
+    assert advice in told
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Settings().rate = 8_000  # type: ignore[misc]
