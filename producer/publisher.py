@@ -11,6 +11,7 @@ acks=all and idempotence keep them all, once each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final, Self
 
 from aiokafka import AIOKafkaProducer
@@ -25,6 +26,7 @@ from schemas.topics import Topics
 CONNECT_TIMEOUT_S: Final = 10.0
 DELIVERY_TIMEOUT_S: Final = 30.0  # time enough for another broker to take over
 _CLOSE_TIMEOUT_S: Final = 5.0
+_GIVE_UP_TIMEOUT_S: Final = 0.5
 _BATCH_BYTES: Final = 256 << 10
 _FRAMING_BYTES: Final = 8 << 10  # a batch's and a record's own fields, and the key
 
@@ -48,6 +50,8 @@ class AudioPublisher:
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: AIOKafkaProducer
         self._failure: BaseException | None = None
+        self._unacknowledged = 0  # records
+        self._heard_s = 0.0  # when Kafka acknowledged last, or nothing was left to be; monotonic
 
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
@@ -85,6 +89,7 @@ class AudioPublisher:
         Raises ValueError for a chunk that would be dead-lettered, or has an option that would not
         hold; PublishError.
         """
+        self._check_heard()
         self._check()
         key, value, headers = record = encode_audio(chunk)
         if problems := decode_audio(*record).problems:
@@ -93,6 +98,7 @@ class AudioPublisher:
             delivery = await self._producer.send(self._topic, key=key, value=value, headers=headers)
         except KafkaError as error:
             raise self._refused(error) from error
+        self._unacknowledged += 1
         delivery.add_done_callback(self._delivered)
 
     async def flush(self) -> None:
@@ -101,17 +107,8 @@ class AudioPublisher:
             async with asyncio.timeout(self._delivery_timeout_s):
                 await self._producer.flush()
         except TimeoutError as error:
-            raise self._refused(error) from error
+            self._failure = error
         self._check()
-
-    async def _close(self) -> None:
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._producer.stop()
-        except TimeoutError:
-            # An idempotent aiokafka producer retries for ever, and its stop() waits for that.
-            await self._producer._sender.close()  # noqa: SLF001 - there is no other way to end it
-            await self._producer.client.close()
 
     async def _open(self) -> None:
         await self._producer.start()
@@ -123,9 +120,26 @@ class AudioPublisher:
                 "or run `streamscribe topics create`"
             )
 
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S if self._failure is None else 0):
+                await self._producer.flush()
+        except TimeoutError:
+            await _give_up(self._producer)
+        await self._producer.stop()
+
     def _delivered(self, delivery: asyncio.Future[RecordMetadata]) -> None:
+        self._unacknowledged -= 1
+        self._heard_s = asyncio.get_running_loop().time()
         if not delivery.cancelled():
             self._failure = self._failure or delivery.exception()
+
+    def _check_heard(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if not self._unacknowledged:
+            self._heard_s = now_s
+        elif now_s - self._heard_s > self._delivery_timeout_s:
+            self._failure = TimeoutError()
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -140,3 +154,17 @@ class AudioPublisher:
             case _:
                 reason = type(error).__name__
         return PublishError(f"{self._topic} at {self._bootstrap}: {reason}")
+
+
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    """Drop what is queued: idempotent, it is retried for ever, and `stop` would wait for that.
+
+    There is no public way to; the exact version is pinned, and a test holds this to a dead broker.
+    """
+    await producer.client.close()
+    with contextlib.suppress(TimeoutError):  # cancelled a second time, it ends its requests too
+        async with asyncio.timeout(_GIVE_UP_TIMEOUT_S):
+            await producer._sender.close()  # noqa: SLF001
+    queue = producer._message_accumulator  # noqa: SLF001
+    queue._batches.clear()  # noqa: SLF001
+    queue._pending_batches.clear()  # noqa: SLF001

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from producer.arguments import manner, parser, stdin_format, topic
+from producer.media import AudioFormat
+from schemas.audio import AudioCodec, StreamOptions, Task
+
+
+def test_speech_is_live_unless_it_is_asked_to_be_fast() -> None:
+    assert topic(parser().parse_args(["a.wav"])) == "speech.audio.v1"
+    assert topic(parser().parse_args(["a.wav", "--fast"])) == "speech.audio.bulk.v1"
+    assert topic(parser().parse_args(["a.wav", "--fast", "--prefix", "eu"])) == "eu.audio.bulk.v1"
+    assert topic(parser().parse_args(["a.wav", "--fast", "--topic", "mine"])) == "mine"
+    assert manner(parser().parse_args(["a.wav"])).realtime
+    assert not manner(parser().parse_args(["a.wav", "--fast"])).realtime
+
+
+def test_nothing_asked_is_nothing_sent() -> None:
+    assert manner(parser().parse_args(["a.wav"])).options == StreamOptions()
+
+
+def test_what_is_asked_for_goes_with_the_stream() -> None:
+    line = "- --language zh-Hans,en --prompt 你好 --hotwords Kafka --task translate --words"
+    options = parser().parse_args([*line.split(), "--codec", "opus", "--chunk-ms", "60"])
+    asked = StreamOptions(("zh-Hans", "en"), "你好", "Kafka", Task.TRANSLATE, words=True)
+    assert manner(options).options == asked
+    assert manner(options).codec is AudioCodec.OPUS
+    assert manner(options).chunk_ms == 60
+    assert stdin_format(options) == AudioFormat(16_000, 1)
+
+
+def test_the_surroundings_say_where_kafka_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMSCRIBE_BOOTSTRAP", "one:9092,two:9092")
+    monkeypatch.setenv("STREAMSCRIBE_PREFIX", "eu")
+    options = parser().parse_args(["a.wav"])
+    assert options.bootstrap == "one:9092,two:9092"
+    assert topic(options) == "eu.audio.v1"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "required: FILE"),
+        ("a.wav --stream call/1", "[A-Za-z0-9._:-]"),
+        ("a.wav --codec g722", "pcm_s16le"),
+        ("a.wav --language klingon", "BCP 47"),
+        ("a.wav --language auto,zh", "BCP 47"),
+        (f"a.wav --prompt {'x' * 1001}", "1001 characters"),
+        ("a.wav --task sing", "transcribe"),
+        ("a.wav --chunk-ms 5000", "10 to 2000"),
+        ("a.wav --chunk-ms fast", "10 to 2000"),
+        ("- --rate 96000", "8000 to 48000"),
+        ("- --channels 6", "1 to 2"),
+        ("a.wav --realtime --fast", "not allowed"),
+        ("a.wav --prefix no/slash", "no topic name"),
+        ("a.wav --bootstrap http://broker:9092", "HOST:PORT"),
+        ("a.wav --bootstrap broker:99999", "argument --bootstrap"),
+        ("a.wav --bootstrap broker:kafka", "argument --bootstrap"),
+        ("a.wav --bootstrap one,,two", "HOST:PORT"),
+    ],
+)
+def test_a_wrong_line_is_refused_and_says_why(
+    capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args(line.split())
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,193 @@
+"""`streamscribe publish` as it is used: real broker, real files, exit codes, one line an error."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from aiokafka import ConsumerRecord
+
+from devstack.kafka import LocalKafka
+from devstack.ports import free_ports
+from producer.__main__ import main
+from schemas.audio import AudioChunk, StreamOptions
+from schemas.codec import decode_audio
+from schemas.topics import Topics
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+JFK, MOON, PHONE = (
+    str(SAMPLES / f"{name}.flac") for name in ("en_jfk", "zh_aishell3_moon", "en_phone_call")
+)
+
+
+ReadTopic = Callable[[str], Awaitable[list[ConsumerRecord]]]
+ReadStreams = Callable[[str], dict[str, list[AudioChunk]]]
+
+
+@pytest.fixture
+def streams(topics: Topics, read_topic: ReadTopic) -> ReadStreams:
+    """What was published to the live or bulk topic: the chunks of each stream."""
+
+    def read(topic: str) -> dict[str, list[AudioChunk]]:
+        found: dict[str, list[AudioChunk]] = {}
+        for record in asyncio.run(read_topic(topic)):
+            chunk = decode_audio(record.key, record.value, record.headers)
+            found.setdefault(chunk.stream_id, []).append(chunk)
+        return found
+
+    return read
+
+
+def publish(kafka: LocalKafka, topics: Topics, *arguments: str) -> int:
+    return main([*arguments, "--bootstrap", kafka.bootstrap, "--prefix", topics.prefix])
+
+
+def test_files_become_streams_sample_by_sample(
+    kafka: LocalKafka, topics: Topics, streams: ReadStreams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish(kafka, topics, "--fast", "--stream", "demo", JFK, MOON, PHONE) == 0
+    published = streams(topics.audio_bulk)
+    assert set(published) == {"demo-en_jfk", "demo-zh_aishell3_moon", "demo-en_phone_call"}
+    assert streams(topics.audio) == {}
+    for path in (JFK, MOON, PHONE):
+        samples, rate = soundfile.read(path, dtype="int16")
+        chunks = published[f"demo-{Path(path).stem}"]
+        assert b"".join(chunk.payload for chunk in chunks) == samples.tobytes()
+        assert {(chunk.rate, chunk.channels) for chunk in chunks} == {(rate, 1)}
+        assert [chunk.seq for chunk in chunks] == list(range(len(chunks)))
+        assert [chunk.start for chunk in chunks] == [rate // 10 * n for n in range(len(chunks))]
+        assert [chunk.end for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    told = capsys.readouterr().out
+    assert f"demo-en_jfk: {JFK} to {topics.audio_bulk}" in told
+    assert "demo-en_jfk: 11.0 s in 111 records" in told
+
+
+def test_speech_at_its_own_pace_says_when_it_was_heard(
+    kafka: LocalKafka, topics: Topics, streams: ReadStreams, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk (1).ogg"
+    soundfile.write(path, np.zeros((5_000, 2)), 44_100)
+    assert publish(kafka, topics, str(path), "--language", "zh", "--chunk-ms", "20") == 0
+    ((stream_id, chunks),) = streams(topics.audio).items()
+    assert re.fullmatch(r"talk-1-[0-9a-f]{6}", stream_id)
+    assert chunks[0].options == StreamOptions(languages=("zh",))
+    assert {chunk.options for chunk in chunks[1:]} == {StreamOptions()}
+    first = chunks[0].captured_ms
+    assert first is not None
+    assert [chunk.captured_ms for chunk in chunks] == [first + 20 * n for n in range(6)]
+    assert {chunk.channels for chunk in chunks} == {2}
+
+
+def test_each_record_decodes_alone(kafka: LocalKafka, topics: Topics, streams: ReadStreams) -> None:
+    for codec in ("flac", "opus"):
+        arguments = ["--fast", "--codec", codec, "--stream", codec, MOON]
+        assert publish(kafka, topics, *arguments) == 0
+    published = streams(topics.audio_bulk)
+    assert set(published) == {"flac", "opus"}
+    for chunks in published.values():
+        decoded = [
+            soundfile.read(io.BytesIO(chunk.payload))[0] for chunk in chunks if chunk.payload
+        ]
+        assert sum(map(len, decoded)) == soundfile.info(MOON).frames
+
+
+def test_standard_input_is_a_stream(
+    kafka: LocalKafka,
+    topics: Topics,
+    streams: ReadStreams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = np.arange(1_000, dtype=np.int16)
+    path = tmp_path / "raw"
+    path.write_bytes(samples.tobytes())
+    with path.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert publish(kafka, topics, "-", "--stream", "desk-1", "--rate", "8000") == 0
+    chunks = streams(topics.audio)["desk-1"]
+    assert b"".join(chunk.payload for chunk in chunks) == samples.tobytes()
+    assert chunks[0].rate == 8_000
+    assert chunks[-1].end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_open_streams_as_it_should_be(
+    kafka: LocalKafka, topics: Topics, streams: ReadStreams, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "streamscribe", "publish", "-", "--stream", "desk-1"]
+    command += ["--bootstrap", kafka.bootstrap, "--prefix", topics.prefix]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        os.write(process.stdin.fileno(), bytes(6_400))
+        assert process.stdout.readline().startswith("desk-1: standard input")
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    chunks = streams(topics.audio).get("desk-1", [])
+    # The signal may come before the first sample: then there is no stream to be ended.
+    assert [chunk.end for chunk in chunks] == [False] * (len(chunks) - 1) + [True] * bool(chunks)
+
+
+def test_what_cannot_be_read_is_named_before_anything_is_sent(
+    kafka: LocalKafka,
+    topics: Topics,
+    streams: ReadStreams,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no audio")
+    assert publish(kafka, topics, JFK, str(tmp_path), str(text), str(tmp_path / "no.wav")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["streamscribe publish"] * 3
+    assert "is a folder" in lines[0]
+    assert "cannot be read as audio" in lines[1]
+    assert "No such file" in lines[2]
+    assert streams(topics.audio) == {}
+
+
+def test_a_file_that_breaks_off_is_published_as_far_as_it_goes(
+    kafka: LocalKafka,
+    topics: Topics,
+    streams: ReadStreams,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cut.flac"
+    path.write_bytes(Path(JFK).read_bytes()[:100_000])
+    assert publish(kafka, topics, "--fast", "--stream", "run", str(path), MOON) == 1
+    assert "cut.flac: cannot be read as audio" in capsys.readouterr().err
+    published = streams(topics.audio_bulk)
+    samples, _ = soundfile.read(JFK, dtype="int16")
+    heard = b"".join(chunk.payload for chunk in published["run-cut"])
+    assert heard
+    assert samples.tobytes().startswith(heard)
+    assert published["run-cut"][-1].end
+    assert published["run-zh_aishell3_moon"][-1].end
+
+
+def test_a_missing_broker_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    (port,) = free_ports(1)
+    assert main([JFK, "--bootstrap", f"localhost:{port}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("streamscribe publish: no answer from Kafka at localhost")
+    assert "--bootstrap" in line
+
+
+def test_standard_input_can_be_read_but_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-", "-"]) == 2
+    assert "but once" in capsys.readouterr().err
