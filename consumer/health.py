@@ -37,7 +37,8 @@ class Health:
             await self._runner.cleanup()
             raise ConfigError(
                 f"cannot listen on {self._host}:{self.port}: {error.strerror}; "
-                "set STREAMSCRIBE_HTTP_PORT to a free port, or to 0 for any"
+                "set STREAMSCRIBE_HTTP_PORT to a free port, or to 0 for any, and "
+                "STREAMSCRIBE_HTTP_HOST to an address of this machine"
             ) from error
         self.port = self._runner.addresses[0][1]
         return self
