@@ -14,7 +14,7 @@ import structlog
 from consumer.settings import LogFormat
 
 # Loggers of libraries that say too much, or (aiokafka at DEBUG) print payloads and passwords.
-_QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING, "numba": logging.WARNING}
+QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING, "numba": logging.WARNING}
 
 
 def configure(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
@@ -45,7 +45,7 @@ def configure(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name, quiet in _QUIET.items():
+    for name, quiet in QUIET.items():
         logging.getLogger(name).setLevel(max(quiet, root.level))
 
 

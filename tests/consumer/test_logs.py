@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from consumer import logs
+from consumer.settings import LogFormat
+
+
+@pytest.fixture(autouse=True)
+def undone() -> Iterator[None]:
+    """Logging as it was: it belongs to the process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    quiet = {name: logging.getLogger(name).level for name in logs.QUIET}
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    for name, before in quiet.items():
+        logging.getLogger(name).setLevel(before)
+    structlog.reset_defaults()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def configured(
+    form: LogFormat = LogFormat.JSON, level: str = "info", stream: io.StringIO | None = None
+) -> io.StringIO:
+    stream = stream or io.StringIO()
+    logs.configure(form, level, stream)
+    return stream
+
+
+def test_a_line_is_one_json_object():
+    stream = configured()
+    structlog.get_logger("consumer").info("model ready", device="cpu", rows=16, text="你好\n")
+    (line,) = lines(stream)
+    assert line["event"] == "model ready"
+    assert (line["level"], line["logger"]) == ("info", "consumer")
+    assert (line["device"], line["rows"], line["text"]) == ("cpu", 16, "你好\n")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_records_of_libraries_look_the_same():
+    stream = configured()
+    logging.getLogger("aiohttp.access").warning("%d requests from %s", 3, "here")
+    (line,) = lines(stream)
+    assert line["event"] == "3 requests from here"
+    assert (line["level"], line["logger"]) == ("warning", "aiohttp.access")
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_an_exception_is_told_on_its_line(library: bool):
+    stream = configured()
+    log = logging.getLogger("x") if library else structlog.get_logger("x")
+    try:
+        {}["device"]
+    except KeyError:
+        log.exception("failed")
+    (line,) = lines(stream)
+    assert line["event"] == "failed"
+    assert "KeyError: 'device'" in line["exception"]
+
+
+def test_what_json_does_not_know_is_told_as_well_as_it_can_be():
+    stream = configured()
+    structlog.get_logger("x").info("odd", value={1, 2}, raw=b"\xff")
+    assert lines(stream)[0]["value"] == "{1, 2}"
+
+
+def test_the_level_holds():
+    stream = configured(level="warning")
+    log = structlog.get_logger("x")
+    log.info("no")
+    log.warning("yes")
+    assert [line["event"] for line in lines(stream)] == ["yes"]
+
+
+@pytest.mark.parametrize("name", ["aiokafka", "aiokafka.consumer.fetcher", "numba", "asyncio"])
+def test_libraries_that_print_payloads_and_passwords_stay_quiet_at_debug(name: str):
+    stream = configured(level="debug")
+    logging.getLogger(name).debug("password=secret")
+    logging.getLogger(name).info("joined")
+    logging.getLogger(name).warning("lost")
+    structlog.get_logger("consumer").debug("ours")
+    assert [line["event"] for line in lines(stream)] == ["lost", "ours"]
+
+
+def test_a_terminal_gets_readable_lines_in_colour():
+    stream = configured(LogFormat.AUTO, stream=Terminal())
+    structlog.get_logger("x").info("ready", group="streamscribe")
+    assert "ready" in stream.getvalue()
+    assert "\x1b[" in stream.getvalue()
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(stream.getvalue())
+
+
+def test_a_pipe_gets_json_unless_it_asks():
+    stream = configured(LogFormat.AUTO)
+    structlog.get_logger("x").info("ready")
+    assert lines(stream)
+    stream = configured(LogFormat.CONSOLE)
+    structlog.get_logger("x").info("ready", group="streamscribe")
+    assert "group=streamscribe" in stream.getvalue()
+    assert "\x1b[" not in stream.getvalue()
+
+
+def test_configuring_again_does_not_double_the_lines():
+    configured()
+    stream = configured()
+    structlog.get_logger("x").info("once")
+    assert len(lines(stream)) == 1

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import PARTITION, Log, loud, policy, quiet, score_all
+from prometheus_client import generate_latest
+
+from consumer.core.budget import Budget
+from consumer.core.events import Decoded
+from consumer.core.partition import Outcome, PartitionTask
+from consumer.core.planner import Planner
+from consumer.core.values import Batch, Lane
+from consumer.metrics import METRICS, Metrics
+from consumer.testing import EchoEngine, echo
+from schemas.transcript import TranscriptFinal, Verdict
+
+
+def page(metrics: Metrics) -> list[str]:
+    return generate_latest(metrics.registry).decode().splitlines()
+
+
+def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"streamscribe_{sample}", labels)
+
+
+def spoken() -> tuple[Batch, TranscriptFinal]:
+    """One second of speech as the batch of its job, and as its final."""
+    log, task = Log(), PartitionTask(PARTITION, 1, 0, policy())
+    log.speak("s", loud(1), end=True)
+    for record in log.records:
+        task.ingest(record, 0.0)
+    score_all(task, EchoEngine())
+    (job,) = task.jobs(0.0)
+    decoded = Decoded(echo(job.utterance.samples), 40, 80, log.now_ms + 500)
+    return Batch((job,)), task.finish(job.id, decoded)
+
+
+def test_what_the_worker_holds_is_told():
+    log, task, metrics = Log(), PartitionTask(PARTITION, 1, 0, policy()), Metrics()
+    log.speak("s", np.concatenate([loud(1), quiet(1), loud(0.5)]), end=False)
+    for record in log.records:
+        task.ingest(record, 0.0)
+    score_all(task, EchoEngine())
+    planner = Planner(Budget(positions=4096, rows=16))
+    planner.add(task.jobs(0.0))
+    metrics.held([task], planner)
+    assert value(metrics, "partitions") == 1
+    assert value(metrics, "streams") == 1
+    assert value(metrics, "waiting_seconds", lane="live") == planner.waiting_s(Lane.LIVE) > 1
+    assert value(metrics, "waiting_seconds", lane="bulk") == 0
+
+
+def test_every_metric_is_in_the_table_under_one_prefix():
+    names = {spec.name for spec in METRICS}
+    assert len(names) == len(METRICS)
+    exposed = {re.split(r"[ {]", line)[2] for line in page(Metrics()) if line.startswith("# TYPE")}
+    for spec in METRICS:
+        counter = "_total" if spec.kind == "counter" else ""
+        assert f"streamscribe_{spec.name}{counter}" in exposed
+
+
+def test_names_say_units_and_are_not_doubled():
+    for spec in METRICS:
+        assert not spec.name.endswith(("_total", "_count", "_ms"))
+        assert spec.help.endswith(".")
+
+
+def test_labels_are_few_and_never_what_a_publisher_sent():
+    assert {label for spec in METRICS for label in spec.labels} <= {
+        "outcome",
+        "verdict",
+        "result",
+        "lane",
+    }
+
+
+def test_a_metric_that_is_not_in_the_table_is_refused():
+    with pytest.raises(KeyError):
+        Metrics().count("nonsense")
+
+
+def test_a_label_that_is_not_in_the_table_is_refused():
+    with pytest.raises(ValueError, match="label"):
+        Metrics().count("records", stream="call-7")
+
+
+def test_records_are_counted_by_what_became_of_them():
+    metrics = Metrics()
+    for outcome in (Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.DUPLICATE):
+        metrics.count("records", outcome=outcome)
+    assert value(metrics, "records_total", outcome="accepted") == 2
+    assert value(metrics, "records_total", outcome="duplicate") == 1
+
+
+def test_a_batch_tells_audio_rows_and_time():
+    metrics, (batch, _) = Metrics(), spoken()
+    metrics.batch(batch, 0.25)
+    assert value(metrics, "audio_seconds_total") == 1.0
+    assert value(metrics, "decode_seconds_total") == 0.25
+    assert value(metrics, "batch_rows_bucket", le="1.0") == 1
+    assert value(metrics, "batch_seconds_sum") == 0.25
+
+
+def test_a_final_tells_verdict_and_latency():
+    metrics, (_, final) = Metrics(), spoken()
+    metrics.final(final)
+    assert value(metrics, "finals_total", verdict="accept") == 1
+    assert value(metrics, "queue_seconds_sum") == 0.04
+    assert value(metrics, "final_seconds_sum") == pytest.approx(0.5, abs=0.032)  # a window
+    metrics.final(replace(final, timing=replace(final.timing, speech_end_to_final_ms=None)))
+    assert value(metrics, "final_seconds_count") == 1
+
+
+def test_commits_are_counted_by_result():
+    metrics = Metrics()
+    metrics.commit(2, 3, 0.5)
+    assert value(metrics, "commits_total", result="made") == 2
+    assert value(metrics, "commits_total", result="fenced") == 1
+    assert value(metrics, "commit_seconds_sum") == 0.5
+
+
+def test_two_services_in_one_process_do_not_share_a_count():
+    one, two = Metrics(), Metrics()
+    one.count("finals", verdict=Verdict.REVIEW)
+    assert value(two, "finals_total", verdict="review") is None
