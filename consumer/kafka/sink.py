@@ -7,6 +7,7 @@ commit comes in whole, and leaves whole or not at all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, Self
 
@@ -17,6 +18,8 @@ from consumer.errors import Fenced
 from consumer.kafka.errors import translated
 from schemas.codec import encode_event
 from schemas.topics import Topics
+
+STOP_S = 5.0  # to hand over what is still on its way
 
 
 class Owner(Protocol):
@@ -58,7 +61,9 @@ class KafkaSink:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._producer.stop()
+        with contextlib.suppress(TimeoutError):  # without a broker it would try for ever
+            async with asyncio.timeout(STOP_S):
+                await self._producer.stop()
 
     async def commit(self, commits: Sequence[Commit]) -> list[Commit]:
         """Publish all output, wait until it is safe, then store all progress.
