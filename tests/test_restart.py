@@ -112,5 +112,6 @@ def transcript(events: list[AnyEvent], stream_id: str) -> list[TranscriptFinal]:
 
 
 def heard_again(old: TranscriptFinal, new: TranscriptFinal) -> bool:
+    """Decoded twice, by either worker: under the same id, or in a session that began later."""
     overlap = min(old.end_sample, new.end_sample) - max(old.start_sample, new.start_sample)
-    return old.session_id != new.session_id and overlap > 0
+    return old.id == new.id or (old.session_id != new.session_id and overlap > 0)
