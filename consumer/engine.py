@@ -25,7 +25,7 @@ from consumer.core.values import (
     Listen,
     Utterance,
 )
-from consumer.errors import DeviceLost
+from consumer.errors import DeviceLost, OutOfMemory
 from consumer.inference.device import set_threads
 from schemas.audio import Task
 from schemas.languages import whisper_code
@@ -106,7 +106,21 @@ class ThreadedEngine:
         return self._scorer.score([(request.ear.detector, request.samples) for request in requests])
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
-        return self._transcriber.transcribe([self._clip(job) for job in batch.jobs])
+        return self._write([self._clip(job) for job in batch.jobs])
+
+    def _write(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+        """As one batch; where the device's memory does not hold it, as its two halves."""
+        try:
+            return self._transcriber.transcribe(clips)
+        except OutOfMemory as error:
+            if len(clips) == 1:
+                raise DeviceLost(
+                    f"a single clip of {len(clips[0].samples) / WHISPER_RATE:.1f} s does not fit "
+                    f"into the device's memory ({error}); use a smaller model, or end what else "
+                    "uses the device"
+                ) from error
+        half = len(clips) // 2  # here, because the error keeps the failed batch's tensors alive
+        return self._write(clips[:half]) + self._write(clips[half:])
 
     def _clip(self, job: Job) -> Clip:
         options = job.options

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import MODEL, OPTIONS, PARTITION, RATE, loud
+
+from consumer.core.values import (
+    WHISPER_RATE,
+    Batch,
+    Clip,
+    Ear,
+    EndReason,
+    Float32Array,
+    Hypothesis,
+    Int16Array,
+    Job,
+    JobId,
+    JobKind,
+    Lane,
+    Listen,
+    SessionKey,
+    Speech,
+    Utterance,
+)
+from consumer.engine import ThreadedEngine, whisper_samples
+from consumer.errors import DeviceLost, OutOfMemory
+from consumer.testing import echo
+from schemas.audio import StreamOptions, Task
+from schemas.transcript import Model
+
+KEY = SessionKey(PARTITION, "s", "0-0")
+
+
+class Counting:
+    """A scorer whose detectors count the samples that they heard."""
+
+    def __init__(self) -> None:
+        self.opened: list[int] = []
+        self.threads: set[str] = set()
+
+    def open(self, rate: int) -> list[int]:
+        self.opened.append(rate)
+        return [0]
+
+    def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
+        self.threads.add(threading.current_thread().name)
+        for detector, samples in work:
+            detector[0] += len(samples)
+        return [np.array(detector, np.float32) for detector, _ in work]
+
+
+@dataclass
+class Writer:
+    """A transcriber that writes lengths, and fails where it is told to."""
+
+    info: Model = MODEL
+    languages: frozenset[str] = frozenset({"en", "zh", "de"})
+    fits: int = 100  # clips at once
+    before: Callable[[], object] = lambda: None
+    batches: list[list[Clip]] = field(default_factory=list)
+    threads: set[str] = field(default_factory=set)
+
+    def warm_up(self) -> None: ...
+
+    def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+        self.before()
+        self.threads.add(threading.current_thread().name)
+        self.batches.append(list(clips))
+        if len(clips) > self.fits:
+            raise OutOfMemory(f"{len(clips)} rows")
+        return [echo(clip.samples.astype(np.int16)) for clip in clips]
+
+
+def job(samples: Int16Array, rate: int = RATE, options: StreamOptions = OPTIONS) -> Job:
+    return Job(
+        id=JobId(KEY, 0),
+        epoch=1,
+        kind=JobKind.FINAL,
+        lane=Lane.LIVE,
+        closed_at=0.0,
+        deadline=0.0,
+        utterance=Utterance(
+            number=0,
+            start=0,
+            end=len(samples),
+            speech_end=len(samples),
+            rate=rate,
+            samples=samples,
+            end_reason=EndReason.FLUSH,
+            speech=Speech(1.0, 1.0, 1.0),
+        ),
+        options=options,
+    )
+
+
+def batch(*lengths: int) -> Batch:
+    return Batch(tuple(job(np.zeros(length, np.int16)) for length in lengths))
+
+
+@asynccontextmanager
+async def started(
+    writer: Writer, scorer: Counting | None = None, hang_s: float = 60
+) -> AsyncIterator[ThreadedEngine]:
+    """An engine that is warm; what the writer wrote for that is forgotten."""
+    engine = ThreadedEngine(scorer or Counting(), writer, threads=1, hang_s=hang_s)
+    async with engine:
+        writer.batches.clear()
+        yield engine
+
+
+async def texts(engine: ThreadedEngine, *lengths: int) -> list[str]:
+    return [hypothesis.text for hypothesis in await engine.transcribe(batch(*lengths))]
+
+
+async def clip_of(options: StreamOptions) -> Clip:
+    writer = Writer()
+    async with started(writer) as engine:
+        await engine.transcribe(Batch((job(loud(0.1), options=options),)))
+    return writer.batches[0][0]
+
+
+async def test_texts_come_in_the_order_of_the_jobs():
+    async with started(Writer()) as engine:
+        assert await texts(engine, 30, 10, 20) == ["30 samples", "10 samples", "20 samples"]
+
+
+async def test_model_and_detectors_have_a_thread_each():
+    scorer, writer = Counting(), Writer()
+    async with started(writer, scorer) as engine:
+        for _ in range(3):
+            await engine.score([Listen(KEY, Ear(), RATE, loud(0.1))])
+            await engine.transcribe(batch(10))
+    assert len(scorer.threads) == len(writer.threads) == 1
+    assert scorer.threads != writer.threads
+    assert threading.current_thread().name not in scorer.threads | writer.threads
+
+
+async def test_an_ear_keeps_its_detector_and_a_new_one_gets_its_own():
+    scorer, one, other = Counting(), Ear(), Ear()
+    async with started(Writer(), scorer) as engine:
+        first = Listen(KEY, one, 8_000, loud(0.1, 8_000))
+        second = Listen(KEY, other, 16_000, loud(0.1))
+        assert [s.tolist() for s in await engine.score([first, second])] == [[800], [1600]]
+        assert [s.tolist() for s in await engine.score([second, first])] == [[3200], [1600]]
+    assert scorer.opened == [8_000, 16_000]
+    assert one.detector is not other.detector
+
+
+# --- what a clip is made of
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000])
+def test_what_whisper_hears_is_the_utterance_at_its_own_rate(rate: int):
+    seconds = np.arange(2 * rate) / rate
+    tone = np.rint(16_384 * np.sin(2 * np.pi * 440 * seconds)).astype(np.int16)
+    heard = whisper_samples(job(tone, rate).utterance)
+    assert heard.dtype == np.float32
+    assert len(heard) == 2 * WHISPER_RATE
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * WHISPER_RATE) / WHISPER_RATE)
+    inner = slice(1_600, -1_600)
+    np.testing.assert_allclose(heard[inner], expected[inner], atol=2e-3)
+
+
+def test_full_scale_is_one():
+    samples = np.array([-32_768, 0, 16_384], np.int16)
+    assert whisper_samples(job(samples).utterance).tolist() == [-1.0, 0.0, 0.5]
+
+
+async def test_options_become_whispers_words():
+    options = replace(OPTIONS, task=Task.TRANSLATE, prompt="so", hotwords="Kafka", words=True)
+    clip = await clip_of(options)
+    assert (clip.task, clip.prompt, clip.hotwords) == (Task.TRANSLATE, "so", "Kafka")
+    assert clip.words is True
+
+
+@pytest.mark.parametrize(
+    ("tags", "codes"),
+    [
+        (("zh-Hans",), ("zh",)),
+        (("zh-Hans", "zh-Hant", "en-GB"), ("zh", "en")),
+        ((), ()),
+        (("en", "yue"), ("en",)),
+    ],
+)
+async def test_tags_become_codes_that_the_model_knows(
+    tags: tuple[str, ...], codes: tuple[str, ...]
+):
+    assert (await clip_of(replace(OPTIONS, languages=tags))).languages == codes
+
+
+# --- a device that fails
+
+
+async def test_a_batch_that_does_not_fit_is_halved_and_keeps_its_order():
+    writer = Writer()
+    async with started(writer) as engine:
+        writer.fits = 2
+        assert await texts(engine, 1, 2, 3, 4, 5) == [f"{n} samples" for n in (1, 2, 3, 4, 5)]
+    assert [len(clips) for clips in writer.batches] == [5, 2, 3, 1, 2]
+
+
+async def test_a_clip_that_does_not_fit_alone_ends_the_worker_and_says_why():
+    writer = Writer()
+    async with started(writer) as engine:
+        writer.fits = 0
+        with pytest.raises(DeviceLost, match=r"2\.5 s does not fit.*smaller model") as raised:
+            await engine.transcribe(batch(40_000))
+    assert isinstance(raised.value.__cause__, OutOfMemory)
+
+
+async def test_a_device_that_is_lost_is_told_as_it_is():
+    def fail() -> None:
+        raise DeviceLost("CUDA error: device-side assert triggered")
+
+    writer = Writer()
+    async with started(writer) as engine:
+        writer.before = fail
+        with pytest.raises(DeviceLost, match="device-side assert"):
+            await engine.transcribe(batch(10, 10))
+    assert writer.batches == []
+
+
+@pytest.fixture
+def released() -> Iterator[threading.Event]:
+    """Lets a hung thread go when the test is over: the interpreter would wait for it."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def test_a_model_that_does_not_answer_is_lost_and_the_detectors_still_hear(
+    released: threading.Event,
+):
+    writer = Writer()
+    async with started(writer, hang_s=0) as engine:
+        writer.before = released.wait
+        with pytest.raises(DeviceLost, match="has not answered for 0 s"):
+            await engine.transcribe(batch(10))
+        (score,) = await engine.score([Listen(KEY, Ear(), RATE, loud(0.1))])
+    assert score.tolist() == [1600]
