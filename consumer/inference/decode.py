@@ -15,6 +15,7 @@ from torch import Tensor
 
 from consumer.core.values import Float32Array
 from consumer.inference.model import Decoder, Memory
+from consumer.inference.sampling import choose, uniforms
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import alignment
 
@@ -27,7 +28,8 @@ class Request:
     """How one row is to be decoded."""
 
     prompt: Sequence[int]  # tokens before the text
-    seed: int  # of the row's own random numbers, used above temperature 0
+    seed: int  # of the row's own random numbers
+    temperature: float = 0.0  # above 0 tokens are drawn
     align: int | None = None  # leading audio positions that words can be in; None: no word times
 
 
@@ -51,24 +53,10 @@ class _Text:
     position: Tensor  # [B, 1] of that token in its row's own text
     tokens: Tensor  # [B, limit]
     logprobs: Tensor  # [B, limit] fp32
+    temperature: Tensor  # [B, 1]
     uniform: Tensor  # [B, limit] random numbers in (0, 1]
     ended: Tensor  # [B] bool
     no_speech: Tensor  # [B] probability
-
-
-def choose(logits: Tensor, temperature: float, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """Next tokens [B, 1] and their log-probabilities [B, 1] from fp32 logits [B, V].
-
-    Above temperature 0 drawn with `uniform` [B, 1] in (0, 1]; the log-probability is always that
-    at temperature 1, as in openai-whisper.
-    """
-    peak, token = logits.max(dim=-1, keepdim=True)
-    shifted = logits - peak
-    if temperature > 0:
-        mass = (shifted / temperature).exp_().cumsum(-1)
-        token = torch.searchsorted(mass, uniform * mass[:, -1:])
-    logprob = shifted.gather(1, token)
-    return token, logprob - shifted.exp_().sum(-1, keepdim=True).log_()
 
 
 class BatchDecoder:
@@ -95,11 +83,9 @@ class BatchDecoder:
         states = self._decoder(token, torch.zeros_like(token), first, mask, memory)
         return self._decoder.logits_of(states[:, 0], self._languages).softmax(-1)
 
-    def decode(
-        self, memory: Memory, requests: Sequence[Request], temperature: float
-    ) -> list[Decoded]:
+    def decode(self, memory: Memory, requests: Sequence[Request]) -> list[Decoded]:
         """The texts of all rows, in their order; `memory` is used up."""
-        run = _Run(self._decoder, self._vocabulary, self._masks, memory, requests, temperature)
+        run = _Run(self._decoder, self._vocabulary, self._masks, memory, requests)
         return run.finish(_POLL_STEPS[self._device.type])
 
 
@@ -113,14 +99,13 @@ class _Run:
         masks: tuple[Tensor, Tensor],
         memory: Memory,
         requests: Sequence[Request],
-        temperature: float,
     ) -> None:
         self._decoder = decoder
         self._vocabulary = vocabulary
         self._always, at_first = masks
         self._memory = memory
         self._requests = requests
-        self._temperature = temperature
+        self._draws = any(request.temperature > 0 for request in requests)
         self._slots = list(range(len(requests)))  # which request each row of the batch serves
         self._decoded: dict[int, Decoded] = {}
         self._begin = max(len(request.prompt) for request in requests)  # column of the first token
@@ -151,15 +136,11 @@ class _Run:
             position=torch.tensor([[len(r.prompt)] for r in self._requests], device=like.device),
             tokens=integers,
             logprobs=numbers,
-            uniform=self._random(limit).to(like.device) if self._temperature else numbers,
+            temperature=torch.tensor([[r.temperature] for r in self._requests], device=like.device),
+            uniform=torch.stack([uniforms(r.seed, limit) for r in self._requests]).to(like.device),
             ended=integers[:, 0].bool(),
             no_speech=numbers[:, 0].clone(),
         )
-
-    def _random(self, limit: int) -> Tensor:
-        """Every row's own numbers in (0, 1], whatever batch it is in."""
-        generators = [torch.Generator().manual_seed(r.seed) for r in self._requests]
-        return torch.stack([1 - torch.rand(limit, generator=g) for g in generators])
 
     def _read_prompts(self, at_first: Tensor) -> None:
         device = self._column.device
@@ -199,7 +180,8 @@ class _Run:
         text = self._text
         logits = self._decoder.logits(states) + mask  # fp32: the mask is
         uniform = text.uniform.index_select(1, self._step)
-        text.token, logprob = choose(logits, self._temperature, uniform)
+        temperature = text.temperature if self._draws else None
+        text.token, logprob = choose(logits, temperature, uniform)
         text.tokens.index_copy_(1, self._step, text.token)
         text.logprobs.index_copy_(1, self._step, logprob)
         text.ended |= text.token[:, 0] == self._vocabulary.end

@@ -1,35 +1,64 @@
-"""When a clip is decoded again, and how: openai-whisper's ladder with the padded encoder first."""
+"""When a clip is decoded again, how, and which attempt stands.
+
+openai-whisper's ladder, with the padded encoder before the first temperature. Where no attempt can
+be trusted the likeliest stands, as in faster-whisper, and not the last, which is mostly invented.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumer.core.values import Hypothesis
 
 MAX_COMPRESSION_RATIO = 2.4  # above it the text loops
 MIN_AVG_LOGPROB = -1.0  # below it the model guesses
-MIN_NO_SPEECH_PROB = 0.6  # above it a guess is silence, and trying again would only invent words
-_TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
+MAX_NO_SPEECH_PROB = 0.6  # above it a guess is silence, and trying again would only invent words
+TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One way to decode a clip."""
+    """One more decode; its temperatures share a batch, and the lowest that succeeds counts."""
 
     folded: bool
-    temperature: float
+    temperatures: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one decode gave."""
+
+    hypothesis: Hypothesis
+    ended: bool  # by the model; else by the token limit
+
+    @property
+    def whole(self) -> bool:
+        """Neither a loop nor cut off."""
+        return self.ended and self.hypothesis.compression_ratio <= MAX_COMPRESSION_RATIO
+
+    @property
+    def trusted(self) -> bool:
+        """No reason to decode again."""
+        guessed = self.hypothesis.avg_logprob < MIN_AVG_LOGPROB
+        if guessed and self.hypothesis.no_speech_prob > MAX_NO_SPEECH_PROB:
+            return True
+        return self.whole and not guessed
 
 
 def ladder(*, fold: bool) -> tuple[Attempt, ...]:
-    """The attempts in their order; the last one's result stands whatever it is."""
-    first = [Attempt(folded=True, temperature=0.0)] if fold else []
-    padded = [Attempt(folded=False, temperature=t) for t in (0.0, *_TEMPERATURES)]
-    return (*first, *padded)
+    """The attempts in their order."""
+    first = [Attempt(folded=True, temperatures=(0.0,))] if fold else []
+    return (
+        *first,
+        Attempt(folded=False, temperatures=(0.0,)),
+        Attempt(folded=False, temperatures=TEMPERATURES),
+    )
 
 
-def needs_another(hypothesis: Hypothesis, *, ended: bool) -> bool:
-    """Whether a hypothesis, ended by the model or cut by the token limit, is not to be trusted."""
-    guessed = hypothesis.avg_logprob < MIN_AVG_LOGPROB
-    if guessed and hypothesis.no_speech_prob > MIN_NO_SPEECH_PROB:
-        return False
-    return guessed or not ended or hypothesis.compression_ratio > MAX_COMPRESSION_RATIO
+def best(outcomes: Sequence[Outcome]) -> Outcome:
+    """The first that can be trusted; else the likeliest, of whole ones if there are any."""
+    for outcome in outcomes:
+        if outcome.trusted:
+            return outcome
+    return max(outcomes, key=lambda outcome: (outcome.whole, outcome.hypothesis.avg_logprob))

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 from whisper.utils import compression_ratio
 
 from consumer.core.values import Clip, Hypothesis, TimedWord
-from consumer.inference import fold as folding
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
 from consumer.inference.device import Device, device_errors
-from consumer.inference.fallback import Attempt, ladder, needs_another
+from consumer.inference.fallback import Attempt, Outcome, best, ladder
+from consumer.inference.fold import MAX_SAMPLES, POSITION_SAMPLES
 from consumer.inference.layers import Parameters
-from consumer.inference.mel import LogMel
-from consumer.inference.model import Decoder, Encoder, Memory
+from consumer.inference.listen import Listener
+from consumer.inference.model import Decoder, Memory
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import timed_words
-from consumer.inference.workspace import Workspace
 from schemas.transcript import Model
 
 
@@ -39,19 +37,18 @@ class _Row:
     """One clip on its way."""
 
     clip: Clip
-    language: _Language | None = None  # None: not yet known
-    hypothesis: Hypothesis | None = None  # the latest attempt's
+    language: _Language | None  # None: not yet known
+    outcomes: list[Outcome] = field(default_factory=list)  # of all its decodes
 
     @property
-    def result(self) -> Hypothesis:
-        assert self.hypothesis is not None, "no attempt was made"
-        return self.hypothesis
+    def settled(self) -> bool:
+        return any(outcome.trusted for outcome in self.outcomes)
 
 
 class WhisperTranscriber:
     """A Whisper checkpoint on one device; for one thread.
 
-    At most `max_rows` clips go through the model together, the shortest first: that bounds memory.
+    At most `max_rows` texts are decoded together, of the shortest clips first: that bounds memory.
     """
 
     def __init__(
@@ -59,24 +56,20 @@ class WhisperTranscriber:
     ) -> None:
         dims = checkpoint.dims
         parameters = Parameters(checkpoint.state, device.device, device.dtype)
+        decoder = Decoder(parameters, dims, checkpoint.alignment_heads)
         self.info = Model(
             checkpoint.name, checkpoint.sha256, str(device.dtype).removeprefix("torch."), fold
         )
-        self._dims = dims
-        self._device = device.device
-        self._fold = fold
+        self._ladder = ladder(fold=fold)
         self._max_rows = max_rows
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
-        self._mel = LogMel(dims.n_mels, device.device)
-        self._encoder = Encoder(parameters, dims)
-        self._decoder = Decoder(parameters, dims, checkpoint.alignment_heads)
-        self._batch_decoder = BatchDecoder(self._decoder, self._vocabulary, device.device)
-        self._workspace = Workspace(device.device, device.dtype)
+        self._listener = Listener(parameters, dims, decoder)
+        self._decoder = BatchDecoder(decoder, self._vocabulary, device.device)
 
     @property
     def languages(self) -> frozenset[str]:
         """Whisper codes that clips may name; of an English-only checkpoint "en" alone."""
-        return frozenset(self._vocabulary.language_tokens) or frozenset({"en"})
+        return frozenset(self._vocabulary.language_tokens or {"en"})
 
     @torch.inference_mode()
     def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
@@ -88,91 +81,61 @@ class WhisperTranscriber:
         """
         for clip in clips:
             self._check(clip)
-        rows = [_Row(clip) for clip in clips]
+        rows = [_Row(clip, self._given(clip)) for clip in clips]
         waiting = sorted(rows, key=lambda row: len(row.clip.samples))
         with device_errors():
-            for attempt in ladder(fold=self._fold):
-                batches = _batches(waiting, self._max_rows)
-                waiting = [row for batch in batches for row in self._attempt(batch, attempt)]
-        return [row.result for row in rows]
+            for attempt in self._ladder:
+                for batch in _batches(waiting, self._max_rows // len(attempt.temperatures)):
+                    self._attempt(batch, attempt)
+                waiting = [row for row in waiting if not row.settled]
+        return [best(row.outcomes).hypothesis for row in rows]
 
     @torch.inference_mode()
     def warm_up(self) -> None:
         """Run everything once, word times and their compiled warping included."""
-        silence = np.zeros(folding.MAX_SAMPLES // 30, np.float32)
+        silence = Clip(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
         with device_errors():
-            self._attempt([_Row(Clip(silence, words=True))], ladder(fold=self._fold)[0])
+            self._attempt([_Row(silence, self._given(silence))], self._ladder[0])
 
     def _check(self, clip: Clip) -> None:
-        if not 0 < len(clip.samples) <= folding.MAX_SAMPLES:
-            raise ValueError(f"A clip of {len(clip.samples)} samples: 1 to 480000 are possible.")
+        if not 0 < len(clip.samples) <= MAX_SAMPLES:
+            raise ValueError(f"a clip of {len(clip.samples)} samples; 1 to {MAX_SAMPLES} will do")
         if self._vocabulary.multilingual and not self.languages.issuperset(clip.languages):
             unknown = ", ".join(sorted({*clip.languages} - self.languages))
-            raise ValueError(f"{self.info.name} knows no language called {unknown}.")
+            raise ValueError(f"{self.info.name} knows no language called {unknown}")
 
-    def _attempt(self, rows: Sequence[_Row], attempt: Attempt) -> list[_Row]:
-        """Decode rows in one way; those that need another."""
-        memory = self._listen(rows, folded=attempt.folded)
+    def _attempt(self, rows: Sequence[_Row], attempt: Attempt) -> None:
+        """Decode rows once at every temperature, and note what came out."""
+        clips = [row.clip for row in rows]
+        times = len(attempt.temperatures)
+        memory = self._listener.listen(clips, fold=attempt.folded, times=times)
         languages = self._languages(rows, memory)
-        requests = [
-            self._request(row.clip, language) for row, language in zip(rows, languages, strict=True)
+        tries = [
+            (row, language, temperature)
+            for row, language in zip(rows, languages, strict=True)
+            for temperature in attempt.temperatures
         ]
-        decoded = self._batch_decoder.decode(memory, requests, attempt.temperature)
-        for row, language, result in zip(rows, languages, decoded, strict=True):
+        requests = [self._request(row.clip, code.code, degree) for row, code, degree in tries]
+        decoded = self._decoder.decode(memory, requests)
+        for (row, language, temperature), result in zip(tries, decoded, strict=True):
             row.language = language
-            row.hypothesis = self._hypothesis(language, result, attempt)
-        return [
-            row
-            for row, result in zip(rows, decoded, strict=True)
-            if needs_another(row.result, ended=result.ended)
-        ]
-
-    def _listen(self, rows: Sequence[_Row], *, folded: bool) -> Memory:
-        """Encode clips, and lay their features out for the decoder."""
-        clips = [row.clip.samples for row in rows]
-        fold = folding.folded if folded else folding.padded
-        batch = folding.stack([fold(len(clip)) for clip in clips])
-        bias = self._tensor(batch.bias)[:, None, None].to(self._workspace.dtype)
-        features = self._encoder(
-            self._mel(clips, batch.stem),
-            self._tensor(batch.source),
-            self._tensor(batch.positions),
-            bias,
-        )
-        memory = self._memory(bias, words=any(row.clip.words for row in rows))
-        self._decoder.read_audio(features, memory.cross)
-        return memory
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
-
-    def _memory(self, bias: Tensor, *, words: bool) -> Memory:
-        dims = self._dims
-        rows, head = len(bias), dims.n_text_state // dims.n_text_head
-        heads = (rows, dims.n_text_layer, 2, dims.n_text_head)
-        aligned = len(self._decoder.alignment_heads)
-        take = self._workspace.take
-        return Memory(
-            own=take("own", *heads, dims.n_text_ctx, head),
-            cross=take("cross", *heads, bias.shape[-1], head),
-            bias=bias,
-            queries=take("queries", rows, aligned, dims.n_text_ctx, head) if words else None,
-        )
-
-    def _languages(self, rows: Sequence[_Row], memory: Memory) -> list[_Language]:
-        known = [row.language or self._given(row.clip) for row in rows]
-        if None not in known:
-            return [language for language in known if language is not None]
-        heard = self._batch_decoder.identify(memory).tolist()
-        return [
-            language or self._likeliest(row.clip, probabilities)
-            for row, language, probabilities in zip(rows, known, heard, strict=True)
-        ]
+            hypothesis = self._hypothesis(result, language, temperature, folded=attempt.folded)
+            row.outcomes.append(Outcome(hypothesis, result.ended))
 
     def _given(self, clip: Clip) -> _Language | None:
         if not self._vocabulary.multilingual:
             return _Language("en", None)
         return _Language(clip.languages[0], None) if len(clip.languages) == 1 else None
+
+    def _languages(self, rows: Sequence[_Row], memory: Memory) -> list[_Language]:
+        """Every row's language; unknown ones are identified, which costs one step for all."""
+        if all(row.language for row in rows):
+            return [row.language for row in rows if row.language]
+        heard = self._decoder.identify(memory).tolist()
+        return [
+            row.language or self._likeliest(row.clip, probabilities)
+            for row, probabilities in zip(rows, heard, strict=True)
+        ]
 
     def _likeliest(self, clip: Clip, probabilities: Sequence[float]) -> _Language:
         """The likeliest of those allowed, with its probability among all."""
@@ -180,15 +143,18 @@ class WhisperTranscriber:
         code = max(clip.languages or heard, key=heard.__getitem__)
         return _Language(code, heard[code])
 
-    def _request(self, clip: Clip, language: _Language) -> Request:
-        inside = max(1, len(clip.samples) // folding.POSITION_SAMPLES)
+    def _request(self, clip: Clip, language: str, temperature: float) -> Request:
+        inside = max(1, len(clip.samples) // POSITION_SAMPLES)
         return Request(
-            prompt=self._vocabulary.prompt(clip, language.code),
+            prompt=self._vocabulary.prompt(clip, language),
             seed=zlib.crc32(clip.samples.tobytes()),
+            temperature=temperature,
             align=inside if clip.words else None,
         )
 
-    def _hypothesis(self, language: _Language, decoded: Decoded, attempt: Attempt) -> Hypothesis:
+    def _hypothesis(
+        self, decoded: Decoded, language: _Language, temperature: float, *, folded: bool
+    ) -> Hypothesis:
         text = self._vocabulary.text(decoded.tokens)
         return Hypothesis(
             text=text,
@@ -198,18 +164,19 @@ class WhisperTranscriber:
             avg_logprob=sum(decoded.logprobs) / (len(decoded.tokens) + 1),
             no_speech_prob=decoded.no_speech_prob,
             compression_ratio=compression_ratio(text),
-            temperature=attempt.temperature,
-            folded=attempt.folded,
-            words=self._words(language, decoded),
+            temperature=temperature,
+            folded=folded,
+            words=self._words(decoded, language.code),
         )
 
-    def _words(self, language: _Language, decoded: Decoded) -> tuple[TimedWord, ...] | None:
+    def _words(self, decoded: Decoded, language: str) -> tuple[TimedWord, ...] | None:
         if decoded.alignment is None:
             return None
-        tokenizer = self._vocabulary.tokenizer(language.code)
+        tokenizer = self._vocabulary.tokenizer(language)
         return timed_words(tokenizer, decoded.tokens, decoded.logprobs, decoded.alignment)
 
 
 def _batches(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+    size = max(1, size)
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

@@ -1,0 +1,28 @@
+"""How the next tokens are chosen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def choose(logits: Tensor, temperature: Tensor | None, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Next tokens [B, 1] and their log-probabilities [B, 1] from fp32 logits [B, V].
+
+    The likeliest without `temperature` [B, 1], and in rows where that is 0; else drawn where
+    `uniform` [B, 1] in (0, 1] falls. The log-probability is that at temperature 1, as in
+    openai-whisper.
+    """
+    peak, token = logits.max(dim=-1, keepdim=True)
+    shifted = logits - peak
+    if temperature is not None:
+        mass = (shifted / temperature).exp_().cumsum(-1)
+        drawn = torch.searchsorted(mass, uniform * mass[:, -1:])
+        token = torch.where(temperature > 0, drawn, token)
+    logprob = shifted.gather(1, token)
+    return token, logprob - shifted.exp_().sum(-1, keepdim=True).log_()
+
+
+def uniforms(seed: int, count: int) -> Tensor:
+    """Random numbers [count] in (0, 1] that depend on the seed alone."""
+    return 1 - torch.rand(count, generator=torch.Generator().manual_seed(seed))

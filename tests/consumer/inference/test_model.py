@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from small_whisper import DIMS, checkpoint_of, small_whisper
+from torch import Tensor
+
+from consumer.inference.fold import CONTEXT, Fold, folded, padded, stack
+from consumer.inference.layers import Parameters
+from consumer.inference.mel import LogMel
+from consumer.inference.model import Decoder, Encoder, Memory
+
+CPU = torch.device("cpu")
+WHISPER = small_whisper()
+PARAMETERS = Parameters(checkpoint_of(WHISPER).state, CPU, torch.float32)
+ENCODER = Encoder(PARAMETERS, DIMS)
+DECODER = Decoder(PARAMETERS, DIMS, ((0, 1), (1, 0)))
+MEL = LogMel(DIMS.n_mels, CPU)
+
+
+def clip(samples: int) -> np.ndarray:
+    return np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
+
+
+def encode(*lengths: int, folds: list[Fold]) -> tuple[Tensor, Tensor]:
+    """Features, and the bias of their positions."""
+    batch = stack(folds)
+    source, positions, bias = map(torch.from_numpy, (batch.source, batch.positions, batch.bias))
+    mel = MEL([clip(n) for n in lengths], batch.stem)
+    return ENCODER(mel, source, positions, bias[:, None, None]), bias[:, None, None]
+
+
+@torch.inference_mode()
+def test_all_positions_equal_openai_whisper():
+    features, _ = encode(64_000, 5_000, folds=[padded(64_000), padded(5_000)])
+    mel = MEL([clip(64_000), clip(5_000)], CONTEXT)
+    expected = WHISPER.encoder(mel.transpose(1, 2))
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [320, 63_999, 64_000, 474_900, 475_200, 476_000, 480_000])
+@torch.inference_mode()
+def test_the_stem_over_the_real_part_alone_equals_that_over_thirty_seconds(samples: int):
+    """Without blocks, what the encoder gives is the stem's output: also at the two edge frames."""
+    stem_only = Encoder.__new__(Encoder)
+    for name, value in vars(ENCODER).items():
+        setattr(stem_only, name, [] if name == "_blocks" else value)
+    batch = stack([padded(samples)])
+    source, positions = torch.from_numpy(batch.source), torch.from_numpy(batch.positions)
+    bias = torch.zeros(1, 1, 1, CONTEXT)
+    short = stem_only(MEL([clip(samples)], batch.stem), source, positions, bias)
+    whole = stem_only(MEL([clip(samples)], CONTEXT), positions, positions, bias)
+    torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_row_is_the_same_in_any_batch():
+    lengths = (64_000, 5_000, 200_000)
+    together, bias = encode(*lengths, folds=[folded(n) for n in lengths])
+    for row, samples in enumerate(lengths):
+        alone, _ = encode(samples, folds=[folded(samples)])
+        kept = together[row][bias[row, 0, 0].isfinite()]
+        torch.testing.assert_close(kept, alone[0], rtol=1e-4, atol=1e-4)
+
+
+def memory(features: Tensor, bias: Tensor) -> Memory:
+    rows = len(features)
+    heads = (rows, DIMS.n_text_layer, 2, DIMS.n_text_head)
+    own = torch.zeros(*heads, DIMS.n_text_ctx, 16)
+    cross = torch.zeros(*heads, features.shape[1], 16)
+    DECODER.read_audio(features, cross)
+    return Memory(own, cross, bias, torch.zeros(rows, 2, DIMS.n_text_ctx, 16))
+
+
+@torch.inference_mode()
+def test_steps_with_caches_equal_openai_whisper_over_the_whole_text():
+    features, bias = encode(64_000, folds=[padded(64_000)])
+    tokens = torch.tensor([[50258, 50259, 50359, 50363, 100, 200, 300]])
+    expected = WHISPER.decoder(tokens, features)
+    state = memory(features, bias)
+    for at in range(tokens.shape[1]):
+        column = torch.tensor([at])
+        mask = torch.full((1, 1, 1, 8), -torch.inf)
+        mask[..., : at + 1] = 0
+        states = DECODER(tokens[:, at : at + 1], column[None], column, mask, state)
+        torch.testing.assert_close(
+            DECODER.logits(states[:, 0]), expected[:, at], rtol=1e-4, atol=1e-3
+        )
+
+
+@torch.inference_mode()
+def test_a_few_logits_are_those_of_all():
+    states = torch.randn(3, DIMS.n_text_state)
+    chosen = torch.tensor([7, 50_300])
+    torch.testing.assert_close(
+        DECODER.logits_of(states, chosen), DECODER.logits(states)[:, chosen], rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.inference_mode()
+def test_a_linear_map_and_its_gelu_are_torchs(dtype: torch.dtype):
+    parameters = Parameters(checkpoint_of(WHISPER).state, CPU, dtype)
+    x = torch.randn(5, 32).to(dtype)
+    up = WHISPER.encoder.blocks[0].mlp[0].to(dtype)
+    expected = torch.nn.functional.gelu(up(x))
+    got = parameters.linear("encoder.blocks.0.mlp.0", gelu=True)(x)
+    up.to(torch.float32)
+    torch.testing.assert_close(got, expected, rtol=2e-2, atol=2e-2)
