@@ -24,6 +24,8 @@ from schemas.transcript import (
     AnyEvent,
     StreamEnded,
     StreamEndReason,
+    StreamGap,
+    StreamStarted,
     TranscriptFinal,
 )
 
@@ -366,3 +368,52 @@ def test_without_a_crash_nothing_is_repeated_and_all_is_in_order(
             assert before.end_sample <= after.start_sample
     check_nothing_is_lost(worker.events, streams)
     assert worker.task.ledger.committed_resume == len(log.records)
+
+
+# --- whatever publishers send
+
+odd_chunks = st.builds(
+    AudioChunk,
+    stream_id=st.sampled_from(["one", "two"]),
+    payload=st.tuples(st.booleans(), st.sampled_from([2, 300, 900, 3_000])).map(
+        lambda told: (loud if told[0] else quiet)(told[1] / 1000).tobytes()
+    ),
+    rate=st.sampled_from([RATE, RATE, RATE, 8_000]),
+    channels=st.sampled_from([1, 1, 1, 2]),
+    seq=st.none() | st.integers(0, 6),
+    start=st.none() | st.integers(0, 20).map(lambda s: s * RATE // 4),
+    captured_ms=st.none() | st.integers(0, 10_000),
+    end=st.booleans(),
+    flush=st.booleans(),
+)
+pauses_s = st.sampled_from([0.0, 0.0, 1.0, 3.0, 400.0])
+
+
+@given(sent=st.lists(st.tuples(odd_chunks, pauses_s), max_size=15), seed=st.integers())
+@settings(max_examples=100, deadline=None)
+def test_whatever_is_sent_sessions_are_whole_and_all_of_the_log_is_passed(
+    sent: list[tuple[AudioChunk, float]], seed: int
+):
+    log, worker, chance, now = Log(), Worker(), random.Random(seed), 0.0
+    for chunk, pause_s in sent:
+        now += pause_s
+        log.now_ms += round(pause_s * 1000)
+        worker.take(log.append(chunk), now=now)
+        if chance.random() < 0.7:
+            worker.tick(now + pause_s, caught_up=chance.random() < 0.5)
+    worker.listen()
+    worker.tick(now + 1_000)
+    worker.finish_all()
+    worker.commit()
+    assert worker.task.streams == 0
+    assert worker.task.ledger.committed_resume == len(log.records)
+    by_session = defaultdict(list)
+    for event in worker.events:
+        by_session[event.session_id].append(event)
+    for events in by_session.values():
+        assert [event.index for event in events] == list(range(len(events)))
+        assert isinstance(events[0], StreamStarted)
+        assert [isinstance(event, StreamEnded) for event in events].index(True) == len(events) - 1
+        placed = [event for event in events if isinstance(event, TranscriptFinal | StreamGap)]
+        for before, after in pairwise(placed):
+            assert before.end_sample <= after.start_sample
