@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import time
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,7 @@ import structlog
 from rich.console import Console
 
 from consumer.core.admission import Admission
-from consumer.core.budget import Budget
+from consumer.core.budget import Budget, measured
 from consumer.core.partition import PartitionPolicy
 from consumer.core.pcm import mono
 from consumer.core.planner import Planner
@@ -79,7 +80,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
             pipeline = Pipeline(
                 (source, engine, sink),
                 policies(settings, transcriber.info, scorer.segmenter),
-                Planner(Budget(settings.batch_positions, settings.batch_rows)),
+                Planner(_budget(settings, engine)),
                 _admissions(settings),
                 pace=_pace(settings),
                 metrics=metrics,
@@ -172,6 +173,15 @@ def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
         topics={topics.audio: Lane.LIVE, topics.audio_bulk: Lane.BULK},
         from_earliest=settings.start_at == "earliest",
     )
+
+
+def _budget(settings: Settings, engine: ThreadedEngine) -> Budget:
+    """As measured at warm-up, unless it is set."""
+    budget = measured(*engine.timings, rows=settings.batch_rows)
+    if settings.batch_positions:
+        budget = replace(budget, positions=settings.batch_positions)
+    log.info("batch budget", **asdict(budget), timings=[asdict(t) for t in engine.timings])
+    return budget
 
 
 def _admissions(settings: Settings) -> dict[Lane, Admission]:

@@ -63,7 +63,9 @@ class Settings:
     detector: Detector = _knob(Detector.CASCADE, "cascade, silero or webrtc")
     endpoint_ms: int = _knob(500, "silence that ends an utterance, ms")
     batch_rows: int = _knob(16, "utterances a batch at most")
-    batch_positions: int = _knob(4096, "encoder positions a batch at most, rows x longest")
+    batch_positions: int = _knob(
+        0, "encoder positions a batch at most, rows x longest; 0: as measured at warm-up"
+    )
     final_within_s: float = _knob(0.5, "deadline that orders live finals, s")
     stall_s: float = _knob(2.0, "an open utterance ends after this long without a record, s")
     idle_s: float = _knob(300.0, "a stream ends after this long without a record, s")
@@ -142,7 +144,6 @@ def _number(kind: type[int | float], text: str, told: str) -> float:
 
 _POSITIVE = (
     "batch_rows",
-    "batch_positions",
     "final_within_s",
     "stall_s",
     "idle_s",
@@ -164,6 +165,7 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "endpoint_ms": (MIN_ENDPOINT_MS, MAX_ENDPOINT_MS),
     "http_port": (0, 65_535),
     "threads": (0, 1024),
+    "batch_positions": (0, 1_000_000),
     "coalesce_s": (0, 10),
 }
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:,]+)(:\d{1,5})?")

@@ -40,13 +40,14 @@ def positions(seconds: float) -> int:
 def measured(small: Timing, large: Timing, *, rows: int) -> Budget:
     """The budget of an engine whose time is a fixed cost and a cost a position.
 
-    Two batches fix that line. Where the larger took no longer, positions cost nothing that could be
-    seen, and `rows` alone bounds a batch.
+    Two batches fix that line. One as large as the larger is always allowed: the machine may have
+    been busy, and erring small costs more than erring large. Where the larger took no longer,
+    positions cost nothing that could be seen, and `rows` alone bounds a batch.
     """
     position_s = (large.seconds - small.seconds) / (large.positions - small.positions)
     if position_s <= 0:
         return Budget(rows * _CONTEXT, rows)
     fixed_s = max(0.0, small.seconds - small.positions * position_s)
     rows_s = max(BATCH_S - fixed_s, fixed_s * (1 / OVERHEAD - 1))
-    most = max(1, round(rows_s / position_s))
-    return Budget(min(most, rows * _CONTEXT), rows, round(fixed_s / position_s))
+    worth = max(large.positions, round(rows_s / position_s))
+    return Budget(min(worth, rows * _CONTEXT), rows, round(fixed_s / position_s))

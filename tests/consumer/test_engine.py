@@ -194,6 +194,20 @@ async def test_tags_become_codes_that_the_model_knows(
     assert (await clip_of(replace(OPTIONS, languages=tags))).languages == codes
 
 
+async def test_entering_measures_a_small_and_a_large_batch_of_speech():
+    writer = Writer()
+    async with ThreadedEngine(Counting(), writer, threads=1, hang_s=60) as engine:
+        small, large = engine.timings
+    assert {len(clips) for clips in writer.batches} == {1, 8}
+    assert all(np.abs(clip.samples).max() > 0.1 for clip in writer.batches[0])
+    assert large.positions == 8 * small.positions
+
+
+async def test_a_device_that_cannot_hold_the_large_batch_is_measured_all_the_same():
+    async with ThreadedEngine(Counting(), Writer(fits=4), threads=1, hang_s=60) as engine:
+        assert len(engine.timings) == 2
+
+
 # --- a device that fails
 
 

@@ -32,6 +32,10 @@ def test_a_batch_is_large_enough_to_be_worth_a_large_fixed_cost() -> None:
     assert budget.overhead / (budget.overhead + budget.positions) == pytest.approx(OVERHEAD, 0.01)
 
 
+def test_a_batch_as_large_as_one_that_was_tried_is_always_allowed() -> None:
+    assert measured(*line(0.0, 1e-2), rows=16).positions == 2400
+
+
 def test_rows_bound_a_batch_whose_time_does_not_grow() -> None:
     budget = measured(Timing(300, 0.1), Timing(2400, 0.09), rows=16)
     assert budget.positions == 16 * 1500

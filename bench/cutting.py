@@ -1,0 +1,45 @@
+"""Recordings cut into utterances as the worker cuts a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig
+from consumer.core.values import EndReason, Int16Array, Utterance
+from consumer.engine import Scorer
+
+_PORTION_S = 0.5  # scored at once: little is scored again behind a cut
+
+
+def utterances(
+    samples: Int16Array, rate: int, scorer: Scorer, config: SegmenterConfig
+) -> Iterator[Utterance]:
+    """All that the detector hears in [n] mono samples, in order."""
+    at, number, in_speech = 0, 0, False
+    while at < len(samples):
+        rest = samples[at:]
+        cut = _next_cut(rest, rate, scorer, Segmenter(config, rate, in_speech=in_speech))
+        if (span := cut.span) is not None:
+            yield Utterance(
+                number=number,
+                start=at + span.start,
+                end=at + span.end,
+                speech_end=at + span.speech_end,
+                rate=rate,
+                samples=rest[span.start : span.end],
+                end_reason=span.reason,
+                speech=span.speech,
+            )
+            number += 1
+        at += cut.at
+        in_speech = cut.in_speech
+
+
+def _next_cut(rest: Int16Array, rate: int, scorer: Scorer, segmenter: Segmenter) -> Cut:
+    detector = scorer.open(rate)
+    step = round(_PORTION_S * rate)
+    for start in range(0, len(rest), step):
+        [scores] = scorer.score([(detector, rest[start : start + step])])
+        if (cut := segmenter.push(scores)) is not None:
+            return cut
+    return segmenter.close(len(rest), EndReason.END_OF_STREAM)
