@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from consumer.core.confidence import confidence
 from consumer.core.quality import assess
 from consumer.core.session import Heard
 from consumer.core.values import Hypothesis, TimedWord
@@ -45,7 +46,7 @@ def final(heard: Heard, decoded: Decoded, model: Model) -> TranscriptFinal:
         language_probability=hypothesis.language_probability,
         text="" if suppressed else hypothesis.text,
         words=None if suppressed else _words(hypothesis.words, utterance.start / utterance.rate),
-        confidence=None,
+        confidence=confidence(hypothesis),
         quality=quality,
         model=replace(model, fold=hypothesis.folded),
         source=heard.source,

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from consumer.core.values import Hypothesis, Utterance
+from collections.abc import Sequence
+
+from consumer.core.values import Hypothesis, TimedWord, Utterance
 from schemas.transcript import Quality, Verdict
 
 NO_SPEECH_PROB, SURE_LOGPROB = 0.6, -1.0  # openai-whisper's rule for silence, transcribe.py
 MAX_COMPRESSION_RATIO = 2.4  # above it the text repeats itself; openai-whisper's threshold
+LOW_CONFIDENCE = 0.5  # a word below it is as likely wrong as right, says Whisper
 
 
 def assess(hypothesis: Hypothesis, utterance: Utterance) -> Quality:
     """Whisper's own measures and the detector's, and what they amount to."""
     suppress, review = _against(hypothesis), _doubts(hypothesis)
+    words = hypothesis.words
     verdict = Verdict.SUPPRESSED if suppress else Verdict.REVIEW if review else Verdict.ACCEPT
     return Quality(
         avg_logprob=hypothesis.avg_logprob,
         no_speech_prob=hypothesis.no_speech_prob,
         compression_ratio=hypothesis.compression_ratio,
         speech_ratio=utterance.speech.ratio,
+        words_per_second=None if words is None else len(words) / utterance.seconds,
+        low_confidence_words=None if words is None else _low(words),
         verdict=verdict,
         reasons=(*suppress, *review),
     )
+
+
+def _low(words: Sequence[TimedWord]) -> int:
+    return sum(word.probability < LOW_CONFIDENCE for word in words)
 
 
 def _against(hypothesis: Hypothesis) -> list[str]:

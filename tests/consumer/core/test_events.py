@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from builders import MODEL, OPTIONS, PARTITION
 
+from consumer.core.confidence import confidence
 from consumer.core.events import Decoded, final
 from consumer.core.progress import Ticket
 from consumer.core.session import Heard
@@ -75,7 +76,7 @@ def test_a_final_says_what_was_written_and_by_what():
     event = final(HEARD, decoded(), MODEL)
     assert (event.text, event.language, event.language_probability) == ("hello there", "en", 0.9)
     assert event.model == replace(MODEL, fold=True)
-    assert event.confidence is None
+    assert event.confidence == confidence(HYPOTHESIS)
     assert event.quality.verdict is Verdict.ACCEPT
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from consumer.core.quality import assess
-from consumer.core.values import EndReason, Speech, Utterance
+from consumer.core.values import EndReason, Speech, TimedWord, Utterance
 from consumer.testing import echo
 from schemas.transcript import Verdict
 
@@ -61,3 +61,20 @@ def test_the_evidence_is_told():
     assert quality.compression_ratio == 1.5
     assert quality.speech_ratio == 0.75
     assert quality.snr_db is None
+
+
+def test_words_are_counted_by_the_second_and_by_their_doubt():
+    words = tuple(TimedWord(" a", 0.0, 0.1, probability) for probability in (0.9, 0.5, 0.49, 0.1))
+    quality = assess(replace(GOOD, words=words), UTTERANCE)
+    assert quality.words_per_second == 4.0
+    assert quality.low_confidence_words == 2
+
+
+def test_words_that_were_not_wanted_are_not_counted():
+    quality = assess(GOOD, UTTERANCE)
+    assert quality.words_per_second is None
+    assert quality.low_confidence_words is None
+
+
+def test_an_utterance_without_a_word_has_none_a_second():
+    assert assess(replace(GOOD, words=()), UTTERANCE).words_per_second == 0
