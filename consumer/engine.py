@@ -126,7 +126,7 @@ class ThreadedEngine:
         return self._scorer.score([(request.ear.detector, request.samples) for request in requests])
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
-        return self._write([self._clip(job) for job in batch.jobs])
+        return self._write([self._clip(job, padded=batch.padded) for job in batch.jobs])
 
     def _write(self, clips: Sequence[Clip]) -> list[Hypothesis]:
         """As one batch; where the device's memory does not hold it, as its two halves."""
@@ -142,7 +142,7 @@ class ThreadedEngine:
         half = len(clips) // 2  # here, because the error keeps the failed batch's tensors alive
         return self._write(clips[:half]) + self._write(clips[half:])
 
-    def _clip(self, job: Job) -> Clip:
+    def _clip(self, job: Job, *, padded: bool) -> Clip:
         options = job.options
         codes = tuple(dict.fromkeys(whisper_code(tag) for tag in options.languages or ()))
         return Clip(
@@ -152,6 +152,7 @@ class ThreadedEngine:
             prompt=options.prompt,
             hotwords=options.hotwords,
             words=bool(options.words),
+            padded=padded,
         )
 
 

@@ -15,6 +15,7 @@ from consumer.core.values import Batch, Lane
 from schemas.transcript import TranscriptFinal
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -38,6 +39,13 @@ METRICS = (
     Spec("batch_seconds", "histogram", "Time of a batch in the model."),
     Spec("queue_seconds", "histogram", "From the end of an utterance to its decode."),
     Spec("final_seconds", "histogram", "From the last speech sample to the final's text."),
+    Spec(
+        "fold_disagreement",
+        "histogram",
+        "Edits per character between a folded text and the padded one, of a share of utterances.",
+        (),
+        SHARES,
+    ),
     Spec("commit_seconds", "histogram", "Time of a commit."),
     Spec("commits", "counter", "Commits of a partition, by result.", ("result",)),
     Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),

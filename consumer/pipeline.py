@@ -23,6 +23,7 @@ from consumer.core.events import Decoded
 from consumer.core.partition import PartitionPolicy, PartitionTask
 from consumer.core.planner import Planner
 from consumer.core.progress import Commit
+from consumer.core.shadow import Shadow, disagreement
 from consumer.core.values import (
     Assignment,
     Batch,
@@ -100,6 +101,7 @@ class Pipeline:
         planner: Planner,
         admissions: Mapping[Lane, Admission],
         *,
+        shadow: Shadow,
         pace: Pace,
         metrics: Metrics,
         clock: Clock,
@@ -108,6 +110,7 @@ class Pipeline:
         self._policies = policies
         self._planner = planner
         self._admissions = admissions
+        self._shadow = shadow
         self._pace = pace
         self._metrics = metrics
         self._clock = clock
@@ -196,10 +199,19 @@ class Pipeline:
     # --- dispatch
 
     async def _dispatch(self) -> None:
-        while (batch := self._next_batch()) is not None or await self._work.wait():
+        while (batch := self._next_batch()) is not None or await self._idle():
             if batch is not None:
                 await self._transcribe(batch)
         self._output.close()
+
+    async def _idle(self) -> bool:
+        """Watch over the fold while nothing waits for the model, else sleep; False: it is over."""
+        check = None if self._work.is_closed else self._shadow.take()
+        if check is None:
+            return await self._work.wait()
+        (unfolded,) = await self._engine.transcribe(Batch((check.job,), padded=True))
+        self._metrics.observe("fold_disagreement", disagreement(check.folded_text, unfolded.text))
+        return True
 
     def _next_batch(self) -> Batch | None:
         return self._planner.take(self._clock.monotonic())
@@ -214,6 +226,7 @@ class Pipeline:
         self._output.ring()
 
     def _finish(self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float) -> None:
+        self._shadow.offer(job, hypothesis)
         task = self._tasks.get(job.id.session.partition)
         if task is None or task.epoch != job.epoch:
             return  # another worker has it now
@@ -268,6 +281,10 @@ class _Bell:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
 
     def ring(self) -> None:
         self._event.set()

@@ -22,13 +22,14 @@ from consumer.core.partition import PartitionPolicy
 from consumer.core.pcm import mono
 from consumer.core.planner import Planner
 from consumer.core.segmenter import SegmenterConfig
+from consumer.core.shadow import Shadow
 from consumer.core.stream import StreamPolicy
 from consumer.core.values import Chunk, Lane, Record
 from consumer.decoders import decode
 from consumer.engine import ThreadedEngine, Transcriber
 from consumer.errors import ConfigError
 from consumer.health import Health
-from consumer.inference import checkpoint, device, vad, weights
+from consumer.inference import checkpoint, device, fold_record, vad, weights
 from consumer.inference.whisper_engine import WhisperTranscriber
 from consumer.kafka.sink import KafkaSink
 from consumer.kafka.source import KafkaSource, SourceSettings
@@ -82,6 +83,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
                 policies(settings, transcriber.info, scorer.segmenter),
                 Planner(_budget(settings, engine)),
                 _admissions(settings),
+                shadow=Shadow(settings.shadow_share),
                 pace=_pace(settings),
                 metrics=metrics,
                 clock=SystemClock(),
@@ -117,7 +119,22 @@ def load_transcriber(settings: Settings) -> Transcriber:
     )
     loaded = checkpoint.load(found.path, sha256=found.sha256)
     with device.device_errors():
-        return WhisperTranscriber(loaded, chosen, fold=settings.fold is FoldMode.ON)
+        return WhisperTranscriber(loaded, chosen, fold=may_fold(settings.fold, found))
+
+
+def may_fold(mode: FoldMode, found: weights.Resolved) -> bool:
+    """Whether these weights are folded; says why not, and how to change it."""
+    if mode is not FoldMode.AUTO:
+        return mode is FoldMode.ON
+    record = fold_record.find(found.sha256, os.environ)
+    if record is None or not record.passed:
+        log.warning(
+            "decoding padded, at several times the cost",
+            why="folding was never checked" if record is None else "the check of folding failed",
+            model=found.name,
+            do=f"python -m bench fold --model {found.path} --data DIR",
+        )
+    return record is not None and record.passed
 
 
 def policies(

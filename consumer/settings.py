@@ -34,6 +34,7 @@ class Detector(StrEnum):
 
 
 class FoldMode(StrEnum):
+    AUTO = "auto"  # where a passed check is recorded for the weights
     ON = "on"
     OFF = "off"
 
@@ -57,7 +58,10 @@ class Settings:
     device: str = _knob("auto", "auto, cuda or cpu")
     dtype: str = _knob("auto", "auto, fp16, bf16 or fp32")
     threads: int = _knob(0, "CPU threads of the model; 0: all cores")
-    fold: FoldMode = _knob(FoldMode.ON, "fold the padding away before the encoder: on or off")
+    fold: FoldMode = _knob(
+        FoldMode.AUTO, "fold the padding away before the encoder: auto (where checked), on or off"
+    )
+    shadow_share: float = _knob(0.005, "share of utterances decoded padded too, when idle")
     language: str = _knob("zh", "language of streams that do not say: BCP 47, a list, or auto")
     words: bool = _knob(default=True, told="word times in finals")
     detector: Detector = _knob(Detector.CASCADE, "cascade, silero or webrtc")
@@ -167,6 +171,7 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "threads": (0, 1024),
     "batch_positions": (0, 1_000_000),
     "coalesce_s": (0, 10),
+    "shadow_share": (0, 1),
 }
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:,]+)(:\d{1,5})?")
 

@@ -176,6 +176,7 @@ class Batch:
     """Jobs that go through the model together, in the order in which they were taken."""
 
     jobs: tuple[Job, ...]
+    padded: bool = False  # without the fold, to check it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +189,7 @@ class Clip:
     prompt: str | None = None  # text that is taken to precede the clip
     hotwords: str | None = None  # words to expect
     words: bool = False  # word times wanted
+    padded: bool = False  # without the fold, to check it
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ class WhisperTranscriber:
         waiting = sorted(rows, key=lambda row: len(row.clip.samples))
         with device_errors():
             for attempt in self._ladder:
-                for batch in _batches(waiting, self._max_rows // len(attempt.temperatures)):
+                able = [row for row in waiting if not (attempt.folded and row.clip.padded)]
+                for batch in _batches(able, self._max_rows // len(attempt.temperatures)):
                     self._attempt(batch, attempt)
                 waiting = [row for row in waiting if not row.settled]
         return [best(row.outcomes).hypothesis for row in rows]

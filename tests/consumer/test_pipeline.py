@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from consumer.core.admission import Admission
 from consumer.core.budget import Budget
 from consumer.core.planner import Planner
 from consumer.core.progress import Commit
+from consumer.core.shadow import Shadow
 from consumer.core.values import Assignment, Batch, Hypothesis, Lane, Partition, Poll
 from consumer.errors import Retriable
 from consumer.metrics import Metrics
@@ -23,14 +25,21 @@ PACE = Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, drain_s=15.0)
 ASSIGNED = Poll(assigned=(Assignment(PARTITION, 1, Lane.LIVE, 0),))
 
 
-def pipeline(source: ScriptedSource, engine: EchoEngine, sink: RecordingSink) -> Pipeline:
+def pipeline(
+    source: ScriptedSource,
+    engine: EchoEngine,
+    sink: RecordingSink,
+    shadow_share: float = 0.0,
+    metrics: Metrics | None = None,
+) -> Pipeline:
     return Pipeline(
         (source, engine, sink),
         {lane: policy(lane) for lane in Lane},
         Planner(Budget(positions=4096, rows=16)),
         {lane: Admission(60, 30) for lane in Lane},
+        shadow=Shadow(shadow_share),
         pace=PACE,
-        metrics=Metrics(),
+        metrics=metrics or Metrics(),
         clock=ManualClock(),
     )
 
@@ -192,3 +201,25 @@ async def test_a_bulk_session_is_told_from_a_live_one_by_its_name() -> None:
     assigned = Poll(assigned=(Assignment(log.partition, 1, Lane.BULK, 0),))
     sink = await run([assigned, Poll(records=tuple(log.records))])
     assert {e.session_id for e in sink.events} == {"b0-0"}
+
+
+async def test_a_share_of_folded_texts_is_checked_once_nothing_waits() -> None:
+    """A fold that writes other words shows in the metric, and in nothing that is published."""
+
+    class Folding(EchoEngine):
+        async def transcribe(self, batch: Batch) -> list[Hypothesis]:
+            hypotheses = await super().transcribe(batch)
+            text = "said" if batch.padded else "written by a broken fold"
+            return [replace(h, text=text, folded=not batch.padded) for h in hypotheses]
+
+    stop, sink, metrics = asyncio.Event(), RecordingSink(), Metrics()
+    log = two_streams()
+    polls = [*polls_of(log, len(log.records)), *[Poll()] * 200]
+    await pipeline(ScriptedSource(polls, stop), Folding(), sink, 1.0, metrics).run(stop)
+    texts = {e.text for e in sink.events if isinstance(e, TranscriptFinal)}
+    assert texts == {"written by a broken fold"}
+    checked = metrics.registry.get_sample_value("streamscribe_fold_disagreement_count")
+    apart = metrics.registry.get_sample_value("streamscribe_fold_disagreement_sum")
+    assert checked == 3
+    assert apart is not None
+    assert apart > 3 * 0.5

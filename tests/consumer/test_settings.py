@@ -23,6 +23,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "dtype": ("bf16", "bf16"),
     "threads": ("2", 2),
     "fold": ("off", FoldMode.OFF),
+    "shadow_share": ("0.01", 0.01),
     "language": ("zh-Hant,en", "zh-Hant,en"),
     "words": ("off", False),
     "detector": ("webrtc", Detector.WEBRTC),
