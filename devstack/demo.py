@@ -21,13 +21,12 @@ from typing import Final
 import orjson
 from rich.console import Console
 
+from bench.report import as_json
 from consumer.errors import SttError
 from consumer.inference import weights
 from consumer.kafka.topic_admin import create_topics
 from devstack.demo_report import (
     Received,
-    as_json,
-    check_line,
     checks,
     figures,
     results,
@@ -95,7 +94,7 @@ def run(options: argparse.Namespace, console: Console, log_file: Path) -> bool:
     console.print(table(streams))
     checked = checks(streams)
     for check in checked:
-        console.print(check_line(check))
+        console.print(str(check))
     if options.json:
         measured = as_json(figures(streams, phases.seconds), checked)
         options.json.write_bytes(orjson.dumps(measured, option=orjson.OPT_INDENT_2))

@@ -16,6 +16,7 @@ from typing import Any, Final
 from rich import box
 from rich.table import Table
 
+from bench.report import Check
 from devstack.demo_samples import Sample
 from devstack.scoring import Score, score, total, unit_of
 from schemas.transcript import AnyEvent, StreamEnded, TranscriptFinal
@@ -23,7 +24,6 @@ from schemas.transcript import AnyEvent, StreamEnded, TranscriptFinal
 MAX_ERROR_RATE: Final = {"en": 0.15, "zh": 0.25}  # of all streams of a language
 MAX_STREAM_ERROR_RATE: Final = 0.50  # of one: a dozen words, so each weighs much
 MAX_P95_S: Final = 2.5  # end of speech -> final, on two CPU cores
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,6 @@ class StreamResult:
     score: Score  # of the text
     latencies_s: tuple[float, ...]  # end of speech -> final, by final
     ended: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A promise, kept when `value` is at most `limit`."""
-
-    name: str
-    value: float
-    limit: float
-    required: bool = True  # else it is told and does not fail the demo: it depends on the machine
-
-    @property
-    def ok(self) -> bool:
-        return self.value <= self.limit
 
 
 def results(samples: Sequence[Sample], received: Iterable[Received]) -> tuple[StreamResult, ...]:
@@ -162,16 +148,6 @@ def _latencies(streams: Iterable[StreamResult]) -> list[float]:
     return [latency for stream in streams for latency in stream.latencies_s]
 
 
-def as_json(measured: dict[str, Any], checked: Iterable[Check]) -> dict[str, Any]:
-    """The form of all published figures; the same for the benches."""
-    return {
-        "figures": measured,
-        "checks": [
-            {"name": c.name, "value": c.value, "limit": c.limit, "ok": c.ok} for c in checked
-        ],
-    }
-
-
 def table(streams: Sequence[StreamResult]) -> Table:
     """A row a stream, then one a language; fits 80 columns."""
     shown = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
@@ -203,8 +179,3 @@ def _cells(streams: Sequence[StreamResult]) -> tuple[str, ...]:
 
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
-
-
-def check_line(check: Check) -> str:
-    mark = "ok  " if check.ok else "FAIL" if check.required else "slow"
-    return f"  {mark}  {check.name}: {check.value:.3g} (at most {check.limit:.3g})"

@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from bench.report import as_json
 from devstack.demo_report import (
-    Check,
     Received,
-    as_json,
-    check_line,
     checks,
     figures,
     latency_s,
@@ -130,16 +128,11 @@ def test_a_late_final_is_told_and_does_not_fail_the_demo():
     (slow,) = (check for check in checks(results([EN, ZH], (late, *GOOD[1:]))) if not check.ok)
     assert slow.value == 8.2
     assert not slow.required
-    assert check_line(slow).split()[0] == "slow"
+    assert str(slow).split()[0] == "slow"
 
 
 def test_without_a_final_there_is_no_latency_to_check():
     assert "p95" not in " ".join(check.name for check in checks(results([EN], [ended(EN)])))
-
-
-def test_a_check_line_says_value_and_limit():
-    assert check_line(Check("en WER", 0.0761, 0.15)) == "  ok    en WER: 0.0761 (at most 0.15)"
-    assert check_line(Check("en WER", 0.2, 0.15)).startswith("  FAIL  en WER")
 
 
 def test_the_json_holds_figures_and_checks():

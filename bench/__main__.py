@@ -1,0 +1,56 @@
+"""`python -m bench NAME`: every published figure, one command each.
+
+A bench exits with 0 when it measured, whatever came out: a missed target is a finding. Else with 1,
+or with 2 when something else was to be asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from consumer.errors import ConfigError
+from streamscribe.cli import USAGE, Command, guarded, load
+
+BENCHES: Final = {
+    "confidence": Command("bench.confidence", "whether a final's confidence means what it says"),
+    "engine": Command("bench.engine", "speed, accuracy and word times beside the peers"),
+    "fold": Command("bench.fold", "whether folding keeps the texts of these weights; records it"),
+    "gpu": Command(
+        "bench.gpu", "speed, latency and memory of one shape of model; no weights needed"
+    ),
+    "schedule": Command("bench.schedule", "how long finals wait under load: a simulation"),
+    "soak": Command("bench.soak", "memory over half an hour of decoding"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    name, *rest = [*(sys.argv[1:] if argv is None else argv)] or ["--help"]
+    if name in {"-h", "--help"}:
+        print(help_text())
+        return 0
+    if name not in BENCHES:
+        sys.stderr.write(f"bench: no bench {name!r}: {', '.join(BENCHES)}\n")
+        return USAGE
+    return guarded(lambda: _measured(BENCHES[name], rest))
+
+
+def help_text() -> str:
+    width = max(map(len, BENCHES))
+    lines = (f"  {name:{width}}  {bench.help}" for name, bench in BENCHES.items())
+    return "\n".join(
+        ("usage: python -m bench NAME ...", "", *lines, "", "`python -m bench NAME --help`: more")
+    )
+
+
+def _measured(bench: Command, argv: Sequence[str]) -> int:
+    try:
+        return load(bench)(argv)
+    except ConfigError as error:
+        sys.stderr.write(f"bench: {error}\n")
+        return USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""faster-whisper as it is used on clips: one `transcribe` each, greedy.
+
+Its BatchedInferencePipeline batches the pieces of one long recording, not clips of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from faster_whisper import WhisperModel
+
+from bench.engines.catalog import Heard, Variant, Weights
+from consumer.core.values import Float32Array, TimedWord
+
+
+class FasterWhisper:
+    def __init__(self, model: WhisperModel) -> None:
+        self._model = model
+
+    def transcribe(
+        self, clips: Sequence[Float32Array], languages: Sequence[str], *, words: bool
+    ) -> list[Heard]:
+        return [
+            self._hear(clip, language, words=words)
+            for clip, language in zip(clips, languages, strict=True)
+        ]
+
+    def _hear(self, clip: Float32Array, language: str, *, words: bool) -> Heard:
+        told, _ = self._model.transcribe(
+            clip,
+            language=language,
+            beam_size=1,
+            best_of=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            compression_ratio_threshold=None,
+            log_prob_threshold=None,
+            no_speech_threshold=None,
+            without_timestamps=not words,
+            word_timestamps=words,
+        )
+        segments = list(told)
+        timed = (
+            TimedWord(word.word, float(word.start), float(word.end), float(word.probability))
+            for segment in segments
+            for word in segment.words or ()
+        )
+        text = "".join(segment.text for segment in segments).strip()
+        return Heard(text, tuple(timed) if words else None)
+
+
+def load(weights: Weights, variant: Variant) -> FasterWhisper:
+    assert weights.ctranslate2 is not None
+    model = WhisperModel(
+        str(weights.ctranslate2),
+        device="cpu",
+        compute_type=variant.dtype,
+        cpu_threads=torch.get_num_threads(),
+    )
+    return FasterWhisper(model)

@@ -1,0 +1,41 @@
+"""Streamscribe's own engine, one attempt a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.engines.catalog import Heard, Variant, Weights
+from consumer.core.values import Clip, Float32Array
+from consumer.inference.checkpoint import Checkpoint
+from consumer.inference.checkpoint import load as load_checkpoint
+from consumer.inference.device import Device, choose
+from consumer.inference.whisper_engine import WhisperTranscriber
+
+MAX_ROWS = 256  # of one batch; what a bench asks for goes through the model together
+
+
+class Once(WhisperTranscriber):
+    """Takes the first attempt's text whatever it is: a fallback would hide what is compared."""
+
+    def __init__(self, checkpoint: Checkpoint, device: Device, *, fold: bool) -> None:
+        super().__init__(checkpoint, device, fold=fold, max_rows=MAX_ROWS)
+        self._ladder = self._ladder[:1]
+
+
+class Ours:
+    def __init__(self, checkpoint: Checkpoint, device: Device, *, folded: bool) -> None:
+        self._transcriber = Once(checkpoint, device, fold=folded)
+
+    def transcribe(
+        self, clips: Sequence[Float32Array], languages: Sequence[str], *, words: bool
+    ) -> list[Heard]:
+        asked = [
+            Clip(samples, (language,), words=words)
+            for samples, language in zip(clips, languages, strict=True)
+        ]
+        return [Heard(h.text, h.words) for h in self._transcriber.transcribe(asked)]
+
+
+def load(weights: Weights, variant: Variant) -> Ours:
+    checkpoint = load_checkpoint(weights.path)
+    return Ours(checkpoint, choose("cpu", variant.dtype), folded=variant.folded)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from bench.accuracy import Agreement, Measured, alike, checks, figures, share, tables
+from devstack.scoring import Score
+
+
+def agreement(dtype: str, errors: int) -> Agreement:
+    perfect = (Score(0, 500), Score(0, 500))
+    return Agreement(dtype, "en", perfect, (Score(errors, 500), Score(0, 500)), perfect, 0.5)
+
+
+def test_texts_are_alike_to_whoever_counts_errors():
+    assert alike("Hello, World!", "hello world", "en")
+    assert alike("現在。", "现在", "zh")
+    assert not alike("hello", "hallo", "en")
+
+
+def test_a_share_of_nothing_is_all():
+    assert share([True, False, True, True]) == 0.75
+    assert share([]) == 1
+
+
+def test_checks_allow_more_in_16_bits():
+    measured = Measured(
+        tuple(agreement(dtype, 5) for dtype in ("fp32", "bf16")), {"fp32": 0.95, "bf16": 0.95}, 20
+    )
+    found = {check.name: check for check in checks(measured)}
+    assert [check.ok for check in found.values()] == [False, True, False, True]
+    assert found["en.streamscribe-bf16.worse_points"].value == 0.5
+    assert found["streamscribe-fp32.batch_1_and_16_same"].limit == 0.99
+
+
+def test_better_than_the_reference_is_no_failure():
+    one = agreement("fp32", 0)
+    better = Agreement("fp32", "en", (Score(9, 99),), (Score(1, 99),), (Score(1, 99),), 1)
+    assert all(check.ok for check in checks(Measured((one, better), {}, 0)))
+
+
+def test_figures_say_rates_differences_and_agreement():
+    found = figures(Measured((agreement("bf16", 5),), {"bf16": 0.9}, 20))
+    assert found["en.openai-whisper.error_percent"] == 0
+    assert found["en.streamscribe-bf16.error_percent"] == 0.5
+    assert found["en.streamscribe-bf16.worse_points"] == 0.5
+    assert found["en.streamscribe-bf16.worse_high_points"] == 1
+    assert found["en.streamscribe-bf16.same_text_as_padded"] == 0.5
+    assert found["streamscribe-bf16.batch_1_and_16_same"] == 0.9
+    assert found["batch_invariance.clips"] == 20
+
+
+def test_the_table_has_a_row_for_each_dtype_and_language():
+    (shown,) = tables(Measured((agreement("bf16", 5), agreement("fp32", 0)), {}, 0))
+    assert shown.row_count == 2
