@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import soundfile
+import soxr
+
+from consumer.core.pcm import from_float
 from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig
-from consumer.core.values import EndReason, Int16Array, Utterance
+from consumer.core.values import WHISPER_RATE, EndReason, Int16Array, Utterance
 from consumer.engine import Scorer
 
 _PORTION_S = 0.5  # scored at once: little is scored again behind a cut
+
+
+def read(path: Path) -> Int16Array:
+    """A recording's samples at WHISPER_RATE, mono."""
+    sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return from_float(soxr.resample(sound.mean(axis=1), rate, WHISPER_RATE))
 
 
 def utterances(

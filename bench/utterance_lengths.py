@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 
-from bench.cutting import utterances
-from consumer.core.pcm import from_float
+from bench.cutting import read, utterances
 from consumer.core.values import WHISPER_RATE, Int16Array
 from consumer.inference import vad
 from consumer.settings import Detector
@@ -31,22 +28,15 @@ def record(folder: Path) -> list[float]:
 
 def _clips(folder: Path) -> Iterator[Int16Array]:
     for entry in _lines(folder / "manifest.jsonl"):
-        yield _samples(folder / entry["file"])
+        yield read(folder / entry["file"])
 
 
 def _recipes(folder: Path) -> Iterator[Int16Array]:
     file = folder / "longform_recipes.jsonl"
     for entry in _lines(file) if file.exists() else ():
         pause = np.zeros(round(entry["gap_seconds"] * WHISPER_RATE), np.int16)
-        yield np.concatenate(
-            [x for part in entry["parts"] for x in (_samples(folder / part), pause)]
-        )
+        yield np.concatenate([x for part in entry["parts"] for x in (read(folder / part), pause)])
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
     return map(json.loads, file.read_text("utf-8").splitlines())
-
-
-def _samples(path: Path) -> Int16Array:
-    sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return from_float(soxr.resample(sound.mean(axis=1), rate, WHISPER_RATE))

@@ -27,8 +27,8 @@ class Calibration:
         return 1 / (1 + exp(-self.intercept - self.slope * log_odds(probability)))
 
 
-OF_WORDS: Final = Calibration(-0.54, 1.50)  # mean probability of the words
-OF_TOKENS: Final = Calibration(-0.05, 1.49)  # geometric mean probability of the tokens
+OF_WORDS: Final = Calibration(-0.50, 1.50)  # mean probability of the words
+OF_TOKENS: Final = Calibration(-0.01, 1.49)  # geometric mean probability of the tokens
 
 
 def log_odds(probability: float) -> float:

@@ -1,0 +1,179 @@
+"""Whether confidence means what it says: of words with 0.9, are nine in ten right?
+
+Every clip is heard as it is and with real noise mixed in at 10 and 3 dB (where the folder has clips
+without speech), and cut as the worker cuts it. Clips of one utterance are decoded and held against
+their reference: right = 1 - word (Chinese: character) error rate. A number in digits is no error.
+
+`--fit` finds the two coefficients anew, as they stand in consumer/core/confidence.py, and judges
+them on speakers that they were not fitted on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from math import exp
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench import options
+from bench.calibration import BINS, Judgement, Sample, cross_validated, fit, judge, reliability
+from bench.known_utterances import SNRS_DB, Heard, heard
+from bench.progress import progress
+from bench.recordings import SCORED
+from bench.report import Check, Figures, machine, publish, table
+from bench.spoken import accuracy
+from consumer.core.confidence import OF_TOKENS, OF_WORDS, Calibration
+from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
+from consumer.engine import Transcriber
+from consumer.inference.device import set_threads, usable_cores
+from consumer.service import load_transcriber
+from consumer.settings import Settings
+
+MAX_ECE: Final = 0.05
+_BATCH: Final = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What Whisper wrote for it, and how much of that is right."""
+
+    heard: Heard
+    hypothesis: Hypothesis
+    right: float
+    words: int
+
+    def sample(self, probability: float) -> Sample:
+        return Sample(probability, self.right, self.words, self.heard.speaker)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way to a confidence."""
+
+    name: str
+    shipped: Calibration
+    probability: Callable[[Hypothesis], float]  # Whisper's own
+
+    def samples(self, found: Sequence[Evidence]) -> list[Sample]:
+        return [each.sample(self.probability(each.hypothesis)) for each in found]
+
+    def confidences(self, samples: Sequence[Sample]) -> list[float]:
+        return [self.shipped.apply(sample.probability) for sample in samples]
+
+
+def of_words(hypothesis: Hypothesis) -> float:
+    words = hypothesis.words or ()
+    return float(np.mean([word.probability for word in words]))
+
+
+def of_tokens(hypothesis: Hypothesis) -> float:
+    return exp(hypothesis.avg_logprob)
+
+
+KINDS: Final = (
+    Kind("words", OF_WORDS, of_words),
+    Kind("tokens", OF_TOKENS, of_tokens),
+)
+PARTS: Final[dict[str, Callable[[Heard], bool]]] = {
+    "all": lambda _: True,
+    "en": lambda each: each.language == "en",
+    "zh": lambda each: each.language == "zh",
+    "as recorded": lambda each: each.snr_db is None,
+    "noise 10 dB": lambda each: each.snr_db == SNRS_DB[1],
+    "noise 3 dB": lambda each: each.snr_db == SNRS_DB[2],
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    asked = _parser().parse_args(argv)
+    console = Console()
+    threads = asked.threads or usable_cores()
+    transcriber = load_transcriber(Settings(model=asked.model, dtype=asked.dtype))
+    set_threads(1)  # a detector is too small to be shared
+    known = [*heard(asked.data, {*SCORED} & transcriber.languages)]
+    set_threads(threads)
+    found = [*_decoded(transcriber, known, console)]
+    figures: Figures = {}
+    for kind in KINDS:
+        judged = judgements(kind, found)
+        if asked.fit:
+            made, judged["unseen speakers"] = _fitted(kind.samples(found))
+            console.print(f"{kind.name}: Calibration({made.intercept:.2f}, {made.slope:.2f})")
+        console.print(_table(f"Confidence from {kind.name}", judged))
+        figures |= _figures(kind.name, judged)
+    console.print(_reliability_table(KINDS[0], found))
+    checks = [Check("ECE", float(figures["words, all: ece"] or 0), MAX_ECE)]
+    where = machine(transcriber.info.dtype, threads) | {"model": transcriber.info.name}
+    publish(console, asked.json, where, figures, checks)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.parser("confidence", __doc__)
+    options.add_dtype(parser)
+    options.add_data(parser)
+    options.add_model(parser)
+    parser.add_argument("--fit", action="store_true", help="find the coefficients anew")
+    return parser
+
+
+def _decoded(
+    transcriber: Transcriber, known: Sequence[Heard], console: Console
+) -> Iterator[Evidence]:
+    """What Whisper writes for each; where it writes nothing there is nothing to be right."""
+    order = sorted(known, key=lambda each: len(each.samples))
+    with progress(console, sum(len(each.samples) for each in order)) as advance:
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
+            clips = [Clip(each.samples, (each.language,), words=True) for each in batch]
+            for each, hypothesis in zip(batch, transcriber.transcribe(clips), strict=True):
+                advance(len(each.samples), f"{len(each.samples) / WHISPER_RATE:.0f} s")
+                if hypothesis.words:
+                    right, words = accuracy(each.reference, hypothesis.text, each.language)
+                    yield Evidence(each, hypothesis, right, words)
+
+
+def judgements(kind: Kind, found: Sequence[Evidence]) -> dict[str, Judgement]:
+    """Of all, and of every part by which a confidence may fail."""
+    judged = {}
+    for name, belongs in PARTS.items():
+        if samples := kind.samples([each for each in found if belongs(each.heard)]):
+            judged[name] = judge(kind.confidences(samples), samples)
+    return judged
+
+
+def _fitted(samples: Sequence[Sample]) -> tuple[Calibration, Judgement]:
+    """On all of them; and how well fits do on speakers that they have not seen."""
+    return fit(samples), judge(cross_validated(samples), samples)
+
+
+def _table(title: str, judged: Mapping[str, Judgement]) -> Table:
+    headings = ("utterances", "words", "are right", "confidence", "ECE", "Brier", "AUC")
+    shown = table(title, "of", *headings)
+    for name, judgement in judged.items():
+        utterances, words, *shares = astuple(judgement)
+        shown.add_row(name, str(utterances), str(words), *(f"{share:.3f}" for share in shares))
+    return shown
+
+
+def _reliability_table(kind: Kind, found: Sequence[Evidence]) -> Table:
+    samples = kind.samples(found)
+    shown = table("Reliability", "confidence", "utterances", "words", "mean", "are right")
+    for each in reliability(kind.confidences(samples), samples):
+        tenth = f"{each.low:.1f} - {each.low + 1 / BINS:.1f}"
+        counts = str(each.utterances), str(each.words)
+        shown.add_row(tenth, *counts, f"{each.confidence:.3f}", f"{each.right:.3f}")
+    return shown
+
+
+def _figures(kind: str, judged: Mapping[str, Judgement]) -> Figures:
+    return {
+        f"{kind}, {name}: {figure}": value
+        for name, judgement in judged.items()
+        for figure, value in asdict(judgement).items()
+    }
