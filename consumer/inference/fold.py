@@ -67,6 +67,12 @@ def folded(samples: int) -> Fold:
     )
 
 
+def kept_positions(samples: int, *, fold: bool) -> int:
+    """How many encoder positions a clip costs."""
+    real = _real(samples)
+    return real + -(-(CONTEXT - real) // STRIDE) if fold else CONTEXT
+
+
 def _real(samples: int) -> int:
     return min(CONTEXT, -(-samples // POSITION_SAMPLES) + MARGIN)
 

@@ -15,7 +15,7 @@ from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
 from consumer.inference.device import Device, device_errors
 from consumer.inference.fallback import Attempt, Outcome, best, ladder
-from consumer.inference.fold import MAX_SAMPLES, POSITION_SAMPLES
+from consumer.inference.fold import MAX_SAMPLES, POSITION_SAMPLES, kept_positions
 from consumer.inference.layers import Parameters
 from consumer.inference.listen import Listener
 from consumer.inference.model import Decoder, Memory
@@ -48,11 +48,18 @@ class _Row:
 class WhisperTranscriber:
     """A Whisper checkpoint on one device; for one thread.
 
-    At most `max_rows` texts are decoded together, of the shortest clips first: that bounds memory.
+    What goes through together is bounded in texts and in encoder positions, and with it memory;
+    the shortest clips go first.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: Device, *, fold: bool, max_rows: int = 16
+        self,
+        checkpoint: Checkpoint,
+        device: Device,
+        *,
+        fold: bool,
+        max_rows: int = 16,
+        max_positions: int = 4096,
     ) -> None:
         dims = checkpoint.dims
         parameters = Parameters(checkpoint.state, device.device, device.dtype)
@@ -62,6 +69,7 @@ class WhisperTranscriber:
         )
         self._ladder = ladder(fold=fold)
         self._max_rows = max_rows
+        self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
         self._listener = Listener(parameters, dims, decoder)
         self._decoder = BatchDecoder(decoder, self._vocabulary, device.device)
@@ -86,7 +94,7 @@ class WhisperTranscriber:
         with device_errors():
             for attempt in self._ladder:
                 able = [row for row in waiting if not (attempt.folded and row.clip.padded)]
-                for batch in _batches(able, self._max_rows // len(attempt.temperatures)):
+                for batch in self._batches(able, attempt):
                     self._attempt(batch, attempt)
                 waiting = [row for row in waiting if not row.settled]
         return [best(row.outcomes).hypothesis for row in rows]
@@ -104,6 +112,19 @@ class WhisperTranscriber:
         if self._vocabulary.multilingual and not self.languages.issuperset(clip.languages):
             unknown = ", ".join(sorted({*clip.languages} - self.languages))
             raise ValueError(f"{self.info.name} knows no language called {unknown}")
+
+    def _batches(self, rows: Sequence[_Row], attempt: Attempt) -> Iterator[list[_Row]]:
+        """Rows in their order, the shortest first, in as few batches as the bounds allow."""
+        batch: list[_Row] = []
+        for row in rows:
+            texts = (len(batch) + 1) * len(attempt.temperatures)
+            kept = kept_positions(len(row.clip.samples), fold=attempt.folded)
+            if batch and (texts > self._max_rows or texts * kept > self._max_positions):
+                yield batch
+                batch = []
+            batch.append(row)
+        if batch:
+            yield batch
 
     def _attempt(self, rows: Sequence[_Row], attempt: Attempt) -> None:
         """Decode rows once at every temperature, and note what came out."""
@@ -175,9 +196,3 @@ class WhisperTranscriber:
             return None
         tokenizer = self._vocabulary.tokenizer(language)
         return timed_words(tokenizer, decoded.tokens, decoded.logprobs, decoded.alignment)
-
-
-def _batches(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
-    size = max(1, size)
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

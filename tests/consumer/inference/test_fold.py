@@ -6,7 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.inference.fold import CONTEXT, MAX_SAMPLES, STRIDE, folded, padded, stack
+from consumer.inference.fold import (
+    CONTEXT,
+    MAX_SAMPLES,
+    STRIDE,
+    folded,
+    kept_positions,
+    padded,
+    stack,
+)
 from consumer.inference.layers import attend
 
 SAMPLES = st.integers(1, MAX_SAMPLES)
@@ -76,3 +84,9 @@ def test_a_key_with_its_log_count_is_that_many_equal_keys(counts: list[int], see
         torch.zeros(1, 1, 1, int(times.sum())),
     )
     torch.testing.assert_close(attend(query, key, value, bias), copies, rtol=1e-4, atol=1e-5)
+
+
+@given(SAMPLES)
+def test_the_cost_is_told_without_making_the_fold(samples: int) -> None:
+    assert kept_positions(samples, fold=True) == len(folded(samples).positions)
+    assert kept_positions(samples, fold=False) == len(padded(samples).positions)
