@@ -55,7 +55,9 @@ class Judgement:
     confidence: float  # mean over words
     ece: float  # expected calibration error: |confidence - right| over bins, by words
     brier: float  # mean squared error of a word's confidence; without skill right * (1 - right)
-    auc: float  # probability that a right word has more of it than a wrong one
+    auc: (
+        float | None
+    )  # how often a right word has more of it than a wrong one; None: one is missing
 
 
 def fit(samples: Sequence[Sample]) -> Calibration:
@@ -113,13 +115,13 @@ def judge(confidences: Sequence[float], samples: Sequence[Sample]) -> Judgement:
     )
 
 
-def _auc(said: Float64Array, right: Float64Array, wrong: Float64Array) -> float:
-    """Of right and wrong words, counted by utterance; ties count half. NaN: one kind is missing."""
+def _auc(said: Float64Array, right: Float64Array, wrong: Float64Array) -> float | None:
+    """Of right and wrong words, counted by utterance; ties count half."""
     _, place = np.unique(said, return_inverse=True)
     rights, wrongs = np.bincount(place, right), np.bincount(place, wrong)
     below = np.cumsum(wrongs) - wrongs / 2
     pairs = rights.sum() * wrongs.sum()
-    return float(rights @ below / pairs) if pairs else float("nan")
+    return float(rights @ below / pairs) if pairs else None
 
 
 def _right(samples: Sequence[Sample]) -> Float64Array:

@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from math import exp
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,7 @@ from bench.spoken import accuracy
 from consumer.core.confidence import OF_TOKENS, OF_WORDS, Calibration
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
 from consumer.engine import Transcriber
+from consumer.errors import ConfigError
 from consumer.inference.device import set_threads, usable_cores
 from consumer.service import load_transcriber
 from consumer.settings import Settings
@@ -98,11 +100,13 @@ def main(argv: Sequence[str]) -> int:
     known = [*heard(asked.data, {*SCORED} & transcriber.languages)]
     set_threads(threads)
     found = [*_decoded(transcriber, known, console)]
+    _check_enough(found, asked.data, speakers=2 if asked.fit else 1)
     figures: Figures = {}
     for kind in KINDS:
-        judged = judgements(kind, found)
+        judged, samples = judgements(kind, found), kind.samples(found)
+        judged["uncalibrated"] = judge([sample.probability for sample in samples], samples)
         if asked.fit:
-            made, judged["unseen speakers"] = _fitted(kind.samples(found))
+            made, judged["unseen speakers"] = _fitted(samples)
             console.print(f"{kind.name}: Calibration({made.intercept:.2f}, {made.slope:.2f})")
         console.print(_table(f"Confidence from {kind.name}", judged))
         figures |= _figures(kind.name, judged)
@@ -120,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     options.add_model(parser)
     parser.add_argument("--fit", action="store_true", help="find the coefficients anew")
     return parser
+
+
+def _check_enough(found: Sequence[Evidence], folder: Path, *, speakers: int) -> None:
+    if len({each.heard.speaker for each in found}) < speakers:
+        raise ConfigError(
+            f"{folder}: clips by at least {speakers} speaker(s) are needed, each one utterance "
+            "with a text, in a language that can be scored and that the model knows"
+        )
 
 
 def _decoded(
@@ -153,17 +165,21 @@ def _fitted(samples: Sequence[Sample]) -> tuple[Calibration, Judgement]:
 
 
 def _table(title: str, judged: Mapping[str, Judgement]) -> Table:
-    headings = ("utterances", "words", "are right", "confidence", "ECE", "Brier", "AUC")
+    headings = ("n", "words", "right", "says", "ECE", "Brier", "AUC")
     shown = table(title, "of", *headings)
     for name, judgement in judged.items():
         utterances, words, *shares = astuple(judgement)
-        shown.add_row(name, str(utterances), str(words), *(f"{share:.3f}" for share in shares))
+        shown.add_row(name, str(utterances), str(words), *map(_share, shares))
     return shown
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"
 
 
 def _reliability_table(kind: Kind, found: Sequence[Evidence]) -> Table:
     samples = kind.samples(found)
-    shown = table("Reliability", "confidence", "utterances", "words", "mean", "are right")
+    shown = table("Reliability", "says", "n", "words", "mean", "right")
     for each in reliability(kind.confidences(samples), samples):
         tenth = f"{each.low:.1f} - {each.low + 1 / BINS:.1f}"
         counts = str(each.utterances), str(each.words)

@@ -69,7 +69,7 @@ def test_figures_by_hand() -> None:
 
 
 def test_a_rank_of_one_kind_alone_is_unknown() -> None:
-    assert np.isnan(judge([0.5], [sample(1.0)]).auc)
+    assert judge([0.5], [sample(1.0)]).auc is None
 
 
 def test_bins_hold_tenths_the_last_one_with_its_end() -> None:
