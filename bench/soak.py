@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from bench.progress import progress
 from bench.recordings import Recording, batches, recordings
 from bench.report import Check, Figures, machine, publish, table
 from consumer.core.values import Clip
+from consumer.engine import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
 from consumer.inference.weights import Resolved
 
@@ -59,29 +60,26 @@ def main(argv: Sequence[str]) -> int:
     resolved = options.weights(asked.model, console)
     clips = recordings(asked.data)
     before_mb = resident().now_mb
-    transcribe, dtype = _engine(resolved, asked.dtype)
-    soaked = _soak(transcribe, clips, before_mb, 60 * asked.minutes, console)
+    engine = _engine(resolved, asked.dtype)
+    known = [clip for clip in clips if clip.language in engine.languages]
+    soaked = _soak(engine, known, before_mb, 60 * asked.minutes, console)
     console.print(_table(soaked))
-    where = machine(dtype, threads) | {"model": resolved.name}
+    where = machine(engine.info.dtype, threads) | {"model": resolved.name}
     publish(console, asked.json, where, figures(soaked), checks(soaked, resolved.name))
     return 0
 
 
-Transcribe = Callable[[Sequence[Clip]], object]
-
-
-def _engine(resolved: Resolved, dtype: str) -> tuple[Transcribe, str]:
+def _engine(resolved: Resolved, dtype: str) -> Transcriber:
     """As the worker has it, fallback included; its imports are counted as its own."""
     from consumer.inference.checkpoint import load
     from consumer.inference.whisper_engine import WhisperTranscriber
 
     checkpoint = load(resolved.path, sha256=resolved.sha256)
-    engine = WhisperTranscriber(checkpoint, choose("auto", dtype), fold=True, max_rows=ROWS)
-    return engine.transcribe, engine.info.dtype
+    return WhisperTranscriber(checkpoint, choose("auto", dtype), fold=True, max_rows=ROWS)
 
 
 def _soak(
-    transcribe: Transcribe,
+    engine: Transcriber,
     clips: Sequence[Recording],
     before_mb: float,
     limit_s: float,
@@ -90,12 +88,12 @@ def _soak(
     """Once all clips in the largest batches, then at random until the time is over."""
     chosen = random.Random(SEED)
     for batch in batches(sorted(clips, key=lambda clip: -len(clip.samples)), ROWS):
-        transcribe([_clip(clip, words=True) for clip in batch])
+        engine.transcribe([_clip(clip, words=True) for clip in batch])
     steady_mb, audio_s, begun, now = [], 0.0, time.monotonic(), 0.0
     with progress(console, limit_s) as advance:
         while now < limit_s:
             batch = chosen.choices(clips, k=chosen.randint(1, ROWS))
-            transcribe([_clip(clip, words=chosen.random() < 0.5) for clip in batch])
+            engine.transcribe([_clip(clip, words=chosen.random() < 0.5) for clip in batch])
             steady_mb.append(resident().now_mb)
             audio_s += sum(clip.seconds for clip in batch)
             last, now = now, time.monotonic() - begun
