@@ -83,7 +83,7 @@ def publish(
     checked = list(checks)
     told = ", ".join(f"{name} {value}" for name, value in measured_on.items() if value is not None)
     for line in (*map(str, checked), f"on: {told}"):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if file is not None:
         content = {"machine": dict(measured_on), **as_json(figures, checked)}
         file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -93,5 +93,5 @@ def table(title: str, *headings: str) -> Table:
     """An empty table: the first column names the row, the others hold figures."""
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):
-        shown.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        shown.add_column(heading, justify="right" if number else "left")
     return shown
