@@ -28,6 +28,7 @@ CONTEXT = 1500  # encoder positions of 30 s, in Whisper of every size
 POSITION_SAMPLES = WHISPER_RATE // 50  # a position is 20 ms
 MAX_SAMPLES = CONTEXT * POSITION_SAMPLES
 MARGIN = 15  # positions behind the clip that are kept one by one: 0.3 s
+BUCKET = 32  # lengths of a batch are multiples of it; with any length base held 280 MB more
 STRIDE = 16  # tail positions that one stands for; 8 is no better, 32 costs accuracy
 
 
@@ -79,13 +80,18 @@ def _real(samples: int) -> int:
 
 def stack(folds: Sequence[Fold]) -> FoldBatch:
     """Every row keeps its own positions: one R for all would change texts with the batch."""
-    stem = min(CONTEXT, max(fold.real for fold in folds) + 2)
-    longest = max(len(fold.positions) for fold in folds)
+    stem = _bucket(max(fold.real for fold in folds) + 2)
+    longest = _bucket(max(len(fold.positions) for fold in folds))
     positions = np.stack([_fill(fold.positions, longest, 0) for fold in folds])
     counts = np.stack([_fill(fold.counts, longest, 0) for fold in folds])
     with np.errstate(divide="ignore"):
         bias = np.log(counts.astype(np.float32))
     return FoldBatch(stem, positions, _source(positions, stem), bias)
+
+
+def _bucket(positions: int) -> int:
+    """Few lengths: every other one costs a processor compiled products, a GPU a graph."""
+    return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
 
 
 def _fill(values: Int64Array, length: int, value: int) -> Int64Array:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.inference.fold import (
+    BUCKET,
     CONTEXT,
     MAX_SAMPLES,
     STRIDE,
@@ -90,3 +91,9 @@ def test_a_key_with_its_log_count_is_that_many_equal_keys(counts: list[int], see
 def test_the_cost_is_told_without_making_the_fold(samples: int) -> None:
     assert kept_positions(samples, fold=True) == len(folded(samples).positions)
     assert kept_positions(samples, fold=False) == len(padded(samples).positions)
+
+
+@given(st.lists(SAMPLES, min_size=1, max_size=4))
+def test_batches_come_in_few_lengths(lengths: list[int]) -> None:
+    batch = stack([folded(samples) for samples in lengths])
+    assert all(n % BUCKET == 0 or n == CONTEXT for n in (batch.stem, batch.positions.shape[1]))
