@@ -148,12 +148,11 @@ def checks(measured: Measured) -> Iterator[Check]:
 
 def tables(measured: Measured) -> Iterator[Table]:
     shown = table(
-        "error rates, %; differences in points with their 95 % intervals",
-        *("engine", "openai-whisper", "folded", "padded", "folded - openai", "folded - padded"),
-        "text as padded",
+        "error rates, %, beside openai-whisper's; differences in points with 95 % intervals",
+        *("", "openai", "folded", "padded", "folded - openai", "folded - padded", "as padded"),
     )
     for one in measured.agreements:
         rates = (f"{percent(scored):.2f}" for scored in (one.reference, one.folded, one.padded))
         differences = (str(one.worse), str(one.worse_than_padded))
-        shown.add_row(one.name, *rates, *differences, f"{one.as_padded:.1%}")
+        shown.add_row(f"{one.language} {one.dtype}", *rates, *differences, f"{one.as_padded:.1%}")
     yield shown

@@ -93,5 +93,5 @@ def table(title: str, *headings: str) -> Table:
     """An empty table: the first column names the row, the others hold figures."""
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):
-        shown.add_column(heading, justify="right" if number else "left")
+        shown.add_column(heading, justify="right" if number else "left", overflow="fold")
     return shown

@@ -119,8 +119,15 @@ def checks(measured: Measured) -> Iterator[Check]:
 
 def tables(measured: Measured) -> Iterator[Table]:
     limits = (f"within {limit * 1000:g} ms" for limit in NEAR_S)
-    shown = table("word starts", "language", "against", "words", "matched", *limits)
+    title = "word starts, beside those of openai-whisper"
+    shown = table(title, "language", "by its", "words", "in both", *limits)
     for one in measured.starts:
         near = (f"{one.near(limit):.1%}" for limit in NEAR_S)
-        shown.add_row(one.language, one.reference, str(one.words), str(len(one.apart_s)), *near)
+        shown.add_row(
+            one.language,
+            one.reference.rpartition("_")[2],
+            str(one.words),
+            str(len(one.apart_s)),
+            *near,
+        )
     yield shown
