@@ -1,15 +1,16 @@
 """The tree of errors, named by what the caller must do.
 
     SttError
-      BadRecord      dead-letter the record, go on with the next
       Retriable      back off, then do the same work again
         OutOfMemory    ... in smaller batches
       Fenced         another worker owns the partition: drop it, rejoin the group
       DeviceLost     leave the process; only a new one gets a working device
       ConfigError    exit 2 before connecting, all problems told at once
 
-Exceptions of foreign libraries are translated in kafka/errors.py and inference/device.py, nowhere
-else, so that nobody above them has to know a library to choose what to do.
+A record that no retry makes readable raises `schemas.errors.WireError`: it is dead-lettered, and
+the next one is read. Exceptions of foreign libraries are translated in kafka/errors.py and
+inference/device.py, nowhere else, so that nobody above them has to know a library to choose what
+to do.
 """
 
 # ruff: noqa: N818 -- named by what to do (`except Fenced`), as the design's tree is
@@ -21,18 +22,6 @@ from collections.abc import Iterable
 
 class SttError(Exception):
     """Base of all errors that the service knows how to answer."""
-
-
-class BadRecord(SttError):
-    """A record that no retry makes readable; it goes to the dead-letter topic as it came."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(reason, message)
-        self.reason = reason  # stable code, the `dlq.reason` of the wire
-        self.message = message  # for people
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.message}"
 
 
 class Retriable(SttError):
