@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from consumer.core.values import Hypothesis, TimedWord, Utterance
 from schemas.transcript import Quality, Verdict
 
-NO_SPEECH_PROB, SURE_LOGPROB = 0.6, -1.0  # openai-whisper's rule for silence, transcribe.py
-MAX_COMPRESSION_RATIO = 2.4  # above it the text repeats itself; openai-whisper's threshold
+# openai-whisper's thresholds, transcribe.py: for a verdict here, for another decode in the engine.
+MAX_COMPRESSION_RATIO = 2.4  # above it the text repeats itself
+MIN_AVG_LOGPROB = -1.0  # below it the model guesses
+MAX_NO_SPEECH_PROB = 0.6  # above it a guess is silence
 LOW_CONFIDENCE = 0.5  # a word below it is as likely wrong as right, says Whisper
 
 
@@ -35,8 +37,8 @@ def _low(words: Sequence[TimedWord]) -> int:
 
 def _against(hypothesis: Hypothesis) -> list[str]:
     """Reasons to believe that nothing was said."""
-    unsure = hypothesis.avg_logprob < SURE_LOGPROB
-    return ["no_speech"] if unsure and hypothesis.no_speech_prob > NO_SPEECH_PROB else []
+    unsure = hypothesis.avg_logprob < MIN_AVG_LOGPROB
+    return ["no_speech"] if unsure and hypothesis.no_speech_prob > MAX_NO_SPEECH_PROB else []
 
 
 def _doubts(hypothesis: Hypothesis) -> list[str]:
@@ -44,6 +46,6 @@ def _doubts(hypothesis: Hypothesis) -> list[str]:
     doubts = []
     if hypothesis.compression_ratio > MAX_COMPRESSION_RATIO:
         doubts.append("repetition")
-    if hypothesis.avg_logprob < SURE_LOGPROB:
+    if hypothesis.avg_logprob < MIN_AVG_LOGPROB:
         doubts.append("low_logprob")
     return doubts

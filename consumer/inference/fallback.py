@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from consumer.core.quality import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
 from consumer.core.values import Hypothesis
 
-MAX_COMPRESSION_RATIO = 2.4  # above it the text loops
-MIN_AVG_LOGPROB = -1.0  # below it the model guesses
-MAX_NO_SPEECH_PROB = 0.6  # above it a guess is silence, and trying again would only invent words
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -42,7 +40,7 @@ class Outcome:
         """No reason to decode again."""
         guessed = self.hypothesis.avg_logprob < MIN_AVG_LOGPROB
         if guessed and self.hypothesis.no_speech_prob > MAX_NO_SPEECH_PROB:
-            return True
+            return True  # silence: trying again would only invent words
         return self.whole and not guessed
 
 
