@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: `python docs/generate.py`, or `make docs`.
+"""Writes what is made from the code, pages and contract: `python docs/generate.py`, `make docs`.
 
 With `--check` it writes nothing and exits 1 when a page is not what the code says.
 """
@@ -10,8 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
+
+import contract
 
 from consumer.metrics import METRICS, Spec
 from consumer.settings import PREFIX, Settings
@@ -104,19 +107,26 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 }
 
 
+@cache
+def made() -> dict[str, str]:
+    """File: what the code says that it is to hold."""
+    pages = {name: write() for name, write in PAGES.items()}
+    return pages | {f"contract/{name}": told for name, told in contract.files().items()}
+
+
 def stale(name: str) -> bool:
     path = DOCS / name
-    return not path.exists() or path.read_text(encoding="utf-8") != PAGES[name]()
+    return not path.exists() or path.read_text(encoding="utf-8") != made()[name]
 
 
 def main(arguments: Sequence[str]) -> int:
-    changed = [name for name in PAGES if stale(name)]
+    changed = [name for name in made() if stale(name)]
     if "--check" in arguments:
         for name in changed:
             sys.stderr.write(f"docs/{name} is not what the code says: run `make docs`\n")
         return 1 if changed else 0
     for name in changed:
-        (DOCS / name).write_text(PAGES[name](), encoding="utf-8")
+        (DOCS / name).write_text(made()[name], encoding="utf-8")
     return 0
 
 
