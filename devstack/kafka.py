@@ -15,7 +15,7 @@ import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +29,7 @@ from devstack.errors import DevstackError
 from devstack.kafka_jars import class_path
 from devstack.kafka_node import Node, Voter
 from devstack.ports import free_ports, ports_from
+from devstack.proxy import Route
 
 NODE_COUNTS: Final = (1, 3)
 _START_TIMEOUT_S = 60.0
@@ -41,17 +42,24 @@ class LocalKafka:
 
     `port`: of node 1, node n listens on port + n - 1; 0 or None: any free ports.
     `data`: a folder that outlives it and can be started again; None: a temporary one.
+    `links`: clients that reach it by a way of their own, to be cut (`devstack.proxy.Link`).
 
     Starting raises DevstackError: a port is taken, the folder is in use or of another size, Kafka
     cannot be fetched, or a node ended or did not answer (the tail of its log is shown).
     """
 
     def __init__(
-        self, nodes: int = 1, *, port: int | None = None, data: Path | None = None
+        self,
+        nodes: int = 1,
+        *,
+        port: int | None = None,
+        data: Path | None = None,
+        links: Collection[str] = (),
     ) -> None:
         if nodes not in NODE_COUNTS:
             raise ValueError(f"{nodes} nodes: Kafka runs here with 1 or 3")
         self._count, self._port, self._data = nodes, port, data
+        self._links = links
         self._nodes: dict[int, Node] = {}
         self._class_path = ""
         self._held = ExitStack()  # the data folder
@@ -65,6 +73,10 @@ class LocalKafka:
     def nodes(self) -> tuple[int, ...]:
         """The numbers of its nodes, from 1."""
         return tuple(self._nodes)
+
+    def routes(self, link: str) -> list[Route]:
+        """A client's way to every node."""
+        return [node.routes[link] for node in self._nodes.values()]
 
     def log_file(self, node: int) -> Path:
         return self._nodes[node].log_file
@@ -152,9 +164,13 @@ class LocalKafka:
         ports = ports_from(self._port, self._count) if self._port else free[self._count :]
         voters = [Voter(number, port) for number, port in enumerate(free[: self._count], start=1)]
         return [
-            Node(voter.number, port, voters, data / f"node-{voter.number}")
+            Node(voter.number, port, voters, data / f"node-{voter.number}", self._new_routes())
             for voter, port in zip(voters, ports, strict=True)
         ]
+
+    def _new_routes(self) -> dict[str, Route]:
+        ports = iter(free_ports(2 * len(self._links)))
+        return {link: Route(next(ports), next(ports)) for link in self._links}
 
     async def _format(self, cluster_id: str) -> None:
         new = [node for node in self._nodes.values() if not node.formatted]

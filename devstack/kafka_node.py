@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from devstack.ports import HOST
+from devstack.proxy import Route
 
 _LEASH = Path(__file__).with_name("leash.py")
 _LOG_TAIL_LINES = 8
@@ -39,9 +41,18 @@ class Voter:
 
 
 def server_properties(
-    number: int, port: int, voters: Sequence[Voter], folder: Path
+    number: int,
+    port: int,
+    voters: Sequence[Voter],
+    folder: Path,
+    routes: Mapping[str, Route] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """Kafka's own settings for one of `len(voters)` nodes, made to be small and quick."""
+    """Kafka's own settings for one of `len(voters)` nodes, made to be small and quick.
+
+    `routes`: further listeners by name, which advertise another port than their own.
+    """
+    listeners = {name: route.listener for name, route in routes.items()}
+    advertised = {name: route.advertised for name, route in routes.items()}
     (controller_port,) = (voter.port for voter in voters if voter.number == number)
     replicas, in_sync = str(len(voters)), str(max(1, len(voters) - 1))
     return {
@@ -49,9 +60,11 @@ def server_properties(
         "node.id": str(number),
         "controller.quorum.voters": ",".join(map(str, voters)),
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": _at({"PLAINTEXT": port, "CONTROLLER": controller_port} | listeners),
+        "advertised.listeners": _at({"PLAINTEXT": port} | advertised),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *routes)
+        ),
         "log.dirs": str(folder / "log"),
         "auto.create.topics.enable": "false",
         "default.replication.factor": replicas,
@@ -66,18 +79,30 @@ def server_properties(
     }
 
 
+def _at(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
+
+
 class Node:
     """A node's folder, ports and process; `start` and the signals may be called in any order."""
 
-    def __init__(self, number: int, port: int, voters: Sequence[Voter], folder: Path) -> None:
+    def __init__(
+        self,
+        number: int,
+        port: int,
+        voters: Sequence[Voter],
+        folder: Path,
+        routes: Mapping[str, Route],
+    ) -> None:
         self.number = number
         self.address = f"{HOST}:{port}"
         self.folder = folder
+        self.routes = routes
         self.log_file = folder / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
         folder.mkdir(parents=True, exist_ok=True)
-        settings = server_properties(number, port, voters, folder)
+        settings = server_properties(number, port, voters, folder, routes)
         self._properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), "utf-8")
 
     @property

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
@@ -30,14 +30,21 @@ class Worker:
     Raises DevstackError, with the end of its log, when it ends by itself or is not ready in time.
     """
 
-    def __init__(self, settings: Mapping[str, str], log_file: Path) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        log_file: Path,
+        command: Sequence[str] = ("streamscribe", "worker"),
+    ) -> None:
+        """`command`: a module and its arguments."""
         (port,) = free_ports(1)
-        self._readyz = f"http://{HOST}:{port}/readyz"
+        self.url = f"http://{HOST}:{port}"
         own = {"http_host": HOST, "http_port": str(port), "log_format": "console"}
         self._environ = os.environ | {
             f"STREAMSCRIBE_{name.upper()}": text for name, text in (own | dict(settings)).items()
         }
         self._log_file = log_file
+        self._command = command
         self._process: Process
 
     async def __aenter__(self) -> Self:
@@ -66,15 +73,24 @@ class Worker:
             self._process.kill()
         await self._process.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Does nothing to a worker that has ended."""
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        """Returns the exit status once it has ended."""
+        return await self._process.wait()
+
     async def watch(self) -> NoReturn:
         """Raises DevstackError when the worker ends."""
         raise self._failure(ending(await self._process.wait()))
 
     async def _spawn(self) -> None:
         leashed = (sys.executable, "-IS", leash.__file__, str(os.getpid()))
-        with self._log_file.open("wb") as log:
+        with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(*leashed, sys.executable, "-m", "streamscribe", "worker"),
+                *(*leashed, sys.executable, "-m", *self._command),
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -94,7 +110,7 @@ class Worker:
         if self._process.returncode is not None:
             await self.watch()
         try:
-            async with session.get(self._readyz) as answer:
+            async with session.get(f"{self.url}/readyz") as answer:
                 return answer.ok
         except aiohttp.ClientConnectionError:
             return False  # it does not listen yet

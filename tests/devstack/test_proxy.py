@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devstack.kafka import LocalKafka
+from devstack.ports import HOST, free_ports
+from devstack.proxy import Link, Proxy, Requests, Route, Way
+
+METADATA, END_TXN = 3, 26
+
+
+def request(api_key: int, body: bytes = b"") -> bytes:
+    return struct.pack(">ih", 2 + len(body), api_key) + body
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.binary(max_size=40))),
+    st.lists(st.integers(0, 200)),
+)
+def test_requests_are_known_however_they_are_cut(
+    sent: list[tuple[int, bytes]], cuts: list[int]
+) -> None:
+    data = b"".join(request(key, body) for key, body in sent)
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    requests = Requests()
+    keys = [key for a, b in pairwise(edges) for key in requests.push(data[a:b])]
+    assert keys == [key for key, _ in sent]
+
+
+class Echo:
+    """A server that answers with what it was sent."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1000):
+                self.heard += data
+                writer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+async def proxy(echo: Echo) -> AsyncIterator[Proxy]:
+    advertised, listener = free_ports(2)
+    server = await asyncio.start_server(echo.serve, HOST, listener)
+    async with Proxy(Route(advertised, listener)) as proxy:
+        yield proxy
+    server.close()
+    await server.wait_closed()
+
+
+async def connect(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(HOST, proxy.route.advertised)
+
+
+async def test_what_is_sent_comes_back(proxy: Proxy) -> None:
+    reader, writer = await connect(proxy)
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+    assert proxy.connections == 1
+    writer.close()
+    assert await reader.read() == b""
+
+
+async def test_a_reset_ends_both_sides_and_new_ones_may_come(proxy: Proxy) -> None:
+    reader, writer = await connect(proxy)
+    writer.write(b"x")
+    await reader.readexactly(1)
+    proxy.reset()
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(1)
+    assert proxy.resets == 2
+    writer.close()
+    reader, writer = await connect(proxy)
+    writer.write(b"again")
+    assert await reader.readexactly(5) == b"again"
+    writer.close()
+
+
+async def test_refused_is_closed_at_once_until_it_heals(proxy: Proxy) -> None:
+    proxy.refuse()
+    reader, writer = await connect(proxy)
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(1)
+    writer.close()
+    proxy.heal()
+    reader, writer = await connect(proxy)
+    writer.write(b"x")
+    assert await reader.readexactly(1) == b"x"
+    writer.close()
+
+
+@pytest.mark.parametrize(("way", "heard"), [(Way.UP, b"1"), (Way.DOWN, b"12")])
+async def test_what_is_held_comes_when_it_heals(
+    proxy: Proxy, echo: Echo, way: Way, heard: bytes
+) -> None:
+    reader, writer = await connect(proxy)
+    writer.write(b"1")
+    await reader.readexactly(1)
+    proxy.hold(way)
+    writer.write(b"2")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await reader.readexactly(1)
+    assert echo.heard == heard
+    proxy.heal()
+    assert await reader.readexactly(1) == b"2"
+    writer.close()
+
+
+@pytest.mark.parametrize("passed", [False, True])
+async def test_a_connection_is_reset_at_a_request(proxy: Proxy, echo: Echo, passed: bool) -> None:
+    reader, writer = await connect(proxy)
+    proxy.reset_at(END_TXN, passed=passed)
+    harmless, trapped = request(METADATA, b"abc"), request(END_TXN, b"commit")
+    writer.write(harmless)
+    await reader.readexactly(len(harmless))
+    assert proxy.is_armed
+    writer.write(trapped)
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(len(trapped) + 1)
+    assert not proxy.is_armed
+    assert echo.heard.startswith(harmless)
+    assert passed or echo.heard == harmless
+    writer.close()
+
+
+async def test_a_client_of_a_link_meets_the_proxies_alone() -> None:
+    kafka = LocalKafka(links=("W1", "W2"))
+    async with kafka, Link(kafka.routes("W1")) as link:
+        client = AIOKafkaClient(bootstrap_servers=link.bootstrap)
+        await client.bootstrap()
+        (broker,) = client.cluster.brokers()
+        assert f"{broker.host}:{broker.port}" == link.bootstrap != kafka.bootstrap
+        await client.close()
+        assert link.proxies[0].connections
+        async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as direct:
+            assert await direct.client.fetch_all_metadata()
