@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from functools import reduce
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.core.agreement import Agreement, fit
+from consumer.core.units import keys
+
+WORDS = ["Hello", "hello,", "world.", "and", "then", "你", "好，", "世界。", "Python", "3.14", "…"]
+decodes = st.lists(
+    st.lists(st.sampled_from(WORDS), max_size=6).flatmap(
+        lambda words: st.sampled_from(["", " "]).map(lambda space: space.join(words))
+    )
+    | st.text(max_size=12),
+    max_size=8,
+)
+
+
+def revisions(texts: list[str]) -> list[Agreement]:
+    made = [Agreement()]
+    for text in texts:
+        made.append(made[-1].revise(text))
+    return made
+
+
+def after(*texts: str) -> tuple[str, str]:
+    last = revisions([*texts])[-1]
+    return last.stable, last.tentative
+
+
+@given(decodes)
+def test_stable_text_only_grows(texts: list[str]):
+    for before, now in pairwise(revisions(texts)):
+        assert now.stable.startswith(before.stable)
+
+
+@given(decodes)
+def test_the_same_decodes_make_the_same_text(texts: list[str]):
+    assert revisions(texts) == revisions(texts)
+
+
+@given(decodes)
+def test_what_is_stable_is_made_of_whole_units(texts: list[str]):
+    for revision in revisions(texts):
+        assert tuple(keys(revision.stable)) == revision.said
+
+
+@given(decodes, st.text(max_size=12))
+def test_a_text_that_comes_twice_is_stable_up_to_its_last_punctuation(texts: list[str], text: str):
+    last = reduce(Agreement.revise, [*texts, text, text], Agreement())
+    assert keys(last.tentative) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "stable", "tentative"),
+    [
+        (["we"], "", "we"),
+        (["we all", "we all agree"], "we all", " agree"),
+        (["We all.", "we all agree."], "we all", " agree."),
+        (["we all", "we all."], "we all", "."),
+        (["we all", "we all, or", "we all, or none"], "we all, or", " none"),
+        (["you all", "we all agree"], "", "we all agree"),
+        (["你好世", "你好，世界", "你好，世界。我"], "你好，世界", "。我"),
+        (["用Pyth", "用Python", "用Python写"], "用Python", "写"),
+        (["我想\ufffd", "我想\ufffd"], "我想", ""),
+    ],
+)
+def test_what_two_decodes_in_a_row_say_alike_is_stable(
+    texts: list[str], stable: str, tentative: str
+):
+    assert after(*texts) == (stable, tentative)
+
+
+@pytest.mark.parametrize(
+    ("text", "tentative"),
+    [
+        ("three, tool things more", " things more"),  # another word in its place
+        ("one three two things", " things"),  # a word more
+        ("two things", " things"),  # a word less
+        ("", ""),
+    ],
+)
+def test_a_decode_that_differs_in_stable_text_is_read_behind_it(text: str, tentative: str):
+    assert after("three two", "three two", text) == ("three two", tentative)
+
+
+def test_words_do_not_merge_where_a_decode_begins_late():
+    assert after("well", "well", "Python") == ("well", "")
+    late = Agreement(stable="well", said=("well",)).revise("")
+    assert late.revise("well 你好").tentative == " 你好"
+
+
+def test_revisions_are_counted():
+    assert [each.revision for each in revisions(["a", "a b", ""])] == [0, 1, 2, 3]
+
+
+def test_a_final_is_held_against_what_was_stable():
+    stable = revisions(["one two three", "one two three"])[-1]
+    assert stable.changed_by("One, two three four.") == 0
+    assert stable.changed_by("one too three four") == 1
+    assert stable.changed_by("") == 3
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abc"), max_size=6))
+def test_a_fit_needs_as_many_edits_as_the_lengths_differ(said: list[str], heard: list[str]):
+    end, edits = fit(said, heard)
+    assert abs(end - len(said)) <= edits <= max(len(said), end)
+
+
+def test_a_fit_is_exact_where_it_can_be():
+    assert fit("abc", "abcde") == (3, 0)
+    assert fit("", "abc") == (0, 0)
+    assert fit("abc", "bcde") == (2, 1)
