@@ -30,10 +30,10 @@ def noise(seconds: float, level: float) -> Float32Array:
 
 
 @pytest.mark.parametrize("snr_db", [0, 5, 10, 20, 30])
-def test_a_known_mix_is_told_within_2_5_db(snr_db: int):
+def test_a_known_mix_is_told_within_3_db(snr_db: int):
     mixed = spoken() + noise(4.0, 0.1 / 10 ** (snr_db / 20))
     found = Loudness.of(from_float(mixed), RATE).snr_db
-    assert found == pytest.approx(snr_db, abs=2.5)
+    assert found == pytest.approx(snr_db, abs=3)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100])
