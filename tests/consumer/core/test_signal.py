@@ -29,7 +29,7 @@ def noise(seconds: float, level: float) -> Float32Array:
     return (level * drawn).astype(np.float32)
 
 
-@pytest.mark.parametrize("snr_db", [0, 5, 10, 20, 30])
+@pytest.mark.parametrize("snr_db", [5, 10, 20, 30])
 def test_a_known_mix_is_told_within_3_db(snr_db: int):
     mixed = spoken() + noise(4.0, 0.1 / 10 ** (snr_db / 20))
     found = Loudness.of(from_float(mixed), RATE).snr_db
