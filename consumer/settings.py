@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from consumer.errors import ConfigError
 from schemas.audio import MAX_ENDPOINT_MS, MAX_RATE, MIN_ENDPOINT_MS, MIN_RATE, AudioCodec
+from schemas.environment import knob, read, variable
 from schemas.errors import WireError
 from schemas.languages import whisper_code
+from schemas.security import Security, security_problems
 from schemas.topics import Topics
-
-PREFIX = "STREAMSCRIBE_"
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 class LogFormat(StrEnum):
@@ -39,50 +36,46 @@ class FoldMode(StrEnum):
     OFF = "off"
 
 
-def _knob(default: Any, told: str) -> Any:
-    return field(default=default, metadata={"help": told})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Security):
     """The worker's settings; `from_environment` reads and checks them."""
 
-    bootstrap: str = _knob("localhost:9092", "Kafka brokers, host:port, comma-separated")
-    prefix: str = _knob("speech", "prefix of all topic names")
-    group: str = _knob("streamscribe", "consumer group: workers of one group share the partitions")
-    start_at: str = _knob("earliest", "where a new group begins: earliest or latest")
-    codec: AudioCodec = _knob(AudioCodec.PCM_S16LE, "codec of records that do not say")
-    rate: int = _knob(16_000, "sample rate of records that do not say, Hz")
-    channels: int = _knob(1, "channels of records that do not say")
-    model: str = _knob("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
-    device: str = _knob("auto", "auto, cuda or cpu")
-    dtype: str = _knob("auto", "auto, fp16, bf16 or fp32")
-    threads: int = _knob(0, "CPU threads of the model; 0: all cores")
-    fold: FoldMode = _knob(
+    bootstrap: str = knob("localhost:9092", "Kafka brokers, host:port, comma-separated")
+    prefix: str = knob("speech", "prefix of all topic names")
+    group: str = knob("streamscribe", "consumer group: workers of one group share the partitions")
+    start_at: str = knob("earliest", "where a new group begins: earliest or latest")
+    codec: AudioCodec = knob(AudioCodec.PCM_S16LE, "codec of records that do not say")
+    rate: int = knob(16_000, "sample rate of records that do not say, Hz")
+    channels: int = knob(1, "channels of records that do not say")
+    model: str = knob("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
+    device: str = knob("auto", "auto, cuda or cpu")
+    dtype: str = knob("auto", "auto, fp16, bf16 or fp32")
+    threads: int = knob(0, "CPU threads of the model; 0: all cores")
+    fold: FoldMode = knob(
         FoldMode.AUTO, "fold the padding away before the encoder: auto (where checked), on or off"
     )
-    shadow_share: float = _knob(0.005, "share of utterances decoded padded too, when idle")
-    language: str = _knob("zh", "language of streams that do not say: BCP 47, a list, or auto")
-    words: bool = _knob(default=True, told="word times in finals")
-    detector: Detector = _knob(Detector.CASCADE, "cascade, silero or webrtc")
-    endpoint_ms: int = _knob(500, "silence that ends an utterance, ms")
-    batch_rows: int = _knob(16, "utterances a batch at most")
-    batch_positions: int = _knob(
+    shadow_share: float = knob(0.005, "share of utterances decoded padded too, when idle")
+    language: str = knob("zh", "language of streams that do not say: BCP 47, a list, or auto")
+    words: bool = knob(default=True, told="word times in finals")
+    detector: Detector = knob(Detector.CASCADE, "cascade, silero or webrtc")
+    endpoint_ms: int = knob(500, "silence that ends an utterance, ms")
+    batch_rows: int = knob(16, "utterances a batch at most")
+    batch_positions: int = knob(
         0, "encoder positions a batch at most, rows x longest; 0: as measured at warm-up"
     )
-    final_within_s: float = _knob(0.5, "deadline that orders live finals, s")
-    stall_s: float = _knob(2.0, "an open utterance ends after this long without a record, s")
-    idle_s: float = _knob(300.0, "a stream ends after this long without a record, s")
-    pause_above_s: float = _knob(600.0, "stop fetching live audio above, s of waiting speech")
-    bulk_pause_above_s: float = _knob(60.0, "stop fetching bulk audio above, s of waiting speech")
-    coalesce_s: float = _knob(0.02, "finals within it leave in one commit, s")
-    progress_s: float = _knob(5.0, "commits of progress alone, at most this often, s")
-    drain_s: float = _knob(15.0, "time to finish after SIGTERM, s")
-    hang_s: float = _knob(60.0, "a batch that takes longer has hung: the worker ends, s")
-    http_host: str = _knob("127.0.0.1", "address of /livez /readyz /metrics")
-    http_port: int = _knob(8089, "port of /livez /readyz /metrics; 0: any free one")
-    log_format: LogFormat = _knob(LogFormat.AUTO, "auto, console or json")
-    log_level: str = _knob("info", "debug, info, warning or error")
+    final_within_s: float = knob(0.5, "deadline that orders live finals, s")
+    stall_s: float = knob(2.0, "an open utterance ends after this long without a record, s")
+    idle_s: float = knob(300.0, "a stream ends after this long without a record, s")
+    pause_above_s: float = knob(600.0, "stop fetching live audio above, s of waiting speech")
+    bulk_pause_above_s: float = knob(60.0, "stop fetching bulk audio above, s of waiting speech")
+    coalesce_s: float = knob(0.02, "finals within it leave in one commit, s")
+    progress_s: float = knob(5.0, "commits of progress alone, at most this often, s")
+    drain_s: float = knob(15.0, "time to finish after SIGTERM, s")
+    hang_s: float = knob(60.0, "a batch that takes longer has hung: the worker ends, s")
+    http_host: str = knob("127.0.0.1", "address of /livez /readyz /metrics")
+    http_port: int = knob(8089, "port of /livez /readyz /metrics; 0: any free one")
+    log_format: LogFormat = knob(LogFormat.AUTO, "auto, console or json")
+    log_level: str = knob("info", "debug, info, warning or error")
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -98,52 +91,13 @@ def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> S
     Raises `ConfigError` with every problem found, unknown STREAMSCRIBE_ names excepted: other
     commands read some of their own.
     """
-    texts = {f.name: environ[name] for f in fields(Settings) if (name := _name(f.name)) in environ}
-    values: dict[str, Any] = {}
-    problems = []
-    for name, text in (texts | given).items():
-        try:
-            values[name] = _parse(_TYPES[name], text.strip())
-        except ValueError as error:
-            problems.append(f"{_name(name)}={text!r}: {error}")
+    values, problems = read(Settings, environ, given)
     settings = Settings(**values)
-    problems += [f"{_name(name)}: {told}" for name, told in _wrong(settings)]
+    problems += [f"{variable(name)}: {told}" for name, told in _wrong(settings)]
+    problems += security_problems(settings)
     if problems:
         raise ConfigError(problems)
     return settings
-
-
-def _name(field_name: str) -> str:
-    return PREFIX + field_name.upper()
-
-
-_TYPES: dict[str, type] = typing.get_type_hints(Settings)
-
-
-def _parse(kind: type, text: str) -> Any:
-    if kind is bool:
-        if text.lower() not in _TRUE | _FALSE:
-            raise ValueError("must be true or false")
-        return text.lower() in _TRUE
-    if issubclass(kind, StrEnum):
-        if text not in set(kind):
-            raise ValueError(f"is none of {', '.join(kind)}")
-        return kind(text)
-    if kind is int:
-        return _number(int, text, "must be a whole number")
-    if kind is float:
-        return _number(float, text, "must be a number")
-    return text
-
-
-def _number(kind: type[int | float], text: str, told: str) -> float:
-    try:
-        number = kind(text)
-    except ValueError:
-        raise ValueError(told) from None
-    if not math.isfinite(number):
-        raise ValueError(told)
-    return number
 
 
 _POSITIVE = (

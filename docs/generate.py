@@ -17,7 +17,9 @@ from typing import Final
 import contract
 
 from consumer.metrics import METRICS, Spec
-from consumer.settings import PREFIX, Settings
+from consumer.settings import Settings
+from schemas.environment import PREFIX, variable
+from schemas.security import Security
 from streamscribe.cli import COMMANDS
 
 DOCS: Final = Path(__file__).parent
@@ -54,7 +56,7 @@ def exported(spec: Spec) -> str:
 SETTINGS_INTRO: Final = """\
 The worker takes each setting from its flag, else from the environment, checks all of them once and
 tells all problems at once, before it connects. `STREAMSCRIBE_HTTP_PORT` is `--http-port` as a flag.
-The other commands read the first two."""
+The other commands read the first two, and those of Kafka's security further below."""
 MACHINE_INTRO: Final = "Read by every command that keeps or looks for files:"
 MACHINE: Final = (
     ("STREAMSCRIBE_HOME", "where Kafka and weights are kept; default: `streamscribe` in the cache"),
@@ -62,14 +64,22 @@ MACHINE: Final = (
 )
 
 
+SECURITY_INTRO: Final = """\
+Kafka's security, read by every command. Secrets
+stand in files, which are read again when they change."""
+
+
 def settings() -> str:
-    rows = [
-        (code(PREFIX + field.name.upper()), shown(field.default), field.metadata["help"])
+    shared = {field.name for field in dataclasses.fields(Security)}
+    rows = {
+        field.name: (code(variable(field.name)), shown(field.default), field.metadata["help"])
         for field in dataclasses.fields(Settings)
-    ]
-    worker = table(("Variable", "Default", "Meaning"), rows)
+    }
+    head = ("Variable", "Default", "Meaning")
+    worker = table(head, [row for name, row in rows.items() if name not in shared])
+    security = table(head, [row for name, row in rows.items() if name in shared])
     machine = table(("Variable", "Meaning"), [(code(name), told) for name, told in MACHINE])
-    parts = (SETTINGS_INTRO, worker, MACHINE_INTRO, machine)
+    parts = (SETTINGS_INTRO, worker, SECURITY_INTRO, security, MACHINE_INTRO, machine)
     return page("Settings", "consumer/settings.py", parts)
 
 

@@ -8,9 +8,20 @@ import pytest
 from consumer.errors import ConfigError
 from consumer.settings import Detector, FoldMode, LogFormat, Settings, from_environment
 from schemas.audio import AudioCodec
+from schemas.security import SaslMechanism, SecurityProtocol
 
 # Of every knob a text and what it means; another value than the default.
 TEXTS: dict[str, tuple[str, Any]] = {
+    "security_protocol": ("SASL_SSL", SecurityProtocol.SASL_SSL),
+    "tls_ca_file": ("ca.pem", "ca.pem"),
+    "tls_cert_file": ("worker.pem", "worker.pem"),
+    "tls_key_file": ("worker.key", "worker.key"),
+    "tls_key_password_file": ("key.password", "key.password"),
+    "sasl_mechanism": ("PLAIN", SaslMechanism.PLAIN),
+    "sasl_username": ("worker", "worker"),
+    "sasl_password_file": ("password", "password"),
+    "sasl_token_file": ("token", "token"),
+    "sasl_without_tls": ("true", True),
     "bootstrap": ("kafka-1:9092,kafka-2:9092", "kafka-1:9092,kafka-2:9092"),
     "prefix": ("calls", "calls"),
     "group": ("night", "night"),

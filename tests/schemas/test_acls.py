@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from schemas.acls import Acl, Operation, Resource, Role, acls
+from schemas.topics import Topics
+
+TOPICS = Topics("calls")
+
+
+def rights(role: Role) -> set[tuple[str, str]]:
+    return {(acl.name, acl.operation) for acl in acls(role, TOPICS, "night")}
+
+
+def test_a_publisher_may_write_audio_and_nothing_else() -> None:
+    assert rights(Role.PUBLISHER) == {(TOPICS.audio, "Write"), (TOPICS.audio_bulk, "Write")}
+
+
+def test_a_reader_may_read_transcripts_and_nothing_else() -> None:
+    assert rights(Role.READER) == {(TOPICS.transcripts, "Read"), (TOPICS.partials, "Read")}
+
+
+def test_a_worker_never_writes_audio_nor_reads_its_own_output() -> None:
+    worker = rights(Role.WORKER)
+    assert (TOPICS.audio, "Read") in worker
+    assert (TOPICS.audio, "Write") not in worker
+    assert (TOPICS.transcripts, "Read") not in worker
+    assert ("night", "Read") in worker
+
+
+def test_transactions_are_the_group_s_own() -> None:
+    (ids,) = (a for a in acls(Role.WORKER, TOPICS, "night") if a.resource == "transactional-id")
+    assert (ids.name, ids.operation, ids.prefixed) == ("stt.night.", Operation.WRITE, True)
+
+
+def test_only_the_operator_creates() -> None:
+    creators = {role for role in Role if any(op == "Create" for _, op in rights(role))}
+    assert creators == {Role.OPERATOR}
+
+
+def test_each_is_one_line_of_kafka_s_own_tool() -> None:
+    acl = Acl(Resource.TRANSACTIONAL_ID, "stt.a.", Operation.WRITE, prefixed=True)
+    assert acl.command("User:w") == (
+        "kafka-acls.sh --add --allow-principal User:w --operation Write"
+        " --transactional-id stt.a. --resource-pattern-type prefixed"
+    )
