@@ -1,0 +1,265 @@
+"""The checker can fail: every kind of wrong is shown to it, beside a run in which all is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from bench.chaos import oracle
+from bench.chaos.check import Invariant, check
+from bench.chaos.evidence import Dead, Evidence, Seen, Sent, Standing
+from bench.chaos.hidden_counters import Piece
+from bench.chaos.takes import Closing, Kind, Label, Plan, Style
+from schemas.errors import Reason
+from schemas.transcript import (
+    AnyEvent,
+    Model,
+    Quality,
+    Source,
+    StreamEnded,
+    StreamEndReason,
+    StreamGap,
+    StreamLoss,
+    StreamStarted,
+    Timing,
+    TranscriptFinal,
+)
+
+TAKE, STREAM, SESSION, PARTITION = 7, "s", "3-100", 3
+CHUNK = 16_000
+PLAN = Plan(TAKE, STREAM, Style.SEQ_START, Closing.END, channels=1, chunk=CHUNK)
+SPEECH = [(8_000, 40_000), (60_000, 90_000), (114_000, 150_000)]
+
+
+def final(number: int, start: int, end: int, take: int = TAKE, **more: object) -> TranscriptFinal:
+    told: dict = {
+        "stream_id": STREAM,
+        "session_id": SESSION,
+        "index": number + 1,
+        "time_ms": 0,
+        "utterance": number,
+        "start_s": start / 16e3,
+        "end_s": end / 16e3,
+        "speech_end_s": end / 16e3,
+        "start_sample": start,
+        "end_sample": end,
+        "rate": 16_000,
+        "started_at_ms": 0,
+        "end_reason": "silence",
+        "language": "en",
+        "words": None,
+        "language_probability": None,
+        "confidence": None,
+        "quality": Quality(-0.1, 0, 1),
+        "text": oracle.write([Piece(take, start, end)]),
+        "model": Model("oracle", "", "", fold=False),
+        "source": Source("t", PARTITION, 100, 110),
+        "timing": Timing(0, 0, 0),
+    }
+    return TranscriptFinal(**(told | more))
+
+
+def event(kind: type[AnyEvent], index: int, **more: object) -> AnyEvent:
+    return kind(stream_id=STREAM, session_id=SESSION, index=index, time_ms=0, **more)
+
+
+def ended(utterances: int) -> AnyEvent:
+    more = {"reason": StreamEndReason.END, "audio_s": 1, "speech_s": 1, "gaps": 0}
+    return event(StreamEnded, 99, utterances=utterances, **more)
+
+
+STARTED = event(StreamStarted, 0, rate=16_000, channels=1, languages=())
+FINALS = [final(0, 4_000, 42_000), final(1, 56_000, 92_000), final(2, 112_000, 152_000)]
+RIGHT: list[AnyEvent] = [STARTED, *FINALS, ended(3)]
+
+
+def seen(events: Sequence[AnyEvent]) -> list[Seen]:
+    return [Seen(PARTITION, offset, 0.0, each) for offset, each in enumerate(events)]
+
+
+def sent(*labels: Label) -> list[Sent]:
+    return [Sent(PARTITION, 100 + at, 0.0, label) for at, label in enumerate(labels)]
+
+
+def sound(first: int, last: int) -> list[Label]:
+    chunks = range(first, last)
+    return [Label(Kind.SOUND, TAKE, n * CHUNK, (n + 1) * CHUNK) for n in chunks]
+
+
+def evidence(events: Sequence[AnyEvent] = RIGHT, **more: object) -> Evidence:
+    told: dict = {
+        "plans": {TAKE: PLAN},
+        "sent": sent(*sound(0, 10)),
+        "seen": seen(events),
+        "again": seen(events),
+        "dead": [],
+        "standings": {PARTITION: Standing(110, 110, 110, {"accepted": 10})},
+        "spoken": {TAKE: SPEECH},
+        "names_samples": True,
+    }
+    return Evidence(**(told | more))
+
+
+def broken(evidence: Evidence) -> dict[Invariant, list[str]]:
+    verdict = check(evidence)
+    found = {which: [each.told for each in verdict.of(which)] for which in Invariant}
+    return {which: told for which, told in found.items() if told}
+
+
+def only(evidence: Evidence, *which: Invariant) -> str:
+    """Exactly these are broken; what is told of them."""
+    found = broken(evidence)
+    assert set(found) == set(which), found
+    return "; ".join(told for all_ in found.values() for told in all_)
+
+
+def test_what_is_right_passes_and_is_counted() -> None:
+    verdict = check(evidence())
+    assert verdict.violations == []
+    assert verdict.counts["records sound"] == 10
+    assert verdict.counts["speech.transcript.final"] == 3
+    assert (verdict.counts["audio s"], verdict.counts["speech s"]) == (10, 6)
+
+
+def test_a_lost_utterance() -> None:
+    events = [STARTED, FINALS[0], final(1, 112_000, 152_000), ended(2)]
+    told = only(evidence(events), Invariant.COMPLETE)
+    assert told == "s/3-100, take 7: 60000-90000 (3.75 s, 1.88 s long) was spoken and is left out"
+
+
+def test_a_lost_number() -> None:
+    events = [STARTED, FINALS[0], FINALS[2], ended(3)]
+    only(evidence(events), Invariant.COMPLETE, Invariant.ORDER)
+
+
+def test_a_repeated_utterance() -> None:
+    events = [STARTED, *FINALS[:2], FINALS[1], FINALS[2], ended(3)]
+    told = only(evidence(events), Invariant.UNIQUE, Invariant.ORDER, Invariant.COMPLETE)
+    assert "s/3-100/1 came 2 times" in told
+    assert "56000-92000 (3.50 s, 2.25 s long) was heard twice" in told
+
+
+def test_the_same_audio_under_another_session_is_heard_twice() -> None:
+    again = replace(FINALS[2], session_id="3-106", utterance=0)
+    told = only(evidence([*RIGHT, again]), Invariant.ORDER, Invariant.COMPLETE)
+    assert "s/3-106: nobody began it" in told
+    assert "was heard twice" in told
+
+
+def test_an_overlap() -> None:
+    events = [STARTED, FINALS[0], final(1, 41_999, 92_000), FINALS[2], ended(3)]
+    told = only(evidence(events), Invariant.COMPLETE)
+    assert "41999-42000" in told
+
+
+def test_swapped_utterances() -> None:
+    events = [STARTED, FINALS[1], FINALS[0], FINALS[2], ended(3)]
+    only(evidence(events), Invariant.ORDER, Invariant.COMPLETE)
+
+
+def test_a_text_of_other_audio() -> None:
+    strange = final(1, 56_000, 92_000, text="so 7@56000-91000")
+    told = only(evidence([STARTED, FINALS[0], strange, FINALS[2], ended(3)]), Invariant.TEXT)
+    assert told == "s/3-100/1 is of 56000-92000, its text says 'so 7@56000-91000'"
+
+
+def test_the_words_around_the_code_are_free() -> None:
+    other = final(1, 56_000, 92_000, text="you know 7@56000-92000")
+    assert broken(evidence([STARTED, FINALS[0], other, FINALS[2], ended(3)])) == {}
+
+
+def test_whisper_is_believed_in_the_positions_of_its_events() -> None:
+    events = [STARTED, *(replace(each, text="hello") for each in FINALS), ended(3)]
+    assert broken(evidence(events, names_samples=False)) == {}
+    lost = [STARTED, FINALS[0], final(1, 112_000, 152_000, text="hello"), ended(2)]
+    only(evidence(lost, names_samples=False), Invariant.COMPLETE)
+
+
+def test_a_session_that_never_came() -> None:
+    told = only(evidence([]), Invariant.ORDER, Invariant.COMPLETE)
+    assert "s/3-100: is missing" in told
+
+
+@pytest.mark.parametrize(
+    "events", [RIGHT[1:], RIGHT[:-1], [*RIGHT[:-1], ended(4)], [STARTED, *RIGHT]]
+)
+def test_a_session_without_its_frame(events: list[AnyEvent]) -> None:
+    assert Invariant.ORDER in broken(evidence(events))
+
+
+def gap(start: int, end: int) -> AnyEvent:
+    more = {"start_sample": start, "end_sample": end, "rate": 16_000, "estimated": False}
+    return event(StreamGap, 50, **more)
+
+
+HOLED = sent(*sound(0, 6), *sound(7, 10))
+NINE = {PARTITION: Standing(109, 109, 109)}
+GAP = gap(6 * CHUNK, 7 * CHUNK)
+GAP_TOLD = [STARTED, *FINALS[:2], GAP, FINALS[2], ended(3)]
+
+
+def test_a_gap_is_told_where_it_is() -> None:
+    assert broken(evidence(GAP_TOLD, sent=HOLED, standings=NINE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("events", "records"),
+    [(GAP_TOLD, sent(*sound(0, 10))), (RIGHT, HOLED)],
+    ids=["nobody made it", "not told"],
+)
+def test_a_gap_too_many_or_too_few(events: list[AnyEvent], records: list[Sent]) -> None:
+    assert "gap of 96000-112000" in only(
+        evidence(events, sent=records, standings=NINE | {PARTITION: Standing(9, 9, 9)}),
+        Invariant.COMPLETE,
+    )
+
+
+def test_what_retention_deleted_is_excused_where_it_is_told() -> None:
+    loss = event(StreamLoss, 60, first_offset=104, last_offset=105)
+    events = [STARTED, FINALS[0], loss, final(1, 112_000, 152_000), ended(2)]
+    assert broken(evidence(events)) == {}
+
+
+BAD = Label(Kind.BAD, TAKE, 6 * CHUNK, 7 * CHUNK, Reason.BAD_HEADER)
+SPOILT = sent(*sound(0, 6), BAD, *sound(7, 10))
+
+
+@pytest.mark.parametrize(
+    ("dead", "kept"),
+    [
+        ([Dead(PARTITION, 106, Reason.BAD_HEADER)], True),
+        ([], False),
+        ([Dead(PARTITION, 106, Reason.BAD_HEADER)] * 2, False),
+        ([Dead(PARTITION, 106, Reason.OVERLAP)], False),
+        ([Dead(PARTITION, 106, Reason.BAD_HEADER), Dead(PARTITION, 107, Reason.OVERLAP)], False),
+    ],
+    ids=["right", "lost", "twice", "another reason", "a good record"],
+)
+def test_a_bad_record_is_dead_lettered_once(dead: list[Dead], kept: bool) -> None:
+    found = broken(evidence(GAP_TOLD, sent=SPOILT, dead=dead, standings=NINE))
+    assert set(found) == (set() if kept else {Invariant.ACCOUNTED})
+
+
+def test_records_are_counted() -> None:
+    wrong = {PARTITION: Standing(110, 110, 110, {"accepted": 9, "duplicate": 1})}
+    assert "'accepted': 9" in only(evidence(standings=wrong), Invariant.ACCOUNTED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda again: again[:-1],
+        lambda again: [*again[:-1], replace(again[-1], event=ended(5))],
+        lambda again: [*again, replace(again[-1], offset=77)],
+    ],
+    ids=["less", "other", "more"],
+)
+def test_a_reader_at_the_end_sees_the_same(change: Callable[[list[Seen]], list[Seen]]) -> None:
+    only(replace(evidence(), again=change(seen(RIGHT))), Invariant.STABLE)
+
+
+@pytest.mark.parametrize("stand", [(109, 110, 110), (110, 109, 110), (None, 109, 110)])
+def test_nothing_is_left_in_the_log(stand: tuple[int | None, int, int]) -> None:
+    only(evidence(standings={PARTITION: Standing(*stand)}), Invariant.DRAINED)
