@@ -7,7 +7,8 @@ laid beside it where the two fit best, and only what follows is read.
 
 Agreement is of words, in Chinese of characters (`core.units`): case and punctuation may differ. The
 punctuation behind the last stable word stays tentative, because what a decode ends with is often a
-full stop that the next one does not have.
+full stop that the next one does not have. A word that Whisper itself doubts has to wait, and what
+follows it: two decodes of almost the same audio err alike (docs/quality.md has the figures).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from itertools import takewhile
 from typing import Final
 
 from consumer.core.units import Kind, Unit, keys, kind, units
+from consumer.core.values import Hypothesis
 
+SURE: Final = 0.5  # probability of a word that may become stable
 _UNDECODABLE: Final = "\ufffd"  # what a text cut inside a character ends with
 
 
@@ -32,13 +35,17 @@ class Agreement:
     said: tuple[str, ...] = ()  # keys of the stable text
     latest: tuple[str, ...] = ()  # keys of what the last decode said behind it
 
-    def revise(self, text: str) -> Agreement:
-        """The utterance has been decoded again, from its first sample to a later one."""
-        heard = [unit for unit in units(text.replace(_UNDECODABLE, "")) if unit.key]
+    def revise(self, hypothesis: Hypothesis) -> Agreement:
+        """The utterance has been decoded again, from its first sample to a later one.
+
+        Without words in the hypothesis nothing is known to be doubted.
+        """
+        heard = _heard(hypothesis.text)
         at = fit(self.said, [unit.key for unit in heard])[0]
         trail = heard[at - 1].trail if at and self.said else ""
         rest = heard[at:]
-        agreed = _common([unit.key for unit in rest], self.latest)
+        sure = _sure(hypothesis) - at
+        agreed = max(0, min(sure, _common([unit.key for unit in rest], self.latest)))
         whole = _joined(self.stable, trail, rest)
         longer = _joined(self.stable, trail, rest[:agreed])
         stable = longer.removesuffix(rest[agreed - 1].trail) if agreed else self.stable
@@ -67,6 +74,19 @@ def fit(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int]:
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
     end = min(range(len(row)), key=lambda j: (row[j], abs(j - len(said))))
     return end, row[end]
+
+
+def _heard(text: str) -> list[Unit]:
+    """The units that say something, without what could not be decoded."""
+    return [unit for unit in units(text.replace(_UNDECODABLE, "")) if unit.key]
+
+
+def _sure(hypothesis: Hypothesis) -> int:
+    """How many units it begins with that it does not doubt."""
+    if hypothesis.words is None:
+        return len(_heard(hypothesis.text))
+    undoubted = takewhile(lambda word: word.probability >= SURE, hypothesis.words)
+    return _common(keys("".join(word.text for word in undoubted)), keys(hypothesis.text))
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

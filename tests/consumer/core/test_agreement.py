@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from functools import reduce
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.agreement import Agreement, fit
+from consumer.core.agreement import SURE, Agreement, fit
 from consumer.core.units import keys
+from consumer.core.values import Hypothesis, TimedWord
 
 WORDS = ["Hello", "hello,", "world.", "and", "then", "你", "好，", "世界。", "Python", "3.14", "…"]
 decodes = st.lists(
@@ -20,10 +21,29 @@ decodes = st.lists(
 )
 
 
+def decoded(text: str, *probabilities: float) -> Hypothesis:
+    """A hypothesis; with probabilities, each word is of one."""
+    pieces = text.split(" ")
+    words = tuple(
+        TimedWord(f" {piece}" if number else piece, 0.0, 0.0, probability)
+        for number, (piece, probability) in enumerate(zip(pieces, probabilities, strict=False))
+    )
+    return Hypothesis(
+        text=text,
+        language="en",
+        language_probability=None,
+        tokens=(),
+        avg_logprob=-0.1,
+        no_speech_prob=0.0,
+        compression_ratio=1.0,
+        words=words or None,
+    )
+
+
 def revisions(texts: list[str]) -> list[Agreement]:
     made = [Agreement()]
     for text in texts:
-        made.append(made[-1].revise(text))
+        made.append(made[-1].revise(decoded(text)))
     return made
 
 
@@ -51,7 +71,7 @@ def test_what_is_stable_is_made_of_whole_units(texts: list[str]):
 
 @given(decodes, st.text(max_size=12))
 def test_a_text_that_comes_twice_is_stable_up_to_its_last_punctuation(texts: list[str], text: str):
-    last = reduce(Agreement.revise, [*texts, text, text], Agreement())
+    last = revisions([*texts, text, text])[-1]
     assert keys(last.tentative) == []
 
 
@@ -90,8 +110,20 @@ def test_a_decode_that_differs_in_stable_text_is_read_behind_it(text: str, tenta
 
 def test_words_do_not_merge_where_a_decode_begins_late():
     assert after("well", "well", "Python") == ("well", "")
-    late = Agreement(stable="well", said=("well",)).revise("")
-    assert late.revise("well 你好").tentative == " 你好"
+    late = Agreement(stable="well", said=("well",)).revise(decoded(""))
+    assert late.revise(decoded("well 你好")).tentative == " 你好"
+
+
+def test_a_doubted_word_waits_and_so_does_what_follows():
+    twice = Agreement().revise(decoded("one two three"))
+    assert twice.revise(decoded("one two three", 0.9, SURE - 0.01, 0.9)).stable == "one"
+    assert twice.revise(decoded("one two three", 0.9, SURE, SURE)).stable == "one two three"
+
+
+def test_a_word_that_is_doubted_within_is_doubted():
+    words = (TimedWord("well", 0.0, 0.0, 0.9), TimedWord("-known", 0.0, 0.0, 0.1))
+    doubted = replace(decoded("well-known"), words=words)
+    assert Agreement().revise(doubted).revise(doubted).stable == ""
 
 
 def test_revisions_are_counted():
