@@ -38,6 +38,7 @@ PARTS = (
     "consumer.testing",
     "consumer.decoders",
     "consumer.logs",
+    "consumer.scripts",
 )
 
 # Room: what it may import of ours (itself always).
@@ -56,6 +57,7 @@ LAW: dict[str, tuple[str, ...]] = {
     "consumer.testing": SHARED,
     "consumer.decoders": SHARED,
     "consumer.logs": SHARED,
+    "consumer.scripts": CORE,
     "consumer.service": (*PARTS, *SHARED),
     "consumer.__main__": ("consumer.service", "consumer.logs", *SHARED),
     "producer": ("schemas",),
@@ -78,6 +80,7 @@ TORCH_ROOMS = ("consumer.inference", "devstack", "bench")
 DOORS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("consumer.health", "devstack", "bench"),
     "aiokafka": ("consumer.kafka", "producer", "subscriber", "devstack", "bench"),
+    "opencc": ("consumer.scripts", "devstack", "bench"),
     "silero_vad": TORCH_ROOMS,
     "torch": TORCH_ROOMS,
     "webrtcvad": TORCH_ROOMS,
