@@ -14,6 +14,7 @@ from consumer.errors import ConfigError
 from streamscribe.cli import USAGE, Command, guarded, load
 
 BENCHES: Final = {
+    "chaos": Command("bench.chaos.run", "whether any fault loses audio or repeats a word"),
     "confidence": Command("bench.confidence", "whether a final's confidence means what it says"),
     "engine": Command("bench.engine", "speed, accuracy and word times beside the peers"),
     "fold": Command("bench.fold", "whether folding keeps the texts of these weights; records it"),

@@ -16,7 +16,7 @@ from schemas.audio import MAX_HEADERS, MAX_RECORD_BYTES, AudioChunk
 from schemas.codec import WireRecord, encode_audio
 from schemas.errors import Reason
 
-_SAFE: Final = 3  # chunks at either end that nothing happens to
+SAFE: Final = 3  # chunks at either end of a take that nothing happens to, and the least of one
 _SPOILT: Final = {
     Reason.BAD_HEADER: ("captured_ms", b"now"),
     Reason.UNKNOWN_CODEC: ("codec", b"pcm_s99"),
@@ -35,7 +35,7 @@ class Item:
 
 
 def recital(script: Script, plan: Plan, stopped: Callable[[], bool]) -> Iterator[Item]:
-    """The records of a take; they end in order as soon as `stopped`."""
+    """The records of a take; they end in order once `stopped`."""
     rng = random.Random(f"{script.seed}/{plan.number}")
     return _Recital(plan, script.sound(plan), rng).items(stopped)
 
@@ -69,7 +69,7 @@ class _Recital:
 
     def items(self, stopped: Callable[[], bool]) -> Iterator[Item]:
         for step in self._steps():
-            if stopped():
+            if len(self._sent) >= SAFE and stopped():
                 break
             yield self._item(step)
         else:
@@ -86,7 +86,7 @@ class _Recital:
             index = max((step.chunk for step in steps), default=index + self._rng.randint(0, 3)) + 1
 
     def _suffers(self, index: int) -> bool:
-        safe = _SAFE <= index < self._count - 2 * _SAFE
+        safe = SAFE <= index < self._count - 2 * SAFE
         return safe and self._rng.random() < self._plan.mischief
 
     def _say(self, index: int) -> list[_Step]:

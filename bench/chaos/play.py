@@ -1,0 +1,199 @@
+"""One run from the first word to the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bench.chaos.arena import GROUP, Arena, NotFired
+from bench.chaos.check import Verdict, check
+from bench.chaos.evidence import Evidence, Seen, Standing, said
+from bench.chaos.faults import Fault
+from bench.chaos.measure import Histogram
+from bench.chaos.readers import ends, read_all, seen
+from bench.chaos.spans import Span
+from bench.chaos.spoken import spoken
+from bench.chaos.stage import Play, stage
+from bench.chaos.watch import commit_times
+from bench.progress import Advance
+from consumer.inference import vad
+from consumer.kafka.state import decode_states
+from consumer.settings import Detector
+
+_REST_S: Final = (3.0, 7.0)  # between two faults
+_WARM_S: Final = 5.0
+_HEAL_S: Final = 150.0
+_DRAIN_S: Final = 180.0
+_CATCH_UP_S: Final = 60.0
+_QUIET_S: Final = 5.0  # after a fault, before commit times count again
+_POLL_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """One fault, and by what it is known that it happened."""
+
+    fault: Fault
+    begin_s: float  # monotonic
+    end_s: float  # when all was whole again
+    proof: str | None  # None: there is none
+    told: str = ""  # then: why
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that came of a run."""
+
+    evidence: Evidence
+    verdict: Verdict
+    fired: list[Fired]
+    arena: Arena
+    commits: Histogram
+    unwell: list[str] = field(default_factory=list)  # of the bench or of workers that stay away
+
+
+async def run(play: Play, folder: Path, advance: Advance) -> Outcome:
+    commits, unwell = Histogram(), list[str]()
+    async with stage(play, folder) as arena:
+        fired = await _perform(play, arena, advance, commits, unwell)
+        advance(0, "draining")
+        standings = await _drained(arena)
+        again: list[Seen] = []
+        await read_all(
+            arena.kafka.bootstrap,
+            arena.topics.transcripts,
+            lambda record, now: again.append(seen(record, now)),
+        )
+        await _caught_up(arena, again)
+        unwell += arena.publishers.failures
+    advance(0, "checking")
+    evidence = await asyncio.to_thread(_evidence, play, arena, again, standings)
+    return Outcome(evidence, check(evidence), fired, arena, commits, unwell)
+
+
+async def _perform(
+    play: Play, arena: Arena, advance: Advance, commits: Histogram, unwell: list[str]
+) -> list[Fired]:
+    """Publish, and let the faults happen."""
+    loop = asyncio.get_running_loop()
+    fired: list[Fired] = []
+    during: list[Fault] = []
+
+    def quiet() -> bool:
+        return not during and (not fired or loop.time() > fired[-1].end_s + _QUIET_S)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(arena.publishers.run(play.streams))
+        watching = group.create_task(commit_times(arena.slots, quiet, commits))
+        await asyncio.gather(*(slot.ready() for slot in arena.slots))
+        await asyncio.sleep(_WARM_S)
+        told_s, end_s = loop.time(), loop.time() + play.seconds
+        for fault in _schedule(play):
+            if loop.time() >= end_s:
+                break
+            advance(loop.time() - told_s, f"{len(fired)} faults, now {fault.name}")
+            told_s = loop.time()
+            during.append(fault)
+            fired.append(await _fire(arena, fault, unwell))
+            during.clear()
+            await asyncio.sleep(arena.rng.uniform(*_REST_S))
+        await asyncio.sleep(max(0.0, end_s - loop.time()))
+        arena.publishers.stop()
+        watching.cancel()
+    return fired
+
+
+def _schedule(play: Play) -> Iterator[Fault]:
+    """All kinds in a random order, then all in another one, for ever."""
+    rng = random.Random(f"{play.seed}/faults")
+    kinds = [fault for fault in play.faults if fault.brokers <= play.brokers]
+    while kinds:
+        yield from rng.sample(kinds, len(kinds))
+
+
+async def _fire(arena: Arena, fault: Fault, unwell: list[str]) -> Fired:
+    loop = asyncio.get_running_loop()
+    begin_s, proof, told = loop.time(), None, ""
+    try:
+        proof = await fault.run(arena)
+    except (NotFired, OSError) as error:
+        told = str(error) or type(error).__name__
+    try:
+        async with asyncio.timeout(_HEAL_S):
+            await arena.heal()
+    except TimeoutError:
+        unwell.append(f"not all workers are back {_HEAL_S:.0f} s after {fault.name}")
+    return Fired(fault, begin_s, loop.time(), proof, told)
+
+
+async def _drained(arena: Arena) -> dict[int, Standing]:
+    """Once nothing is left to do, or it takes too long."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _DRAIN_S
+    while True:
+        found = await _standings(arena)
+        done = all(s.next_offset == s.resume_offset == s.log_end for s in found.values())
+        if done or loop.time() > deadline:
+            return found
+        await asyncio.sleep(_POLL_S)
+
+
+async def _standings(arena: Arena) -> dict[int, Standing]:
+    records: defaultdict[int, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+
+    def take(record: Any, _: float) -> None:
+        records[record.partition].append((record.key, record.value))
+
+    await read_all(arena.kafka.bootstrap, arena.topics.state, take)
+    found = {}
+    for partition, end in (await ends(arena.kafka.bootstrap, arena.topics.audio)).items():
+        state, _ = decode_states(GROUP, arena.topics.audio, records[partition])
+        if state is None:
+            found[partition] = Standing(None, 0, end)
+            continue
+        tally = state.tally
+        found[partition] = Standing(
+            state.next_offset,
+            state.resume_offset,
+            end,
+            {
+                "accepted": tally.accepted,
+                "duplicate": tally.duplicate,
+                "dead_letter": tally.dead_letter,
+            },
+        )
+    return found
+
+
+async def _caught_up(arena: Arena, again: Sequence[Seen]) -> None:
+    """The readers that ran all along may be a moment behind."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CATCH_UP_S):
+            while len(arena.book.seen) < len(again):  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(_POLL_S)
+
+
+def _evidence(
+    play: Play, arena: Arena, again: Sequence[Seen], standings: dict[int, Standing]
+) -> Evidence:
+    book, plans, script = arena.book, arena.publishers.plans, play.script()
+    scorer = vad.load(Detector.CASCADE)
+    speech: dict[int, list[Span]] = {}
+    for number, take in said(plans, book.sent, book.seen).items():
+        speech[number] = spoken(scorer, script.sound(take.plan), take.stretches())
+    return Evidence(
+        plans=plans,
+        sent=book.sent,
+        seen=book.seen,
+        again=again,
+        dead=book.dead,
+        standings=standings,
+        spoken=speech,
+        names_samples=play.names_samples,
+    )
