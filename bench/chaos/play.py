@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from aiokafka.errors import KafkaError
+
 from bench.chaos.arena import GROUP, Arena, NotFired
 from bench.chaos.check import Verdict, check
 from bench.chaos.evidence import Evidence, Seen, Standing, said
@@ -122,7 +124,7 @@ async def _fire(arena: Arena, fault: Fault, unwell: list[str]) -> Fired:
     begin_s, proof, told = loop.time(), None, ""
     try:
         proof = await fault.run(arena)
-    except (NotFired, OSError) as error:
+    except (NotFired, OSError, KafkaError) as error:
         told = str(error) or type(error).__name__
     try:
         async with asyncio.timeout(_HEAL_S):

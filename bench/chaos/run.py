@@ -21,6 +21,7 @@ from rich.console import Console
 
 from bench import options
 from bench.chaos import measure
+from bench.chaos.broken import Mistake
 from bench.chaos.check import Invariant
 from bench.chaos.faults import FAULTS, Fault
 from bench.chaos.measure import quantile
@@ -198,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--broken",
-        choices=("commit-first", "publish-first"),
+        choices=[*map(str, Mistake)],
         help="break the worker on purpose, to see it caught",
     )
     return parser

@@ -14,22 +14,26 @@ from functools import partial
 from pathlib import Path
 
 import consumer.__main__
-from bench.chaos import commit_points
-from bench.chaos.commit_points import Point, Trap
+from bench.chaos import broken, commit_points
+from bench.chaos.broken import Mistake
+from bench.chaos.commit_points import Trap
 from bench.chaos.control import Control
 from bench.chaos.oracle import Mood, Oracle
 from consumer import service
 from consumer.engine import Transcriber
 from consumer.settings import Settings
 
+SLOW = 10.0
 Load = Callable[[Settings], Transcriber]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     mood, trap = Mood(), Trap()
-    trap.armed = asked.die_at
     commit_points.install(trap)
+    if asked.broken is not None:
+        broken.install(asked.broken)
+        mood.slowness = SLOW  # as slow as a model, so that there is something to lose
     load = service.load_transcriber if asked.engine == "whisper" else lambda _: Oracle(mood)
     controlled = partial(_serve, service.serve, load, Control(asked.control, mood, trap))
     setattr(service, "serve", controlled)  # noqa: B010 - what the product's main will call
@@ -52,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos.worker", description=__doc__)
     parser.add_argument("--control", type=Path, required=True, help="Unix socket for orders")
     parser.add_argument("--engine", choices=("oracle", "whisper"), default="oracle")
-    parser.add_argument("--die-at", type=Point, help="where in a commit to be killed")
+    parser.add_argument("--broken", type=Mistake, help="a mistake to make: a bench's, to be caught")
     return parser
 
 

@@ -1,0 +1,167 @@
+"""Workers that are killed, frozen, stopped, hung (rows 1-3, 9, 10, 22), and their group (17)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+
+from bench.chaos.arena import GROUP, Arena, Kill, NotFired
+from bench.chaos.commit_points import Point
+from bench.chaos.oracle import DEVICE_ASSERT
+from bench.chaos.slots import Slot
+
+_ARMED_S: Final = 40.0  # within which a commit is sure to come
+_DRAIN_S: Final = 20.0
+
+
+async def kill(arena: Arena) -> str:
+    slot = arena.slot
+    return await _killed(arena, slot, lambda: slot.signal(signal.SIGKILL))
+
+
+async def kill_at(arena: Arena, point: Point) -> str:
+    """At the next commit, or while it restores what another one leaves behind."""
+    slot = arena.slot
+    partitions, size = await slot.partitions(arena.topics.audio), slot.log_size()
+    after = len(slot.exits)
+    await slot.arm(point)
+    if point is Point.RESTORING:
+        other = arena.rng.choice([each for each in arena.slots if each is not slot])
+        await _killed(arena, other, lambda: other.signal(signal.SIGKILL))
+    ended = await arena.exit_of(slot, after, _ARMED_S, -signal.SIGKILL)
+    if (proof := f"killed at {point}") not in slot.log_since(size):
+        raise NotFired(f"{slot.name} was killed elsewhere")
+    arena.kills.append(Kill(ended.at_s, partitions))
+    return f"{slot.name} {proof}"
+
+
+async def _killed(arena: Arena, slot: Slot, kill_it: Callable[[], None]) -> str:
+    partitions, after = await slot.partitions(arena.topics.audio), len(slot.exits)
+    kill_it()
+    ended = await arena.exit_of(slot, after, _DRAIN_S, -signal.SIGKILL)
+    arena.kills.append(Kill(ended.at_s, partitions))
+    return f"{slot.name} ended by SIGKILL, it served {len(partitions)} partitions"
+
+
+async def terminate(arena: Arena) -> str:
+    slot = arena.slot
+    after = len(slot.exits)
+    slot.signal(signal.SIGTERM)
+    await arena.exit_of(slot, after, _DRAIN_S, 0)
+    return f"{slot.name} drained and ended with 0"
+
+
+async def terminate_stuck(arena: Arena) -> str:
+    slot = arena.slot
+    after = len(slot.exits)
+    await slot.order("hang 1")
+    slot.signal(signal.SIGTERM)
+    await arena.exit_of(slot, after, _DRAIN_S + arena.hang_s, 1)
+    return f"{slot.name} could not drain and ended with 1"
+
+
+async def rolling(arena: Arena) -> str:
+    """Every worker restarted in its turn."""
+    for slot in arena.slots:
+        after = len(slot.exits)
+        slot.signal(signal.SIGTERM)
+        await arena.exit_of(slot, after, _DRAIN_S, 0)
+        await slot.ready()
+        await asyncio.sleep(3)
+    return f"{len(arena.slots)} workers drained one by one"
+
+
+async def freeze(arena: Arena) -> str:
+    slot = arena.slot
+    mine = await slot.partitions(arena.topics.audio)
+    slot.signal(signal.SIGSTOP)
+    await asyncio.sleep(30)
+    others = [s for s in arena.slots if s is not slot]
+    theirs = await asyncio.gather(*(s.partitions(arena.topics.audio) for s in others))
+    slot.signal(signal.SIGCONT)
+    taken = mine & frozenset().union(*theirs)
+    if mine and not taken:
+        raise NotFired(f"nobody took over from {slot.name} while it stood still")
+    return f"{slot.name} stood still for 30 s, others served {len(taken)} of its partitions"
+
+
+async def block(arena: Arena) -> str:
+    slot, size = arena.slot, arena.slot.log_size()
+    await slot.order("block 15")
+    await asyncio.sleep(16)
+    return f"{slot.name}'s event loop stood still for 15 s ({slot.log_size() - size} bytes logged)"
+
+
+async def slow_engine(arena: Arena) -> str:
+    slot = arena.slot
+    await slot.order("slow 10")
+    await asyncio.sleep(20)
+    await slot.order("slow 1")
+    return f"{slot.name}'s engine was ten times slower for 20 s"
+
+
+async def hung_engine(arena: Arena) -> str:
+    slot = arena.slot
+    after = len(slot.exits)
+    await slot.order("hang 1")
+    await arena.exit_of(slot, after, 2 * arena.hang_s + _DRAIN_S, 1)
+    return f"{slot.name} gave up its engine and ended with 1"
+
+
+async def small_memory(arena: Arena) -> str:
+    slot = arena.slot
+    await slot.order("rows 1")
+    await asyncio.sleep(15)
+    await slot.order("rows 0")
+    return f"{slot.name}'s engine held one row for 15 s"
+
+
+async def poison(arena: Arena) -> str:
+    """One utterance that ends every worker that decodes it."""
+    ended = [len(slot.exits) for slot in arena.slots]
+    arena.publishers.poison += 1
+    await asyncio.sleep(90)
+    codes = [e.code for s, n in zip(arena.slots, ended, strict=True) for e in s.exits[n:]]
+    if not (deaths := codes.count(DEVICE_ASSERT)):
+        raise NotFired("no worker heard it")
+    return f"{deaths} workers died of it"
+
+
+async def storm(arena: Arena) -> str:
+    """Somebody joins and leaves the group every few seconds."""
+    seconds = 300 if arena.long else 30
+    joined = 0
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        joined += await _visit(arena)
+    if not joined:
+        raise NotFired("nobody could join")
+    return f"somebody joined and left {joined} times in {seconds} s"
+
+
+async def _visit(arena: Arena) -> bool:
+    guest = AIOKafkaConsumer(
+        bootstrap_servers=arena.kafka.bootstrap,
+        group_id=GROUP,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        session_timeout_ms=10_000,
+    )
+    guest.subscribe([arena.topics.audio, arena.topics.audio_bulk])
+    try:
+        async with asyncio.timeout(15):
+            await guest.start()
+    except (KafkaError, TimeoutError):
+        return False
+    finally:
+        await asyncio.sleep(1.5)
+        await guest.stop()
+    return True

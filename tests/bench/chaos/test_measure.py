@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from said_and_seen import FINALS, STARTED, sent, sound
+
+from bench.chaos.arena import Kill
+from bench.chaos.evidence import Seen
+from bench.chaos.measure import Histogram, longest_silence, quantile, takeovers, waits
+
+
+def final(partition: int, at_s: float) -> Seen:
+    return Seen(partition, round(at_s * 10), at_s, FINALS[0])
+
+
+def test_a_takeover_ends_with_the_next_final_of_a_partition_that_was_served() -> None:
+    seen = [final(1, 5), final(1, 10.5), final(2, 13), final(1, 21), final(2, 22)]
+    assert takeovers([Kill(10, frozenset({1, 2}))], seen) == [3]
+    assert takeovers([Kill(10, frozenset({1}))], seen) == [11]
+
+
+def test_other_events_and_what_the_dead_said_last_do_not_count() -> None:
+    seen = [final(1, 11), Seen(1, 1, 14, STARTED), final(1, 20)]
+    assert takeovers([Kill(10, frozenset({1}))], seen) == [10]
+
+
+def test_a_kill_that_nothing_came_after_has_no_time() -> None:
+    assert takeovers([Kill(10, frozenset({1})), Kill(10, frozenset())], [final(1, 9)]) == []
+
+
+def test_a_final_waits_from_the_record_that_ends_it() -> None:
+    records = sent(*sound(0, 11))
+    seen = [Seen(3, 1, 7.0, FINALS[0]), Seen(3, 2, 9.0, FINALS[1])]
+    assert waits(records, seen) == [7, 9]
+    assert waits(records, seen, begin_s=8) == [9]
+
+
+def test_the_longest_silence_is_of_one_partition() -> None:
+    assert longest_silence([final(1, 0), final(2, 4), final(1, 5), final(2, 8)]) == 5
+    assert longest_silence([]) == 0
+
+
+def test_quantiles() -> None:
+    assert quantile([], 0.5) is None
+    assert quantile([3, 1, 2], 0.5) == 2
+    assert quantile([3, 1, 2], 0.95) == 3
+
+
+def test_a_histogram_counts_what_came_between_two_looks() -> None:
+    found = Histogram()
+    found.add({0.1: 12, 0.2: 20, float("inf"): 20}, {0.1: 10, 0.2: 10, float("inf"): 10})
+    assert found.total == 10
+    assert found.quantile(0.5) == pytest.approx(0.1 + 0.1 * 3 / 8)
+    assert Histogram().quantile(0.5) is None
+    found.add({float("inf"): 100}, {})
+    assert found.quantile(0.99) == 0.2

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bench.chaos import oracle
+from bench.chaos.hidden_counters import Piece, hide
+from bench.chaos.oracle import DEVICE_ASSERT, Mood, Oracle
+from bench.recordings import recordings
+from consumer.core.pcm import from_float, to_float
+from consumer.core.values import Clip
+from consumer.errors import OutOfMemory
+from devstack.demo_samples import SAMPLES
+
+SPEECH = from_float(recordings(SAMPLES)[0].samples)
+
+POISONED = """
+from bench.chaos.oracle import Mood, Oracle
+from bench.chaos.hidden_counters import hide
+from consumer.core.pcm import to_float
+from consumer.core.values import Clip
+import numpy as np
+Oracle(Mood()).transcribe([Clip(to_float(hide(np.zeros(3200, np.int16), 4, poison={3})))])
+"""
+
+
+def test_it_writes_what_was_hidden_in_what_it_hears() -> None:
+    sound = hide(SPEECH, 12)
+    clips = [Clip(to_float(sound[a:b]), ("zh",)) for a, b in ((0, 16_000), (777, 50_001))]
+    heard = Oracle(Mood(slowness=0)).transcribe(clips)
+    assert [oracle.read(each.text) for each in heard] == [
+        [Piece(12, 0, 16_000)],
+        [Piece(12, 777, 50_001)],
+    ]
+    assert heard[0].language == "zh"
+
+
+def test_its_wording_differs_from_decode_to_decode() -> None:
+    piece = Piece(1, 2, 3)
+    texts = {oracle.write([piece]) for _ in range(200)}
+    assert len(texts) > 1
+    assert all(oracle.read(text) == [piece] for text in texts)
+
+
+def test_speech_without_counters_is_nothing() -> None:
+    (heard,) = Oracle(Mood(slowness=0)).transcribe([Clip(to_float(SPEECH[:8000]))])
+    assert oracle.read(heard.text) == []
+
+
+def test_its_memory_can_be_small() -> None:
+    clips = [Clip(to_float(SPEECH[:8000]))] * 2
+    small = Oracle(Mood(slowness=0, most_rows=1))
+    with pytest.raises(OutOfMemory, match="2 rows, and 1 fit"):
+        small.transcribe(clips)
+    assert small.transcribe(clips[:1])
+
+
+def test_poison_ends_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", POISONED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == DEVICE_ASSERT
+    assert "device assert at" in done.stderr
