@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
