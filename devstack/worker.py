@@ -55,7 +55,7 @@ class Worker:
         await (self.stop() if kind is None else self.kill())
 
     async def start(self) -> None:
-        await self._spawn()
+        await self.spawn()
         try:
             await self._until_ready()
         except BaseException:
@@ -86,7 +86,13 @@ class Worker:
         """Raises DevstackError when the worker ends."""
         raise self._failure(ending(await self._process.wait()))
 
-    async def _spawn(self) -> None:
+    @property
+    def exit_code(self) -> int | None:
+        """None: it runs."""
+        return self._process.returncode
+
+    async def spawn(self) -> None:
+        """Start it, and do not wait."""
         leashed = (sys.executable, "-IS", leash.__file__, str(os.getpid()))
         with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

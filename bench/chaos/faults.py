@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from bench.chaos import broker_faults as brokers
+from bench.chaos import probes
 from bench.chaos import worker_faults as workers
 from bench.chaos.arena import Arena
 from bench.chaos.commit_points import Point
@@ -57,10 +58,17 @@ FAULTS: Final = {
         Fault("poison", 10, workers.poison),
         Fault("bad-records", 11, brokers.bad_records),
         Fault("bomb", 13, brokers.bomb),
+        Fault("missing-topics", 16, probes.missing_topics),
+        Fault("wrong-partitions", 16, probes.wrong_partitions),
+        Fault("wrong-timestamps", 16, probes.wrong_timestamps),
+        Fault("recreated-topic", 16, probes.recreated_topic),
         Fault("storm", 17, workers.storm),
         Fault("lose-audio", 18, brokers.lose_audio),
         Fault("crowd", 19, brokers.crowd),
         Fault("impostor", 20, brokers.impostor),
+        Fault("unreadable-state", 20, probes.unreadable_state),
+        Fault("newer-state", 20, probes.newer_state),
+        Fault("lost-state", 20, probes.lost_state),
         Fault("block", 22, workers.block),
         Fault("rolling", 2, workers.rolling),
     )

@@ -17,6 +17,7 @@ from devstack.proxy import Link
 from devstack.worker import Worker
 
 _RESTART_S: Final = 2.0
+_POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,27 @@ class Slot:
             self._ready.clear()
             self._worker = None
             await worker.kill()
+
+    async def try_out(
+        self, until: str, within_s: float, then_s: float = 0.0, **settings: str
+    ) -> tuple[int | None, str]:
+        """Another worker with other settings: its exit status and its log.
+
+        None: it had to be ended, `then_s` after it wrote `until`, or when the time was over.
+        """
+        log_file = self.log_file.with_suffix(".tried.log")
+        log_file.write_bytes(b"")
+        command = ["bench.chaos.worker", "--control", f"{self._socket}.tried", *self._arguments]
+        worker = Worker(self._settings | settings, log_file, command)
+        await worker.spawn()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while worker.exit_code is None and until not in log_file.read_text():  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_S)
+                await asyncio.sleep(then_s)
+        code = worker.exit_code
+        await worker.kill()
+        return code, log_file.read_text()
 
     async def ready(self) -> None:
         await self._ready.wait()

@@ -94,8 +94,10 @@ async def freeze(arena: Arena) -> str:
 async def block(arena: Arena) -> str:
     slot, size = arena.slot, arena.slot.log_size()
     await slot.order("block 15")
-    await asyncio.sleep(16)
-    return f"{slot.name}'s event loop stood still for 15 s ({slot.log_size() - size} bytes logged)"
+    await asyncio.sleep(17)
+    if (alarm := "event loop was blocked") not in slot.log_since(size):
+        raise NotFired(f"{slot.name} did not notice")
+    return f"{slot.name} stood still for 15 s and said: {alarm}"
 
 
 async def slow_engine(arena: Arena) -> str:
