@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from consumer.core.partition import PartitionTask
 from consumer.core.planner import Planner
+from consumer.core.progress import Commit
 from consumer.core.values import Batch, Lane
 from schemas.transcript import TranscriptFinal
 
@@ -47,6 +48,10 @@ METRICS = (
         SHARES,
     ),
     Spec("commit_seconds", "histogram", "Time of a commit."),
+    Spec("dead_letters", "counter", "Records and utterances sent to the dead-letter topic."),
+    Spec("halted", "gauge", "Partitions that wait for an operator: see the log."),
+    Spec("behind_seconds", "gauge", "Append time since the oldest audio not decided about."),
+    Spec("loop_lag_seconds", "gauge", "How late the event loop came round, last second."),
     Spec("commits", "counter", "Commits of a partition, by result.", ("result",)),
     Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),
     Spec("partials_dropped", "counter", "Partials dropped: too late, or a newer one came first."),
@@ -88,16 +93,17 @@ class Metrics:
         if event.timing.speech_end_to_final_ms is not None:
             self.observe("final_seconds", event.timing.speech_end_to_final_ms / 1000)
 
-    def commit(self, stand: int, tried: int, seconds: float) -> None:
-        """So many commits were tried together; those that do not stand are another worker's."""
-        self.count("commits", stand, result="made")
-        self.count("commits", tried - stand, result="fenced")
+    def committed(self, commit: Commit, seconds: float) -> None:
+        """One commit was made."""
+        self.count("commits", result="made")
+        self.count("dead_letters", len(commit.dead_letters))
         self.observe("commit_seconds", seconds)
 
     def held(self, tasks: Collection[PartitionTask], planner: Planner) -> None:
         """What the worker has on its hands."""
         self.set("partitions", len(tasks))
         self.set("streams", sum(task.streams for task in tasks))
+        self.set("behind_seconds", max((task.behind_ms for task in tasks), default=0) / 1000)
         self.count("partials_dropped", planner.dropped_partials())
         for lane in Lane:
             self.set("waiting_seconds", planner.waiting_s(lane), lane=lane.name.lower())

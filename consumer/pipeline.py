@@ -1,19 +1,19 @@
-"""The whole motion on one page: ingest | dispatch | publish.
+"""The whole motion on one page: ingest | dispatch | keep.
 
     Kafka --poll--> ingest: records -> chunks -> speech scores -> utterances -> planner
                     dispatch: planner -> batch -> Whisper -> texts
-                    publish: texts -> events and progress, committed together --> Kafka
+                    keepers: texts -> events and progress, in one transaction --> Kafka
 
 What to do is decided in `consumer.core`; this file only moves values between the decisions and the
-three shells it knows as Protocols.
+three shells it knows as Protocols. Each assigned partition has a keeper (`consumer.keeper`), which
+opens it, commits what is ready, and opens it again after a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Protocol
 
 import structlog
@@ -22,7 +22,6 @@ from consumer.core.admission import Admission
 from consumer.core.events import Decoded
 from consumer.core.partition import PartitionPolicy, PartitionTask
 from consumer.core.planner import Planner
-from consumer.core.progress import Commit
 from consumer.core.shadow import Shadow, disagreement
 from consumer.core.values import (
     Assignment,
@@ -36,13 +35,18 @@ from consumer.core.values import (
     Poll,
     Record,
 )
-from consumer.errors import Retriable
+from consumer.errors import Fenced, Retriable, SttError
+from consumer.keeper import Bell, Clock, Feed, Keeper, Pace, Store, Surroundings
 from consumer.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+BEAT_S = 1.0  # between two looks at the worker's own health
+BLOCKED_S = 1.0  # the event loop was held up that long: worth an alarm
+STUCK_S = 60.0  # no answer to a poll, not even a failure: only a new process helps
 
-class Source(Protocol):
+
+class Source(Feed, Protocol):
     """Where records come from."""
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
@@ -51,14 +55,10 @@ class Source(Protocol):
         Raises `Retriable` when there is no answer; the next call goes on where this one began.
         """
 
+    async def tell(self, offsets: Mapping[Partition, int]) -> None:
+        """Store R of each as the group's offset: lag dashboards read it, we do not.
 
-class Sink(Protocol):
-    """Where events and progress go."""
-
-    async def commit(self, commits: Sequence[Commit]) -> list[Commit]:
-        """Make them; the ones that stand. The rest belongs to another worker now.
-
-        Raises `Retriable` when the same commits have to be tried again.
+        Raises `Retriable`, `Fenced`.
         """
 
 
@@ -72,31 +72,12 @@ class Engine(Protocol):
         """One hypothesis a job, in order."""
 
 
-class Clock(Protocol):
-    def monotonic(self) -> float:
-        """Seconds."""
-
-    def unix_ms(self) -> int: ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """When things happen that nothing else brings about; seconds."""
-
-    coalesce_s: float  # finals that come within it leave in one commit
-    progress_s: float  # a commit of progress alone, at most this often
-    retry_s: float  # before a commit is tried again
-    drain_s: float  # from the wish to stop to the end
-
-
 class Pipeline:
     """One worker's life; `run` returns after a clean stop and raises otherwise."""
 
     def __init__(
         self,
-        shells: tuple[Source, Engine, Sink],
+        shells: tuple[Source, Engine, Store],
         policies: Mapping[Lane, PartitionPolicy],
         planner: Planner,
         admissions: Mapping[Lane, Admission],
@@ -106,7 +87,7 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._source, self._engine, self._sink = shells
+        self._source, self._engine, store = shells
         self._policies = policies
         self._planner = planner
         self._admissions = admissions
@@ -114,27 +95,48 @@ class Pipeline:
         self._pace = pace
         self._metrics = metrics
         self._clock = clock
-        self._tasks: dict[Partition, PartitionTask] = {}
-        self._work = _Bell()  # rung when a job waits
-        self._output = _Bell()  # rung when a commit would publish something
+        self._keepers: dict[Partition, Keeper] = {}
+        self._work = Bell()  # rung when a job waits
+        self._beat = Bell()
+        self._polled_at = clock.monotonic()
+        self._around = Surroundings(
+            store=store,
+            feed=self._source,
+            clock=clock,
+            pace=pace,
+            metrics=metrics,
+            next_epoch=count(1).__next__,
+            add=self._add,
+            void=self._void,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises `TimeoutError` when what was in flight is not out within `drain_s` of `stop`."""
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
-            group.create_task(self._ingest(stop), name="ingest")
+            group.create_task(self._ingest(stop, group), name="ingest")
             group.create_task(self._dispatch(), name="dispatch")
-            group.create_task(self._publish(), name="publish")
+            group.create_task(self._watch(), name="watch")
             await stop.wait()
             limit.reschedule(asyncio.get_running_loop().time() + self._pace.drain_s)
 
+    @property
+    def _tasks(self) -> list[PartitionTask]:
+        """Of the partitions that are served."""
+        return [keeper.task for keeper in self._keepers.values() if keeper.task is not None]
+
+    def _task(self, partition: Partition) -> PartitionTask | None:
+        keeper = self._keepers.get(partition)
+        return None if keeper is None else keeper.task
+
     # --- ingest
 
-    async def _ingest(self, stop: asyncio.Event) -> None:
+    async def _ingest(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
         while not stop.is_set():
             poll = await self._poll()
-            if poll.revoked:
-                self._release(poll.revoked)
-            self._adopt(poll.assigned)
+            if poll.assigned is not None:
+                self._assign(poll.assigned, group)
+            for partition in poll.overtaken:
+                self._keepers[partition].overtaken()
             self._read(poll.records)
             self._tick(poll.caught_up)
             await self._listen()
@@ -143,11 +145,13 @@ class Pipeline:
 
     async def _poll(self) -> Poll:
         try:
-            return await self._source.poll(self._admitted())
+            poll = await self._source.poll(self._admitted())
         except Retriable as error:
             log.warning("nothing could be read, it will be tried again", why=str(error))
             await self._clock.sleep(self._pace.retry_s)
-            return Poll()
+            poll = Poll()
+        self._polled_at = self._clock.monotonic()
+        return poll
 
     def _admitted(self) -> frozenset[Lane]:
         """Lanes to fetch from: bulk waits while live speech does."""
@@ -155,46 +159,54 @@ class Pipeline:
         waiting = {Lane.LIVE: live, Lane.BULK: live + bulk}
         return frozenset(lane for lane in Lane if self._admissions[lane].update(waiting[lane]))
 
-    def _release(self, partitions: Iterable[Partition]) -> None:
-        for partition in partitions:
-            self._tasks.pop(partition, None)
-        self._planner.keep({task.partition: task.epoch for task in self._tasks.values()})
-
-    def _adopt(self, assigned: Sequence[Assignment]) -> None:
-        for partition, epoch, lane, offset in assigned:
-            policy = self._policies[lane]
-            self._tasks[partition] = PartitionTask(partition, epoch, offset, policy)
+    def _assign(self, assigned: Sequence[Assignment], group: asyncio.TaskGroup) -> None:
+        """Keep what stays ours as it is, warm: its next commit proves that it still is."""
+        ours = dict(assigned)
+        for partition in self._keepers.keys() - ours.keys():
+            self._keepers.pop(partition).give_away()
+        for partition, lane in ours.items():
+            if (keeper := self._keepers.get(partition)) is not None:
+                keeper.assigned_again()
+                continue
+            keeper = Keeper(partition, self._policies[lane], self._around)
+            self._keepers[partition] = keeper
+            group.create_task(keeper.run(), name=f"keep {partition.topic} {partition.number}")
 
     def _read(self, records: Sequence[Record]) -> None:
         now = self._clock.monotonic()
         for record in records:
-            task = self._tasks.get(record.partition)
-            if task is not None:  # else it was lost at a commit, and Kafka will say so
-                self._metrics.count("records", outcome=task.ingest(record, now))
+            task = self._task(record.partition)
+            outcome = None if task is None else task.ingest(record, now)
+            if outcome is not None:
+                self._metrics.count("records", outcome=outcome)
 
     def _tick(self, caught_up: frozenset[Partition]) -> None:
         now = self._clock.monotonic()
-        for partition, task in self._tasks.items():
-            task.tick(now, caught_up=partition in caught_up)
+        for task in self._tasks:
+            task.tick(now, caught_up=task.partition in caught_up)
 
     async def _listen(self) -> None:
         """Score what came, all streams in one call, until every cut is known."""
-        while requests := [r for task in self._tasks.values() for r in task.listen()]:
-            scores = await self._engine.score(requests)
-            for request, probabilities in zip(requests, scores, strict=True):
-                task = self._tasks.get(request.session.partition)
-                if task is not None:  # else it was lost meanwhile
-                    task.hear(request, probabilities)
+        while asked := [(task, request) for task in self._tasks for request in task.listen()]:
+            scores = await self._engine.score([request for _, request in asked])
+            for (task, request), probabilities in zip(asked, scores, strict=True):
+                task.hear(request, probabilities)
 
     def _plan(self) -> None:
         now = self._clock.monotonic()
-        jobs = [job for task in self._tasks.values() for job in task.jobs(now)]
-        self._planner.add(jobs)
+        self._add([job for task in self._tasks for job in task.jobs(now)])
+        for keeper in self._keepers.values():
+            if keeper.task is not None and keeper.task.ledger.has_output:
+                keeper.ring()
+        self._metrics.held(self._tasks, self._planner)
+
+    def _add(self, jobs: Sequence[Job]) -> None:
         if jobs:
+            self._planner.add(jobs)
             self._work.ring()
-        if any(task.ledger.has_output for task in self._tasks.values()):
-            self._output.ring()
-        self._metrics.held(self._tasks.values(), self._planner)
+
+    def _void(self) -> None:
+        self._planner.keep({task.partition: task.epoch for task in self._tasks})
 
     # --- dispatch
 
@@ -202,7 +214,9 @@ class Pipeline:
         while (batch := self._next_batch()) is not None or await self._idle():
             if batch is not None:
                 await self._transcribe(batch)
-        self._output.close()
+        self._beat.close()
+        for keeper in self._keepers.values():
+            keeper.drain()
 
     async def _idle(self) -> bool:
         """Watch over the fold while nothing waits for the model, else sleep; False: it is over."""
@@ -223,80 +237,44 @@ class Pipeline:
         self._metrics.batch(batch, decode_s)
         for job, hypothesis in zip(batch.jobs, hypotheses, strict=True):
             self._finish(job, hypothesis, began, decode_s)
-        self._output.ring()
 
     def _finish(self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float) -> None:
         self._shadow.offer(job, hypothesis)
-        task = self._tasks.get(job.id.session.partition)
+        partition = job.id.session.partition
+        task = self._task(partition)
         if task is None or task.epoch != job.epoch:
-            return  # another worker has it now
+            return  # another worker has it now, or it is opened anew
         queue_ms = round((began - job.closed_at) * 1000)
         decoded = Decoded(hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
         self._metrics.final(task.finish(job.id, decoded))
+        self._keepers[partition].ring()
 
-    # --- publish
+    # --- watch
 
-    async def _publish(self) -> None:
-        told = self._clock.monotonic()
-        while await self._output.wait(self._pace.progress_s):
-            await self._clock.sleep(self._pace.coalesce_s)
-            due = self._clock.monotonic() - told >= self._pace.progress_s
-            await self._commit(progress=due)
-            told = self._clock.monotonic() if due else told
-        await self._commit(progress=True)
+    async def _watch(self) -> None:
+        """Tell the group's offsets; see whether the worker itself is well."""
+        told = beat = self._clock.monotonic()
+        while await self._beat.wait(BEAT_S):
+            now = self._clock.monotonic()
+            self._check(now, blocked_s=now - beat - BEAT_S)
+            if now - told >= self._pace.progress_s:
+                await self._tell()
+                told = now
+            beat = self._clock.monotonic()
 
-    async def _commit(self, *, progress: bool) -> None:
-        """All output; with `progress`, also of partitions that have only moved on."""
-        tasks = [task for task in self._tasks.values() if progress or task.ledger.has_output]
-        commits = [commit for task in tasks if (commit := task.ledger.prepare()) is not None]
-        began = self._clock.monotonic()
-        while commits:
-            try:
-                stand = await self._sink.commit(commits)
-            except Retriable as error:
-                log.warning("commit will be tried again", why=str(error), commits=len(commits))
-                await self._clock.sleep(self._pace.retry_s)
-                commits = [commit for commit in commits if self._owner(commit) is not None]
-            else:
-                self._post(commits, stand)
-                self._metrics.commit(len(stand), len(commits), self._clock.monotonic() - began)
-                return
+    def _check(self, now: float, *, blocked_s: float) -> None:
+        """Raises `SttError` when only a new process helps."""
+        self._metrics.set("loop_lag_seconds", max(0.0, blocked_s))
+        self._metrics.set("halted", sum(keeper.is_halted for keeper in self._keepers.values()))
+        if blocked_s > BLOCKED_S:
+            log.error("the event loop was blocked", seconds=round(blocked_s, 1))
+        if now - self._polled_at > STUCK_S:
+            raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
 
-    def _post(self, commits: list[Commit], stand: list[Commit]) -> None:
-        for commit in stand:
-            if (task := self._owner(commit)) is not None:
-                task.ledger.post(commit)
-        lost = [c for c in commits if c not in stand and self._owner(c) is not None]
-        self._release(commit.partition for commit in lost)
-
-    def _owner(self, commit: Commit) -> PartitionTask | None:
-        """The task that prepared it; None: it was lost meanwhile."""
-        task = self._tasks.get(commit.partition)
-        return task if task is not None and task.epoch == commit.epoch else None
-
-
-class _Bell:
-    """Wakes one loop; several rings before it wakes are one. Closed: rung for the last time."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-        self._closed = False
-
-    @property
-    def is_closed(self) -> bool:
-        return self._closed
-
-    def ring(self) -> None:
-        self._event.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._event.set()
-
-    async def wait(self, timeout_s: float | None = None) -> bool:
-        """True: rung, or the time is over. False: closed, nothing will ring again."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._event.wait()
-        self._event.clear()
-        return not self._closed
+    async def _tell(self) -> None:
+        try:
+            await self._source.tell(
+                {task.partition: task.ledger.committed.resume_offset for task in self._tasks}
+            )
+        except (Retriable, Fenced) as error:
+            log.debug("the group's offsets were not stored", why=str(error))

@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -25,17 +26,18 @@ from consumer.core.segmenter import SegmenterConfig
 from consumer.core.shadow import Shadow
 from consumer.core.stream import StreamPolicy
 from consumer.core.values import Chunk, Lane, Record
-from consumer.decoders import decode
+from consumer.decoders import decode, write_flac
 from consumer.engine import ThreadedEngine, Transcriber
 from consumer.errors import ConfigError
 from consumer.health import Health
 from consumer.inference import checkpoint, device, fold_record, vad, weights
 from consumer.inference.whisper_engine import WhisperTranscriber
-from consumer.kafka.sink import KafkaSink
 from consumer.kafka.source import KafkaSource, SourceSettings
+from consumer.kafka.store import KafkaStore
 from consumer.kafka.topic_admin import check_topics
+from consumer.keeper import Clock, Pace
 from consumer.metrics import Metrics
-from consumer.pipeline import Clock, Pace, Pipeline
+from consumer.pipeline import Pipeline
 from consumer.settings import FoldMode, Settings
 from schemas.audio import AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio
@@ -58,8 +60,16 @@ class SystemClock(Clock):
         await asyncio.sleep(seconds)
 
 
-async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -> None:
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+    *,
+    load: Callable[[Settings], Transcriber] | None = None,
+) -> None:
     """Work until `stop` is set and what was in flight is out; sets `ready` once it works.
+
+    `load`: another transcriber than Whisper.
 
     Raises `ConfigError` (nothing was started), `DeviceLost`, `TimeoutError` (the drain took too
     long: what is left is done again by the next worker).
@@ -70,16 +80,16 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -
         log.info("health endpoints up", host=settings.http_host, port=health.port)
         await _check(settings.bootstrap, topics)
         health.waits_for("loading the model")
-        transcriber = await asyncio.to_thread(load_transcriber, settings)
+        transcriber = await asyncio.to_thread(load or load_transcriber, settings)
         scorer = await asyncio.to_thread(vad.load, settings.detector)
         threads = settings.threads or device.usable_cores()
         engine = ThreadedEngine(scorer, transcriber, threads=threads, hang_s=settings.hang_s)
         source = KafkaSource(_source_settings(settings, topics))
-        sink = KafkaSink(settings.bootstrap, topics, source, _worker_name())
+        store = KafkaStore(settings.bootstrap, topics, settings.group, source, _worker_name())
         health.waits_for("warming the model, joining the group")
-        async with engine, sink, source:
+        async with engine, source:
             pipeline = Pipeline(
-                (source, engine, sink),
+                (source, engine, store),
                 policies(settings, transcriber.info, scorer.segmenter),
                 Planner(_budget(settings, engine)),
                 _admissions(settings),
@@ -152,8 +162,10 @@ def policies(
     return {
         lane: PartitionPolicy(
             lane=lane,
+            from_earliest=settings.start_at == "earliest",
             stream=StreamPolicy(segmenter, options, session_prefix=prefix),
             read=partial(read_chunk, defaults=defaults),
+            write=write_flac,
             model=model,
             final_within_s=settings.final_within_s,
             stall_s=settings.stall_s,
@@ -168,11 +180,10 @@ def read_chunk(record: Record, defaults: AudioDefaults) -> Chunk:
     audio = decode_audio(record.key, record.value, record.headers, defaults)
     if not audio.payload:
         rate, channels = audio.rate or defaults.rate, audio.channels or defaults.channels
-        return Chunk(record.offset, record.timestamp_ms, audio, _SILENT, rate, channels)
+        return Chunk(record, audio, _SILENT, rate, channels)
     pcm = decode(audio.payload, audio.codec, audio.rate, audio.channels)
     return Chunk(
-        offset=record.offset,
-        timestamp_ms=record.timestamp_ms,
+        record=record,
         audio=audio,
         samples=mono(pcm.samples),
         rate=pcm.rate,
@@ -188,7 +199,6 @@ def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
         bootstrap=settings.bootstrap,
         group=settings.group,
         topics={topics.audio: Lane.LIVE, topics.audio_bulk: Lane.BULK},
-        from_earliest=settings.start_at == "earliest",
     )
 
 
@@ -211,6 +221,7 @@ def _pace(settings: Settings) -> Pace:
         coalesce_s=settings.coalesce_s,
         progress_s=settings.progress_s,
         retry_s=1.0,
+        halt_s=30.0,
         drain_s=settings.drain_s,
     )
 

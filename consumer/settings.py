@@ -144,6 +144,7 @@ def _wrong(settings: Settings) -> list[tuple[str, str]]:
         *(("bootstrap", problem) for problem in _broker_problems(settings.bootstrap)),
         *(("prefix", problem) for problem in _prefix_problems(settings.prefix)),
         *((n, "must not be empty") for n in ("prefix", "group") if not value(n)),
+        *((n, "must not hold a |") for n in ("group",) if "|" in value(n)),
     ]
 
 

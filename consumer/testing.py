@@ -1,18 +1,20 @@
 """Test doubles for the pipeline's shells: ours, and for whoever builds on the pipeline.
 
-A scripted source and a recording sink stand for Kafka, an engine that hears loudness and writes
+A scripted source and a store in memory stand for Kafka, an engine that hears loudness and writes
 lengths stands for the detector and Whisper, and time moves only when a test says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from consumer.core.pcm import Framer
-from consumer.core.progress import Commit
+from consumer.core.progress import Commit, DeadLetter
+from consumer.core.state import Found, PartitionState, StreamState
 from consumer.core.values import (
     Batch,
     Float32Array,
@@ -23,8 +25,9 @@ from consumer.core.values import (
     Listen,
     Partition,
     Poll,
+    Record,
 )
-from consumer.errors import Retriable
+from consumer.errors import Fenced, Retriable
 from schemas.transcript import AnyEvent
 
 
@@ -50,44 +53,135 @@ class ManualClock:
 
 
 class ScriptedSource:
-    """Gives one poll after the other, or raises it, then sets `stop`."""
+    """Does what one poll after the other says, or raises it, then sets `stop`.
+
+    The records of a poll are appended to the log; what a poll gives is all of the log that lies
+    behind where each partition is read from. One whose partition is not read yet waits for that.
+    """
 
     def __init__(self, polls: Iterable[Poll | Exception], stop: asyncio.Event) -> None:
         self._polls = iter(polls)
         self._stop = stop
+        self._began = asyncio.Event()
+        self._log: list[Record] = []
         self.asked_for: list[frozenset[Lane]] = []
+        self.positions: dict[Partition, int] = {}  # of what is read
+        self.told: list[Mapping[Partition, int]] = []
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
         await asyncio.sleep(0)
         self.asked_for.append(lanes)
         poll = next(self._polls, None)
-        if poll is None:
-            self._stop.set()
         if isinstance(poll, Exception):
             raise poll
-        return poll or Poll()
+        if poll is None:
+            self._stop.set()
+            return Poll()
+        self._log.extend(poll.records)
+        while not {record.partition for record in poll.records} <= self.positions.keys():
+            self._began.clear()
+            await self._began.wait()
+        return replace(poll, records=tuple(self._read()))
+
+    def begin(self, partition: Partition, offset: int) -> None:
+        self.positions[partition] = offset
+        self._began.set()
+
+    def hold(self, partition: Partition) -> None:
+        self.positions.pop(partition, None)
+
+    async def tell(self, offsets: Mapping[Partition, int]) -> None:
+        self.told.append(offsets)
+
+    def _read(self) -> list[Record]:
+        never = float("inf")
+        positions = self.positions
+        records = [r for r in self._log if r.offset >= positions.get(r.partition, never)]
+        for record in records:
+            positions[record.partition] = record.offset + 1
+        return records
 
 
-class RecordingSink:
-    """Keeps what was committed; `failures` commits fail first, `fenced` partitions never stand."""
+class MemoryStore:
+    """Keeps what was committed, as the state topic and the output topics would.
 
-    def __init__(self, failures: int = 0, fenced: Collection[Partition] = ()) -> None:
+    `failures`: what the next commits raise, None for one that stands; `lost_answers`: so many
+    commits stand, and their answer is lost.
+    """
+
+    def __init__(
+        self, failures: Iterable[Exception | None] = (), *, log_start: int = 0, log_end: int = 10**9
+    ) -> None:
         self.commits: list[Commit] = []
-        self.failures = failures
-        self.fenced = fenced
+        self.opened = 0
+        self.log_start, self.log_end = log_start, log_end
+        self.group_offset: int | None = None
+        self.lost_answers = 0
+        self._failures = iter(failures)
+        self._owners: dict[Partition, MemoryJournal] = {}
+        self._states: dict[Partition, PartitionState] = {}
+        self._streams: dict[Partition, dict[str, StreamState]] = {}
 
     @property
     def events(self) -> list[AnyEvent]:
         return [event for commit in self.commits for event in commit.events]
 
-    async def commit(self, commits: Sequence[Commit]) -> list[Commit]:
+    @property
+    def dead_letters(self) -> list[DeadLetter]:
+        return [letter for commit in self.commits for letter in commit.dead_letters]
+
+    async def open(self, partition: Partition) -> MemoryJournal:
         await asyncio.sleep(0)
-        if self.failures:
-            self.failures -= 1
-            raise Retriable("the sink was told to fail")
-        stand = [commit for commit in commits if commit.partition not in self.fenced]
-        self.commits.extend(stand)
-        return stand
+        self.opened += 1
+        journal = self._owners[partition] = MemoryJournal(self, self.found(partition))
+        return journal
+
+    def found(self, partition: Partition) -> Found:
+        """What whoever opens it now goes on from."""
+        return Found(
+            partition=self._states.get(partition),
+            streams=dict(self._streams.get(partition, {})),
+            group_offset=self.group_offset,
+            log_start=self.log_start,
+            log_end=self.log_end,
+        )
+
+    def write(self, commit: Commit) -> None:
+        """Output and progress, together."""
+        self.commits.append(commit)
+        self._states[commit.partition] = commit.state
+        streams = self._streams.setdefault(commit.partition, {})
+        for name, state in commit.streams:
+            if state is None:
+                streams.pop(name, None)
+            else:
+                streams[name] = state
+
+    def accept(self, journal: MemoryJournal, commit: Commit) -> None:
+        """Raises `Fenced`, or what a failure was scripted to be."""
+        if self._owners.get(commit.partition) is not journal:
+            raise Fenced("it was opened again")
+        if (failure := next(self._failures, None)) is not None:
+            raise failure
+        self.write(commit)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise Retriable("the answer was lost")
+
+
+class MemoryJournal:
+    """One opening of a partition; the next one fences it."""
+
+    def __init__(self, store: MemoryStore, found: Found) -> None:
+        self.found = found
+        self._store = store
+
+    async def commit(self, commit: Commit) -> None:
+        await asyncio.sleep(0)
+        self._store.accept(self, commit)
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
 
 
 class EchoEngine:

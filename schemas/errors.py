@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"  # decodes to more than the longest record
     FORMAT_CONTRADICTION = "format_contradiction"  # headers and payload differ
     OVERLAP = "overlap"  # `start` lies before audio that came already
+    UNDECODABLE = "undecodable"  # every decode of the utterance ended its worker
     UNKNOWN_EVENT = "unknown_event"
     BAD_EVENT = "bad_event"
 

@@ -1,7 +1,8 @@
 """The law of imports: who may know whom.
 
     __main__ -> service
-             -> { kafka | engine -> inference | health | pipeline | testing | decoders | logs }
+             -> { kafka | engine -> inference | health | pipeline -> keeper | testing | decoders
+                | logs }
              -> { metrics, settings } -> errors -> core -> schemas
 
 Everything that decides is pure and below; everything that does is thin and above; siblings in
@@ -34,6 +35,7 @@ PARTS = (
     "consumer.engine",
     "consumer.inference",
     "consumer.health",
+    "consumer.keeper",
     "consumer.pipeline",
     "consumer.testing",
     "consumer.decoders",
@@ -53,7 +55,8 @@ LAW: dict[str, tuple[str, ...]] = {
     "consumer.engine": ("consumer.inference", *SHARED),
     "consumer.inference": SHARED,
     "consumer.health": SHARED,
-    "consumer.pipeline": SHARED,
+    "consumer.keeper": SHARED,
+    "consumer.pipeline": ("consumer.keeper", *SHARED),
     "consumer.testing": SHARED,
     "consumer.decoders": SHARED,
     "consumer.logs": SHARED,
@@ -72,6 +75,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "schemas": ("msgspec", "orjson"),
     "consumer.core": ("numpy",),
     "consumer.errors": (),
+    "consumer.keeper": ("structlog",),
     "consumer.pipeline": ("structlog",),
 }
 

@@ -9,7 +9,7 @@ from consumer.core.quality import assess
 from consumer.core.session import Heard
 from consumer.core.values import Hypothesis, TimedWord
 from schemas.languages import bcp47
-from schemas.transcript import Model, Timing, TranscriptFinal, Verdict, Word
+from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Verdict, Word
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +55,23 @@ def final(heard: Heard, decoded: Decoded, model: Model) -> TranscriptFinal:
             queue_ms=decoded.queue_ms,
             decode_ms=decoded.decode_ms,
         ),
+    )
+
+
+def failed(heard: Heard, reason: str) -> UtteranceFailed:
+    """In the place of a final that cannot be had."""
+    utterance = heard.utterance
+    return UtteranceFailed(
+        stream_id=heard.id.session.stream_id,
+        session_id=heard.id.session.session_id,
+        index=heard.index,
+        time_ms=heard.ended_at_ms,
+        traceparent=heard.traceparent,
+        utterance=utterance.number,
+        start_sample=utterance.start,
+        end_sample=utterance.end,
+        rate=utterance.rate,
+        reason=reason,
     )
 
 

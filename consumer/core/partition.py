@@ -7,13 +7,14 @@ Pure: what is in brackets happens elsewhere. Times are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
-from consumer.core.events import Decoded, final
-from consumer.core.progress import DeadLetter, Ledger
+from consumer.core.events import Decoded, failed, final
+from consumer.core.progress import Commit, DeadLetter, Ledger, Outcome
 from consumer.core.session import Heard
+from consumer.core.state import Restored, StreamState
 from consumer.core.stream import Stream, StreamPolicy
 from consumer.core.values import (
     Chunk,
@@ -25,17 +26,15 @@ from consumer.core.values import (
     Listen,
     Partition,
     Record,
+    Utterance,
 )
-from schemas.errors import WireError
+from schemas.errors import Reason, WireError
 from schemas.transcript import Model, TranscriptFinal
 
-
-class Outcome(StrEnum):
-    """What became of a record."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    DEAD_LETTER = "dead_letter"
+TRIES = 3  # decodes of one utterance that may end a worker
+REMEMBERED_MS = 3_600_000  # a session that has ended: repeats of its records are known that long
+BEHIND_MS = 60_000  # undecided audio that has waited so long is decided: R must not stay behind
+SWEEP_S = 0.2  # between two looks at every stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,10 @@ class PartitionPolicy:
     """What holds for every partition of a topic."""
 
     lane: Lane
+    from_earliest: bool  # where a group begins that has read nothing; else at the log's end
     stream: StreamPolicy
     read: Callable[[Record], Chunk]  # raises WireError
+    write: Callable[[Utterance], bytes]  # as a file that can be published again
     model: Model
     final_within_s: float  # a final's deadline, from the end of its utterance
     stall_s: float  # an open utterance ends after this long without a record
@@ -55,32 +56,66 @@ class PartitionTask:
     """One assignment of one partition; `epoch` tells it from earlier ones."""
 
     def __init__(
-        self, partition: Partition, epoch: int, next_offset: int, policy: PartitionPolicy
+        self,
+        partition: Partition,
+        epoch: int,
+        policy: PartitionPolicy,
+        restored: Restored,
+        log_start: int = 0,
     ) -> None:
+        """`log_start`: the first offset that Kafka still has."""
         self.partition = partition
         self.epoch = epoch
-        self.ledger = Ledger(partition, epoch, next_offset)
-        self.time_ms = 0  # append time of the newest record
+        self.ledger = Ledger(partition, epoch, restored)
         self._policy = policy
+        self._suspicious = not restored.partition.clean
         self._read_at = 0.0  # monotonic time of the newest record
+        self._swept_at = 0.0
         self._streams: dict[str, Stream] = {}
         self._touched: dict[str, Stream] = {}  # with steps to take
         self._last_s: dict[str, float] = {}  # monotonic time of each stream's last record
         self._closed: list[Heard] = []
         self._waiting: dict[JobId, Heard] = {}
+        self._suspects: deque[Heard] = deque()  # may have ended the worker before
+        self._tried: Heard | None = None  # the suspect whose decode is about to begin, or runs
+        for name, state in restored.streams.items():
+            self._streams[name] = stream = self._stream(name, state)
+            stream.overtaken(log_start)
 
     @property
     def streams(self) -> int:
-        return len(self._streams)
+        """Those that are open."""
+        return sum(not stream.is_over for stream in self._streams.values())
 
-    def ingest(self, record: Record, now: float) -> Outcome:
-        self.ledger.read(record.offset)
-        self.time_ms = max(self.time_ms, record.timestamp_ms)
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing of it waits to be decoded, or is being decoded."""
+        return not (self._closed or self._waiting or self._suspects or self._tried)
+
+    @property
+    def behind_ms(self) -> int:
+        """Append time between the newest record and the oldest undecided audio."""
+        since = (stream.undecided_since_ms for stream in self._streams.values())
+        return self.ledger.time_ms - min(
+            (ms for ms in since if ms is not None), default=self.ledger.time_ms
+        )
+
+    def ingest(self, record: Record, now: float) -> Outcome | None:
+        """What became of it; None: it was read before, and that has been told."""
+        if record.offset < self.ledger.position:
+            return None
+        self.ledger.read(record.offset, record.timestamp_ms)
         self._read_at = now
+        outcome = self._ingest(record, now)
+        self.ledger.tally(outcome)
+        return None if self.ledger.is_replay else outcome
+
+    def _ingest(self, record: Record, now: float) -> Outcome:
         try:
             fresh = self._push(self._policy.read(record), now)
         except WireError as error:
             self.ledger.bury(DeadLetter(record, error.reason, str(error)))
+            self._refuse(record)
             return Outcome.DEAD_LETTER
         return Outcome.ACCEPTED if fresh else Outcome.DUPLICATE
 
@@ -91,7 +126,7 @@ class PartitionTask:
             request, heard = stream.listen()
             self._closed.extend(heard)
             if request is None:
-                self._settle(name, stream)
+                del self._touched[name]
             else:
                 requests.append(request)
         return requests
@@ -105,51 +140,123 @@ class PartitionTask:
 
         Then append time goes on as the monotonic clock does, for the brokers' clocks are not ours.
         """
-        time_ms = float(self.time_ms)
+        if now - self._swept_at < SWEEP_S or self.ledger.position < self.ledger.restored_next:
+            return
+        self._swept_at = now
+        time_ms = float(self.ledger.time_ms)
         if caught_up:
             time_ms += (now - self._read_at) * 1000
-            for stream in self._silent_since(now - self._policy.stall_s):
+        for name, stream in list(self._streams.items()):
+            if stream.is_over:
+                self._forget(name, stream, time_ms)
+            elif stream.last_ms < time_ms - self._policy.idle_s * 1000:
+                self._touched[name] = stream
+                stream.expire()
+            elif self._stalls(name, stream, now, time_ms, caught_up=caught_up):
+                self._touched[name] = stream
                 stream.stall()
-        expired = time_ms - self._policy.idle_s * 1000
-        for stream in [s for s in self._streams.values() if s.last_ms < expired]:
-            self._touched[stream.stream_id] = stream
-            stream.expire()
 
     def jobs(self, now: float) -> list[Job]:
-        """Utterances that ended since the last call."""
+        """Utterances to be transcribed, once each."""
         closed, self._closed = self._closed, []
-        self._waiting.update((heard.id, heard) for heard in closed)
-        return [self._job(heard, now) for heard in closed]
+        suspects = [heard for heard in closed if self._is_suspect(heard)]
+        self._suspects.extend(suspects)
+        self._try_next()
+        return [self._job(heard, now) for heard in closed if heard not in suspects]
 
     def finish(self, id_: JobId, decoded: Decoded) -> TranscriptFinal:
         """The text of an utterance has come."""
         heard = self._waiting.pop(id_)
         event = final(heard, decoded, self._policy.model)
         self.ledger.settle(heard.ticket, event)
+        if heard is self._tried:
+            self._tried = None
         return event
+
+    def post(self, commit: Commit, now: float) -> list[Job]:
+        """The commit has been made; what may be decoded now that it is known to be tried."""
+        self.ledger.post(commit)
+        tried = self._tried
+        if tried is None or tried.ticket not in commit.attempts:
+            return []
+        return [self._job(tried, now, alone=True)]
+
+    def _stream(self, name: str, state: StreamState | None = None) -> Stream:
+        return Stream(self.partition, name, self._policy.stream, self.ledger, state)
 
     def _push(self, chunk: Chunk, now: float) -> bool:
         name = chunk.audio.stream_id
         stream = self._streams.get(name)
         if stream is None:
-            stream = Stream(self.partition, name, self._policy.stream, self.ledger)
-        fresh = stream.push(chunk)
-        self._streams[name] = self._touched[name] = stream
+            stream = self._streams[name] = self._stream(name)
         self._last_s[name] = now
-        return fresh
+        self._touched[name] = stream
+        return stream.push(chunk)
 
-    def _settle(self, name: str, stream: Stream) -> None:
-        del self._touched[name]
-        if stream.is_over:
-            del self._streams[name], self._last_s[name]
+    def _refuse(self, record: Record) -> None:
+        """What a record held that cannot be used is missing in its stream."""
+        name = (record.key or b"").decode("latin-1")
+        if (stream := self._streams.get(name)) is not None:
+            self._touched[name] = stream
+            stream.refuse(record.offset, _stated_seq(record))
 
-    def _silent_since(self, then: float) -> Iterable[Stream]:
-        for name, stream in self._streams.items():
-            if stream.in_speech and self._last_s[name] < then:
-                self._touched[name] = stream
-                yield stream
+    def _forget(self, name: str, stream: Stream, time_ms: float) -> None:
+        """Once no replay would find it, and no repeat of its records is to be expected."""
+        if stream.last_ms < time_ms - REMEMBERED_MS and stream.is_forgotten_at(
+            self.ledger.committed.resume_offset
+        ):
+            self.ledger.forget(name)
+            del self._streams[name]
+            self._last_s.pop(name, None)
 
-    def _job(self, heard: Heard, now: float) -> Job:
+    def _stalls(
+        self, name: str, stream: Stream, now: float, time_ms: float, *, caught_up: bool
+    ) -> bool:
+        """Whether what is open has to be decided without waiting for more."""
+        if caught_up and stream.waits and self._last_s.get(name, now) < now - self._policy.stall_s:
+            return True
+        since_ms = stream.undecided_since_ms
+        behind = since_ms is not None and since_ms < time_ms - BEHIND_MS
+        return behind and not self.ledger.waits(name)
+
+    def _is_suspect(self, heard: Heard) -> bool:
+        """Whether its decode may have been under way when a worker ended uncleanly."""
+        return self._suspicious and heard.source.last_offset < self.ledger.restored_next
+
+    def _try_next(self) -> None:
+        """One suspect at a time: it is written down before its decode begins."""
+        while self._tried is None and self._suspects:
+            heard = self._suspects.popleft()
+            if heard.tries >= TRIES:
+                self._give_up(heard)
+            else:
+                self._tried = heard
+                self.ledger.attempt(heard.ticket)
+
+    def _give_up(self, heard: Heard) -> None:
+        message = f"{heard.tries} decodes of it were begun, and each ended its worker"
+        letter = DeadLetter(self._recording(heard), Reason.UNDECODABLE, message)
+        self.ledger.settle(heard.ticket, failed(heard, Reason.UNDECODABLE), letter)
+
+    def _recording(self, heard: Heard) -> Record:
+        """The utterance as a record that could be published again."""
+        headers = (
+            ("codec", b"flac"),
+            ("language", ",".join(heard.options.languages or ()).encode() or b"auto"),
+            ("start", b"%d" % heard.utterance.start),
+            ("captured_ms", b"%d" % heard.started_at_ms),
+        )
+        return Record(
+            self.partition,
+            heard.source.first_offset,
+            heard.ended_at_ms,
+            heard.id.session.stream_id.encode(),
+            self._policy.write(heard.utterance),
+            headers,
+        )
+
+    def _job(self, heard: Heard, now: float, *, alone: bool = False) -> Job:
+        self._waiting[heard.id] = heard
         return Job(
             id=heard.id,
             epoch=self.epoch,
@@ -159,4 +266,14 @@ class PartitionTask:
             deadline=now + self._policy.final_within_s,
             utterance=heard.utterance,
             options=heard.options,
+            alone=alone,
         )
+
+
+def _stated_seq(record: Record) -> int | None:
+    """The number that a record states, where it can be read at all."""
+    stated = dict(record.headers).get("seq", b"")
+    return int(stated) if stated.isdigit() and len(stated) < _LONGEST_SEQ else None
+
+
+_LONGEST_SEQ = 16  # digits

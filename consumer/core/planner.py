@@ -161,11 +161,16 @@ def _filled(candidates: Sequence[_Waiting], longest: int, budget: Budget) -> lis
     passed: set[SessionKey] = set()
     rows = min(budget.rows, budget.positions // longest)
     for each in candidates[1:]:
-        if len(chosen) >= rows:
+        if len(chosen) >= rows or chosen[0].job.alone:
             break
         cost = budget.overhead + len(chosen) * longest
         session = each.job.id.session
-        if each.positions > longest or each.positions * cost < work * longest or session in passed:
+        if (
+            each.job.alone
+            or each.positions > longest
+            or each.positions * cost < work * longest
+            or session in passed
+        ):
             passed.add(session)
             continue
         chosen.append(each)

@@ -2,33 +2,39 @@
 
 Watermarks, named once and used so in code, metrics and docs (docs/guarantees.md):
 
-    F  per stream: position of the lowest audio still needed, (offset, skip)
-    N  next offset to be read; what goes by offset (dead letters, counters) is done below it
+    F  per stream: lowest offset still needed, for audio from the stream's cut on
+    N  next offset to be read; what goes by offset (dead letters, tallies) is done below it
     R  offset to resume reading from: the lowest F of all streams with anything unfinished, else N
 
 Each stream has one queue of entries in media order. An entry is *finished* once its events are
 known; only the gapless finished prefix of a queue may be published, so finals leave in order, and
-R never passes audio whose final is not out. A `Commit` is such a prefix of every queue, with the N
-and R that hold once it is published. Output and progress belong together: a commit is prepared,
-made and posted as a whole, one at a time.
+F never passes audio whose final is not out. Every entry keeps the stream's state from before it:
+the state that goes out with a prefix is that of the first entry which stays behind, or, if none
+does, of the stream itself. A `Commit` is such a prefix of every queue, with the states, N and R
+that hold once it is published. Output and progress belong together: a commit is prepared, made and
+posted as a whole, one at a time.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from itertools import takewhile
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from consumer.core.state import PartitionState, Restored, StreamState, Tally
 from consumer.core.values import Partition, Record
 from schemas.transcript import AnyEvent
 
 
-class Position(NamedTuple):
-    """A sample's place in the log; comparable within one stream."""
+class Outcome(StrEnum):
+    """What became of a record."""
 
-    offset: int  # of the record that holds it
-    skip: int  # samples of that record that come before it
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    DEAD_LETTER = "dead_letter"
 
 
 class Ticket(NamedTuple):
@@ -47,118 +53,177 @@ class DeadLetter:
     message: str  # for people
 
 
+Effect: TypeAlias = AnyEvent | DeadLetter
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What one commit holds: output and progress, never one without the other."""
 
     partition: Partition
-    epoch: int  # assignment epoch
+    epoch: int  # of the task that prepared it
     events: tuple[AnyEvent, ...]  # per stream in media order
     dead_letters: tuple[DeadLetter, ...]
-    next_offset: int  # N once this is committed
-    resume_offset: int  # R once this is committed
+    state: PartitionState
+    streams: tuple[tuple[str, StreamState | None], ...]  # those that moved; None: forgotten
     taken: tuple[tuple[str, int], ...]  # entries taken of each stream's queue
-
-    @property
-    def is_empty(self) -> bool:
-        """No output: progress alone, if that."""
-        return not self.events and not self.dead_letters
+    buried: int  # dead letters by offset among them
+    attempts: tuple[Ticket, ...]  # decodes that may begin once this is committed
 
 
 @dataclass(slots=True)
 class _Entry:
-    start: Position  # where the audio begins that it stands for
-    events: tuple[AnyEvent, ...] | None  # None: waiting
+    before: StreamState  # of its stream
+    effects: tuple[Effect, ...] | None  # None: waiting
 
 
 @dataclass(slots=True)
 class _Queue:
     entries: deque[_Entry] = field(default_factory=deque)
-    tail: Position | None = None  # where undecided audio begins; None: nothing is open
     first: int = 0  # number of the entry at the left end
 
     def finished(self) -> int:
         """Length of the finished prefix."""
-        return sum(1 for _ in takewhile(lambda entry: entry.events is not None, self.entries))
-
-    def needed(self, skip: int = 0) -> int | None:
-        """Lowest offset still needed once `skip` entries are gone."""
-        if skip < len(self.entries):
-            return self.entries[skip].start.offset
-        return None if self.tail is None else self.tail.offset
+        return sum(1 for _ in takewhile(lambda entry: entry.effects is not None, self.entries))
 
 
 class Ledger:
     """Pure bookkeeping; raises `ValueError` on an illegal move and then changes nothing."""
 
-    def __init__(self, partition: Partition, epoch: int, next_offset: int) -> None:
+    def __init__(self, partition: Partition, epoch: int, restored: Restored) -> None:
         self.partition = partition
         self.epoch = epoch
-        self.next_offset = next_offset  # N in memory
-        self.committed_next = next_offset  # N as committed
-        self.committed_resume = next_offset  # R as committed
+        self.restored_next = restored.partition.next_offset  # N as it was found
+        self.committed = restored.partition
+        self.position = restored.partition.resume_offset  # next offset to be read
+        self.time_ms = restored.partition.time_ms  # append time of the newest record read
+        self.is_replay = False  # the last record read had been read before
+        self._tally = Counter(asdict(restored.partition.tally))
         self._queues: dict[str, _Queue] = {}
+        self._followed: dict[str, Callable[[], StreamState]] = {}
+        self._needed = {name: state.needed for name, state in restored.streams.items()}
+        self._touched: set[str] = set()  # streams that may have moved since they were written
+        self._forgotten: set[str] = set()
         self._ready: set[str] = set()  # streams whose queue begins with a finished entry
         self._dead: list[DeadLetter] = []
+        self._attempts: list[Ticket] = []
         self._open: Commit | None = None
 
     @property
-    def has_output(self) -> bool:
-        """Whether a commit would publish anything."""
-        return bool(self._ready or self._dead) and self._open is None
+    def next_offset(self) -> int:
+        """N in memory."""
+        return max(self.restored_next, self.position)
 
-    def read(self, offset: int) -> None:
-        """The record at `offset` has been taken in."""
-        if offset < self.next_offset:
-            raise ValueError(f"offset {offset} was read before; next is {self.next_offset}")
-        self.next_offset = offset + 1
+    @property
+    def has_output(self) -> bool:
+        """Whether a commit would publish anything, or let a decode begin."""
+        return bool(self._ready or self._dead or self._attempts) and self._open is None
+
+    @property
+    def is_committing(self) -> bool:
+        return self._open is not None
+
+    def waits(self, stream_id: str) -> bool:
+        """Whether anything of the stream is queued."""
+        queue = self._queues.get(stream_id)
+        return queue is not None and bool(queue.entries)
+
+    def read(self, offset: int, timestamp_ms: int) -> None:
+        """The record at `offset` is being taken in."""
+        if offset < self.position:
+            raise ValueError(f"offset {offset} was read before; next is {self.position}")
+        self.is_replay = offset < self.restored_next
+        self.position = offset + 1
+        self.time_ms = max(self.time_ms, timestamp_ms)
+
+    def tally(self, outcome: Outcome) -> None:
+        """What became of the record just read; of a replayed one it was told before."""
+        self._tally[outcome] += not self.is_replay
 
     def bury(self, letter: DeadLetter) -> None:
-        """The record goes to the dead-letter topic with the commit that moves past it."""
-        self._dead.append(letter)
+        """The record just read goes to the dead-letter topic, unless it is there already."""
+        if not self.is_replay:
+            self._dead.append(letter)
 
-    def keep_from(self, stream_id: str, tail: Position | None) -> None:
-        """Audio from `tail` on is undecided; None: the stream has ended, nothing is."""
-        self._queues.setdefault(stream_id, _Queue()).tail = tail
+    def follow(self, stream_id: str, state: Callable[[], StreamState]) -> None:
+        """`state` tells how far the stream has come."""
+        self._followed[stream_id] = state
+        self._forgotten.discard(stream_id)
 
-    def expect(self, stream_id: str, start: Position) -> Ticket:
-        """Queue an entry whose events are not known yet."""
-        return self._append(stream_id, start, None)
+    def touch(self, stream_id: str) -> None:
+        """The stream's state may have moved."""
+        self._touched.add(stream_id)
 
-    def note(self, stream_id: str, start: Position, *events: AnyEvent) -> None:
-        """Queue events that are known already."""
-        self._append(stream_id, start, events)
+    def forget(self, stream_id: str) -> None:
+        """The stream is over and nothing of it will be read again."""
+        del self._followed[stream_id]
+        self._queues.pop(stream_id, None)
+        self._touched.discard(stream_id)
+        self._forgotten.add(stream_id)
 
-    def settle(self, ticket: Ticket, *events: AnyEvent) -> None:
+    def expect(self, stream_id: str) -> Ticket:
+        """Queue an entry whose events are not known yet; the stream has not moved past it."""
+        return self._append(stream_id, None)
+
+    def note(self, stream_id: str, *effects: Effect) -> None:
+        """Queue what is known already; the stream has not moved past it."""
+        self._append(stream_id, effects)
+
+    def settle(self, ticket: Ticket, *effects: Effect) -> None:
         """The events of an expected entry are known."""
-        queue = self._queues.get(ticket.stream_id)
-        index = -1 if queue is None else ticket.number - queue.first
-        if queue is None or not 0 <= index < len(queue.entries):
-            raise ValueError(f"{ticket} names no entry that waits")
-        if queue.entries[index].events is not None:
-            raise ValueError(f"{ticket} is settled already")
-        queue.entries[index].events = events
+        queue, entry = self._waiting(ticket)
+        entry.effects = effects
         self._mark(ticket.stream_id, queue)
 
-    def prepare(self) -> Commit | None:
-        """All that can be published now, or None when nothing has moved since the last commit."""
+    def attempt(self, ticket: Ticket) -> None:
+        """One more decode of this entry is to begin, as soon as that is committed."""
+        _, entry = self._waiting(ticket)
+        session = entry.before.session
+        if session is None:
+            raise ValueError(f"{ticket} belongs to no session")
+        entry.before = replace(entry.before, session=replace(session, tries=session.tries + 1))
+        self._attempts.append(ticket)
+
+    def prepare(
+        self, *, progress: bool = True, clean: bool = False, force: bool = False
+    ) -> Commit | None:
+        """All that can be published now; None when there is nothing to commit.
+
+        `progress`: with the states of all streams, and R. `clean`: nothing will follow. `force`:
+        even where nothing has moved.
+        """
         if self._open is not None:
             raise ValueError("a commit is open: post it first")
-        taken = tuple((name, self._queues[name].finished()) for name in sorted(self._ready))
-        events = tuple(event for name, n in taken for event in self._events(name, n))
-        commit = Commit(
+        taken = {name: self._queues[name].finished() for name in sorted(self._ready)}
+        effects = [effect for name, n in taken.items() for effect in self._effects(name, n)]
+        late = [effect for effect in effects if isinstance(effect, DeadLetter)]
+        streams = self._states(self._moved(taken, progress=progress), taken)
+        state = replace(
+            self.committed,
+            next_offset=self.next_offset,
+            resume_offset=self._resume(streams) if progress else self.committed.resume_offset,
+            time_ms=self.time_ms,
+            clean=clean,
+            tally=Tally(**self._tally),
+        )
+        unclean = replace(self.committed, clean=clean and self.committed.clean)
+        moved = progress and (bool(streams) or state != unclean)
+        if not (force or moved or taken or self._dead or self._attempts):
+            return None
+        self._open = Commit(
             partition=self.partition,
             epoch=self.epoch,
-            events=events,
-            dead_letters=tuple(self._dead),
-            next_offset=self.next_offset,
-            resume_offset=self._resume(dict(taken)),
-            taken=taken,
+            events=tuple(effect for effect in effects if not isinstance(effect, DeadLetter)),
+            dead_letters=(*self._dead, *late),
+            state=state,
+            streams=tuple(streams.items()),
+            taken=tuple(taken.items()),
+            buried=len(self._dead),
+            attempts=tuple(self._attempts),
         )
-        if commit.is_empty and not self._moved(commit):
-            return None
-        self._open = commit
-        return commit
+        if progress:
+            self._touched.clear()
+        return self._open
 
     def post(self, commit: Commit) -> None:
         """The commit has been made."""
@@ -166,30 +231,59 @@ class Ledger:
             raise ValueError("not the open commit")
         for name, count in commit.taken:
             self._drop(name, count)
-        del self._dead[: len(commit.dead_letters)]
-        self.committed_next, self.committed_resume = commit.next_offset, commit.resume_offset
+        for name, state in commit.streams:
+            if state is None:
+                self._needed.pop(name, None)
+                self._forgotten.discard(name)
+            else:
+                self._needed[name] = state.needed
+        del self._dead[: commit.buried]
+        del self._attempts[: len(commit.attempts)]
+        self.committed = commit.state
         self._open = None
-        self._forget_ended()
 
-    def _append(
-        self, stream_id: str, start: Position, events: tuple[AnyEvent, ...] | None
-    ) -> Ticket:
+    def _append(self, stream_id: str, effects: tuple[Effect, ...] | None) -> Ticket:
         queue = self._queues.setdefault(stream_id, _Queue())
-        queue.entries.append(_Entry(start, events))
+        queue.entries.append(_Entry(self._followed[stream_id](), effects))
         self._mark(stream_id, queue)
         return Ticket(stream_id, queue.first + len(queue.entries) - 1)
 
-    def _events(self, stream_id: str, count: int) -> list[AnyEvent]:
+    def _waiting(self, ticket: Ticket) -> tuple[_Queue, _Entry]:
+        queue = self._queues.get(ticket.stream_id)
+        index = -1 if queue is None else ticket.number - queue.first
+        if queue is None or not 0 <= index < len(queue.entries):
+            raise ValueError(f"{ticket} names no entry that waits")
+        entry = queue.entries[index]
+        if entry.effects is not None:
+            raise ValueError(f"{ticket} is settled already")
+        return queue, entry
+
+    def _effects(self, stream_id: str, count: int) -> list[Effect]:
         entries = list(self._queues[stream_id].entries)[:count]
-        return [event for entry in entries for event in entry.events or ()]
+        return [effect for entry in entries for effect in entry.effects or ()]
 
-    def _resume(self, taken: dict[str, int]) -> int:
-        needed = (queue.needed(taken.get(name, 0)) for name, queue in self._queues.items())
-        return min((offset for offset in needed if offset is not None), default=self.next_offset)
+    def _moved(self, taken: Mapping[str, int], *, progress: bool) -> set[str]:
+        """Streams whose state goes out with the commit."""
+        moved = {*taken, *(ticket.stream_id for ticket in self._attempts)}
+        return moved | self._touched | self._forgotten if progress else moved
 
-    def _moved(self, commit: Commit) -> bool:
-        committed = (self.committed_next, self.committed_resume)
-        return bool(commit.taken) or (commit.next_offset, commit.resume_offset) != committed
+    def _states(
+        self, names: Iterable[str], taken: Mapping[str, int]
+    ) -> dict[str, StreamState | None]:
+        return {name: self._state(name, taken.get(name, 0)) for name in sorted(names)}
+
+    def _state(self, stream_id: str, taken: int) -> StreamState | None:
+        """The stream's state once so many entries of its queue are gone."""
+        if stream_id in self._forgotten:
+            return None
+        queue = self._queues.get(stream_id)
+        if queue is not None and taken < len(queue.entries):
+            return queue.entries[taken].before
+        return self._followed[stream_id]()
+
+    def _resume(self, moved: Mapping[str, StreamState | None]) -> int:
+        needed = self._needed | {n: None if s is None else s.needed for n, s in moved.items()}
+        return min((at for at in needed.values() if at is not None), default=self.next_offset)
 
     def _drop(self, stream_id: str, count: int) -> None:
         queue = self._queues[stream_id]
@@ -203,7 +297,3 @@ class Ledger:
             self._ready.add(stream_id)
         else:
             self._ready.discard(stream_id)
-
-    def _forget_ended(self) -> None:
-        for name in [n for n, q in self._queues.items() if not q.entries and q.tail is None]:
-            del self._queues[name]

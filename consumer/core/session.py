@@ -3,16 +3,18 @@
     append -> unscored -> (the detector, elsewhere) -> hear -> a cut -> an utterance, or silence
 
 At every cut the detector starts afresh and hears the audio behind the cut again, so that a replay
-from any cut cuts alike (docs/guarantees.md).
+from any cut cuts alike (docs/guarantees.md). Hence a cut is also where a session can be restored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from consumer.core.progress import Ledger, Position, Ticket
+from consumer.core.progress import Ledger, Ticket
 from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig, Span
+from consumer.core.state import SessionState
 from consumer.core.timeline import Sound, Timeline
 from consumer.core.values import (
     Ear,
@@ -30,6 +32,7 @@ from schemas.transcript import (
     StreamEnded,
     StreamEndReason,
     StreamGap,
+    StreamLoss,
     StreamStarted,
     StreamWarning,
 )
@@ -42,7 +45,6 @@ class Begin:
     """What the first record of a session settles."""
 
     key: SessionKey
-    offset: int
     first: int  # index of the first sample
     wall_ms: float  # Unix time of the first sample
     rate: int  # Hz
@@ -66,6 +68,7 @@ class Heard:
     ended_at_ms: int  # of the last sample
     source: Source
     traceparent: str | None
+    tries: int = 0  # decodes of it that were begun before, by workers that ended uncleanly
 
 
 class Session:
@@ -76,17 +79,44 @@ class Session:
     _ear: Ear
     _scored: int  # sample up to which the detector was given audio
 
-    def __init__(self, begin: Begin, config: SegmenterConfig, ledger: Ledger) -> None:
-        self.key = begin.key
-        self.rate = begin.rate
-        self._begin = begin
-        self._config = replace(config, endpoint_ms=begin.options.endpoint_ms or config.endpoint_ms)
+    def __init__(
+        self,
+        key: SessionKey,
+        state: SessionState,
+        config: SegmenterConfig,
+        ledger: Ledger,
+        read: int,
+    ) -> None:
+        """`state`: as of the cut to go on from; `read`: sample from which audio will come again."""
+        self.key = key
+        self.rate = state.rate
+        self._state = state  # its counters move with every entry, its place with every cut
+        self._config = replace(config, endpoint_ms=state.options.endpoint_ms or config.endpoint_ms)
         self._ledger = ledger
-        self._offset = begin.offset  # of the last record taken
-        self._events = self._utterances = self._gaps = 0
-        self._audio_samples = self._speech_samples = 0
-        self._listen_from(Timeline(begin.rate, begin.first, begin.wall_ms))
-        self._announce()
+        timeline = Timeline(state.rate, state.cut, state.origin, read)
+        self._listen_from(timeline, in_speech=state.in_speech)
+
+    @classmethod
+    def begin(cls, begin: Begin, config: SegmenterConfig, ledger: Ledger) -> Self:
+        """A new session; says so."""
+        state = SessionState(
+            session_id=begin.key.session_id,
+            rate=begin.rate,
+            channels=begin.channels,
+            options=begin.options,
+            traceparent=begin.traceparent,
+            cut=begin.first,
+            in_speech=False,
+            origin=(begin.first, begin.wall_ms),
+            events=0,
+            utterances=0,
+            gaps=0,
+            audio_samples=0,
+            speech_samples=0,
+        )
+        session = cls(begin.key, state, config, ledger, begin.first)
+        session._announce(begin.problems)
+        return session
 
     @property
     def end(self) -> int:
@@ -98,18 +128,21 @@ class Session:
         return self._segmenter.open_since is not None
 
     @property
-    def held(self) -> Position | None:
-        """Where audio begins that nothing was decided about; None: all that came is decided."""
-        return self._timeline.position(self._timeline.start)
+    def undecided(self) -> Sequence[Sound]:
+        """What holds the audio behind the cut."""
+        return self._timeline.undecided
+
+    @property
+    def state(self) -> SessionState:
+        """As of the last cut."""
+        return replace(self._state, cut=self._timeline.start, origin=self._timeline.origin)
 
     def append(self, sound: Sound) -> None:
         self._timeline.append(sound)
-        self._offset = sound.offset
-        self._audio_samples += len(sound.samples)
 
     def unscored(self) -> Listen | None:
         """Audio that the detector has not been given since the last cut; None: there is none."""
-        if self._scored == self.end:
+        if self._scored >= self.end:
             return None
         samples = self._timeline.samples(self._scored, self.end)
         self._scored = self.end
@@ -122,11 +155,11 @@ class Session:
 
     def close_utterance(self, reason: EndReason) -> Heard | None:
         """No more audio belongs to the open utterance; all that came must have been scored."""
-        return self._apply(self._segmenter.close(self.end - self._timeline.start, reason))
+        undecided = max(0, self.end - self._timeline.start)
+        return self._apply(self._segmenter.close(undecided, reason))
 
     def gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
         """Audio up to sample `to` is missing; the open utterance must have been closed."""
-        self._gaps += 1
         self._note(
             StreamGap,
             self.end,
@@ -135,7 +168,12 @@ class Session:
             rate=self.rate,
             estimated=estimated,
         )
-        self._listen_from(Timeline(self.rate, to, wall_ms))
+        self._state = replace(self._state, gaps=self._state.gaps + 1)
+        self._listen_from(Timeline(self.rate, to, (to, wall_ms)))
+
+    def lose(self, first_offset: int, last_offset: int) -> None:
+        """Kafka deleted these records unread; the open utterance must have been closed."""
+        self._note(StreamLoss, self.end, first_offset=first_offset, last_offset=last_offset)
 
     def finish(self, reason: StreamEndReason) -> None:
         """The session is over; the open utterance must have been closed."""
@@ -143,26 +181,27 @@ class Session:
             StreamEnded,
             self.end,
             reason=reason,
-            utterances=self._utterances,
-            audio_s=self._audio_samples / self.rate,
-            speech_s=self._speech_samples / self.rate,
-            gaps=self._gaps,
+            utterances=self._state.utterances,
+            audio_s=self._state.audio_samples / self.rate,
+            speech_s=self._state.speech_samples / self.rate,
+            gaps=self._state.gaps,
         )
 
-    def _announce(self) -> None:
-        begin = self._begin
+    def _announce(self, problems: Sequence[str]) -> None:
         self._note(
             StreamStarted,
             self.end,
-            rate=begin.rate,
-            channels=begin.channels,
-            languages=begin.options.languages or (),
+            rate=self.rate,
+            channels=self._state.channels,
+            languages=self._state.options.languages or (),
         )
-        for problem in begin.problems:
+        for problem in problems:
             self._note(StreamWarning, self.end, message=problem)
 
     def _apply(self, cut: Cut) -> Heard | None:
         heard = None if cut.span is None else self._close(cut.span)
+        audio = self._state.audio_samples + cut.at
+        self._state = replace(self._state, in_speech=cut.in_speech, audio_samples=audio)
         self._timeline.trim(self._timeline.start + cut.at)
         self._listen_from(self._timeline, in_speech=cut.in_speech)
         return heard
@@ -174,28 +213,35 @@ class Session:
         self._ear = Ear()
 
     def _close(self, span: Span) -> Heard:
-        utterance = self._utterance(span)
-        self._utterances += 1
-        self._speech_samples += utterance.end - utterance.start
-        timeline = self._timeline
-        return Heard(
+        utterance, timeline, state = self._utterance(span), self._timeline, self._state
+        heard = Heard(
             id=JobId(self.key, utterance.number),
-            ticket=self._ledger.expect(self.key.stream_id, self._start()),
+            ticket=self._ledger.expect(self.key.stream_id),
             utterance=utterance,
-            options=self._begin.options,
-            index=self._next_index(),
+            options=state.options,
+            index=state.events,
             started_at_ms=timeline.time_ms(utterance.start),
             # Not of the sample behind it: the next record has a clock of its own, if it has come.
             speech_end_ms=timeline.time_ms(utterance.speech_end - 1),
             ended_at_ms=timeline.time_ms(utterance.end - 1),
             source=Source(*self.key.partition, *timeline.offsets(utterance.start, utterance.end)),
-            traceparent=self._begin.traceparent,
+            traceparent=state.traceparent,
+            tries=state.tries,
         )
+        speech = state.speech_samples + utterance.end - utterance.start
+        self._state = replace(
+            state,
+            events=state.events + 1,
+            utterances=state.utterances + 1,
+            speech_samples=speech,
+            tries=0,
+        )
+        return heard
 
     def _utterance(self, span: Span) -> Utterance:
         start, end = self._timeline.start + span.start, self._timeline.start + span.end
         return Utterance(
-            number=self._utterances,
+            number=self._state.utterances,
             start=start,
             end=end,
             speech_end=self._timeline.start + span.speech_end,
@@ -209,17 +255,10 @@ class Session:
         event = kind(
             stream_id=self.key.stream_id,
             session_id=self.key.session_id,
-            index=self._next_index(),
+            index=self._state.events,
             time_ms=self._timeline.time_ms(sample),
-            traceparent=self._begin.traceparent,
+            traceparent=self._state.traceparent,
             **fields,
         )
-        self._ledger.note(self.key.stream_id, self._start(), event)  # type: ignore[arg-type]
-
-    def _start(self) -> Position:
-        """Where an entry begins that is queued now: at the last cut, else at the last record."""
-        return self.held or Position(self._offset, 0)
-
-    def _next_index(self) -> int:
-        self._events += 1
-        return self._events - 1
+        self._ledger.note(self.key.stream_id, event)  # type: ignore[arg-type]
+        self._state = replace(self._state, events=self._state.events + 1)

@@ -6,6 +6,9 @@ open utterance, and where that one ends only the detector's scores can say.
 
     idle --record--> session --end / idle--> idle
                      session --format / restart--> session
+
+Every step keeps the order of records as it was before it, so that at any moment `state` can say
+from which record, and knowing what, everything that is not decided yet would be found again.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from collections import deque
 from dataclasses import dataclass, fields, replace
 from typing import TypeAlias
 
-from consumer.core.progress import Ledger, Position
+from consumer.core.progress import DeadLetter, Ledger
 from consumer.core.segmenter import SegmenterConfig
 from consumer.core.session import Begin, Heard, Session
+from consumer.core.state import Identity, Order, StreamState
 from consumer.core.timeline import Sound
 from consumer.core.values import (
     Chunk,
@@ -32,6 +36,7 @@ from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
 PADDING_MS = 60  # `start` may overlap by as much: codecs pad
+WINDOW = 8  # records that are held back for one that seems late
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,157 +49,287 @@ class StreamPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Gap:
+class _Step:
+    offset: int  # of the record that brought it
+    before: Order | None  # what reading that record again for this step begins with
+
+
+@dataclass(frozen=True, slots=True)
+class _Open(_Step):
+    begin: Begin
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap(_Step):
     to: int
     wall_ms: float
-    offset: int
     estimated: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Close:
-    reason: EndReason
-    offset: int
+class _Loss(_Step):
+    first_offset: int
+    last_offset: int
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class _Close(_Step):
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class _End(_Step):
     reason: StreamEndReason
-    offset: int
 
 
-_Step: TypeAlias = Begin | Sound | _Gap | _Close | _End
-_Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's crc32, position, wall time
+@dataclass(frozen=True, slots=True)
+class _Refuse(_Step):
+    letter: DeadLetter
 
 
-@dataclass(slots=True)
-class _Order:
-    """What the records so far say about the next one."""
-
-    rate: int
-    channels: int
-    end: int  # index of the sample after the last one
-    first_seq: int | None
-    first: _Identity
-    next_seq: int | None
-    last_samples: int  # of the last record
+_Move: TypeAlias = _Open | Sound | _Gap | _Loss | _Close | _End | _Refuse
 
 
 class Stream:
-    """`push` raises `WireError` for a record that contradicts the session, and changes nothing."""
+    """`push` raises `WireError` for a record that contradicts the session."""
 
     def __init__(
-        self, partition: Partition, stream_id: str, policy: StreamPolicy, ledger: Ledger
+        self,
+        partition: Partition,
+        stream_id: str,
+        policy: StreamPolicy,
+        ledger: Ledger,
+        state: StreamState | None = None,
     ) -> None:
+        """`state`: where it goes on; None: nothing is known of it."""
         self.partition = partition
         self.stream_id = stream_id
-        self.last_ms = 0  # append time of the last record
+        self.last_ms = 0 if state is None else state.last_ms  # append time of the last record
         self._policy = policy
         self._ledger = ledger
-        self._steps: deque[_Step] = deque()
-        self._order: _Order | None = None  # None: no session goes on behind the queued steps
-        self._session: Session | None = None
+        self._steps: deque[_Move] = deque()
+        self._late: dict[int, Chunk] = {}  # by `seq`: came before those that come before them
+        self._order: Order | None = None if state is None else state.order
+        self._taken = 0 if state is None else state.resume  # offset behind the last record read
+        self._session = None if state is None else self._restored(state)
+        self._unread = state  # until the first record at which it goes on has come
+        ledger.follow(stream_id, self.state)
 
     @property
     def is_over(self) -> bool:
-        return self._order is None and self._session is None and not self._steps
+        """No session is open, nor anything queued that belongs to one."""
+        return not self._is_live and self._session is None and not self._steps
 
     @property
     def in_speech(self) -> bool:
         return self._session is not None and self._session.in_speech
 
+    @property
+    def waits(self) -> bool:
+        """Whether a record is held back, or an utterance open."""
+        return self.in_speech or bool(self._late)
+
+    @property
+    def undecided_since_ms(self) -> int | None:
+        """Append time of the record at which undecided audio begins."""
+        sounds = () if self._session is None else self._session.undecided
+        return sounds[0].appended_ms if sounds else None
+
+    def is_forgotten_at(self, offset: int) -> bool:
+        """Whether reading on from `offset` would find nothing of it."""
+        return self.is_over and self._taken <= offset
+
+    def state(self) -> StreamState:
+        """As of the session's cut."""
+        if self._unread is not None:
+            return self._unread
+        sounds = () if self._session is None else self._session.undecided
+        waiting = [*sounds, *self._steps]
+        offsets = [*(each.offset for each in waiting), *(c.offset for c in self._late.values())]
+        return StreamState(
+            needed=min(offsets, default=None),
+            taken=self._taken,
+            last_ms=self.last_ms,
+            order=waiting[0].before if waiting else self._order,
+            session=None if self._session is None else self._session.state,
+        )
+
     def push(self, chunk: Chunk) -> bool:
         """Queue what the record means; False when it was a repeat and has been dropped."""
+        if chunk.offset < self._taken:
+            return True  # all of it was decided before
+        self._unread = None
+        fresh = self._sort(chunk)
         self.last_ms = max(self.last_ms, chunk.timestamp_ms)
-        steps = self._read(chunk)
-        self._steps.extend(steps)
-        self._hold()
-        return bool(steps)
+        self._taken = chunk.offset + 1
+        self._ledger.touch(self.stream_id)
+        return fresh
+
+    def refuse(self, offset: int, seq: int | None) -> None:
+        """A record of it cannot be used: what it held is missing. `seq`: None where it says none.
+
+        How much is missing is guessed only where no later record will say.
+        """
+        order = self._order
+        if order is None or order.over or offset < self._taken:
+            return
+        self._unread, self._taken = None, offset + 1
+        self._close(offset, EndReason.GAP)
+        expected = seq == order.next_seq
+        if expected and not order.positioned:
+            to = order.end + order.last_samples
+            self._steps.append(_Gap(offset, order, to, self.last_ms, estimated=True))
+            order = replace(order, end=to)
+        if expected and seq is not None:
+            order = replace(order, next_seq=seq + 1)
+        self._order = order
+        self._take_next()
 
     def stall(self) -> None:
         """No record for a while and none waiting: the open utterance ends."""
-        if self._order is not None:
-            self._steps.append(_Close(EndReason.STALLED, self._ledger.next_offset))
+        self._take_late()
+        if self._is_live and self._unread is None:
+            self._close(self._ledger.next_offset, EndReason.STALLED)
 
     def expire(self) -> None:
         """No record for long: the session ends."""
-        if self._order is not None:
-            self._order = None
-            self._steps.append(_End(StreamEndReason.IDLE, self._ledger.next_offset))
+        self._take_late()
+        if self._order is not None and self._is_live:
+            self._unread = None
+            offset = self._ledger.next_offset
+            self._steps.append(_End(offset, self._order, StreamEndReason.IDLE))
+            self._order = replace(self._order, over=True)
+            self._ledger.touch(self.stream_id)
+
+    def overtaken(self, log_start: int) -> None:
+        """Kafka has deleted the records below `log_start`; called before any record is read."""
+        lost, self._taken = self._taken, max(self._taken, log_start)
+        session, order = self._session, self._order
+        if session is None or order is None or lost >= log_start:
+            return
+        # What the lost record held before the cut was decided; the rest will be missing.
+        order = self._order = replace(order, end=max(order.end, session.state.cut))
+        self._unread = None
+        self._session = self._session_at(session.key, replace(self.state(), order=order))
+        self._steps.append(_Loss(log_start, order, lost, log_start - 1))
+        self.listen()
 
     def listen(self) -> tuple[Listen | None, list[Heard]]:
         """Take all steps that can be taken: the next audio to score, and utterances that ended."""
         heard: list[Heard] = []
         while (request := self._unscored()) is None and self._steps:
-            heard.extend(self._take(self._steps.popleft()))
-        self._hold()
+            heard.extend(self._take(self._steps[0]))
+            self._steps.popleft()
+        self._ledger.touch(self.stream_id)
         return request, heard
 
     def hear(self, probabilities: Float32Array) -> list[Heard]:
         """The answer to what `listen` asked for."""
         if self._session is None:
             raise ValueError("nothing was asked for")
-        heard = self._session.hear(probabilities)
-        self._hold()
-        return _present(heard)
+        self._ledger.touch(self.stream_id)
+        return _present(self._session.hear(probabilities))
 
-    # --- what a record means
+    @property
+    def _is_live(self) -> bool:
+        """A session goes on behind the queued steps."""
+        return self._order is not None and not self._order.over
 
-    def _read(self, chunk: Chunk) -> list[_Step]:
-        steps: list[_Step] = []
+    def _restored(self, state: StreamState) -> Session | None:
+        if state.session is None:
+            return None
+        key = SessionKey(self.partition, self.stream_id, state.session.session_id)
+        return self._session_at(key, state)
+
+    def _session_at(self, key: SessionKey, state: StreamState) -> Session:
+        assert state.session is not None
+        assert state.order is not None
+        return Session(key, state.session, self._policy.segmenter, self._ledger, state.order.end)
+
+    # --- the order of records
+
+    def _sort(self, chunk: Chunk) -> bool:
+        """Read the record, or hold it back for those before it."""
+        order, seq = self._order, chunk.audio.seq
         if self._is_repeat(chunk):
-            return steps
-        if (reason := self._session_break(chunk)) is not None:
-            steps.append(_End(reason, chunk.offset))
-            self._order = None
-        if self._order is None:
-            if not len(chunk.samples):
-                return steps  # an end or a flush of nothing
-            self._order = self._first(chunk)
-            steps.append(self._begin(chunk))
-        steps.extend(self._follow(chunk, self._order))
-        return steps
+            return False
+        if order is None or order.over or seq is None or order.next_seq is None:
+            self._take_late()
+            return self._read(chunk)
+        if seq > order.next_seq and chunk.audio.start != order.end:
+            self._late[seq] = chunk
+            if len(self._late) == WINDOW:
+                self._take_first()
+            return True
+        if seq < order.next_seq:  # a restart
+            self._take_late()
+        fresh = self._read(chunk)
+        self._take_next()
+        return fresh
+
+    def _take_next(self) -> None:
+        """Read what was held back for the record before it."""
+        while (order := self._order) and self._late and not order.over:
+            if (chunk := self._late.pop(order.next_seq, None)) is None:  # type: ignore[arg-type]
+                return
+            self._read_late(chunk)
+        self._take_late()
+
+    def _take_first(self) -> None:
+        """The window is full: what is missing is missing."""
+        self._read_late(self._late.pop(min(self._late)))
+        self._take_next()
+
+    def _take_late(self) -> None:
+        """Nothing that is missing will come."""
+        while self._late:
+            self._read_late(self._late.pop(min(self._late)))
+
+    def _read_late(self, chunk: Chunk) -> None:
+        """A contradiction shows only now: the dead letter takes its place in the stream's queue."""
+        try:
+            self._read(chunk)
+        except WireError as error:
+            letter = DeadLetter(chunk.record, error.reason, str(error))
+            self._steps.append(_Refuse(chunk.offset, self._order, letter))
 
     def _is_repeat(self, chunk: Chunk) -> bool:
         order, seq = self._order, chunk.audio.seq
-        if order is None or seq is None or order.next_seq is None or seq >= order.next_seq:
+        if order is None or seq is None or order.next_seq is None:
             return False
+        if seq >= order.next_seq:
+            return seq in self._late
         return not self._is_restart(chunk, order)
 
-    def _is_restart(self, chunk: Chunk, order: _Order) -> bool:
+    def _is_restart(self, chunk: Chunk, order: Order) -> bool:
         """A number before the first, or the first again, but not the first record again."""
         seq, first = chunk.audio.seq, order.first_seq
         if seq is None or first is None:
             return False
         return seq < first or (seq == first and _identity(chunk) != order.first)
 
-    def _session_break(self, chunk: Chunk) -> StreamEndReason | None:
-        order, seq = self._order, chunk.audio.seq
-        if order is None:
-            return None
-        if seq is not None and order.next_seq is not None and seq < order.next_seq:
-            return StreamEndReason.RESTART
-        if len(chunk.samples) and (chunk.rate, chunk.channels) != (order.rate, order.channels):
-            return StreamEndReason.FORMAT
-        return None
+    # --- what a record means
 
-    def _first(self, chunk: Chunk) -> _Order:
-        audio = chunk.audio
-        return _Order(
-            rate=chunk.rate,
-            channels=chunk.channels,
-            end=audio.start or 0,
-            first_seq=audio.seq,
-            first=_identity(chunk),
-            next_seq=audio.seq,
-            last_samples=len(chunk.samples),
-        )
+    def _read(self, chunk: Chunk) -> bool:
+        """Queue its steps; whether there are any."""
+        steps: list[_Move] = []
+        order = self._order
+        if order is not None and (reason := _session_break(chunk, order)) is not None:
+            steps.append(_End(chunk.offset, order, reason))
+            order = replace(order, over=True)
+        if (order is None or order.over) and len(chunk.samples):
+            steps.append(_Open(chunk.offset, order, self._begin(chunk)))
+            order = _first(chunk)
+        if order is not None and not order.over:
+            order = _follow(chunk, order, steps)
+        self._order = order
+        self._steps.extend(steps)
+        return bool(steps)
 
     def _begin(self, chunk: Chunk) -> Begin:
         name = f"{self._policy.session_prefix}{self.partition.number}-{chunk.offset}"
         return Begin(
             key=SessionKey(self.partition, self.stream_id, name),
-            offset=chunk.offset,
             first=chunk.audio.start or 0,
             wall_ms=_wall_ms(chunk),
             rate=chunk.rate,
@@ -204,56 +339,9 @@ class Stream:
             traceparent=chunk.audio.traceparent,
         )
 
-    def _follow(self, chunk: Chunk, order: _Order) -> list[_Step]:
-        steps: list[_Step] = []
-        gap = self._gap(chunk, order)
-        if gap is not None:
-            steps += [_Close(EndReason.GAP, chunk.offset), gap]
-            order.end = gap.to
-        if len(chunk.samples):
-            steps.append(self._sound(chunk, order))
-        self._advance(chunk, order)
-        if chunk.audio.flush:
-            steps.append(_Close(EndReason.FLUSH, chunk.offset))
-        if chunk.audio.end:
-            steps.append(_End(StreamEndReason.END, chunk.offset))
-            self._order = None
-        return steps
-
-    def _gap(self, chunk: Chunk, order: _Order) -> _Gap | None:
-        start, seq = chunk.audio.start, chunk.audio.seq
-        if start is not None:
-            to, estimated = start, False
-        elif seq is not None and order.next_seq is not None:
-            to, estimated = order.end + (seq - order.next_seq) * order.last_samples, True
-        else:
-            return None
-        return _Gap(to, _wall_ms(chunk), chunk.offset, estimated) if to > order.end else None
-
-    def _sound(self, chunk: Chunk, order: _Order) -> Sound:
-        start = order.end if chunk.audio.start is None else chunk.audio.start
-        overlap = order.end - start
-        if overlap * 1000 > PADDING_MS * chunk.rate:
-            raise WireError(
-                Reason.OVERLAP,
-                f"start={start} lies {overlap} samples before the end of what came before: "
-                "send each sample once, or begin a new stream",
-            )
-        overlap = min(overlap, len(chunk.samples))
-        return Sound(
-            samples=chunk.samples[overlap:],
-            first=order.end,
-            offset=chunk.offset,
-            wall_ms=_wall_ms(chunk) + overlap * 1000 / chunk.rate,
-            skipped=overlap,
-        )
-
-    def _advance(self, chunk: Chunk, order: _Order) -> None:
-        start = order.end if chunk.audio.start is None else chunk.audio.start
-        if len(chunk.samples):
-            order.end = max(order.end, start + len(chunk.samples))
-            order.last_samples = len(chunk.samples)
-        order.next_seq = None if chunk.audio.seq is None else chunk.audio.seq + 1
+    def _close(self, offset: int, reason: EndReason) -> None:
+        self._steps.append(_Close(offset, self._order, reason))
+        self._ledger.touch(self.stream_id)
 
     # --- taking the steps
 
@@ -266,29 +354,113 @@ class Stream:
             self._steps.popleft()
         return session.unscored()
 
-    def _take(self, step: _Step) -> list[Heard]:
-        if isinstance(step, Begin):
-            self._session = Session(step, self._policy.segmenter, self._ledger)
-            return []
+    def _take(self, step: _Move) -> list[Heard]:
+        """The step is still the first of those that wait: what it queues lies before it."""
         session = self._session
-        if session is None or isinstance(step, Sound):
-            raise ValueError(f"{step} without a session to take it")
-        if isinstance(step, _Gap):
-            session.gap(step.to, step.wall_ms, estimated=step.estimated)
-            return []
-        if isinstance(step, _Close):
-            return _present(session.close_utterance(step.reason))
-        heard = session.close_utterance(EndReason.END_OF_STREAM)
-        session.finish(step.reason)
-        self._session = None
-        return _present(heard)
+        match step:
+            case _Open():
+                self._session = Session.begin(step.begin, self._policy.segmenter, self._ledger)
+            case _Refuse():
+                self._ledger.note(self.stream_id, step.letter)
+            case _Gap() if session:
+                session.gap(step.to, step.wall_ms, estimated=step.estimated)
+            case _Loss() if session:
+                session.lose(step.first_offset, step.last_offset)
+            case _Close() if session:
+                return _present(session.close_utterance(step.reason))
+            case _End() if session:
+                heard = session.close_utterance(EndReason.END_OF_STREAM)
+                session.finish(step.reason)
+                self._session = None
+                return _present(heard)
+            case _:
+                raise ValueError(f"{step} without a session to take it")
+        return []
 
-    def _hold(self) -> None:
-        """Tell the ledger where the audio begins that nothing was decided about."""
-        held = None if self._session is None else self._session.held
-        if held is None and self._steps:
-            held = Position(self._steps[0].offset, 0)
-        self._ledger.keep_from(self.stream_id, held)
+
+def _session_break(chunk: Chunk, order: Order) -> StreamEndReason | None:
+    """Why the record belongs to another session than the open one."""
+    seq = chunk.audio.seq
+    if order.over:
+        return None
+    if seq is not None and order.next_seq is not None and seq < order.next_seq:
+        return StreamEndReason.RESTART
+    if len(chunk.samples) and (chunk.rate, chunk.channels) != (order.rate, order.channels):
+        return StreamEndReason.FORMAT
+    return None
+
+
+def _first(chunk: Chunk) -> Order:
+    """What is known of a session before its first record."""
+    audio = chunk.audio
+    return Order(
+        rate=chunk.rate,
+        channels=chunk.channels,
+        end=audio.start or 0,
+        first_seq=audio.seq,
+        first=_identity(chunk),
+        next_seq=audio.seq,
+        last_samples=len(chunk.samples),
+        positioned=audio.start is not None,
+    )
+
+
+def _follow(chunk: Chunk, order: Order, steps: list[_Move]) -> Order:
+    """Add the steps of a record of the open session; what is known behind it."""
+    gap = _gap(chunk, order)
+    if gap is not None:
+        steps += [_Close(chunk.offset, order, EndReason.GAP), gap]
+        order = replace(order, end=gap.to)
+    order = replace(order, next_seq=chunk.audio.seq)
+    if len(chunk.samples):
+        sound = _sound(chunk, order)
+        steps.append(sound)
+        behind = replace(order, end=max(order.end, sound.end), last_samples=len(chunk.samples))
+    else:
+        behind = order
+    behind = replace(
+        behind,
+        next_seq=None if chunk.audio.seq is None else chunk.audio.seq + 1,
+        positioned=chunk.audio.start is not None,
+    )
+    if chunk.audio.flush:
+        steps.append(_Close(chunk.offset, order, EndReason.FLUSH))
+    if chunk.audio.end:
+        steps.append(_End(chunk.offset, order, StreamEndReason.END))
+    return replace(behind, over=chunk.audio.end)
+
+
+def _gap(chunk: Chunk, order: Order) -> _Gap | None:
+    start, seq = chunk.audio.start, chunk.audio.seq
+    if start is not None:
+        to, estimated = start, False
+    elif seq is not None and order.next_seq is not None:
+        to, estimated = order.end + (seq - order.next_seq) * order.last_samples, True
+    else:
+        return None
+    if to <= order.end:
+        return None
+    return _Gap(chunk.offset, order, to, _wall_ms(chunk), estimated)
+
+
+def _sound(chunk: Chunk, order: Order) -> Sound:
+    start = order.end if chunk.audio.start is None else chunk.audio.start
+    overlap = order.end - start
+    if overlap * 1000 > PADDING_MS * chunk.rate:
+        raise WireError(
+            Reason.OVERLAP,
+            f"start={start} lies {overlap} samples before the end of what came before: "
+            "send each sample once, or begin a new stream",
+        )
+    overlap = min(overlap, len(chunk.samples))
+    return Sound(
+        samples=chunk.samples[overlap:],
+        first=order.end,
+        offset=chunk.offset,
+        wall_ms=_wall_ms(chunk) + overlap * 1000 / chunk.rate,
+        appended_ms=chunk.timestamp_ms,
+        before=order,
+    )
 
 
 def complete(asked: StreamOptions, defaults: StreamOptions) -> StreamOptions:
@@ -301,7 +473,7 @@ def _present(heard: Heard | None) -> list[Heard]:
     return [] if heard is None else [heard]
 
 
-def _identity(chunk: Chunk) -> _Identity:
+def _identity(chunk: Chunk) -> Identity:
     """Position and time tell one silence from another, with which most streams begin."""
     return zlib.crc32(chunk.audio.payload), chunk.audio.start, chunk.audio.captured_ms
 

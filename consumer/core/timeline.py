@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from consumer.core.progress import Position
+from consumer.core.state import Order
 from consumer.core.values import Int16Array
 
 
@@ -19,7 +20,8 @@ class Sound:
     first: int  # index of its first sample in the stream
     offset: int  # of the record
     wall_ms: float  # Unix time of the first sample
-    skipped: int = 0  # samples of the record that came before `first`
+    appended_ms: int  # append time of the record
+    before: Order | None = None  # what reading the record again for its sound begins with
 
     @property
     def end(self) -> int:
@@ -27,15 +29,33 @@ class Sound:
 
 
 class Timeline:
-    """Contiguous audio [start, end) in samples at `rate`, trimmed at every cut."""
+    """Contiguous audio up to `end`, of which [start, end) is undecided; samples at `rate`."""
 
-    def __init__(self, rate: int, start: int, wall_ms: float) -> None:
-        """`wall_ms`: Unix time of the sample `start`, until a record says better."""
+    def __init__(
+        self, rate: int, start: int, origin: tuple[int, float], end: int | None = None
+    ) -> None:
+        """`origin`: a sample and its Unix time in ms, until a record says better.
+
+        `end`: below `start` where audio that is decided already will be read again.
+        """
         self.rate = rate
         self.start = start
-        self.end = start
-        self._origin = (start, wall_ms)
+        self.end = start if end is None else end
+        self._origin = origin
         self._sounds: list[Sound] = []
+
+    @property
+    def undecided(self) -> Sequence[Sound]:
+        """What holds the samples from `start` on."""
+        return self._sounds[self._index(self.start) :] if self.end > self.start else ()
+
+    @property
+    def origin(self) -> tuple[int, float]:
+        """From which the time of `start` is reckoned."""
+        if not self._sounds:
+            return self._origin
+        sound = self._sounds[self._index(self.start)]
+        return sound.first, sound.wall_ms
 
     def append(self, sound: Sound) -> None:
         """Raises `ValueError` unless the sound begins where the timeline ends."""
@@ -54,13 +74,6 @@ class Timeline:
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.int16)
 
-    def position(self, sample: int) -> Position | None:
-        """Where a sample stands in the log; None for one that has not come yet."""
-        if sample >= self.end:
-            return None
-        sound = self._sounds[self._index(sample)]
-        return Position(sound.offset, sound.skipped + sample - sound.first)
-
     def time_ms(self, sample: int) -> int:
         """Unix time at which a sample was spoken; reckoned on from the nearest record before it."""
         first, wall_ms = self._origin
@@ -70,9 +83,9 @@ class Timeline:
         return round(wall_ms + (sample - first) * 1000 / self.rate)
 
     def offsets(self, start: int, end: int) -> tuple[int, int]:
-        """First and last offset of the records that hold [start, end)."""
-        first, last = self._index(start), self._index(end - 1)
-        return self._sounds[first].offset, self._sounds[last].offset
+        """First and last offset of the records that hold [start, end); late ones may lie apart."""
+        held = self._sounds[self._index(start) : self._index(end - 1) + 1]
+        return min(sound.offset for sound in held), max(sound.offset for sound in held)
 
     def trim(self, start: int) -> None:
         """Forget what comes before `start`, but for the record that time is reckoned from."""

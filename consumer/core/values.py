@@ -71,17 +71,15 @@ class Assignment(NamedTuple):
     """A partition that this worker is to serve from now on."""
 
     partition: Partition
-    epoch: int  # grows with every assignment: work of an older one is void
     lane: Lane
-    next_offset: int  # where to begin reading
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Poll:
     """What one look at Kafka brought; to be taken in this order."""
 
-    revoked: tuple[Partition, ...] = ()
-    assigned: tuple[Assignment, ...] = ()
+    assigned: tuple[Assignment, ...] | None = None  # all that is ours now; None: as before
+    overtaken: tuple[Partition, ...] = ()  # what was to be read next has been deleted
     records: tuple[Record, ...] = ()
     caught_up: frozenset[Partition] = frozenset()  # no record of theirs waits in Kafka
 
@@ -98,12 +96,20 @@ class SessionKey(NamedTuple):
 class Chunk:
     """A record that could be read: what it says, and its sound."""
 
-    offset: int
-    timestamp_ms: int  # append time
+    record: Record
     audio: AudioChunk
     samples: Int16Array  # [n] mono
     rate: int  # Hz, the payload's own where it says one
     channels: int  # before they were mixed down
+
+    @property
+    def offset(self) -> int:
+        return self.record.offset
+
+    @property
+    def timestamp_ms(self) -> int:
+        """Append time."""
+        return self.record.timestamp_ms
 
 
 @dataclass(slots=True, eq=False)
@@ -162,13 +168,14 @@ class Job:
     """One utterance to be transcribed."""
 
     id: JobId
-    epoch: int  # assignment epoch: a result of an older one is dropped
+    epoch: int  # of the task: a result of an older one is dropped
     kind: JobKind
     lane: Lane
     closed_at: float  # monotonic seconds
     deadline: float  # monotonic seconds; the earliest is served first
     utterance: Utterance
     options: StreamOptions
+    alone: bool = False  # it may be what ended a worker: nothing else goes with it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

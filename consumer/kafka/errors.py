@@ -10,6 +10,9 @@ from aiokafka import errors as kafka
 from consumer.errors import ConfigError, Fenced, Retriable
 
 _FENCED = (
+    kafka.ProducerFenced,
+    kafka.InvalidProducerEpoch,
+    kafka.InvalidProducerIdMapping,
     kafka.CommitFailedError,
     kafka.IllegalGenerationError,
     kafka.UnknownMemberIdError,
@@ -22,6 +25,7 @@ _DENIED = (
     kafka.ClusterAuthorizationFailedError,
     kafka.SaslAuthenticationFailed,
     kafka.AuthenticationFailedError,
+    kafka.TransactionalIdAuthorizationFailed,
 )
 _FATAL = (kafka.RecordTooLargeError, kafka.MessageSizeTooLargeError, kafka.InvalidTopicError)
 

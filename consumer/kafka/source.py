@@ -1,7 +1,8 @@
 """Records in, and whose they are: one member of the consumer group, behind one poll loop.
 
-Offsets are ours, never aiokafka's: it commits nothing and resets nothing by itself. Every rebalance
-makes it forget positions, so each assigned partition is looked up and sought before it is read.
+Offsets are not the group's business: where a partition is read from, its keeper says (`begin`),
+which knows it from the state topic. Every rebalance makes aiokafka forget positions, so it has to
+be said again.
 """
 
 from __future__ import annotations
@@ -9,16 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
-from consumer.core.progress import Commit
 from consumer.core.values import Assignment, Lane, Partition, Poll, Record
 from consumer.kafka.errors import translated
 
@@ -27,7 +26,6 @@ log = structlog.get_logger(__name__)
 POLL_MS = 50  # the longest wait for a record
 POLL_RECORDS = 500  # at most in one poll, so that the event loop stays quick
 IDLE_S = 0.01  # after a poll that brought nothing
-_GONE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,6 @@ class SourceSettings:
     bootstrap: str
     group: str
     topics: Mapping[str, Lane]
-    from_earliest: bool  # where a group without offsets begins; else at the end
 
 
 class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here
@@ -59,11 +56,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             fetch_max_bytes=16 << 20,
             max_partition_fetch_bytes=2 << 20,
         )
-        self._rebalances = 0
-        self._epochs = count(1)
-        self._owned: dict[Partition, int] = {}  # read from; with the epoch of each
-        self._revoked: list[Partition] = []
-        self._unsought: dict[Partition, int | None] = {}  # where to begin; None: look it up
+        self._assigned: tuple[Partition, ...] = ()
+        self._is_news = False  # the pipeline has not heard of `_assigned`
+        self._begun: dict[Partition, object] = {}  # read from; with a mark of each beginning
 
     async def __aenter__(self) -> Self:
         with translated("joining the group"):
@@ -77,15 +72,16 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     # --- the group, as aiokafka tells it: no long work here, its heartbeats wait
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        self._rebalances += 1
-        self._revoked.extend(self._owned)
-        self._owned.clear()
-        self._unsought.clear()
+        """What is decoded goes on to be committed until another worker fences it."""
+        self._assigned = ()
+        self._is_news = False
+        self._begun.clear()
         if revoked:
             log.info("partitions revoked", count=len(revoked))
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        self._unsought = {Partition(tp.topic, tp.partition): None for tp in assigned}
+        self._assigned = tuple(Partition(tp.topic, tp.partition) for tp in assigned)
+        self._is_news = True
         log.info("partitions assigned", count=len(assigned))
 
     # --- the poll loop
@@ -95,93 +91,96 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
         Raises `Retriable` when the brokers do not answer; the next call goes on where this began.
         """
-        rebalances = self._rebalances
+        marks = dict(self._begun)
         with translated("reading audio"):
-            assigned = await self._seek()
-            records = await self._fetch(lanes)
-        if rebalances != self._rebalances:  # meanwhile: all is sought and read again by its owner
-            assigned, records = [], []
-        revoked, self._revoked = self._revoked, []
-        return Poll(tuple(revoked), tuple(assigned), tuple(records), self._caught_up(records))
+            records, overtaken = await self._fetch(lanes)
+        # What was fetched before a rebalance, or another beginning, is read again.
+        current = {p for p, mark in self._begun.items() if marks.get(p) is mark}
+        records = [record for record in records if record.partition in current]
+        return Poll(
+            self._news(),
+            tuple(current.intersection(overtaken)),
+            tuple(records),
+            self._caught_up(current, records),
+        )
 
-    def owns(self, commit: Commit) -> bool:
-        """Whether the assignment that the commit was prepared under still holds."""
-        return self._owned.get(commit.partition) == commit.epoch
-
-    async def store(self, commits: Sequence[Commit]) -> None:
-        """Store R of each as the group's offset. Raises `Fenced`, `Retriable`."""
-        offsets = {
-            TopicPartition(*commit.partition): OffsetAndMetadata(commit.resume_offset, "")
-            for commit in commits
-        }
-        with translated("storing offsets"):
-            await self._consumer.commit(offsets)
-
-    async def _seek(self) -> list[Assignment]:
-        """Give every newly assigned partition its position; it is read from now on."""
-        assignments = []
-        for partition, known in list(self._unsought.items()):
-            offset = await self._start_offset(partition) if known is None else known
-            if self._unsought.pop(partition, _GONE) is _GONE:
-                break  # a rebalance meanwhile
+    def begin(self, partition: Partition, offset: int) -> None:
+        """Read the partition from here on; does nothing when it is not ours at the moment."""
+        try:
             self._consumer.seek(TopicPartition(*partition), offset)
-            epoch = self._owned[partition] = next(self._epochs)
-            assignments.append(Assignment(partition, epoch, self._lane(partition), offset))
-        return assignments
+        except IllegalStateError:
+            return  # between two assignments: the next one makes its keeper begin again
+        self._begun[partition] = object()
 
-    async def _start_offset(self, partition: Partition) -> int:
+    def hold(self, partition: Partition) -> None:
+        self._begun.pop(partition, None)
+
+    def owns(self, partition: Partition) -> bool:
+        """Whether the group says that it is ours."""
+        return partition in self._assigned
+
+    async def group_offset(self, partition: Partition) -> int | None:
+        """What the group has stored: for lag dashboards, and to notice a lost state topic."""
+        offset: int | None = await self._consumer.committed(TopicPartition(*partition))
+        return offset
+
+    async def bounds(self, partition: Partition) -> tuple[int, int]:
+        """The first offset that Kafka has, and the one behind the last."""
         tp = TopicPartition(*partition)
-        committed: int | None = await self._consumer.committed(tp)
-        if committed is None:
-            return await self._edge(tp, begin=self._settings.from_earliest)
-        return committed
+        begins = await self._consumer.beginning_offsets([tp])
+        ends = await self._consumer.end_offsets([tp])
+        return begins[tp], ends[tp]
 
-    async def _edge(self, tp: TopicPartition, *, begin: bool) -> int:
-        ask = self._consumer.beginning_offsets if begin else self._consumer.end_offsets
-        offsets: dict[TopicPartition, int] = await ask([tp])
-        return offsets[tp]
+    async def tell(self, offsets: Mapping[Partition, int]) -> None:
+        """Store R of each as the group's offset. Raises `Fenced`, `Retriable`."""
+        ours = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "")
+            for partition, offset in offsets.items()
+            if self.owns(partition)
+        }
+        if ours:
+            with translated("storing offsets"):
+                await self._consumer.commit(ours)
 
-    async def _fetch(self, lanes: frozenset[Lane]) -> list[Record]:
-        """Live before bulk: bulk is looked at without waiting."""
+    def _news(self) -> tuple[Assignment, ...] | None:
+        if not self._is_news:
+            return None
+        self._is_news = False
+        return tuple(Assignment(p, self._lane(p)) for p in self._assigned)
+
+    async def _fetch(self, lanes: frozenset[Lane]) -> tuple[list[Record], list[Partition]]:
+        """Live before bulk: bulk is looked at without waiting. And what has been deleted."""
         records: list[Record] = []
+        overtaken: list[Partition] = []
         for lane in sorted(lanes):
-            ready = [TopicPartition(*p) for p in self._owned if self._lane(p) is lane]
+            ready = [TopicPartition(*p) for p in self._begun if self._lane(p) is lane]
             if ready:
-                records += await self._get(ready, POLL_MS if lane is Lane.LIVE else 0)
+                wait_ms = POLL_MS if lane is Lane.LIVE else 0
+                records += await self._get(ready, wait_ms, overtaken)
         if not records:
             await asyncio.sleep(IDLE_S)
-        return records
+        return records, overtaken
 
-    async def _get(self, ready: list[TopicPartition], wait_ms: int) -> list[Record]:
+    async def _get(
+        self, ready: list[TopicPartition], wait_ms: int, overtaken: list[Partition]
+    ) -> list[Record]:
         try:
             batches = await self._consumer.getmany(
                 *ready, timeout_ms=wait_ms, max_records=POLL_RECORDS
             )
+        except NoOffsetForPartitionError:
+            return []  # of the time before it was told where to begin
         except OffsetOutOfRangeError as error:
-            await self._skip(error.args[0])
+            overtaken += [Partition(tp.topic, tp.partition) for tp in error.args[0]]
             return []
         return [_record(record) for batch in batches.values() for record in batch]
 
-    async def _skip(self, lost: Mapping[TopicPartition, int]) -> None:
-        """Retention overtook the reader: begin anew at what is left."""
-        for tp, offset in lost.items():
-            partition = Partition(tp.topic, tp.partition)
-            begin = await self._edge(tp, begin=True)
-            log.error(
-                "audio was deleted before it was read: add workers or raise retention.ms",
-                topic=tp.topic,
-                partition=tp.partition,
-                first_offset=offset,
-                last_offset=begin - 1,
-            )
-            if self._owned.pop(partition, None) is not None:
-                self._revoked.append(partition)
-                self._unsought[partition] = begin
-
-    def _caught_up(self, records: Sequence[Record]) -> frozenset[Partition]:
+    def _caught_up(
+        self, current: set[Partition], records: Sequence[Record]
+    ) -> frozenset[Partition]:
         """Partitions of which Kafka holds nothing that has not been read."""
         busy = {record.partition for record in records}
-        return frozenset(p for p in self._owned if p not in busy and self._at_end(p))
+        return frozenset(p for p in current if p not in busy and self._at_end(p))
 
     def _at_end(self, partition: Partition) -> bool:
         tp = TopicPartition(*partition)

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import PARTITION, Log, loud, policy, quiet, score_all
+from builders import PARTITION, Log, fresh, loud, policy, quiet, score_all
 from prometheus_client import generate_latest
 
 from consumer.core.budget import Budget
 from consumer.core.events import Decoded
-from consumer.core.partition import Outcome, PartitionTask
+from consumer.core.partition import PartitionTask
 from consumer.core.planner import Planner
-from consumer.core.values import Batch, Lane
+from consumer.core.progress import DeadLetter, Ledger, Outcome
+from consumer.core.values import Batch, Lane, Record
 from consumer.metrics import METRICS, Metrics
 from consumer.testing import EchoEngine, echo
 from schemas.transcript import TranscriptFinal, Verdict
@@ -28,7 +29,7 @@ def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
 
 def spoken() -> tuple[Batch, TranscriptFinal]:
     """One second of speech as the batch of its job, and as its final."""
-    log, task = Log(), PartitionTask(PARTITION, 1, 0, policy())
+    log, task = Log(), PartitionTask(PARTITION, 1, policy(), fresh())
     log.speak("s", loud(1), end=True)
     for record in log.records:
         task.ingest(record, 0.0)
@@ -39,7 +40,7 @@ def spoken() -> tuple[Batch, TranscriptFinal]:
 
 
 def test_what_the_worker_holds_is_told():
-    log, task, metrics = Log(), PartitionTask(PARTITION, 1, 0, policy()), Metrics()
+    log, task, metrics = Log(), PartitionTask(PARTITION, 1, policy(), fresh()), Metrics()
     log.speak("s", np.concatenate([loud(1), quiet(1), loud(0.5)]), end=False)
     for record in log.records:
         task.ingest(record, 0.0)
@@ -116,9 +117,14 @@ def test_a_final_tells_verdict_and_latency():
 
 def test_commits_are_counted_by_result():
     metrics = Metrics()
-    metrics.commit(2, 3, 0.5)
-    assert value(metrics, "commits_total", result="made") == 2
-    assert value(metrics, "commits_total", result="fenced") == 1
+    ledger = Ledger(PARTITION, 1, fresh())
+    ledger.read(0, 0)
+    ledger.bury(DeadLetter(Record(PARTITION, 0, 0, b"s", b"", ()), "bad_header", "why"))
+    commit = ledger.prepare()
+    assert commit is not None
+    metrics.committed(commit, 0.5)
+    assert value(metrics, "commits_total", result="made") == 1
+    assert value(metrics, "dead_letters_total") == 1
     assert value(metrics, "commit_seconds_sum") == 0.5
 
 

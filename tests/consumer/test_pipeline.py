@@ -12,28 +12,28 @@ from builders import PARTITION, Log, loud, policy, quiet
 from consumer.core.admission import Admission
 from consumer.core.budget import Budget
 from consumer.core.planner import Planner
-from consumer.core.progress import Commit
 from consumer.core.shadow import Shadow
 from consumer.core.values import Assignment, Batch, Hypothesis, Lane, Partition, Poll
-from consumer.errors import Retriable
+from consumer.errors import Fenced, Retriable
+from consumer.keeper import Pace
 from consumer.metrics import Metrics
-from consumer.pipeline import Pace, Pipeline
-from consumer.testing import EchoEngine, ManualClock, RecordingSink, ScriptedSource
-from schemas.transcript import StreamEnded, StreamStarted, TranscriptFinal
+from consumer.pipeline import Pipeline
+from consumer.testing import EchoEngine, ManualClock, MemoryStore, ScriptedSource
+from schemas.transcript import StreamEnded, StreamLoss, StreamStarted, TranscriptFinal
 
-PACE = Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, drain_s=15.0)
-ASSIGNED = Poll(assigned=(Assignment(PARTITION, 1, Lane.LIVE, 0),))
+PACE = Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=15.0)
+ASSIGNED = Poll(assigned=(Assignment(PARTITION, Lane.LIVE),))
 
 
 def pipeline(
     source: ScriptedSource,
     engine: EchoEngine,
-    sink: RecordingSink,
+    store: MemoryStore,
     shadow_share: float = 0.0,
     metrics: Metrics | None = None,
 ) -> Pipeline:
     return Pipeline(
-        (source, engine, sink),
+        (source, engine, store),
         {lane: policy(lane) for lane in Lane},
         Planner(Budget(positions=4096, rows=16)),
         {lane: Admission(60, 30) for lane in Lane},
@@ -47,12 +47,12 @@ def pipeline(
 async def run(
     polls: Sequence[Poll | Exception],
     engine: EchoEngine | None = None,
-    sink: RecordingSink | None = None,
-) -> RecordingSink:
+    store: MemoryStore | None = None,
+) -> MemoryStore:
     stop = asyncio.Event()
-    sink = sink or RecordingSink()
-    await pipeline(ScriptedSource(polls, stop), engine or EchoEngine(), sink).run(stop)
-    return sink
+    store = store or MemoryStore()
+    await pipeline(ScriptedSource(polls, stop), engine or EchoEngine(), store).run(stop)
+    return store
 
 
 def polls_of(log: Log, size: int = 7) -> list[Poll]:
@@ -71,8 +71,8 @@ def two_streams() -> Log:
 
 
 async def test_finals_of_all_streams_come_out_in_order_between_start_and_end() -> None:
-    sink = await run(polls_of(two_streams()))
-    by_stream = {s: [e for e in sink.events if e.stream_id == s] for s in ("one", "two")}
+    store = await run(polls_of(two_streams()))
+    by_stream = {s: [e for e in store.events if e.stream_id == s] for s in ("one", "two")}
     assert [type(e) for e in by_stream["one"]] == [
         StreamStarted,
         TranscriptFinal,
@@ -84,59 +84,84 @@ async def test_finals_of_all_streams_come_out_in_order_between_start_and_end() -
         assert [e.index for e in events] == list(range(len(events)))
 
 
-async def test_progress_reaches_the_end_of_the_log() -> None:
+async def test_progress_reaches_the_end_of_the_log_and_the_end_is_clean() -> None:
     log = two_streams()
-    sink = await run(polls_of(log))
-    assert sink.commits[-1].next_offset == sink.commits[-1].resume_offset == len(log.records)
+    store = await run(polls_of(log))
+    state = store.commits[-1].state
+    assert state.next_offset == state.resume_offset == len(log.records)
+    assert state.clean
 
 
-async def test_a_commit_that_fails_is_tried_again_and_nothing_is_lost() -> None:
-    sink = await run(polls_of(two_streams()), sink=RecordingSink(failures=3))
-    assert sink.failures == 0
-    assert len([e for e in sink.events if isinstance(e, TranscriptFinal)]) == 3
+async def test_a_partition_is_proven_to_be_ours_before_it_is_read() -> None:
+    store = await run([ASSIGNED, *[Poll()] * 5])
+    assert [commit.events for commit in store.commits] == [(), ()]
+    assert not store.commits[0].state.clean
+    assert store.commits[-1].state.clean
+
+
+@pytest.mark.parametrize("error", [Retriable("no answer"), Fenced("a newer owner")])
+async def test_after_a_failed_commit_all_is_read_again_and_nothing_is_repeated(
+    error: Exception,
+) -> None:
+    expected = await run(polls_of(two_streams()))
+    polls = [*polls_of(two_streams()), *[Poll()] * 50]
+    store = await run(polls, store=MemoryStore([None, error, None, error]))
+    assert store.opened == 3
+    assert texts(store) == texts(expected)
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_made_twice() -> None:
+    expected = await run(polls_of(two_streams()))
+    store = MemoryStore()
+    store.lost_answers = 3
+    await run([*polls_of(two_streams()), *[Poll()] * 50], store=store)
+    assert store.opened == 4
+    assert texts(store) == texts(expected)
+
+
+def texts(store: MemoryStore) -> list[tuple[str, int, str]]:
+    finals = [event for event in store.events if isinstance(event, TranscriptFinal)]
+    return sorted((final.stream_id, final.utterance, final.text) for final in finals)
+
+
+async def test_a_partition_that_stays_ours_through_a_rebalance_is_kept_warm() -> None:
+    log = two_streams()
+    polls = polls_of(log)
+    store = await run([*polls[:5], ASSIGNED, *[Poll()] * 20, ASSIGNED, *polls[5:]])
+    assert store.opened == 1
+    assert len(texts(store)) == 3
+
+
+async def test_a_state_topic_that_was_lost_halts_the_partition() -> None:
+    store = MemoryStore()
+    store.group_offset = 7
+    stop = asyncio.Event()
+    metrics = Metrics()
+    source = ScriptedSource([ASSIGNED, *[Poll()] * 50], stop)
+    await pipeline(source, EchoEngine(), store, metrics=metrics).run(stop)
+    assert store.commits == []
+    assert source.positions == {}
+
+
+async def test_what_kafka_deleted_unread_is_told() -> None:
+    log, store = Log(), MemoryStore()
+    log.speak("one", np.concatenate([loud(2), quiet(1), loud(2), quiet(1)]), end=False)
+    await run(polls_of(log), store=store)
+    log.speak("one", loud(2), end=True)
+    store.log_start = 70
+    records = [r for r in log.records if r.offset >= 70]
+    await run([ASSIGNED, Poll(records=tuple(records))], store=store)
+    (loss,) = [event for event in store.events if isinstance(event, StreamLoss)]
+    assert loss.last_offset == 69
+    assert [e.index for e in store.events if e.session_id == loss.session_id] == list(
+        range(len([e for e in store.events if e.session_id == loss.session_id]))
+    )
 
 
 async def test_brokers_that_do_not_answer_are_asked_again() -> None:
     polls = polls_of(two_streams())
-    sink = await run([*polls[:2], Retriable("no broker answers"), *polls[2:]])
-    assert len([e for e in sink.events if isinstance(e, TranscriptFinal)]) == 3
-
-
-async def test_records_of_a_partition_that_was_lost_at_a_commit_are_left_alone() -> None:
-    sink = await run(
-        [*polls_of(two_streams()), *[Poll()] * 20], sink=RecordingSink(fenced={PARTITION})
-    )
-    assert sink.commits == []
-
-
-async def test_a_commit_of_an_older_assignment_does_not_end_the_newer_one() -> None:
-    again = Poll(revoked=(PARTITION,), assigned=(Assignment(PARTITION, 2, Lane.LIVE, 0),))
-
-    class Late(RecordingSink):
-        """Learns that a commit does not stand when the partition has been assigned anew."""
-
-        assigned = asyncio.Event()
-
-        async def commit(self, commits: Sequence[Commit]) -> list[Commit]:
-            if commits[0].epoch == 1:
-                await self.assigned.wait()
-                return []
-            return await super().commit(commits)
-
-    class Assigning(ScriptedSource):
-        """Assigns the partition anew while its first commit is in flight."""
-
-        async def poll(self, lanes: frozenset[Lane]) -> Poll:
-            poll = await super().poll(lanes)
-            if poll is again:
-                sink.assigned.set()
-            return poll
-
-    stop, sink, polls = asyncio.Event(), Late(), polls_of(two_streams())
-    source = Assigning([*polls, *[Poll()] * 20, again, *[Poll()] * 20, *polls[1:]], stop)
-    await pipeline(source, EchoEngine(), sink).run(stop)
-    assert {commit.epoch for commit in sink.commits} == {2}
-    assert len([e for e in sink.events if isinstance(e, TranscriptFinal)]) == 3
+    store = await run([*polls[:2], Retriable("no broker answers"), *polls[2:]])
+    assert len([e for e in store.events if isinstance(e, TranscriptFinal)]) == 3
 
 
 async def test_results_of_a_revoked_partition_are_dropped() -> None:
@@ -157,15 +182,15 @@ async def test_results_of_a_revoked_partition_are_dropped() -> None:
     class Revoking(ScriptedSource):
         async def poll(self, lanes: frozenset[Lane]) -> Poll:
             poll = await super().poll(lanes)
-            if poll.revoked:
+            if poll.assigned == ():
                 engine.gone.set()
             return poll
 
-    stop, sink = asyncio.Event(), RecordingSink()
-    polls = [ASSIGNED, Poll(records=tuple(log.records)), Poll(revoked=(PARTITION,))]
-    await pipeline(Revoking(polls, stop), engine, sink).run(stop)
+    stop, store = asyncio.Event(), MemoryStore()
+    polls = [ASSIGNED, Poll(records=tuple(log.records)), Poll(assigned=())]
+    await pipeline(Revoking(polls, stop), engine, store).run(stop)
     assert engine.batches
-    assert not [e for e in sink.events if isinstance(e, TranscriptFinal)]
+    assert not [e for e in store.events if isinstance(e, TranscriptFinal)]
 
 
 async def test_bulk_is_not_fetched_while_live_speech_waits() -> None:
@@ -180,7 +205,7 @@ async def test_bulk_is_not_fetched_while_live_speech_waits() -> None:
 
     stop = asyncio.Event()
     source = ScriptedSource([*polls_of(live, 10_000), Poll(), Poll()], stop)
-    await pipeline(source, Stuck(), RecordingSink()).run(stop)
+    await pipeline(source, Stuck(), MemoryStore()).run(stop)
     assert source.asked_for[0] == {Lane.LIVE, Lane.BULK}
     assert source.asked_for[-1] == frozenset()
 
@@ -198,9 +223,9 @@ async def test_an_engine_that_fails_ends_the_run() -> None:
 async def test_a_bulk_session_is_told_from_a_live_one_by_its_name() -> None:
     log = Log(Partition("speech.audio.bulk.v1", 0))
     log.speak("file", np.concatenate([loud(1), quiet(1)]), end=True)
-    assigned = Poll(assigned=(Assignment(log.partition, 1, Lane.BULK, 0),))
-    sink = await run([assigned, Poll(records=tuple(log.records))])
-    assert {e.session_id for e in sink.events} == {"b0-0"}
+    assigned = Poll(assigned=(Assignment(log.partition, Lane.BULK),))
+    store = await run([assigned, Poll(records=tuple(log.records))])
+    assert {e.session_id for e in store.events} == {"b0-0"}
 
 
 async def test_a_share_of_folded_texts_is_checked_once_nothing_waits() -> None:
@@ -212,11 +237,11 @@ async def test_a_share_of_folded_texts_is_checked_once_nothing_waits() -> None:
             text = "said" if batch.padded else "written by a broken fold"
             return [replace(h, text=text, folded=not batch.padded) for h in hypotheses]
 
-    stop, sink, metrics = asyncio.Event(), RecordingSink(), Metrics()
+    stop, store, metrics = asyncio.Event(), MemoryStore(), Metrics()
     log = two_streams()
     polls = [*polls_of(log, len(log.records)), *[Poll()] * 200]
-    await pipeline(ScriptedSource(polls, stop), Folding(), sink, 1.0, metrics).run(stop)
-    texts = {e.text for e in sink.events if isinstance(e, TranscriptFinal)}
+    await pipeline(ScriptedSource(polls, stop), Folding(), store, 1.0, metrics).run(stop)
+    texts = {e.text for e in store.events if isinstance(e, TranscriptFinal)}
     assert texts == {"written by a broken fold"}
     checked = metrics.registry.get_sample_value("streamscribe_fold_disagreement_count")
     apart = metrics.registry.get_sample_value("streamscribe_fold_disagreement_sum")

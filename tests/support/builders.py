@@ -9,6 +9,7 @@ import numpy as np
 from consumer.core.partition import PartitionPolicy, PartitionTask
 from consumer.core.pcm import mono, unpack
 from consumer.core.segmenter import SegmenterConfig
+from consumer.core.state import PartitionState, Restored
 from consumer.core.stream import StreamPolicy
 from consumer.core.values import Chunk, Int16Array, Lane, Partition, Record
 from consumer.testing import EchoEngine
@@ -39,14 +40,16 @@ def read(record: Record) -> Chunk:
     assert audio.rate is not None
     assert audio.channels is not None
     samples = mono(unpack(audio.payload, audio.codec, audio.channels))
-    return Chunk(record.offset, record.timestamp_ms, audio, samples, audio.rate, audio.channels)
+    return Chunk(record, audio, samples, audio.rate, audio.channels)
 
 
 def policy(lane: Lane = Lane.LIVE, **changes: float) -> PartitionPolicy:
     return PartitionPolicy(
         lane=lane,
+        from_earliest=True,
         stream=StreamPolicy(SEGMENTER, OPTIONS, "" if lane is Lane.LIVE else "b"),
         read=read,
+        write=lambda utterance: utterance.samples.tobytes(),
         model=MODEL,
         final_within_s=0.5,
         stall_s=changes.get("stall_s", 2.0),
@@ -91,6 +94,11 @@ class Log:
                     end=end and start == starts[-1],
                 )
             )
+
+
+def fresh(next_offset: int = 0) -> Restored:
+    """A partition that nobody has read."""
+    return Restored(PartitionState(next_offset, next_offset))
 
 
 def score_all(task: PartitionTask, engine: EchoEngine) -> None:

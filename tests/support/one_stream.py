@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from builders import MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, read
+from builders import MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fresh, read
 
 from consumer.core.events import Decoded, final
 from consumer.core.progress import Ledger
@@ -22,7 +22,7 @@ class OneStream:
 
     def __init__(self, stream_id: str = "s") -> None:
         self.log = Log()
-        self.ledger = Ledger(PARTITION, 1, 0)
+        self.ledger = Ledger(PARTITION, 1, fresh())
         self.stream = Stream(PARTITION, stream_id, StreamPolicy(SEGMENTER, OPTIONS), self.ledger)
         self.heard: list[Heard] = []
         self._engine = EchoEngine()
@@ -48,7 +48,7 @@ class OneStream:
 
     def push(self, record: Record) -> bool:
         """Take a record in without listening to it yet."""
-        self.ledger.read(record.offset)
+        self.ledger.read(record.offset, record.timestamp_ms)
         return self.stream.push(read(record))
 
     def listen(self) -> None:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from builders import OPTIONS, PARTITION, RATE, SEGMENTER, loud, quiet
+from builders import OPTIONS, PARTITION, RATE, SEGMENTER, fresh, loud, quiet
 
-from consumer.core.progress import Ledger, Position
+from consumer.core.progress import Ledger
 from consumer.core.session import Begin, Heard, Session
+from consumer.core.state import StreamState
 from consumer.core.timeline import Sound
 from consumer.core.values import EndReason, Int16Array, SessionKey
 from consumer.testing import EchoEngine
@@ -21,16 +22,17 @@ class Driven:
 
     def __init__(self, first: int = 0, options: StreamOptions = OPTIONS) -> None:
         key = SessionKey(PARTITION, "s", "0-40")
-        begin = Begin(key, 40, first, FIRST_MS, RATE, 1, options, (), "trace")
-        self.ledger = Ledger(PARTITION, 1, 40)
-        self.session = Session(begin, SEGMENTER, self.ledger)
+        begin = Begin(key, first, FIRST_MS, RATE, 1, options, (), "trace")
+        self.ledger = Ledger(PARTITION, 1, fresh(40))
+        self.ledger.follow("s", lambda: StreamState(None, 0, 0, None, None))
+        self.session = Session.begin(begin, SEGMENTER, self.ledger)
         self.heard: list[Heard] = []
 
-    def append(self, audio: Int16Array, *, skipped: int = 0) -> None:
+    def append(self, audio: Int16Array) -> None:
         offset, first = self.ledger.next_offset, self.session.end
-        self.ledger.read(offset)
+        self.ledger.read(offset, 0)
         wall_ms = FIRST_MS + first * 1000 / RATE
-        self.session.append(Sound(audio, first, offset, wall_ms, skipped))
+        self.session.append(Sound(audio, first, offset, wall_ms, 0))
         while (request := self.session.unscored()) is not None:
             self._keep(self.session.hear(EchoEngine().score_one(request)))
 
@@ -65,25 +67,42 @@ def test_what_a_final_will_say_about_an_utterance():
     assert heard.ended_at_ms == heard.speech_end_ms + 200
 
 
+def undecided(driven: Driven) -> list[int]:
+    return [sound.offset for sound in driven.session.undecided]
+
+
 def test_undecided_audio_is_held_until_a_cut():
     driven = Driven()
-    assert driven.session.held is None
+    assert undecided(driven) == []
     driven.append(quiet(1))
     driven.append(loud(1))
-    assert driven.session.held == Position(40, 0)
+    assert undecided(driven) == [40, 41]
     driven.append(quiet(1))
-    cut = driven.heard[0].utterance.end
-    assert driven.session.held == Position(42, cut - 2 * SECOND)
+    assert undecided(driven) == [42]
+    assert driven.session.state.cut == driven.heard[0].utterance.end
     driven.close()
-    assert driven.session.held is None
+    assert undecided(driven) == []
 
 
-def test_padding_that_was_trimmed_off_is_not_held_again():
-    driven = Driven()
-    driven.append(loud(1))
-    driven.close()
-    driven.append(loud(1), skipped=480)
-    assert driven.session.held == Position(41, 480)
+def test_a_session_goes_on_from_its_state_as_if_nothing_had_happened():
+    audio = [quiet(1), loud(1), quiet(1), loud(1), quiet(1)]
+    whole, first = Driven(), Driven()
+    for part in audio:
+        whole.append(part)
+    for part in audio[:3]:
+        first.append(part)
+    state = first.session.state
+    again = Driven()
+    again.session = Session(whole.session.key, state, SEGMENTER, again.ledger, 2 * SECOND)
+    for part in audio[2:]:
+        again.append(part)
+    (heard,) = again.heard
+    assert (heard.id, heard.index) == (whole.heard[1].id, whole.heard[1].index)
+    assert (heard.utterance.start, heard.utterance.end) == (
+        whole.heard[1].utterance.start,
+        whole.heard[1].utterance.end,
+    )
+    assert again.session.state == whole.session.state
 
 
 def test_long_silence_is_let_go_but_for_a_pre_roll():
@@ -91,9 +110,7 @@ def test_long_silence_is_let_go_but_for_a_pre_roll():
     for _ in range(101):
         driven.append(quiet(0.1))
     assert driven.heard == []
-    held = driven.session.held
-    assert held is not None
-    assert 40 + 96 <= held.offset <= 40 + 98
+    assert 40 + 96 <= undecided(driven)[0] <= 40 + 98
 
 
 def test_the_longest_utterance_is_split_and_nothing_falls_between():
@@ -115,7 +132,7 @@ def test_after_a_gap_the_axis_goes_on_behind_it():
     driven.close(EndReason.GAP)
     driven.session.gap(90_000, FIRST_MS + 60_000, estimated=False)
     assert driven.session.end == 90_000
-    assert driven.session.held is None
+    assert undecided(driven) == []
     driven.append(loud(1))
     driven.close()
     assert [h.utterance.start for h in driven.heard] == [500, 90_000]
@@ -147,12 +164,12 @@ def test_every_event_has_its_number():
 
 def test_audio_is_given_to_the_detector_once_between_two_cuts():
     session = Driven().session
-    session.append(Sound(loud(0.1), 0, 40, FIRST_MS))
+    session.append(Sound(loud(0.1), 0, 40, FIRST_MS, 0))
     request = session.unscored()
     assert request is not None
     assert len(request.samples) == 1600
     assert session.unscored() is None
-    session.append(Sound(loud(0.1), 1600, 41, FIRST_MS))
+    session.append(Sound(loud(0.1), 1600, 41, FIRST_MS, 0))
     again = session.unscored()
     assert again is not None
     assert len(again.samples) == 1600
@@ -162,7 +179,7 @@ def test_audio_is_given_to_the_detector_once_between_two_cuts():
 def test_a_cut_gives_the_detector_a_new_ear_and_the_audio_behind_it():
     driven = Driven()
     driven.append(loud(1))
-    driven.session.append(Sound(quiet(1), SECOND, 41, FIRST_MS))
+    driven.session.append(Sound(quiet(1), SECOND, 41, FIRST_MS, 0))
     before = driven.session.unscored()
     assert before is not None
     driven.session.hear(EchoEngine().score_one(before))
@@ -175,6 +192,6 @@ def test_a_cut_gives_the_detector_a_new_ear_and_the_audio_behind_it():
 def test_an_utterance_is_not_closed_before_all_of_it_was_scored():
     driven = Driven()
     driven.append(loud(1))
-    driven.session.append(Sound(loud(1), SECOND, 41, FIRST_MS))
+    driven.session.append(Sound(loud(1), SECOND, 41, FIRST_MS, 0))
     with pytest.raises(ValueError, match="windows were scored"):
         driven.close()

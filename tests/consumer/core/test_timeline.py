@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.progress import Position
 from consumer.core.timeline import Sound, Timeline
 from consumer.core.values import Int16Array
 
@@ -22,11 +21,11 @@ def ramp(first: int, count: int) -> Int16Array:
 
 def sound(first: int, count: int, offset: int, **more: float) -> Sound:
     wall_ms = more.get("wall_ms", WALL_MS + first * 1000 / RATE)
-    return Sound(ramp(first, count), first, offset, wall_ms, int(more.get("skipped", 0)))
+    return Sound(ramp(first, count), first, offset, wall_ms, 0)
 
 
 def timeline(*sounds: Sound, start: int = 0) -> Timeline:
-    made = Timeline(RATE, start, WALL_MS + start * 1000 / RATE)
+    made = Timeline(RATE, start, (start, WALL_MS + start * 1000 / RATE))
     for one in sounds:
         made.append(one)
     return made
@@ -40,20 +39,35 @@ def test_a_sound_must_begin_where_the_timeline_ends():
     assert line.end == 160
 
 
-def test_what_was_trimmed_off_a_record_still_counts_in_positions():
-    line = timeline(sound(100, 60, 7, skipped=20), start=100)
-    assert line.position(100) == Position(7, 20)
-    assert line.position(130) == Position(7, 50)
+def held(line: Timeline) -> list[int]:
+    return [sound.offset for sound in line.undecided]
 
 
-def test_a_sample_that_has_not_come_has_no_position():
-    assert timeline().position(0) is None
-    assert timeline(sound(0, 160, 7)).position(160) is None
+def test_undecided_is_what_holds_samples_behind_the_cut():
+    line = timeline(sound(0, 160, 7), sound(160, 160, 8), sound(320, 160, 9))
+    assert held(line) == [7, 8, 9]
+    line.trim(200)
+    assert held(line) == [8, 9]
+    line.trim(480)
+    assert held(line) == []
+
+
+def test_audio_that_is_read_again_is_undecided_from_the_cut_on():
+    line = Timeline(RATE, 200, (0, WALL_MS), 0)
+    line.append(sound(0, 160, 7))
+    assert held(line) == []
+    line.append(sound(160, 160, 8))
+    assert held(line) == [8]
+    np.testing.assert_array_equal(line.samples(200, 320), ramp(200, 120))
+
+
+def test_late_records_count_by_their_offsets():
+    line = timeline(sound(0, 160, 9), sound(160, 160, 7))
+    assert line.offsets(0, 320) == (7, 9)
 
 
 def test_a_record_without_samples_leaves_no_trace():
     line = timeline(sound(0, 160, 7), sound(160, 0, 8), sound(160, 160, 9))
-    assert line.position(160) == Position(9, 0)
     assert line.offsets(0, 320) == (7, 9)
 
 
@@ -65,7 +79,7 @@ def test_time_is_that_of_the_record_that_holds_the_sample():
 
 
 def test_time_is_reckoned_from_the_start_before_the_first_record():
-    line = Timeline(RATE, 1600, WALL_MS)
+    line = Timeline(RATE, 1600, (1600, WALL_MS))
     assert line.time_ms(1600) == 1_000_000
     assert line.time_ms(3200) == 1_000_100
 
@@ -74,10 +88,10 @@ def test_time_survives_a_trim_of_all_audio():
     line = timeline(sound(0, 1600, 7, wall_ms=5_000.0))
     line.trim(1600)
     assert line.time_ms(1600) == 5_100
-    assert line.position(1600) is None
+    assert line.origin == (0, 5_000.0)
     assert line.samples(1600, 1600).size == 0
     line.append(sound(1600, 160, 8, wall_ms=9_000.0))
-    assert line.position(1600) == Position(8, 0)
+    assert held(line) == [8]
     assert line.time_ms(1600) == 9_000
 
 
@@ -128,7 +142,6 @@ def test_every_sample_is_found_in_its_record_after_any_trim(split: Split, data: 
     line.trim(data.draw(st.integers(split.start, line.end)))
     for one in sounds:
         for sample in range(max(one.first, line.start), one.end):
-            assert line.position(sample) == Position(one.offset, sample - one.first)
             assert line.time_ms(sample) == round(WALL_MS + sample * 1000 / RATE)
             assert line.offsets(sample, sample + 1) == (one.offset, one.offset)
     assert line.time_ms(line.end) == round(WALL_MS + line.end * 1000 / RATE)

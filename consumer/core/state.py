@@ -1,0 +1,134 @@
+"""What is written down of a partition, so that whoever reads it next goes on where it stopped.
+
+All of a stream's state is *as of* its cut, the sample at which undecided audio begins, and none of
+it as of now: reading on from `needed` makes everything behind the cut again, and nothing before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from schemas.audio import StreamOptions
+
+Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's crc32, position, wall time
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the records so far say about the next one."""
+
+    rate: int
+    channels: int
+    end: int  # index of the sample after the last one
+    first_seq: int | None
+    first: Identity  # of the session's first record
+    next_seq: int | None
+    last_samples: int  # of the last record that had any
+    positioned: bool  # the last record said where it begins
+    over: bool = False  # the session has ended; repeats of its records are known by this
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """An open session as of its cut."""
+
+    session_id: str
+    rate: int
+    channels: int
+    options: StreamOptions  # complete
+    traceparent: str | None
+    cut: int  # index of the first undecided sample
+    in_speech: bool  # the cut split a long utterance: speech goes on behind it
+    origin: tuple[int, float]  # a sample and its Unix time in ms, from which time is reckoned
+    events: int  # of the session so far: index of the next one
+    utterances: int  # number of the next one
+    gaps: int
+    audio_samples: int
+    speech_samples: int
+    tries: int = 0  # decodes of the next utterance that were begun and, as far as known, not ended
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """One stream id."""
+
+    needed: int | None  # F: lowest offset still needed; None: nothing is unfinished
+    taken: int  # the offset behind the last record that was read as of the cut
+    last_ms: int  # append time of its last record
+    order: Order | None  # as it was before the record at F, or before its sound
+    session: SessionState | None  # None: none is open
+
+    @property
+    def resume(self) -> int:
+        """Records below it are done with."""
+        return self.taken if self.needed is None else self.needed
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Records read, once each, by what became of them."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    dead_letter: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """One input partition, for one consumer group."""
+
+    next_offset: int  # N: what goes by offset is done below it
+    resume_offset: int  # R: where reading has to resume
+    time_ms: int = 0  # append time of the newest record read
+    clean: bool = True  # whoever wrote it had nothing in flight and was about to stop
+    tally: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a task begins with."""
+
+    partition: PartitionState
+    streams: Mapping[str, StreamState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What Kafka holds of a partition when it is assigned."""
+
+    partition: PartitionState | None  # None: the state topic has no record of it
+    streams: Mapping[str, StreamState]
+    group_offset: int | None
+    log_start: int
+    log_end: int
+
+
+class Halt(Exception):  # noqa: N818 - named by what to do
+    """Going on could lose or repeat speech: an operator has to decide."""
+
+
+def recover(found: Found, *, from_earliest: bool) -> Restored:
+    """Where to go on. Raises `Halt` when what was found contradicts itself."""
+    state = found.partition
+    if state is None:
+        if found.group_offset is not None:
+            raise Halt(
+                f"the group has read up to offset {found.group_offset}, but the state topic holds "
+                "nothing of this partition: restore the state topic, or accept that speech may be "
+                "lost or repeated"
+            )
+        begin = found.log_start if from_earliest else found.log_end
+        return Restored(PartitionState(begin, begin))
+    if state.next_offset > found.log_end:
+        raise Halt(
+            f"offset {state.next_offset} was read before, but the log ends at {found.log_end}: the "
+            "topic was deleted and created again, or lost what it had acknowledged"
+        )
+    kept = replace(
+        state,
+        next_offset=max(state.next_offset, found.log_start),
+        resume_offset=max(state.resume_offset, found.log_start),
+    )
+    return Restored(kept, found.streams)

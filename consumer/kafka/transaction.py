@@ -1,0 +1,113 @@
+"""aiokafka's transactional producer, made strict: every transaction has an outcome or is given up.
+
+Of aiokafka 0.14: a commit succeeds after a failed send; EndTxn is retried unseen, and a late one
+could end the *next* transaction; nothing is bounded in time; an expired batch burns sequence
+numbers for ever; wrong states are bare asserts. Hence: every send is awaited before the commit,
+everything has a deadline below the broker's own, and after any error the producer is of no use: a
+new one with the same id gets a higher epoch, which kills whatever this one still has under way
+(KIP-98).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from consumer.errors import Retriable
+from consumer.kafka.errors import translated
+
+START_S: Final = 30.0  # a transaction of the one before may have to be decided first
+SEND_S: Final = 20.0
+COMMIT_S: Final = 15.0
+CLOSE_S: Final = 5.0
+TRANSACTION_MS: Final = 40_000  # then the broker aborts it: above all deadlines of one commit
+_MAX_REQUEST_BYTES: Final = 4 << 20  # the largest dead letter
+
+
+class Output(NamedTuple):
+    """One record to be written."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class TransactionalProducer:
+    """One transaction at a time, each of them all or nothing.
+
+    After an error nothing but `close` may be called.
+    """
+
+    def __init__(self, bootstrap: str, transactional_id: str) -> None:
+        self._id = transactional_id
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap,
+            transactional_id=transactional_id,
+            acks="all",
+            max_batch_size=256 << 10,
+            max_request_size=_MAX_REQUEST_BYTES,
+            request_timeout_ms=10_000,
+            transaction_timeout_ms=TRANSACTION_MS,
+        )
+
+    async def start(self) -> None:
+        """Fence whoever had this id, and wait until its last transaction is decided."""
+        async with _deadline(START_S, f"opening transactions of {self._id}"):
+            await self._producer.start()
+
+    async def write(self, outputs: Sequence[Output]) -> None:
+        """All of them, visible together.
+
+        Raises `Fenced`, `Retriable` when the outcome is not known, `ConfigError`.
+        """
+        with translated(f"beginning a transaction of {self._id}"):
+            await self._producer.begin_transaction()
+        async with _deadline(SEND_S, f"sending in a transaction of {self._id}"):
+            sent = [await self._send(output) for output in outputs]
+            await asyncio.gather(*sent)  # the commit would not tell of one that failed
+        async with _deadline(COMMIT_S, f"committing a transaction of {self._id}"):
+            await self._producer.commit_transaction()
+
+    async def close(self) -> None:
+        """At once: what is under way is left to the next producer of this id."""
+        with contextlib.suppress(KafkaError, OSError):
+            await self._producer.client.close()
+        sender = self._producer._sender  # noqa: SLF001 - `stop` waits for batches, perhaps for ever
+        with contextlib.suppress(Exception):  # its own last error, which was told before
+            async with asyncio.timeout(CLOSE_S):
+                await sender.close()
+        accumulator = self._producer._message_accumulator  # noqa: SLF001
+        accumulator._batches.clear()  # noqa: SLF001
+        accumulator._pending_batches.clear()  # noqa: SLF001
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_S):
+                await self._producer.stop()
+
+    async def _send(self, output: Output) -> asyncio.Future[object]:
+        future: asyncio.Future[object] = await self._producer.send(
+            output.topic,
+            value=output.value,
+            key=output.key,
+            partition=output.partition,
+            headers=list(output.headers),
+        )
+        return future
+
+
+@contextlib.asynccontextmanager
+async def _deadline(seconds: float, doing: str) -> AsyncIterator[None]:
+    try:
+        with translated(doing):
+            async with asyncio.timeout(seconds):
+                yield
+    except TimeoutError as error:
+        raise Retriable(f"Kafka did not answer within {seconds:.0f} s while {doing}") from error
+    except (AssertionError, asyncio.InvalidStateError) as error:
+        raise Retriable(f"aiokafka lost its way while {doing}: {error}") from error

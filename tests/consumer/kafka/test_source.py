@@ -1,0 +1,141 @@
+"""One member of a group, on a real broker."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from consumer.core.values import Lane, Partition
+from consumer.kafka.source import KafkaSource, SourceSettings
+from devstack.kafka import LocalKafka
+from schemas.topics import Topics
+
+ALL = frozenset(Lane)
+
+
+def settings(kafka: LocalKafka, topics: Topics) -> SourceSettings:
+    lanes = {topics.audio: Lane.LIVE, topics.audio_bulk: Lane.BULK}
+    return SourceSettings(kafka.bootstrap, f"{topics.prefix}-group", lanes)
+
+
+async def publish(kafka: LocalKafka, topic: str, *values: bytes) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        for value in values:
+            await producer.send_and_wait(topic, value, key=b"s", partition=0)
+
+
+async def assigned(source: KafkaSource) -> dict[Partition, Lane]:
+    """Wait for the next assignment; the test's own timeout bounds it."""
+    while (poll := await source.poll(ALL)).assigned is None:
+        pass
+    return dict(poll.assigned)
+
+
+async def joined(source: KafkaSource, **offsets: int) -> None:
+    """Wait for the first assignment, and begin partition 0 of some topics."""
+    await assigned(source)
+    for topic, offset in offsets.items():
+        source.begin(Partition(topic, 0), offset)
+
+
+async def values(
+    source: KafkaSource, enough: int, lanes: frozenset[Lane] = ALL
+) -> list[bytes | None]:
+    read: list[bytes | None] = []
+    while len(read) < enough:
+        read += [record.value for record in (await source.poll(lanes)).records]
+    return read
+
+
+async def test_nothing_is_read_before_it_is_begun(kafka: LocalKafka, topics: Topics) -> None:
+    await publish(kafka, topics.audio, b"0", b"1", b"2")
+    await publish(kafka, topics.audio_bulk, b"bulk")
+    async with KafkaSource(settings(kafka, topics)) as source:
+        ours = await assigned(source)
+        assert len(ours) == 8
+        assert ours[Partition(topics.audio_bulk, 0)] is Lane.BULK
+        assert (await source.poll(ALL)).records == ()
+        source.begin(Partition(topics.audio, 0), 1)
+        assert await values(source, 2) == [b"1", b"2"]
+
+
+async def test_a_partition_can_be_begun_again_and_held(kafka: LocalKafka, topics: Topics) -> None:
+    await publish(kafka, topics.audio, b"0", b"1", b"2")
+    live = Partition(topics.audio, 0)
+    async with KafkaSource(settings(kafka, topics)) as source:
+        await joined(source, **{topics.audio: 0})
+        assert await values(source, 3) == [b"0", b"1", b"2"]
+        source.begin(live, 2)
+        assert await values(source, 1) == [b"2"]
+        source.hold(live)
+        await publish(kafka, topics.audio, b"3")
+        assert (await source.poll(ALL)).records == ()
+        source.begin(live, 3)
+        assert await values(source, 1) == [b"3"]
+
+
+async def test_a_lane_that_is_not_admitted_is_left_in_kafka(
+    kafka: LocalKafka, topics: Topics
+) -> None:
+    await publish(kafka, topics.audio_bulk, b"bulk")
+    await publish(kafka, topics.audio, b"live")
+    async with KafkaSource(settings(kafka, topics)) as source:
+        await joined(source, **{topics.audio: 0, topics.audio_bulk: 0})
+        assert await values(source, 1, frozenset({Lane.LIVE})) == [b"live"]
+        assert await values(source, 1) == [b"bulk"]
+
+
+async def test_what_was_deleted_unread_is_told(kafka: LocalKafka, topics: Topics) -> None:
+    await publish(kafka, topics.audio, b"0", b"1", b"2")
+    await delete_before(kafka, topics.audio, 2)
+    live = Partition(topics.audio, 0)
+    async with KafkaSource(settings(kafka, topics)) as source:
+        await joined(source, **{topics.audio: 0})
+        while not (poll := await source.poll(ALL)).overtaken:
+            assert poll.records == ()
+        assert poll.overtaken == (live,)
+        assert await source.bounds(live) == (2, 3)
+
+
+async def test_a_member_that_joins_takes_its_share_and_what_stays_has_to_be_begun_again(
+    kafka: LocalKafka, topics: Topics
+) -> None:
+    await publish(kafka, topics.audio, b"0")
+    live = Partition(topics.audio, 0)
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(KafkaSource(settings(kafka, topics)))
+        await joined(first, **{topics.audio: 0})
+        await values(first, 1)
+        second = await stack.enter_async_context(KafkaSource(settings(kafka, topics)))
+        kept, given = await assigned(first), await assigned(second)
+        assert (len(kept), len(given)) == (4, 4)
+        assert not kept.keys() & given.keys()
+        owner, other = (first, second) if live in kept else (second, first)
+        assert owner.owns(live)
+        assert not other.owns(live)
+        owner.begin(live, 0)
+        other.begin(live, 0)
+        assert await values(owner, 1) == [b"0"]
+        assert (await other.poll(ALL)).records == ()
+
+
+async def test_the_groups_offsets_are_stored_for_dashboards(
+    kafka: LocalKafka, topics: Topics
+) -> None:
+    live = Partition(topics.audio, 0)
+    async with KafkaSource(settings(kafka, topics)) as source:
+        await assigned(source)
+        assert await source.group_offset(live) is None
+        await source.tell({live: 7, Partition("another", 0): 1})
+        assert await source.group_offset(live) == 7
+
+
+async def delete_before(kafka: LocalKafka, topic: str, offset: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(offset)})
+    finally:
+        await admin.close()
