@@ -10,33 +10,38 @@ from collections.abc import Sequence
 
 from consumer.errors import SttError
 from consumer.kafka.topic_admin import DEFAULT_PARTITIONS, check_topics, create_topics
-from devstack.options import add_bootstrap, add_partitions, add_prefix, positive
+from devstack.options import add_bootstrap, add_partitions, add_prefix, positive, security
+from schemas.security import Security
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
     try:
-        return asyncio.run(_run(args))
+        return asyncio.run(_run(args, security(parser)))
     except SttError as error:
         print(f"streamscribe topics: {error}", file=sys.stderr)
         return 1
 
 
-async def _run(args: argparse.Namespace) -> int:
+async def _run(args: argparse.Namespace, security: Security) -> int:
     if args.action == "create":
-        await _create(args)
-    problems = await check_topics(args.bootstrap, args.topics, partitions=args.partitions)
+        await _create(args, security)
+    problems = await check_topics(
+        args.bootstrap, args.topics, partitions=args.partitions, security=security
+    )
     print("\n".join(problems) or f"all as they must be: {', '.join(args.topics)}")
     return 1 if problems else 0
 
 
-async def _create(args: argparse.Namespace) -> None:
+async def _create(args: argparse.Namespace, security: Security) -> None:
     created = await create_topics(
         args.bootstrap,
         args.topics,
         partitions=args.partitions,
         replication_factor=args.replication_factor,
+        security=security,
     )
     for name in created:
         print(f"created {name}")

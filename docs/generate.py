@@ -65,8 +65,8 @@ MACHINE: Final = (
 
 
 SECURITY_INTRO: Final = """\
-Kafka's security, read by every command. Secrets
-stand in files, which are read again when they change."""
+Kafka's security, read by every command; [what goes together](security.md). Secrets stand in files,
+which are read again when they change."""
 
 
 def settings() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -23,6 +24,7 @@ from producer.pacing import SystemClock
 from producer.play import Item, Stage, play_all
 from producer.progress import Bars, Lines
 from producer.publisher import AudioPublisher
+from schemas.security import Security, SecurityError, security_from
 
 USAGE: Final = 2
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -39,7 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if problems:
         return USAGE
     try:
-        return asyncio.run(publish(named(sources, options.stream), options))
+        security = security_from(os.environ)
+    except SecurityError as error:
+        for problem in error.problems:
+            complain(problem)
+        return USAGE
+    try:
+        return asyncio.run(publish(named(sources, options.stream), options, security))
     except PublishError as error:
         complain(str(error))
         return 1
@@ -70,10 +78,10 @@ def named(sources: Sequence[Source], asked: str | None) -> list[Item]:
     return [Item(*pair) for pair in zip(ids, sources, strict=True)]
 
 
-async def publish(items: Sequence[Item], options: argparse.Namespace) -> int:
+async def publish(items: Sequence[Item], options: argparse.Namespace, security: Security) -> int:
     """The exit code. Raises PublishError."""
     topic, stop = arguments.topic(options), asyncio.Event()
-    async with AudioPublisher(options.bootstrap, topic) as publisher:
+    async with AudioPublisher(options.bootstrap, topic, security=security) as publisher:
         with stopped_by_signals(stop) as received, watching(topic) as reporter:
             stage = Stage(publisher.send, SystemClock(), stop, reporter)
             whole = await play_all(items, arguments.manner(options), stage)

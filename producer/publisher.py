@@ -15,13 +15,17 @@ import contextlib
 from typing import Final, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
 from producer.errors import PublishError
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES, AudioChunk
 from schemas.codec import decode_audio, encode_audio
+from schemas.security import Security
 from schemas.topics import Topics
+from transport.client import AccessError
+from transport.denial import denied, missing_topic
+from transport.diagnosis import admitted
 
 CONNECT_TIMEOUT_S: Final = 10.0
 DELIVERY_TIMEOUT_S: Final = 30.0  # time enough for another broker to take over
@@ -44,9 +48,11 @@ class AudioPublisher:
         bootstrap: str,
         topic: str = Topics().audio,
         *,
+        security: Security = Security(),  # noqa: B008 - frozen
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> None:
         self._bootstrap, self._topic = bootstrap, topic
+        self._security = security
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: AIOKafkaProducer
         self._failure: BaseException | None = None
@@ -54,8 +60,13 @@ class AudioPublisher:
         self._heard_s = 0.0  # when Kafka acknowledged last, or nothing was left to be; monotonic
 
     async def __aenter__(self) -> Self:
+        try:
+            arguments = await admitted(self._bootstrap, self._security)
+        except AccessError as error:
+            raise PublishError(str(error)) from error
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
+            **arguments,
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=round(self._delivery_timeout_s * 1000),
@@ -67,6 +78,8 @@ class AudioPublisher:
                 await self._open()
         except (KafkaError, OSError) as error:  # a timeout is an OSError
             await self._close()
+            if isinstance(error, KafkaError) and denied(error, self._security):
+                raise self._refused(error) from error
             raise PublishError(
                 f"no answer from Kafka at {self._bootstrap} ({type(error).__name__}): check that "
                 "it runs there, or name another with --bootstrap or STREAMSCRIBE_BOOTSTRAP"
@@ -115,10 +128,7 @@ class AudioPublisher:
         # Asked for all topics, Kafka names them; asked for this one, it might create it.
         cluster = await self._producer.client.fetch_all_metadata()
         if self._topic not in cluster.topics():
-            raise PublishError(
-                f"{self._bootstrap} has no topic {self._topic}: check the name, "
-                "or run `streamscribe topics create`"
-            )
+            raise PublishError(missing_topic(self._bootstrap, self._topic, self._security))
 
     async def _close(self) -> None:
         try:
@@ -147,8 +157,8 @@ class AudioPublisher:
 
     def _refused(self, error: BaseException) -> PublishError:
         match error:
-            case TopicAuthorizationFailedError():
-                reason = "not allowed: grant WRITE on the topic"
+            case KafkaError() if told := denied(error, self._security):
+                reason = told
             case TimeoutError() | KafkaTimeoutError():
                 reason = f"nothing acknowledged within {self._delivery_timeout_s:.0f} s"
             case _:

@@ -39,6 +39,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
     "Set up": {
         "broker": Command("devstack.broker", "run Kafka on this machine, without Docker"),
         "topics": Command("devstack.topics", "create or check the topics"),
+        "acls": Command("devstack.acls", "list or grant the rights that each side needs"),
         "weights": Command("consumer.inference.weights_cli", "fetch or check model weights"),
     },
     "Use": {

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from schemas.security import SecurityError, security_from
 from schemas.topics import Topics
 from schemas.transcript import AnyEvent
 from subscriber.captions import Captions, PipeConsole, printable
@@ -19,6 +20,7 @@ from subscriber.jsonl import json_line
 from subscriber.reader import CONNECT_TIMEOUT_S, ReaderError, TranscriptReader
 from subscriber.start import START_HELP, Edge, Start, parse_start
 
+USAGE: Final = 2
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:\d{1,5})?")
 EPILOG: Final = (
     "Finals whose text was suppressed (nothing was said) and starts of streams need --all."
@@ -28,11 +30,18 @@ EPILOG: Final = (
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     logging.getLogger("aiokafka").addHandler(ClientNews())
+    try:
+        security = security_from(os.environ)
+    except SecurityError as error:
+        for problem in error.problems:
+            warn(problem)
+        return USAGE
     reader = TranscriptReader(
         options.bootstrap,
         options.topic or options.topics.transcripts,
         start=options.start,
         streams=options.streams or (),
+        security=security,
         warn=warn,
     )
     try:

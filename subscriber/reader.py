@@ -21,9 +21,13 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.codec import decode_event
 from schemas.errors import WireError
+from schemas.security import Security
 from schemas.topics import Topics
 from schemas.transcript import AnyEvent
 from subscriber.start import Edge, Start
+from transport.client import AccessError
+from transport.denial import denied, missing_topic
+from transport.diagnosis import admitted
 
 CONNECT_TIMEOUT_S: Final = 10.0
 _FETCH_TIMEOUT_MS: Final = 1_000  # so that new partitions are looked for when nothing comes
@@ -55,17 +59,24 @@ class TranscriptReader:
         *,
         start: Start = Edge.NOW,
         streams: Collection[str] = (),
+        security: Security = Security(),  # noqa: B008 - frozen
         warn: Callable[[str], None] = log.warning,
     ) -> None:
         self._bootstrap, self._topic = bootstrap, topic
         self._start = start
+        self._security = security
         self._keys = frozenset(stream.encode() for stream in streams)
         self._warn = warn
         self._consumer: AIOKafkaConsumer
 
     async def __aenter__(self) -> Self:
+        try:
+            arguments = await admitted(self._bootstrap, self._security)
+        except AccessError as error:
+            raise ReaderError(str(error)) from error
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
+            **arguments,
             isolation_level="read_committed",
             auto_offset_reset="none",
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
@@ -94,10 +105,7 @@ class TranscriptReader:
         await self._consumer.start()
         # Asked for all topics, Kafka names them; asked for this one, it might create it.
         if self._topic not in await self._consumer.topics():
-            raise ReaderError(
-                f"{self._bootstrap} has no topic {self._topic}: check the name, "
-                "or run `streamscribe topics create`"
-            )
+            raise ReaderError(missing_topic(self._bootstrap, self._topic, self._security))
         first = TopicPartition(self._topic, 0)
         self._consumer.assign([first])  # from here on it follows the topic's metadata,
         await self._consumer.beginning_offsets([first])  # and this waits for them
@@ -142,7 +150,8 @@ class TranscriptReader:
             await self._skip_deleted(error.args[0])
             return ()
         except KafkaError as error:
-            raise ReaderError(f"Kafka refuses to read {self._topic}: {error!r}") from error
+            why = denied(error, self._security) or repr(error)
+            raise ReaderError(f"Kafka refuses to read {self._topic}: {why}") from error
         return fetched.values()
 
     async def _follow_growth(self) -> None:

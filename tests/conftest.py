@@ -10,7 +10,7 @@ from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
 from schemas.topics import Topics
 
-pytest_plugins = ["fixtures_weights"]
+pytest_plugins = ["fixtures_security", "fixtures_weights"]
 
 settings.register_profile("suite", deadline=None)  # no test fails for being slow
 settings.load_profile("suite")
@@ -19,7 +19,7 @@ settings.load_profile("suite")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses the broker says so: `-m "not broker"` leaves the pure tests."""
     for item in items:
-        if "kafka" in getattr(item, "fixturenames", ()):
+        if {"kafka", "secure_kafka"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker("broker")
 
 

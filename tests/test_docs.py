@@ -21,7 +21,10 @@ from streamscribe.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
-PACKAGES = ("bench", "consumer", "devstack", "producer", "schemas", "streamscribe", "subscriber")
+PACKAGES = (
+    *("bench", "consumer", "devstack", "producer"),
+    *("schemas", "streamscribe", "subscriber", "transport"),
+)
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 OF_EVENTS = {Reason.UNKNOWN_EVENT, Reason.BAD_EVENT}  # never written to a dead letter
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from consumer.errors import ConfigError, Retriable
+from schemas.security import Security
 from schemas.topics import (
     TopicFound,
     Topics,
@@ -20,6 +21,9 @@ from schemas.topics import (
     partition_differences,
     topic_specs,
 )
+from transport.client import AccessError
+from transport.denial import denied
+from transport.diagnosis import admitted
 
 DEFAULT_PARTITIONS = 64  # the most workers there can ever be: growing it would move streams
 MAX_REPLICAS = 3
@@ -29,14 +33,22 @@ _POLL_S = 0.05
 
 
 async def check_topics(
-    bootstrap: str, topics: Topics, *, partitions: int | None = None
+    bootstrap: str,
+    topics: Topics,
+    *,
+    partitions: int | None = None,
+    security: Security = Security(),  # noqa: B008 - frozen
 ) -> list[str]:
     """What is not as it must be (`schemas.topics.differences`).
 
-    Raises Retriable when Kafka does not answer.
+    Raises Retriable when Kafka does not answer, ConfigError when it does not let us in.
     """
-    async with _admin(bootstrap) as admin:
-        return differences(topics, await _find(admin, topics), partitions=partitions)
+    async with admin_client(bootstrap, security) as admin:
+        found = await _find(admin, topics)
+    problems = differences(topics, found, partitions=partitions)
+    if security.user and len(found) < len(list(topics)):
+        problems.append(f"{security.user} may not be shown what is missing: `streamscribe acls`")
+    return problems
 
 
 async def create_topics(
@@ -46,6 +58,7 @@ async def create_topics(
     partitions: int | None = None,
     default_partitions: int = DEFAULT_PARTITIONS,
     replication_factor: int | None = None,
+    security: Security = Security(),  # noqa: B008 - frozen
 ) -> list[str]:
     """Create those that are missing; returns their names once every partition has a leader.
 
@@ -53,7 +66,7 @@ async def create_topics(
     None is the number of brokers, at most 3. Raises DevstackError when Kafka does not answer or
     refuses, or a topic exists with another partition count.
     """
-    async with _admin(bootstrap) as admin:
+    async with admin_client(bootstrap, security) as admin:
         found = await _find(admin, topics)
         _refuse_differing(found, partitions)
         replicas = replication_factor or min(MAX_REPLICAS, await _brokers(admin))
@@ -72,20 +85,25 @@ def _refuse_differing(found: Sequence[TopicFound], partitions: int | None) -> No
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(bootstrap: str, security: Security) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Raises Retriable when Kafka does not answer, ConfigError when it does not let us in."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            admin = await _connect(bootstrap)
+            admin = await _connect(bootstrap, await admitted(bootstrap, security))
             try:
                 yield admin
             finally:
                 await admin.close()
+    except AccessError as error:
+        raise ConfigError(str(error)) from error
     except (KafkaError, TimeoutError) as error:
+        if isinstance(error, KafkaError) and (told := denied(error, security)):
+            raise ConfigError(told) from error
         raise Retriable(f"Kafka at {bootstrap} refused or did not answer: {error!r}") from error
 
 
-async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def _connect(bootstrap: str, arguments: Mapping[str, Any]) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **arguments)
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             await admin.start()
@@ -120,6 +138,8 @@ async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, d
         return {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     (response,) = await admin.describe_configs(resources)
+    if refused := {name: code for code, _, _, name, _ in response.resources if code}:
+        raise for_code(next(iter(refused.values())))(set(refused))
     return {
         name: {key: value for key, value, *_ in entries}
         for _, _, _, name, entries in response.resources

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from schemas.acls import Acl, Operation, Resource, Role, acls
 from schemas.topics import Topics
 
@@ -42,3 +44,29 @@ def test_each_is_one_line_of_kafka_s_own_tool() -> None:
         "kafka-acls.sh --add --allow-principal User:w --operation Write"
         " --transactional-id stt.a. --resource-pattern-type prefixed"
     )
+
+
+def test_the_page_s_table_says_the_same() -> None:
+    """docs/security.md, for the default names."""
+    page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+    lines = page[page.index("| Resource |") :].splitlines()
+    _, *roles = cells(lines[0])
+    told: set[tuple[str, str, str]] = set()
+    for line in lines[2 : lines.index("")]:
+        resources, *rights = cells(line)
+        names = resources.split("`")[1::2] or list(Topics())
+        told |= {
+            (role, name, operation)
+            for role, right in zip(roles, rights, strict=True)
+            for operation in filter(None, right.split(", "))
+            for name in names
+        }
+    assert told == {
+        (role, acl.name, acl.operation)
+        for role in Role
+        for acl in acls(role, Topics(), "streamscribe")
+    }
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]

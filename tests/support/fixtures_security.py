@@ -1,0 +1,37 @@
+"""One broker with TLS, SASL and ACLs for the session, with topics, and with users of each role."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from secure_kafka import SecureKafka
+
+from consumer.kafka.acl_admin import grant
+from consumer.kafka.topic_admin import create_topics
+from schemas.acls import Role, acls
+from schemas.security import Security
+from schemas.topics import Topics
+
+GROUP = "night"
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    with SecureKafka(tmp_path_factory.mktemp("secrets")) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def guarded(secure_kafka: SecureKafka) -> Topics:
+    """Its topics; each role's user may do there what the role needs."""
+    topics = Topics("guarded")
+    asyncio.run(guard(secure_kafka.bootstrap, topics))
+    return topics
+
+
+async def guard(bootstrap: str, topics: Topics) -> None:
+    await create_topics(bootstrap, topics, partitions=1)
+    for role in Role:
+        await grant(bootstrap, Security(), f"User:{role}", acls(role, topics, GROUP))

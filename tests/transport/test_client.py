@@ -1,0 +1,111 @@
+"""The arguments, and files that cannot be used: no broker is asked."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from schemas.security import SaslMechanism, Security, SecurityProtocol
+from transport.client import AccessError, client_arguments, secret_files
+
+SASL = Security(
+    security_protocol=SecurityProtocol.SASL_PLAINTEXT,
+    sasl_username="u",
+    sasl_password_file="password",
+    sasl_token_file="token",
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def bearer() -> Security:
+    return Security(
+        security_protocol=SecurityProtocol.SASL_PLAINTEXT,
+        sasl_mechanism=SaslMechanism.OAUTHBEARER,
+        sasl_token_file="token",
+    )
+
+
+def tls(**settings: str) -> Security:
+    return Security(security_protocol=SecurityProtocol.SSL, **settings)
+
+
+def test_without_security_nothing_is_read() -> None:
+    assert client_arguments(Security()) == {"security_protocol": "PLAINTEXT"}
+    assert secret_files(Security()) == []
+
+
+def test_a_password_is_its_file_without_the_line_s_end(folder: Path) -> None:
+    (folder / "password").write_text(" pass word \r\n")
+    assert client_arguments(SASL) == {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "u",
+        "sasl_plain_password": " pass word ",
+    }
+
+
+async def test_a_token_is_read_whenever_it_is_asked_for(folder: Path) -> None:
+    (folder / "token").write_text("first")
+    provider = client_arguments(bearer())["sasl_oauth_token_provider"]
+    assert await provider.token() == "first"
+    (folder / "token").write_text("second\n")
+    assert await provider.token() == "second"
+
+
+def test_the_context_checks_the_broker_and_shows_our_certificate(folder: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    ours = authority.issue_cert("worker")
+    ours.private_key_pem.write_to_path(folder / "key.pem")
+    ours.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    security = tls(tls_ca_file="ca.pem", tls_cert_file="cert.pem", tls_key_file="key.pem")
+    context = client_arguments(security)["ssl_context"]
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert len(context.get_ca_certs()) == 1
+    assert secret_files(security) == [Path("ca.pem"), Path("cert.pem"), Path("key.pem")]
+
+
+def test_a_key_of_another_certificate_is_refused(folder: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("a").private_key_pem.write_to_path(folder / "key.pem")
+    authority.issue_cert("b").cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    with pytest.raises(AccessError, match="key, certificate and password belong together"):
+        client_arguments(tls(tls_cert_file="cert.pem", tls_key_file="key.pem"))
+
+
+@pytest.mark.parametrize(
+    ("security", "content", "told"),
+    [
+        (SASL, None, "STREAMSCRIBE_SASL_PASSWORD_FILE=password: No such file"),
+        (SASL, b"\n", "STREAMSCRIBE_SASL_PASSWORD_FILE=password: the file is empty"),
+        (SASL, b"\xff\xfesecret", "STREAMSCRIBE_SASL_PASSWORD_FILE=password: is no text in UTF-8"),
+        (bearer(), None, "STREAMSCRIBE_SASL_TOKEN_FILE=token: No such file"),
+        (tls(tls_ca_file="password"), None, "STREAMSCRIBE_TLS_CA_FILE=password: No such file"),
+        (tls(tls_ca_file="password"), b"secret", "STREAMSCRIBE_TLS_CA_FILE=password: no PEM"),
+        (tls(tls_cert_file="password"), b"secret", "STREAMSCRIBE_TLS_CERT_FILE=password: no PEM"),
+        (
+            tls(tls_cert_file="password", tls_key_password_file="absent"),
+            b"secret",
+            "STREAMSCRIBE_TLS_KEY_PASSWORD_FILE=absent: No such file",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_names_its_setting(
+    folder: Path, security: Security, content: bytes | None, told: str
+) -> None:
+    if content is not None:
+        (folder / "password").write_bytes(content)
+    with pytest.raises(AccessError) as refused:
+        client_arguments(security)
+    assert told in str(refused.value)
+    assert "secret" not in str(refused.value)
