@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
+from consumer.core.chinese import Orthography, prompt
 from consumer.core.confidence import confidence
-from consumer.core.quality import assess
+from consumer.core.quality import judge
 from consumer.core.session import Heard
 from consumer.core.values import Hypothesis, TimedWord
 from schemas.languages import bcp47
-from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Verdict, Word
+from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Word
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,11 +24,26 @@ class Decoded:
     done_ms: int  # Unix time
 
 
-def final(heard: Heard, decoded: Decoded, model: Model) -> TranscriptFinal:
+@dataclass(frozen=True, slots=True)
+class FinalPolicy:
+    """How finals are written."""
+
+    orthography: Orthography = field(default_factory=Orthography)
+    tell_suppressed: bool = False  # in `suppressed_text`
+
+
+AS_IT_IS: Final = FinalPolicy()
+
+
+def final(
+    heard: Heard, decoded: Decoded, model: Model, policy: FinalPolicy = AS_IT_IS
+) -> TranscriptFinal:
     """A suppressed final keeps its number and its reasons; its text is empty."""
-    utterance, hypothesis = heard.utterance, decoded.hypothesis
-    quality = assess(hypothesis, utterance)
-    suppressed = quality.verdict is Verdict.SUPPRESSED
+    utterance, options = heard.utterance, heard.options
+    asked = prompt(decoded.hypothesis.language, options.prompt)
+    judged = judge(decoded.hypothesis, utterance, asked)
+    hypothesis = policy.orthography.write(judged.hypothesis, options.languages or ())
+    suppressed = judged.is_suppressed
     return TranscriptFinal(
         stream_id=heard.id.session.stream_id,
         session_id=heard.id.session.session_id,
@@ -47,7 +64,7 @@ def final(heard: Heard, decoded: Decoded, model: Model) -> TranscriptFinal:
         text="" if suppressed else hypothesis.text,
         words=None if suppressed else _words(hypothesis.words, utterance.start / utterance.rate),
         confidence=confidence(hypothesis),
-        quality=quality,
+        quality=judged.quality,
         model=replace(model, fold=hypothesis.folded),
         source=heard.source,
         timing=Timing(
@@ -55,6 +72,7 @@ def final(heard: Heard, decoded: Decoded, model: Model) -> TranscriptFinal:
             queue_ms=decoded.queue_ms,
             decode_ms=decoded.decode_ms,
         ),
+        suppressed_text=judged.removed if policy.tell_suppressed else None,
     )
 
 

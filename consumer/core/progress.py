@@ -4,7 +4,8 @@ Watermarks, named once and used so in code, metrics and docs (docs/guarantees.md
 
     F  per stream: lowest offset still needed, for audio from the stream's cut on
     N  next offset to be read; what goes by offset (dead letters, tallies) is done below it
-    R  offset to resume reading from: the lowest F of all streams with anything unfinished, else N
+    R  offset to resume reading from: the lowest F of all streams with anything unfinished, else the
+       next offset to be read (N, unless a replay has not reached it yet)
 
 Each stream has one queue of entries in media order. An entry is *finished* once its events are
 known; only the gapless finished prefix of a queue may be published, so finals leave in order, and
@@ -283,7 +284,7 @@ class Ledger:
 
     def _resume(self, moved: Mapping[str, StreamState | None]) -> int:
         needed = self._needed | {n: None if s is None else s.needed for n, s in moved.items()}
-        return min((at for at in needed.values() if at is not None), default=self.next_offset)
+        return min([self.position, *(at for at in needed.values() if at is not None)])
 
     def _drop(self, stream_id: str, count: int) -> None:
         queue = self._queues[stream_id]

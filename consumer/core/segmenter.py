@@ -196,6 +196,8 @@ class Segmenter:
             ratio=sum(probability >= self._config.offset for probability in windows) / len(windows),
             peak=max(windows),
             mean=sum(windows) / len(windows),
+            probabilities=tuple(windows),
+            window_ms=self._config.window_ms,
         )
 
     def _heard(self, index: int) -> bool:

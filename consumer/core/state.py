@@ -57,8 +57,9 @@ class StreamState:
     needed: int | None  # F: lowest offset still needed; None: nothing is unfinished
     taken: int  # the offset behind the last record that was read as of the cut
     last_ms: int  # append time of its last record
-    order: Order | None  # as it was before the record at F, or before its sound
+    order: Order | None  # as it was before what is undecided
     session: SessionState | None  # None: none is open
+    done: tuple[int, ...] = ()  # offsets above F that are decided: records before them came late
 
     @property
     def resume(self) -> int:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TypeAlias
 
@@ -111,6 +113,8 @@ class Stream:
         self._late: dict[int, Chunk] = {}  # by `seq`: came before those that come before them
         self._order: Order | None = None if state is None else state.order
         self._taken = 0 if state is None else state.resume  # offset behind the last record read
+        self._done = () if state is None else state.done  # offsets that are not to be read again
+        self._read_offsets = list(self._done)  # of records, in the order in which they were read
         self._session = None if state is None else self._restored(state)
         self._unread = state  # until the first record at which it goes on has come
         ledger.follow(stream_id, self.state)
@@ -146,17 +150,19 @@ class Stream:
         sounds = () if self._session is None else self._session.undecided
         waiting = [*sounds, *self._steps]
         offsets = [*(each.offset for each in waiting), *(c.offset for c in self._late.values())]
+        needed = min(offsets, default=None)
         return StreamState(
-            needed=min(offsets, default=None),
+            needed=needed,
             taken=self._taken,
             last_ms=self.last_ms,
             order=waiting[0].before if waiting else self._order,
             session=None if self._session is None else self._session.state,
+            done=self._decided(waiting[0].offset if waiting else None, needed),
         )
 
     def push(self, chunk: Chunk) -> bool:
         """Queue what the record means; False when it was a repeat and has been dropped."""
-        if chunk.offset < self._taken:
+        if chunk.offset < self._taken or chunk.offset in self._done:
             return True  # all of it was decided before
         self._unread = None
         fresh = self._sort(chunk)
@@ -171,18 +177,18 @@ class Stream:
         How much is missing is guessed only where no later record will say.
         """
         order = self._order
-        if order is None or order.over or offset < self._taken:
+        if order is None or order.over or offset < self._taken or offset in self._done:
             return
         self._unread, self._taken = None, offset + 1
+        self._read_offsets.append(offset)
         self._close(offset, EndReason.GAP)
         expected = seq == order.next_seq
         if expected and not order.positioned:
             to = order.end + order.last_samples
             self._steps.append(_Gap(offset, order, to, self.last_ms, estimated=True))
             order = replace(order, end=to)
-        if expected and seq is not None:
-            order = replace(order, next_seq=seq + 1)
         self._order = order
+        self._count(seq)
         self._take_next()
 
     def stall(self) -> None:
@@ -230,6 +236,14 @@ class Stream:
         self._ledger.touch(self.stream_id)
         return _present(self._session.hear(probabilities))
 
+    def _decided(self, first: int | None, needed: int | None) -> tuple[int, ...]:
+        """Records above `needed` that were read before the `first` undecided one."""
+        read = self._read_offsets
+        index = read.index(first) if first in read else len(read)
+        done = [] if needed is None else [offset for offset in read[:index] if offset > needed]
+        self._read_offsets = [*done, *read[index:]]
+        return tuple(done)
+
     @property
     def _is_live(self) -> bool:
         """A session goes on behind the queued steps."""
@@ -273,7 +287,14 @@ class Stream:
             if (chunk := self._late.pop(order.next_seq, None)) is None:  # type: ignore[arg-type]
                 return
             self._read_late(chunk)
-        self._take_late()
+        self._sort_again()
+
+    def _sort_again(self) -> None:
+        """The session is over: its numbers say nothing of what comes behind."""
+        late, self._late = sorted(self._late.values(), key=lambda chunk: chunk.offset), {}
+        for chunk in late:
+            with self._refusing(chunk):
+                self._sort(chunk)
 
     def _take_first(self) -> None:
         """The window is full: what is missing is missing."""
@@ -284,14 +305,29 @@ class Stream:
         """Nothing that is missing will come."""
         while self._late:
             self._read_late(self._late.pop(min(self._late)))
+            if not self._is_live:
+                self._sort_again()
 
     def _read_late(self, chunk: Chunk) -> None:
+        with self._refusing(chunk):
+            self._read(chunk)
+
+    @contextmanager
+    def _refusing(self, chunk: Chunk) -> Iterator[None]:
         """A contradiction shows only now: the dead letter takes its place in the stream's queue."""
         try:
-            self._read(chunk)
+            yield
         except WireError as error:
             letter = DeadLetter(chunk.record, error.reason, str(error))
             self._steps.append(_Refuse(chunk.offset, self._order, letter))
+            self._read_offsets.append(chunk.offset)
+            self._count(chunk.audio.seq)
+
+    def _count(self, seq: int | None) -> None:
+        """The record of this number has come, though it cannot be used."""
+        order = self._order
+        if order is not None and seq is not None and seq == order.next_seq:
+            self._order = replace(order, next_seq=seq + 1)
 
     def _is_repeat(self, chunk: Chunk) -> bool:
         order, seq = self._order, chunk.audio.seq
@@ -324,6 +360,7 @@ class Stream:
             order = _follow(chunk, order, steps)
         self._order = order
         self._steps.extend(steps)
+        self._read_offsets.append(chunk.offset)
         return bool(steps)
 
     def _begin(self, chunk: Chunk) -> Begin:

@@ -136,6 +136,8 @@ class Speech:
     ratio: float  # windows heard as speech / windows of the utterance
     peak: float  # highest speech probability of a window
     mean: float  # mean speech probability of its windows
+    probabilities: tuple[float, ...] = ()  # of its windows, in order; empty: not known
+    window_ms: int = 32  # of the detector
 
 
 @dataclass(frozen=True, slots=True, eq=False)

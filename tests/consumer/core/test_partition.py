@@ -29,6 +29,7 @@ from schemas.transcript import (
     StreamGap,
     StreamStarted,
     TranscriptFinal,
+    UtteranceFailed,
 )
 
 
@@ -279,6 +280,84 @@ def test_a_stream_comes_back_after_it_was_idle():
     assert [event.session_id for event in worker.events] == ["0-0"] * 3 + ["0-50"] * 3
     assert worker.commit() is None
     assert worker.task.ledger.committed.resume_offset == 51
+
+
+# --- what has to be decided, and what may be forgotten
+
+
+def test_a_stream_that_trickles_does_not_hold_up_the_partition():
+    log, worker = Log(), Worker(stall_s=1_000.0)
+    for turn in range(7):
+        log.now_ms += 11_000
+        chunk = AudioChunk("s", loud(0.5).tobytes(), rate=RATE, channels=1)
+        worker.read(log.append(chunk), now=11.0 * turn)
+        worker.tick(11.0 * turn, caught_up=True)
+        worker.commit()
+    assert [job.utterance.end_reason for job in worker.jobs] == [EndReason.STALLED]
+
+
+def test_an_ended_stream_is_forgotten_after_an_hour():
+    log, worker = Log(), Worker()
+    log.speak("s", loud(1), end=True)
+    worker.read(*log.records)
+    worker.finish_all()
+    worker.commit()
+    assert set(worker.store.found(PARTITION).streams) == {"s"}
+    log.now_ms += 3_600_000
+    worker.read(log.append(AudioChunk("other", loud(1).tobytes(), rate=RATE, channels=1)))
+    worker.tick(1.0, caught_up=False)
+    worker.commit()
+    assert set(worker.store.found(PARTITION).streams) == {"other"}
+
+
+# --- utterances that end workers
+
+
+def killed(store: MemoryStore, records: Sequence[Record]) -> Worker:
+    """A worker that has what the one before had in hand, and dies of it like that one."""
+    worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
+    worker.keeps_dying = True
+    worker.read(*records[worker.task.ledger.position :])
+    worker.commit()
+    worker.listen()
+    worker.commit()
+    return worker
+
+
+def test_an_utterance_that_ends_three_workers_is_given_up():
+    log, store = Log(), MemoryStore(log_end=100)
+    log.speak("bad", np.concatenate([loud(1), quiet(1)]), end=False)
+    log.speak("good", np.concatenate([loud(2), quiet(1)]), end=True)
+    first = killed(store, log.records)
+    assert [job.alone for job in first.jobs] == [False, False]
+    for _ in range(3):
+        worker = killed(store, log.records)
+        (job,) = worker.jobs  # one at a time, and the other one has to wait
+        assert job.alone
+        assert job.id.session.stream_id == "bad"
+    worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
+    worker.read(*log.records[worker.task.ledger.position :])
+    worker.finish_all()
+    (failed,) = [event for event in store.events if isinstance(event, UtteranceFailed)]
+    assert (failed.stream_id, failed.utterance, failed.start_sample) == ("bad", 0, 0)
+    (letter,) = store.dead_letters
+    assert letter.reason == Reason.UNDECODABLE
+    assert letter.record.key == b"bad"
+    assert dict(letter.record.headers)["codec"] == b"flac"
+    assert [e.text for e in store.events if isinstance(e, TranscriptFinal)] == ["35456 samples"]
+
+
+def test_after_a_clean_end_nothing_is_suspected():
+    log, store = Log(), MemoryStore(log_end=100)
+    log.speak("s", np.concatenate([loud(1), quiet(1)]), end=False)
+    first = Worker(store=store)
+    first.read(*log.records)
+    commit = first.task.ledger.prepare(clean=True)
+    assert commit is not None
+    store.write(commit)
+    second = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
+    second.read(*log.records[second.task.ledger.position :])
+    assert [job.alone for job in second.jobs] == [False]
 
 
 # --- crashes: exactly once

@@ -211,6 +211,13 @@ def test_below_what_was_read_before_nothing_goes_by_offset_again():
     assert commit.state.tally == Tally(accepted=10, dead_letter=1)
 
 
+def test_a_replay_resumes_no_later_than_it_has_come():
+    """Streams may have records behind it that this worker has not read again yet."""
+    ledger = Ledger(PARTITION, 1, Restored(PartitionState(10, 4)))
+    ledger.read(4, 0)
+    assert offsets(committed(ledger)) == (10, 5)
+
+
 def test_a_stream_that_was_not_read_on_yet_holds_the_resume_offset():
     state = StreamState(4, 4, 0, None, SESSION)
     ledger = Ledger(PARTITION, 1, Restored(PartitionState(10, 4), {"one": state}))

@@ -276,6 +276,137 @@ def test_more_overlap_is_refused_and_the_stream_goes_on_as_before():
     assert gaps(stream) == []
 
 
+# --- records that come late
+
+
+def numbered(stream: OneStream, *seqs: int) -> None:
+    for seq in seqs:
+        stream.send(np.full(8_000, seq + 1, np.int16), seq=seq)
+
+
+def heard_order(stream: OneStream) -> list[int]:
+    """The numbers of the records as they stand in the audio."""
+    stream.send(quiet(0), end=True)
+    samples = np.concatenate([utterance.samples for utterance in stream.utterances])
+    return (samples[::8_000] - 1).tolist()
+
+
+@pytest.mark.parametrize(
+    "seqs",
+    [(0, 2, 1, 3), (0, 3, 2, 1, 4), (0, 1, 8, 2, 3, 4, 5, 6, 7), (0, 2, 2, 1), (0, 2, 4, 3, 1)],
+)
+def test_late_records_are_put_in_order(seqs: tuple[int, ...]):
+    stream = OneStream()
+    numbered(stream, *seqs)
+    assert heard_order(stream) == sorted(set(seqs))
+    assert gaps(stream) == []
+
+
+def test_what_has_not_come_when_the_window_is_full_is_missing():
+    stream = OneStream()
+    numbered(stream, 0, *range(2, 10))
+    assert stream.reasons == [EndReason.GAP]
+    assert not stream.send(loud(0.1), seq=1)  # too late now
+    assert heard_order(stream) == [0, *range(2, 10)]
+    assert gaps(stream) == [(8_000, 16_000, True)]
+
+
+def test_a_second_hole_is_waited_for_on_its_own():
+    stream = OneStream()
+    numbered(stream, 0, *range(2, 6), *range(7, 11))
+    assert stream.reasons == [EndReason.GAP]
+    numbered(stream, 6)
+    assert heard_order(stream) == [0, *range(2, 11)]
+    assert gaps(stream) == [(8_000, 16_000, True)]
+
+
+def test_a_restart_does_not_wait():
+    stream = OneStream()
+    numbered(stream, 5, 7)
+    stream.send(loud(1), seq=0)
+    assert ends(stream) == [StreamEndReason.RESTART]
+    assert gaps(stream) == []
+
+
+def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(loud(1), seq=2, start=100)
+    stream.send(loud(1), seq=1, start=SECOND)
+    stream.send(quiet(0), seq=3, end=True)
+    for heard in stream.heard:
+        stream.ledger.settle(heard.ticket)
+    commit = stream.ledger.prepare()
+    assert commit is not None
+    (letter,) = commit.dead_letters
+    assert (letter.reason, letter.record.offset) == (Reason.OVERLAP, 1)
+    assert spans(stream) == [(0, 2 * SECOND)]
+
+
+# --- records that cannot be used
+
+
+def refused(stream: OneStream, seq: int | None) -> None:
+    record = stream.log.append_raw(b"s", b"")
+    stream.ledger.read(record.offset, record.timestamp_ms)
+    stream.stream.refuse(record.offset, seq)
+    stream.listen()
+
+
+@pytest.mark.parametrize("seq", [1, None])
+def test_what_a_refused_record_held_is_missing(seq: int | None):
+    stream = OneStream()
+    stream.send(loud(1), seq=None if seq is None else 0)
+    refused(stream, seq)
+    assert stream.reasons == [EndReason.GAP]
+    stream.send(loud(1), seq=None if seq is None else 2)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, SECOND), (2 * SECOND, 3 * SECOND)]
+    assert gaps(stream) == [(SECOND, 2 * SECOND, True)]
+
+
+def test_where_records_say_their_place_the_next_one_says_what_is_missing():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    refused(stream, 1)
+    stream.send(loud(1), seq=2, start=3 * SECOND)
+    stream.send(quiet(0), end=True)
+    assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
+
+
+def test_a_refused_record_may_be_what_others_waited_for():
+    stream = OneStream()
+    numbered(stream, 0, 2, 3)
+    refused(stream, 1)
+    assert heard_order(stream) == [0, 2, 3]
+    assert gaps(stream) == [(8_000, 16_000, True)]
+
+
+def test_a_refused_record_of_no_session_means_nothing():
+    stream = OneStream()
+    refused(stream, 0)
+    assert stream.events() == []
+
+
+# --- sessions that have ended
+
+
+def test_a_repeat_of_an_ended_sessions_record_is_dropped():
+    stream = OneStream()
+    numbered(stream, 0, 1)
+    stream.send(quiet(0), seq=2, end=True)
+    assert not stream.send(np.full(8_000, 1, np.int16), seq=0)
+    assert not stream.send(quiet(0), seq=2, end=True)
+    assert stream.kinds() == ["started", "final", "ended"]
+
+
+def test_an_ended_stream_that_begins_anew_is_a_new_session():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, end=True)
+    assert stream.send(loud(2), seq=0, end=True)
+    assert stream.kinds() == ["started", "final", "ended"] * 2
+
+
 # --- formats and options
 
 

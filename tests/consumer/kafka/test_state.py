@@ -1,0 +1,142 @@
+"""What is written to the state topic comes back as it was."""
+
+from __future__ import annotations
+
+import string
+
+import msgspec
+import pytest
+from builders import PARTITION
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.core.progress import Commit
+from consumer.core.state import (
+    Halt,
+    Order,
+    PartitionState,
+    SessionState,
+    StreamState,
+    Tally,
+)
+from consumer.kafka.state import decode_states, encode_states
+from schemas.audio import StreamOptions, Task
+
+TOPIC = PARTITION.topic
+counts = st.integers(0, 1 << 40)
+optional = st.none() | counts
+options = st.builds(
+    StreamOptions,
+    languages=st.none() | st.lists(st.sampled_from(["zh", "zh-Hans", "en"])).map(tuple),
+    prompt=st.none() | st.text(max_size=20),
+    hotwords=st.none() | st.text(max_size=20),
+    task=st.none() | st.sampled_from(Task),
+    words=st.none() | st.booleans(),
+    partials=st.none() | st.booleans(),
+    endpoint_ms=st.none() | st.integers(200, 2_000),
+)
+orders = st.builds(
+    Order,
+    rate=counts,
+    channels=counts,
+    end=counts,
+    first_seq=optional,
+    first=st.tuples(counts, optional, optional),
+    next_seq=optional,
+    last_samples=counts,
+    positioned=st.booleans(),
+    over=st.booleans(),
+)
+sessions = st.builds(
+    SessionState,
+    session_id=st.just("0-7"),
+    rate=counts,
+    channels=counts,
+    options=options,
+    traceparent=st.none() | st.just("00-4bf9-00f0-01"),
+    cut=counts,
+    in_speech=st.booleans(),
+    origin=st.tuples(counts, st.floats(0, 1e15)),
+    events=counts,
+    utterances=counts,
+    gaps=counts,
+    audio_samples=counts,
+    speech_samples=counts,
+    tries=counts,
+)
+streams = st.builds(
+    StreamState,
+    needed=optional,
+    taken=counts,
+    last_ms=counts,
+    order=st.none() | orders,
+    session=st.none() | sessions,
+)
+partitions = st.builds(
+    PartitionState,
+    next_offset=counts,
+    resume_offset=counts,
+    time_ms=counts,
+    clean=st.booleans(),
+    tally=st.builds(Tally, counts, counts, counts),
+)
+stream_ids = st.text(string.ascii_letters + string.digits + "._:-", min_size=1, max_size=20)
+
+
+def commit(state: PartitionState, streams: dict[str, StreamState | None]) -> Commit:
+    return Commit(PARTITION, 1, (), (), state, tuple(streams.items()), (), 0, ())
+
+
+@given(state=partitions, told=st.dictionaries(stream_ids, st.none() | streams))
+def test_what_is_written_comes_back(state: PartitionState, told: dict[str, StreamState | None]):
+    records = encode_states("calls", commit(state, told))
+    found = decode_states("calls", TOPIC, records)
+    assert found == (state, {name: s for name, s in told.items() if s is not None})
+
+
+@given(first=streams, second=streams)
+def test_the_newest_record_of_a_key_counts(first: StreamState, second: StreamState):
+    state = PartitionState(1, 1)
+    records = [
+        *encode_states("calls", commit(state, {"a": first, "b": first})),
+        *encode_states("calls", commit(state, {"a": second, "b": None})),
+    ]
+    assert decode_states("calls", TOPIC, records)[1] == {"a": second}
+
+
+def test_groups_and_topics_do_not_meet():
+    records = encode_states("calls", commit(PartitionState(1, 1), {}))
+    assert decode_states("call", TOPIC, records) == (None, {})
+    assert decode_states("calls", "speech.audio.bulk.v1", records) == (None, {})
+
+
+def test_a_state_of_a_stream_is_below_a_kilobyte():
+    order = Order(48_000, 2, 1 << 40, 0, (1 << 31, 1 << 40, 1 << 41), 1 << 20, 4_800, True)
+    session = SessionState(
+        "63-123456789012", 48_000, 2, StreamOptions(("zh-Hans", "en"), task=Task.TRANSCRIBE),
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 1 << 40, True,
+        (1 << 40, 1.7e12 + 1 / 3), 1 << 20, 1 << 20, 1 << 20, 1 << 40, 1 << 40, 2,
+    )  # fmt: skip
+    stream = StreamState(1 << 40, 1 << 40, 1_700_000_000_000, order, session)
+    record, _ = encode_states("g" * 64, commit(PartitionState(1, 1), {"s" * 128: stream}))
+    assert len(record.key) + len(record.value or b"") < 1024
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b'{"v": 1}', b'{"v": 1, "state": {"needed": "x"}}'])
+def test_what_cannot_be_read_is_for_an_operator(value: bytes):
+    with pytest.raises(Halt, match="cannot be read"):
+        decode_states("calls", TOPIC, [(f"S|calls|{TOPIC}|s".encode(), value)])
+
+
+def test_a_newer_versions_state_is_for_an_operator():
+    value = msgspec.json.encode({"v": 2, "state": {"what": "ever"}})
+    with pytest.raises(Halt, match="upgrade it"):
+        decode_states("calls", TOPIC, [(f"P|calls|{TOPIC}".encode(), value)])
+
+
+def test_fields_that_a_later_release_adds_are_passed_over():
+    state = msgspec.to_builtins(PartitionState(7, 5)) | {"added": 1}
+    value = msgspec.json.encode({"v": 1, "state": state})
+    assert decode_states("calls", TOPIC, [(f"P|calls|{TOPIC}".encode(), value)])[0] == (
+        PartitionState(7, 5)
+    )
