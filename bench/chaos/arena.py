@@ -11,6 +11,7 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from bench.chaos.evidence import Deleted
 from bench.chaos.publish import Publishers
 from bench.chaos.readers import Book
 from bench.chaos.slots import Exit, Slot
@@ -44,6 +45,7 @@ class Arena:
     long: bool  # as long as the fault matrix says, not shortened
     hang_s: float  # after which a worker gives its engine up
     kills: list[Kill] = field(default_factory=list)
+    deleted: list[Deleted] = field(default_factory=list)
 
     @property
     def slot(self) -> Slot:

@@ -11,6 +11,8 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import MessageSizeTooLargeError, RecordTooLargeError
 
 from bench.chaos.arena import GROUP, Arena, NotFired
+from bench.chaos.evidence import Deleted
+from bench.chaos.standings import standings
 from devstack.proxy import Way
 
 END_TXN: Final = 26  # Kafka's number of the request
@@ -153,11 +155,15 @@ async def lose_audio(arena: Arena) -> str:
     partition = arena.rng.choice(sorted(arena.book.read))
     tp = TopicPartition(arena.topics.audio, partition)
     upto = arena.book.read[partition] - 5
+    done = (await standings(arena))[partition].next_offset or 0
     async with arena.admin() as admin:
         low = (await admin.delete_records({tp: RecordsToDelete(upto)}))[tp]
+    arena.deleted.append(Deleted(partition, done, low - 1))
     for slot in arena.slots:
         slot.signal(signal.SIGCONT)
-    return f"partition {partition} begins at {low} now"
+    if low <= done:
+        raise NotFired(f"all up to {low} had been read")
+    return f"partition {partition} begins at {low} now, {done} was read"
 
 
 async def crowd(arena: Arena) -> str:

@@ -63,7 +63,7 @@ class Verdict:
 
 
 def check(evidence: Evidence) -> Verdict:
-    takes = said(evidence.plans, evidence.sent, evidence.seen)
+    takes = said(evidence.plans, evidence.sent, evidence.seen, evidence.deleted)
     sessions = _sessions(evidence.seen)
     found: dict[Invariant, Iterable[str]] = {
         Invariant.UNIQUE: _unique(evidence.seen),
@@ -86,6 +86,10 @@ def _sessions(seen: Iterable[Seen]) -> dict[SessionId, list[AnyEvent]]:
     return dict(sessions)
 
 
+def _by_session(takes: Iterable[Said]) -> dict[SessionId, Said]:
+    return {name: take for take in takes for name in take.sessions()}
+
+
 def _utterances(events: Iterable[AnyEvent]) -> list[Utterance]:
     return [event for event in events if isinstance(event, TranscriptFinal | UtteranceFailed)]
 
@@ -99,8 +103,9 @@ def _unique(seen: Iterable[Seen]) -> Iterator[str]:
 
 
 def _order(sessions: dict[SessionId, list[AnyEvent]], takes: Iterable[Said]) -> Iterator[str]:
-    expected = {(take.plan.stream_id, take.session_id) for take in takes}
-    yield from (f"{'/'.join(name)}: nobody began it" for name in sessions.keys() - expected)
+    possible = _by_session(takes)
+    expected = {name for name, take in possible.items() if not take.damaged}
+    yield from (f"{'/'.join(name)}: nobody began it" for name in sessions.keys() - possible.keys())
     yield from (f"{'/'.join(name)}: is missing" for name in expected - sessions.keys())
     for (stream, session), events in sessions.items():
         yield from (f"{stream}/{session}: {problem}" for problem in _disorder(events))
@@ -130,7 +135,7 @@ def _shortened(numbers: Sequence[int]) -> str:
 def _complete(
     evidence: Evidence, sessions: dict[SessionId, list[AnyEvent]], takes: dict[int, Said]
 ) -> Iterator[str]:
-    by_session = {(take.plan.stream_id, take.session_id): take for take in takes.values()}
+    by_session = _by_session(takes.values())
     heard: defaultdict[int, list[Span]] = defaultdict(list)
     for name, events in sessions.items():
         take = by_session.get(name)
@@ -138,7 +143,7 @@ def _complete(
         for piece in _heard(events, take, names_samples=evidence.names_samples):
             heard[piece.take].append((piece.start, piece.end))
     for number, take in takes.items():
-        where = f"{take.plan.stream_id}/{take.session_id}, take {number}"
+        where = f"{'/'.join(take.sessions()[0])}, take {number}"
         told = _coverage(heard[number], take, evidence.spoken.get(number, ()))
         yield from (f"{where}: {problem}" for problem in told)
 
@@ -153,7 +158,7 @@ def _misplaced(events: Sequence[AnyEvent], take: Said | None) -> Iterator[str]:
     for (_, before), (start, end) in pairwise(placed):
         if start < before:
             yield f"samples {start}-{end} come after {before}"
-    if take is None or take.lost:
+    if take is None or take.damaged:
         return
     gaps = [(e.start_sample, e.end_sample) for e in events if isinstance(e, StreamGap)]
     yield from (f"a gap of {_told(s)} that nobody made" for s in without(gaps, take.missing))
@@ -191,32 +196,41 @@ def _told(span: Span) -> str:
 def _accounted(evidence: Evidence) -> Iterator[str]:
     letters = Counter((each.partition, each.offset) for each in evidence.dead)
     reasons = {(each.partition, each.offset): each.reason for each in evidence.dead}
-    bad = {(s.partition, s.offset): s.label for s in evidence.sent if s.label.kind is Kind.BAD}
-    for place, label in bad.items():
-        if letters[place] != 1 or reasons[place] != label.note:
-            yield f"{place}: {letters[place]} dead letters, {reasons.get(place)} for {label.note}"
+    bad = {(s.partition, s.offset): s for s in evidence.sent if s.label.kind is Kind.BAD}
+    for place, record in bad.items():
+        if not letters[place] and any(each.holds(record) for each in evidence.deleted):
+            continue
+        if letters[place] != 1 or reasons[place] != record.label.note:
+            told = f"{letters[place]} dead letters, {reasons.get(place)}"
+            yield f"{place}: {told} for {record.label.note}"
     yield from (f"{place}: a dead letter of a good record" for place in letters.keys() - bad.keys())
     for partition, standing in evidence.standings.items():
         if standing.outcomes is not None:
-            sent = [each for each in evidence.sent if each.partition == partition]
-            yield from _miscounted(partition, standing.outcomes, [s.label.kind for s in sent])
+            yield from _miscounted(evidence, partition, standing.outcomes)
 
 
-def _miscounted(partition: int, counted: Mapping[str, int], kinds: Sequence[Kind]) -> Iterator[str]:
+def _miscounted(evidence: Evidence, partition: int, counted: Mapping[str, int]) -> Iterator[str]:
+    sent = [each for each in evidence.sent if each.partition == partition]
+    kinds = Counter(each.label.kind for each in sent)
     expected = {
-        "accepted": kinds.count(Kind.SOUND) + kinds.count(Kind.END),
-        "duplicate": kinds.count(Kind.REPEAT),
-        "dead_letter": kinds.count(Kind.BAD),
+        "accepted": kinds[Kind.SOUND] + kinds[Kind.END],
+        "duplicate": kinds[Kind.REPEAT],
+        "dead_letter": kinds[Kind.BAD],
     }
-    if {name: counted.get(name, 0) for name in expected} != expected:
-        yield f"partition {partition}: counted {counted}, sent {expected}"
+    gone = sum(any(each.holds(record) for each in evidence.deleted) for record in sent)
+    if gone:
+        right = len(sent) - gone <= sum(counted.values()) <= len(sent)
+    else:
+        right = {name: counted.get(name, 0) for name in expected} == expected
+    if not right:
+        yield f"partition {partition}: counted {dict(counted)}, sent {expected}, deleted {gone}"
 
 
 # --- I5: texts
 
 
 def _texts(sessions: dict[SessionId, list[AnyEvent]], takes: Iterable[Said]) -> Iterator[str]:
-    by_session = {(take.plan.stream_id, take.session_id): take for take in takes}
+    by_session = _by_session(takes)
     for name, events in sessions.items():
         for event in events:
             if isinstance(event, TranscriptFinal) and not _is_right(event, by_session.get(name)):
@@ -230,7 +244,7 @@ def _is_right(event: TranscriptFinal, take: Said | None) -> bool:
     if take is None or not pieces:
         return take is None or length < _NAMELESS
     if (
-        take.lost and take.plan.style is not Style.SEQ_START
+        take.damaged and take.plan.style is not Style.SEQ_START
     ):  # its own count of samples is all it has
         return len(pieces) == 1 and pieces[0].end - pieces[0].start == length
     return pieces == [Piece(take.plan.number, event.start_sample, event.end_sample)]

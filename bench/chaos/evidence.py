@@ -42,6 +42,19 @@ class Dead:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """Records that Kafka deleted, perhaps before they were read."""
+
+    partition: int
+    first_offset: int
+    last_offset: int
+
+    def holds(self, record: Sent) -> bool:
+        inside = self.first_offset <= record.offset <= self.last_offset
+        return inside and record.partition == self.partition
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How far a partition has come, as the service says, once all is drained."""
 
@@ -58,6 +71,7 @@ class Evidence:
     seen: Sequence[Seen]  # by the reader that ran all along
     again: Sequence[Seen]  # by one that read all at the end
     dead: Sequence[Dead]
+    deleted: Sequence[Deleted]
     standings: Mapping[int, Standing]  # by partition
     spoken: Mapping[int, Sequence[Span]]  # speech of each take
     names_samples: bool  # the engine is the oracle
@@ -69,19 +83,20 @@ class Said:
 
     plan: Plan
     partition: int
-    first_offset: int  # of its sound
     sound: list[Span] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)  # of records with sound, deleted ones too
     flushes: list[int] = field(default_factory=list)  # samples
-    lost: bool = False  # some of it was deleted before it was read
+    damaged: bool = False  # some of it was deleted
 
-    @property
-    def session_id(self) -> str:
-        return f"{self.partition}-{self.first_offset}"
+    def sessions(self) -> list[tuple[str, str]]:
+        """Stream and session that it may have; a damaged one may have begun anywhere."""
+        begun = self.offsets if self.damaged else self.offsets[:1]
+        return [(self.plan.stream_id, f"{self.partition}-{offset}") for offset in begun]
 
     @property
     def missing(self) -> list[Span]:
         """Never in the log, though later sound is."""
-        return without([(0, max(end for _, end in self.sound))], self.sound)
+        return without([(0, max((end for _, end in self.sound), default=0))], self.sound)
 
     def stretches(self) -> list[Span]:
         """Sound without a hole, cut where the publisher asked for it."""
@@ -93,33 +108,36 @@ class Said:
         return parts
 
 
-def said(plans: Mapping[int, Plan], sent: Sequence[Sent], seen: Sequence[Seen]) -> dict[int, Said]:
-    """By take. What a loss event tells of is as if it had never been sent."""
-    gone = _lost(seen)
+def said(
+    plans: Mapping[int, Plan],
+    sent: Sequence[Sent],
+    seen: Sequence[Seen],
+    deleted: Sequence[Deleted] = (),
+) -> dict[int, Said]:
+    """By take. What was deleted in time, or is told to be lost, is as if it had never been sent."""
+    lost = _lost(seen)
     found: dict[int, Said] = {}
-    damaged = set()
     for record in sorted(sent, key=lambda record: (record.partition, record.offset)):
         label = record.label
         if label.kind is not Kind.SOUND:
             continue
-        if any(low <= record.offset <= high for low, high in gone[record.partition]):
-            damaged.add(label.take)
+        plan = plans[label.take]
+        take = found.setdefault(label.take, Said(plan, record.partition))
+        take.offsets.append(record.offset)
+        if any(each.holds(record) for each in (*deleted, *lost[plan.stream_id])):
+            take.damaged = True
             continue
-        take = found.setdefault(
-            label.take, Said(plans[label.take], record.partition, record.offset)
-        )
         take.sound.append((label.start, label.end))
         if label.note == "flush":
             take.flushes.append(label.end)
-    for number in damaged & found.keys():
-        found[number].lost = True
     return found
 
 
-def _lost(seen: Sequence[Seen]) -> defaultdict[int, list[Span]]:
-    """First and last offset of what was deleted, by partition."""
-    lost: defaultdict[int, list[Span]] = defaultdict(list)
+def _lost(seen: Sequence[Seen]) -> defaultdict[str, list[Deleted]]:
+    """What loss events tell of, by stream."""
+    lost: defaultdict[str, list[Deleted]] = defaultdict(list)
     for each in seen:
-        if isinstance(each.event, StreamLoss):
-            lost[each.partition].append((each.event.first_offset, each.event.last_offset))
+        if isinstance(event := each.event, StreamLoss):
+            told = Deleted(each.partition, event.first_offset, event.last_offset)
+            lost[event.stream_id].append(told)
     return lost

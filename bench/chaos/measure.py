@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Final
 
 from bench.chaos.arena import Kill
@@ -43,15 +42,6 @@ def waits(
         for each in seen
         if isinstance(each.event, TranscriptFinal) and begin_s <= each.at_s <= end_s
     ]
-
-
-def longest_silence(seen: Iterable[Seen]) -> float:
-    """The longest time, in seconds, in which a reader saw nothing of a partition that goes on."""
-    times: defaultdict[int, list[float]] = defaultdict(list)
-    for each in seen:
-        times[each.partition].append(each.at_s)
-    gaps = (after - before for at in times.values() for before, after in pairwise(sorted(at)))
-    return max(gaps, default=0.0)
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

@@ -5,35 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from bench.chaos.arena import GROUP, Arena, NotFired
+from bench.chaos.arena import Arena, NotFired
 from bench.chaos.check import Verdict, check
 from bench.chaos.evidence import Evidence, Seen, Standing, said
 from bench.chaos.faults import Fault
 from bench.chaos.measure import Histogram
-from bench.chaos.readers import ends, read_all, seen
+from bench.chaos.readers import read_all, seen
 from bench.chaos.spans import Span
 from bench.chaos.spoken import spoken
 from bench.chaos.stage import Play, stage
+from bench.chaos.standings import standings
 from bench.chaos.watch import commit_times
 from bench.progress import Advance
 from consumer.inference import vad
-from consumer.kafka.state import decode_states
 from consumer.settings import Detector
 
-_REST_S: Final = (3.0, 7.0)  # between two faults
+_REST_S: Final = (5.0, 9.0)  # between two faults
 _WARM_S: Final = 5.0
 _HEAL_S: Final = 150.0
 _DRAIN_S: Final = 180.0
 _CATCH_UP_S: Final = 60.0
-_QUIET_S: Final = 5.0  # after a fault, before commit times count again
+_QUIET_S: Final = 2.0  # after a fault, before commit times count again
 _POLL_S: Final = 1.0
 
 
@@ -65,7 +64,7 @@ async def run(play: Play, folder: Path, advance: Advance) -> Outcome:
     async with stage(play, folder) as arena:
         fired = await _perform(play, arena, advance, commits, unwell)
         advance(0, "draining")
-        standings = await _drained(arena)
+        stands = await _drained(arena)
         again: list[Seen] = []
         await read_all(
             arena.kafka.bootstrap,
@@ -75,7 +74,7 @@ async def run(play: Play, folder: Path, advance: Advance) -> Outcome:
         await _caught_up(arena, again)
         unwell += arena.publishers.failures
     advance(0, "checking")
-    evidence = await asyncio.to_thread(_evidence, play, arena, again, standings)
+    evidence = await asyncio.to_thread(_evidence, play, arena, again, stands)
     return Outcome(evidence, check(evidence), fired, arena, commits, unwell)
 
 
@@ -139,38 +138,11 @@ async def _drained(arena: Arena) -> dict[int, Standing]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _DRAIN_S
     while True:
-        found = await _standings(arena)
+        found = await standings(arena)
         done = all(s.next_offset == s.resume_offset == s.log_end for s in found.values())
         if done or loop.time() > deadline:
             return found
         await asyncio.sleep(_POLL_S)
-
-
-async def _standings(arena: Arena) -> dict[int, Standing]:
-    records: defaultdict[int, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
-
-    def take(record: Any, _: float) -> None:
-        records[record.partition].append((record.key, record.value))
-
-    await read_all(arena.kafka.bootstrap, arena.topics.state, take)
-    found = {}
-    for partition, end in (await ends(arena.kafka.bootstrap, arena.topics.audio)).items():
-        state, _ = decode_states(GROUP, arena.topics.audio, records[partition])
-        if state is None:
-            found[partition] = Standing(None, 0, end)
-            continue
-        tally = state.tally
-        found[partition] = Standing(
-            state.next_offset,
-            state.resume_offset,
-            end,
-            {
-                "accepted": tally.accepted,
-                "duplicate": tally.duplicate,
-                "dead_letter": tally.dead_letter,
-            },
-        )
-    return found
 
 
 async def _caught_up(arena: Arena, again: Sequence[Seen]) -> None:
@@ -182,12 +154,13 @@ async def _caught_up(arena: Arena, again: Sequence[Seen]) -> None:
 
 
 def _evidence(
-    play: Play, arena: Arena, again: Sequence[Seen], standings: dict[int, Standing]
+    play: Play, arena: Arena, again: Sequence[Seen], stands: dict[int, Standing]
 ) -> Evidence:
     book, plans, script = arena.book, arena.publishers.plans, play.script()
     scorer = vad.load(Detector.CASCADE)
+    deleted = arena.deleted
     speech: dict[int, list[Span]] = {}
-    for number, take in said(plans, book.sent, book.seen).items():
+    for number, take in said(plans, book.sent, book.seen, deleted).items():
         speech[number] = spoken(scorer, script.sound(take.plan), take.stretches())
     return Evidence(
         plans=plans,
@@ -195,7 +168,8 @@ def _evidence(
         seen=book.seen,
         again=again,
         dead=book.dead,
-        standings=standings,
+        deleted=deleted,
+        standings=stands,
         spoken=speech,
         names_samples=play.names_samples,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import pickle
 import shutil
 import tempfile
 from collections import Counter
@@ -60,7 +61,8 @@ def report(console: Console, outcome: Outcome, folder: Path) -> None:
     for line in _problems(outcome):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if outcome.verdict.violations or outcome.unwell:
-        console.print(f"logs and the brokers' data are kept in {folder}", highlight=False)
+        (folder / "evidence.pickle").write_bytes(pickle.dumps(outcome.evidence))
+        console.print(f"logs, data and evidence are kept in {folder}", highlight=False)
     else:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -103,7 +105,6 @@ def figures(play: Play, outcome: Outcome) -> Figures:
         "final wait p50 s": quantile(waits, 0.5),
         "final wait p95 s": quantile(waits, 0.95),
         "final wait max s": max(waits, default=None),
-        "reader silence max s": measure.longest_silence(book.seen),
     }
 
 

@@ -18,6 +18,7 @@ from bench.chaos.slots import Slot
 
 _ARMED_S: Final = 40.0  # within which a commit is sure to come
 _DRAIN_S: Final = 20.0
+_STUCK_S: Final = 6.0  # within which somebody speaks
 
 
 async def kill(arena: Arena) -> str:
@@ -61,6 +62,7 @@ async def terminate_stuck(arena: Arena) -> str:
     slot = arena.slot
     after = len(slot.exits)
     await slot.order("hang 1")
+    await asyncio.sleep(_STUCK_S)
     slot.signal(signal.SIGTERM)
     await arena.exit_of(slot, after, _DRAIN_S + arena.hang_s, 1)
     return f"{slot.name} could not drain and ended with 1"

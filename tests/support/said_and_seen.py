@@ -88,6 +88,7 @@ def evidence(events: Sequence[AnyEvent] = RIGHT, **more: object) -> Evidence:
         "seen": seen(events),
         "again": seen(events),
         "dead": [],
+        "deleted": [],
         "standings": {PARTITION: Standing(110, 110, 110, {"accepted": 10})},
         "spoken": {TAKE: SPEECH},
         "names_samples": True,

@@ -23,7 +23,7 @@ from said_and_seen import (
 )
 
 from bench.chaos.check import Invariant, check
-from bench.chaos.evidence import Dead, Evidence, Seen, Sent, Standing
+from bench.chaos.evidence import Dead, Deleted, Evidence, Seen, Sent, Standing
 from bench.chaos.takes import Kind, Label
 from schemas.errors import Reason
 from schemas.transcript import AnyEvent, StreamGap, StreamLoss
@@ -147,6 +147,18 @@ def test_what_retention_deleted_is_excused_where_it_is_told() -> None:
     loss = event(StreamLoss, 60, first_offset=104, last_offset=105)
     events = [STARTED, FINALS[0], loss, final(1, 112_000, 152_000), ended(2)]
     assert broken(evidence(events)) == {}
+
+
+def test_what_was_deleted_may_be_lost_to_streams_that_had_not_begun() -> None:
+    late = replace(STARTED, session_id="3-105"), final(0, 112_000, 152_000, session_id="3-105")
+    events = [*late, replace(ended(1), session_id="3-105")]
+    few = {PARTITION: Standing(110, 110, 110, {"accepted": 5})}
+    gone = [Deleted(PARTITION, 90, 104)]
+    spoken = {TAKE: [(114_000, 150_000)]}
+    assert broken(evidence(events, deleted=gone, standings=few, spoken=spoken)) == {}
+    none = {PARTITION: Standing(110, 110, 110, {"accepted": 4})}
+    told = only(evidence(events, deleted=gone, standings=none, spoken=spoken), Invariant.ACCOUNTED)
+    assert "deleted 5" in told
 
 
 BAD = Label(Kind.BAD, TAKE, 6 * CHUNK, 7 * CHUNK, Reason.BAD_HEADER)

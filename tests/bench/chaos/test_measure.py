@@ -5,7 +5,7 @@ from said_and_seen import FINALS, STARTED, sent, sound
 
 from bench.chaos.arena import Kill
 from bench.chaos.evidence import Seen
-from bench.chaos.measure import Histogram, longest_silence, quantile, takeovers, waits
+from bench.chaos.measure import Histogram, quantile, takeovers, waits
 
 
 def final(partition: int, at_s: float) -> Seen:
@@ -32,11 +32,6 @@ def test_a_final_waits_from_the_record_that_ends_it() -> None:
     seen = [Seen(3, 1, 7.0, FINALS[0]), Seen(3, 2, 9.0, FINALS[1])]
     assert waits(records, seen) == [7, 9]
     assert waits(records, seen, begin_s=8) == [9]
-
-
-def test_the_longest_silence_is_of_one_partition() -> None:
-    assert longest_silence([final(1, 0), final(2, 4), final(1, 5), final(2, 8)]) == 5
-    assert longest_silence([]) == 0
 
 
 def test_quantiles() -> None:
