@@ -47,7 +47,8 @@ from schemas.audio import AudioCodec, StreamOptions
 from schemas.topics import Topics
 from schemas.transcript import StreamEnded
 from subscriber.captions import Captions, PipeConsole
-from subscriber.reader import ReaderError, TranscriptReader
+from subscriber.reader import TranscriptReader
+from subscriber.topic_reader import ReaderError
 
 DEFAULT_MODEL: Final = "base"  # multilingual, 145 MB
 _PARTITIONS: Final = 4

@@ -26,7 +26,11 @@ DOCS: Final = Path(__file__).parent
 MADE: Final = "<!-- Made by docs/generate.py from {source}: change that, then run `make docs`. -->"
 # argparse itself reads COLUMNS.
 PLAIN: Final = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
-SUBCOMMANDS: Final = {"topics": ("create", "check"), "weights": ("fetch", "list")}
+SUBCOMMANDS: Final = {
+    "dlq": ("ls", "show"),
+    "topics": ("create", "check"),
+    "weights": ("fetch", "list"),
+}
 
 
 def page(title: str, source: str, parts: Iterable[str]) -> str:

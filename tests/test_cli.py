@@ -63,7 +63,18 @@ def test_help_lists_the_commands_in_the_order_in_which_one_meets_them(
 ):
     assert cli.main(["--help"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:2] == "  "]
-    assert listed == ["demo", "broker", "topics", "acls", "weights", "worker", "publish", "tail"]
+    assert listed == [
+        "demo",
+        "broker",
+        "topics",
+        "acls",
+        "weights",
+        "worker",
+        "publish",
+        "tail",
+        "dlq",
+        "redrive",
+    ]
 
 
 def test_help_loads_nothing_heavy():

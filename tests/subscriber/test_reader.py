@@ -14,8 +14,9 @@ from devstack.ports import free_ports
 from schemas.codec import WireRecord
 from schemas.topics import Topics
 from schemas.transcript import AnyEvent, StreamWarning
-from subscriber.reader import ReaderError, TranscriptReader
+from subscriber.reader import TranscriptReader
 from subscriber.start import Edge
+from subscriber.topic_reader import ReaderError
 
 Send: TypeAlias = Callable[..., Awaitable[None]]
 
@@ -114,7 +115,7 @@ async def test_a_partition_that_is_added_is_read_from_its_beginning(
     admin: AIOKafkaAdminClient,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("subscriber.reader.METADATA_MAX_AGE_MS", 100)
+    monkeypatch.setattr("subscriber.topic_reader.METADATA_MAX_AGE_MS", 100)
     async with TranscriptReader(kafka.bootstrap, topics.transcripts) as reader:
         events = aiter(reader)
         await send("old partition")

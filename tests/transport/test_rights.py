@@ -27,8 +27,9 @@ from schemas.codec import encode_event
 from schemas.security import Security
 from schemas.topics import Topics
 from schemas.transcript import StreamWarning
-from subscriber.reader import ReaderError, TranscriptReader
+from subscriber.reader import TranscriptReader
 from subscriber.start import Edge
+from subscriber.topic_reader import ReaderError
 from transport.client import client_arguments
 from transport.denial import denied
 
