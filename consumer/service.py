@@ -43,6 +43,7 @@ from schemas.audio import AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio
 from schemas.topics import Topics
 from schemas.transcript import Model
+from transport.reload import Credentials
 
 log = structlog.get_logger(__name__)
 
@@ -78,16 +79,20 @@ async def serve(
     topics = Topics(settings.prefix)
     async with Health(settings.http_host, settings.http_port, metrics) as health:
         log.info("health endpoints up", host=settings.http_host, port=health.port)
-        await _check(settings.bootstrap, topics)
+        await _check(settings, topics)
+        credentials = Credentials(settings)
         health.waits_for("loading the model")
         transcriber = await asyncio.to_thread(load or load_transcriber, settings)
         scorer = await asyncio.to_thread(vad.load, settings.detector)
         threads = settings.threads or device.usable_cores()
         engine = ThreadedEngine(scorer, transcriber, threads=threads, hang_s=settings.hang_s)
-        source = KafkaSource(_source_settings(settings, topics))
-        store = KafkaStore(settings.bootstrap, topics, settings.group, source, _worker_name())
+        source = KafkaSource(_source_settings(settings, topics), credentials)
+        store = KafkaStore(
+            settings.bootstrap, credentials, topics, settings.group, source, _worker_name()
+        )
         health.waits_for("warming the model, joining the group")
-        async with engine, source:
+        async with engine, source, asyncio.TaskGroup() as group:
+            watcher = group.create_task(credentials.watch(), name="watch secrets")
             pipeline = Pipeline(
                 (source, engine, store),
                 policies(settings, transcriber.info, scorer.segmenter),
@@ -102,12 +107,13 @@ async def serve(
             ready.set()
             log.info("ready", group=settings.group, topics=[topics.audio, topics.audio_bulk])
             await pipeline.run(stop)
+            watcher.cancel()
     log.info("stopped")
 
 
-async def _check(bootstrap: str, topics: Topics) -> None:
+async def _check(settings: Settings, topics: Topics) -> None:
     """Raises `ConfigError` with all that is wrong with the topics, `Retriable` without Kafka."""
-    if problems := await check_topics(bootstrap, topics):
+    if problems := await check_topics(settings.bootstrap, topics, security=settings):
         raise ConfigError(problems)
 
 

@@ -65,7 +65,7 @@ LAW: dict[str, tuple[str, ...]] = {
     "consumer.decoders": SHARED,
     "consumer.logs": SHARED,
     "consumer.scripts": CORE,
-    "consumer.service": (*PARTS, *SHARED),
+    "consumer.service": (*PARTS, "transport", *SHARED),
     "consumer.__main__": ("consumer.service", "consumer.logs", *SHARED),
     "producer": ("schemas", "transport"),
     "subscriber": ("schemas", "transport"),

@@ -20,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from consumer.core.values import Assignment, Lane, Partition, Poll, Record
 from consumer.kafka.errors import translated
+from transport.reload import Credentials
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +41,11 @@ class SourceSettings:
 class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here
     """Use as an asynchronous context manager; entering it joins the group."""
 
-    def __init__(self, settings: SourceSettings) -> None:
+    def __init__(self, settings: SourceSettings, credentials: Credentials) -> None:
         self._settings = settings
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap,
+            **credentials.arguments,
             group_id=settings.group,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -56,6 +58,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             fetch_max_bytes=16 << 20,
             max_partition_fetch_bytes=2 << 20,
         )
+        credentials.follow(self._consumer._client)  # noqa: SLF001 - it has no public name
         self._assigned: tuple[Partition, ...] = ()
         self._is_news = False  # the pipeline has not heard of `_assigned`
         self._begun: dict[Partition, object] = {}  # read from; with a mark of each beginning

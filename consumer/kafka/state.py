@@ -66,6 +66,24 @@ def decode_states(
     return _decode(_partition_key(group, topic), of_partition, PartitionState), streams
 
 
+def keys_of(
+    group: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
+) -> list[bytes]:
+    """Of all streams of this group and topic that anything is known of, readable or not."""
+    newest = dict(records)
+    prefix = _stream_prefix(group, topic)
+    return [key for key, value in newest.items() if key and value and key.startswith(prefix)]
+
+
+def encode_reset(
+    group: str, topic: str, offset: int, streams: Iterable[bytes]
+) -> list[StateRecord]:
+    """A partition that is read on from `offset`, as if nothing had been open."""
+    state = PartitionState(offset, offset)
+    gone = [StateRecord(key, None) for key in streams]
+    return [*gone, StateRecord(_partition_key(group, topic), _encode(state))]
+
+
 def _partition_key(group: str, topic: str) -> bytes:
     return f"P|{group}|{topic}".encode()
 

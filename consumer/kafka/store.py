@@ -7,28 +7,21 @@ owner still has under way can become visible (as in Kafka Streams' EOS v1, Kafka
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final, Protocol
-
-import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.core.progress import Commit, DeadLetter
 from consumer.core.state import Found
 from consumer.core.values import Partition
-from consumer.errors import Fenced, Retriable
+from consumer.errors import Fenced
 from consumer.kafka.errors import translated
 from consumer.kafka.state import decode_states, encode_states
-from consumer.kafka.transaction import Output, TransactionalProducer
+from consumer.kafka.state_reader import read_states
+from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
 from schemas.codec import encode_event
 from schemas.topics import Topics
+from transport.reload import Credentials
 
-READ_S: Final = 60.0  # a transaction of another group in the same partition may hold it up
 _AT_ONCE: Final = 8  # partitions whose state is read at a time
-_POLL_MS: Final = 200
-
-log = structlog.get_logger(__name__)
 
 
 class Owner(Protocol):
@@ -45,10 +38,16 @@ class KafkaStore:
     """Opens partitions; see `consumer.keeper.Store`."""
 
     def __init__(
-        self, bootstrap: str, topics: Topics, group: str, owner: Owner, worker: str
+        self,
+        bootstrap: str,
+        credentials: Credentials,
+        topics: Topics,
+        group: str,
+        owner: Owner,
+        worker: str,
     ) -> None:
         """`worker`: named in dead letters."""
-        self._bootstrap = bootstrap
+        self._bootstrap, self._credentials = bootstrap, credentials
         self._topics = topics
         self._group = group
         self._owner = owner
@@ -61,8 +60,8 @@ class KafkaStore:
         Raises `Fenced` (it is not ours any more), `Retriable`, `ConfigError`, `Halt`.
         """
         self._check_owned(partition)
-        name = f"stt.{self._group}.{partition.topic}.{partition.number}"
-        producer = TransactionalProducer(self._bootstrap, name)
+        name = transactional_id(self._group, partition)
+        producer = TransactionalProducer(self._bootstrap, self._credentials, name)
         try:
             await producer.start()
             self._check_owned(partition)
@@ -77,55 +76,15 @@ class KafkaStore:
             raise Fenced("the group has given it to another worker")
 
     async def _find(self, partition: Partition) -> Found:
-        records = await self._read(partition.number)
+        async with self._readers:
+            records = await read_states(
+                self._bootstrap, self._credentials, self._topics.state, partition.number
+            )
         state, streams = decode_states(self._group, partition.topic, records)
         with translated("asking for offsets"):
             log_start, log_end = await self._owner.bounds(partition)
             group_offset = await self._owner.group_offset(partition)
         return Found(state, streams, group_offset, log_start, log_end)
-
-    async def _read(self, number: int) -> list[tuple[bytes | None, bytes | None]]:
-        """All that is committed in this partition of the state topic as of now."""
-        tp = TopicPartition(self._topics.state, number)
-        try:
-            async with self._readers, asyncio.timeout(READ_S), _reader(self._bootstrap) as reader:
-                reader.assign([tp])
-                end = (await reader.end_offsets([tp]))[tp]
-                begin = (await reader.beginning_offsets([tp]))[tp]
-                reader.seek(tp, begin)
-                return await _read_to(reader, tp, end)
-        except TimeoutError as error:
-            raise Retriable(
-                f"{tp.topic} {tp.partition} was not read to its end within {READ_S:.0f} s"
-            ) from error
-
-
-@asynccontextmanager
-async def _reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """Of no group, and blind to what was aborted or is undecided."""
-    reader = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        isolation_level="read_committed",
-        max_partition_fetch_bytes=4 << 20,
-    )
-    with translated("reading the state topic"):
-        await reader.start()
-        try:
-            yield reader
-        finally:
-            await reader.stop()
-
-
-async def _read_to(
-    reader: AIOKafkaConsumer, tp: TopicPartition, end: int
-) -> list[tuple[bytes | None, bytes | None]]:
-    records: list[tuple[bytes | None, bytes | None]] = []
-    while await reader.position(tp) < end:
-        batches = await reader.getmany(tp, timeout_ms=_POLL_MS)
-        records += [(record.key, record.value) for record in batches.get(tp, ())]
-    return records
 
 
 class KafkaJournal:

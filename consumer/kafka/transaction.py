@@ -18,8 +18,10 @@ from typing import Final, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from consumer.core.values import Partition
 from consumer.errors import Retriable
 from consumer.kafka.errors import translated
+from transport.reload import Credentials
 
 START_S: Final = 30.0  # a transaction of the one before may have to be decided first
 SEND_S: Final = 20.0
@@ -27,6 +29,11 @@ COMMIT_S: Final = 15.0
 CLOSE_S: Final = 5.0
 TRANSACTION_MS: Final = 40_000  # then the broker aborts it: above all deadlines of one commit
 _MAX_REQUEST_BYTES: Final = 4 << 20  # the largest dead letter
+
+
+def transactional_id(group: str, partition: Partition) -> str:
+    """Of whoever serves the partition for the group; the fence between them."""
+    return f"stt.{group}.{partition.topic}.{partition.number}"
 
 
 class Output(NamedTuple):
@@ -45,10 +52,11 @@ class TransactionalProducer:
     After an error nothing but `close` may be called.
     """
 
-    def __init__(self, bootstrap: str, transactional_id: str) -> None:
+    def __init__(self, bootstrap: str, credentials: Credentials, transactional_id: str) -> None:
         self._id = transactional_id
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
+            **credentials.arguments,
             transactional_id=transactional_id,
             acks="all",
             max_batch_size=256 << 10,
@@ -56,6 +64,7 @@ class TransactionalProducer:
             request_timeout_ms=10_000,
             transaction_timeout_ms=TRANSACTION_MS,
         )
+        credentials.follow(self._producer.client)
 
     async def start(self) -> None:
         """Fence whoever had this id, and wait until its last transaction is decided."""

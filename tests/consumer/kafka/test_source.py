@@ -10,8 +10,11 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from consumer.core.values import Lane, Partition
 from consumer.kafka.source import KafkaSource, SourceSettings
 from devstack.kafka import LocalKafka
+from schemas.security import Security
 from schemas.topics import Topics
+from transport.reload import Credentials
 
+CREDENTIALS = Credentials(Security())
 ALL = frozenset(Lane)
 
 
@@ -52,7 +55,7 @@ async def values(
 async def test_nothing_is_read_before_it_is_begun(kafka: LocalKafka, topics: Topics) -> None:
     await publish(kafka, topics.audio, b"0", b"1", b"2")
     await publish(kafka, topics.audio_bulk, b"bulk")
-    async with KafkaSource(settings(kafka, topics)) as source:
+    async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         ours = await assigned(source)
         assert len(ours) == 8
         assert ours[Partition(topics.audio_bulk, 0)] is Lane.BULK
@@ -64,7 +67,7 @@ async def test_nothing_is_read_before_it_is_begun(kafka: LocalKafka, topics: Top
 async def test_a_partition_can_be_begun_again_and_held(kafka: LocalKafka, topics: Topics) -> None:
     await publish(kafka, topics.audio, b"0", b"1", b"2")
     live = Partition(topics.audio, 0)
-    async with KafkaSource(settings(kafka, topics)) as source:
+    async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await joined(source, **{topics.audio: 0})
         assert await values(source, 3) == [b"0", b"1", b"2"]
         source.begin(live, 2)
@@ -81,7 +84,7 @@ async def test_a_lane_that_is_not_admitted_is_left_in_kafka(
 ) -> None:
     await publish(kafka, topics.audio_bulk, b"bulk")
     await publish(kafka, topics.audio, b"live")
-    async with KafkaSource(settings(kafka, topics)) as source:
+    async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await joined(source, **{topics.audio: 0, topics.audio_bulk: 0})
         assert await values(source, 1, frozenset({Lane.LIVE})) == [b"live"]
         assert await values(source, 1) == [b"bulk"]
@@ -91,7 +94,7 @@ async def test_what_was_deleted_unread_is_told(kafka: LocalKafka, topics: Topics
     await publish(kafka, topics.audio, b"0", b"1", b"2")
     await delete_before(kafka, topics.audio, 2)
     live = Partition(topics.audio, 0)
-    async with KafkaSource(settings(kafka, topics)) as source:
+    async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await joined(source, **{topics.audio: 0})
         while not (poll := await source.poll(ALL)).overtaken:
             assert poll.records == ()
@@ -105,10 +108,10 @@ async def test_a_member_that_joins_takes_its_share_and_what_stays_has_to_be_begu
     await publish(kafka, topics.audio, b"0")
     live = Partition(topics.audio, 0)
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(KafkaSource(settings(kafka, topics)))
+        first = await stack.enter_async_context(KafkaSource(settings(kafka, topics), CREDENTIALS))
         await joined(first, **{topics.audio: 0})
         await values(first, 1)
-        second = await stack.enter_async_context(KafkaSource(settings(kafka, topics)))
+        second = await stack.enter_async_context(KafkaSource(settings(kafka, topics), CREDENTIALS))
         kept, given = await assigned(first), await assigned(second)
         assert (len(kept), len(given)) == (4, 4)
         assert not kept.keys() & given.keys()
@@ -125,7 +128,7 @@ async def test_the_groups_offsets_are_stored_for_dashboards(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     live = Partition(topics.audio, 0)
-    async with KafkaSource(settings(kafka, topics)) as source:
+    async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await assigned(source)
         assert await source.group_offset(live) is None
         await source.tell({live: 7, Partition("another", 0): 1})

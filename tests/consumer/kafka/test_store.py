@@ -15,8 +15,12 @@ from consumer.kafka.store import KafkaStore
 from consumer.kafka.transaction import Output, TransactionalProducer
 from devstack.kafka import LocalKafka
 from schemas.codec import decode_event
+from schemas.security import Security
 from schemas.topics import Topics
 from schemas.transcript import StreamEnded, StreamEndReason
+from transport.reload import Credentials
+
+CREDENTIALS = Credentials(Security())
 
 ENDED = StreamEnded(
     stream_id="s",
@@ -53,7 +57,8 @@ def store(
     kafka: LocalKafka, topics: Topics, owner: Owner | None = None, group: str = ""
 ) -> KafkaStore:
     group = group or f"{topics.prefix}-group"
-    return KafkaStore(kafka.bootstrap, topics, group, owner or Owner(), "worker:1")
+    owner = owner or Owner()
+    return KafkaStore(kafka.bootstrap, CREDENTIALS, topics, group, owner, "worker:1")
 
 
 def commit(partition: Partition, **more: object) -> Commit:
@@ -134,7 +139,7 @@ async def test_what_was_sent_and_not_committed_is_never_seen(
 ) -> None:
     live = Partition(topics.audio, 0)
     name = f"stt.{topics.prefix}-group.{live.topic}.0"
-    producer = TransactionalProducer(kafka.bootstrap, name)
+    producer = TransactionalProducer(kafka.bootstrap, CREDENTIALS, name)
     await producer.start()
     await producer._producer.begin_transaction()
     output = Output(topics.transcripts, 0, b"s", b"torn")
@@ -160,7 +165,7 @@ async def test_a_partition_that_is_not_ours_is_not_opened(
 
 async def test_a_newer_workers_state_halts_the_partition(kafka: LocalKafka, topics: Topics) -> None:
     live = Partition(topics.audio, 0)
-    producer = TransactionalProducer(kafka.bootstrap, "somebody")
+    producer = TransactionalProducer(kafka.bootstrap, CREDENTIALS, "somebody")
     await producer.start()
     key = f"P|{topics.prefix}-group|{live.topic}".encode()
     await producer.write([Output(topics.state, 0, key, b'{"v": 99, "state": {}}')])

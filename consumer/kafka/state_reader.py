@@ -1,0 +1,68 @@
+"""One partition of the state topic, read to its end: blind to what was aborted or is undecided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from consumer.errors import Retriable
+from consumer.kafka.errors import translated
+from transport.reload import Credentials
+
+READ_S: Final = 60.0  # a transaction of another group in the same partition may hold it up
+_POLL_MS: Final = 200
+
+Pair: TypeAlias = tuple[bytes | None, bytes | None]  # key and value of a record
+
+
+async def read_states(
+    bootstrap: str, credentials: Credentials, topic: str, number: int
+) -> list[Pair]:
+    """All that is committed in the partition as of now. Raises `Retriable`, `ConfigError`."""
+    tp = TopicPartition(topic, number)
+    try:
+        with translated("reading the state topic"):
+            async with asyncio.timeout(READ_S), _reader(bootstrap, credentials) as reader:
+                return await _read(reader, tp)
+    except TimeoutError as error:
+        raise Retriable(
+            f"{tp.topic} {tp.partition} was not read to its end within {READ_S:.0f} s"
+        ) from error
+
+
+async def _read(reader: AIOKafkaConsumer, tp: TopicPartition) -> list[Pair]:
+    reader.assign([tp])
+    end = (await reader.end_offsets([tp]))[tp]
+    begin = (await reader.beginning_offsets([tp]))[tp]
+    reader.seek(tp, begin)
+    return await _read_to(reader, tp, end)
+
+
+@asynccontextmanager
+async def _reader(bootstrap: str, credentials: Credentials) -> AsyncIterator[AIOKafkaConsumer]:
+    """Of no group, and blind to what was aborted or is undecided."""
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        **credentials.arguments,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 << 20,
+    )
+    try:
+        await reader.start()
+        yield reader
+    finally:
+        await reader.stop()
+
+
+async def _read_to(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[Pair]:
+    records: list[Pair] = []
+    while await reader.position(tp) < end:
+        batches = await reader.getmany(tp, timeout_ms=_POLL_MS)
+        records += [(record.key, record.value) for record in batches.get(tp, ())]
+    return records
