@@ -88,6 +88,7 @@ class Worker:
             self.listen()
             for job in [job for job in self.jobs if job.alone and not self.keeps_dying]:
                 self.finish(job)
+                self.commit()
         return commit
 
     @property
