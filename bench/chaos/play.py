@@ -30,7 +30,6 @@ from consumer.settings import Detector
 _REST_S: Final = (5.0, 9.0)  # between two faults
 _WARM_S: Final = 5.0
 _HEAL_S: Final = 150.0
-_DRAIN_S: Final = 180.0
 _CATCH_UP_S: Final = 60.0
 _QUIET_S: Final = 2.0  # after a fault, before commit times count again
 _POLL_S: Final = 1.0
@@ -64,7 +63,7 @@ async def run(play: Play, folder: Path, advance: Advance) -> Outcome:
     async with stage(play, folder) as arena:
         fired = await _perform(play, arena, advance, commits, unwell)
         advance(0, "draining")
-        stands = await _drained(arena)
+        stands = await _drained(arena, play.drain_s)
         again: list[Seen] = []
         await read_all(
             arena.kafka.bootstrap,
@@ -133,10 +132,10 @@ async def _fire(arena: Arena, fault: Fault, unwell: list[str]) -> Fired:
     return Fired(fault, begin_s, loop.time(), proof, told)
 
 
-async def _drained(arena: Arena) -> dict[int, Standing]:
+async def _drained(arena: Arena, within_s: float) -> dict[int, Standing]:
     """Once nothing is left to do, or it takes too long."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _DRAIN_S
+    deadline = loop.time() + within_s
     while True:
         found = await standings(arena)
         done = all(s.next_offset == s.resume_offset == s.log_end for s in found.values())

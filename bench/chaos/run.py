@@ -35,6 +35,8 @@ from devstack.options import positive
 
 _SHOWN: Final = 12  # violations of each invariant
 _APART: Final = ("rolling",)  # asked for by name alone
+_DRAIN_S: Final = 180.0
+_BROKEN_DRAIN_S: Final = 20.0  # it may never
 _TAKEOVER_P50_S: Final = 13.0
 _TAKEOVER_MAX_S: Final = 20.0
 _COMMIT_P50_S: Final = 0.060
@@ -149,6 +151,7 @@ def _play(asked: argparse.Namespace) -> Play:
         worker=tuple(worker),
         model=asked.model if asked.engine == "whisper" else "",
         long=asked.long,
+        drain_s=_BROKEN_DRAIN_S if asked.broken else _DRAIN_S,
     )
 
 

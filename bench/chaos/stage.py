@@ -38,6 +38,7 @@ class Play:
     faults: tuple[Fault, ...]
     seed: int
     data: Path  # clips and a manifest
+    drain_s: float  # at most, from the last record to the verdict
     mischief: float = 0.03  # probability that something happens to a published record
     worker: tuple[str, ...] = ()  # arguments of the workers
     model: str = ""  # of the workers, if they run Whisper

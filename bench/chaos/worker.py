@@ -23,7 +23,7 @@ from consumer import service
 from consumer.engine import Transcriber
 from consumer.settings import Settings
 
-SLOW = 10.0
+SLOW = 5.0
 Load = Callable[[Settings], Transcriber]
 
 
