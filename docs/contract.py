@@ -26,7 +26,7 @@ from schemas.transcript import AnyEvent
 
 Json = dict[str, Any]
 
-WIRE_VERSION: Final = "1.0.0"  # of the contract: the topics end in its first number
+WIRE_VERSION: Final = "1.1.0"  # of the contract: the topics end in its first number
 KAFKA_BINDING: Final = "0.5.0"
 GOLDEN: Final = Path(__file__).parent.parent / "tests/schemas/golden" / WIRE_VERSION
 MADE: Final = "Made by docs/generate.py: change schemas/, then run `make docs`.\n"

@@ -21,6 +21,21 @@ class Verdict(StrEnum):
     SUPPRESSED = "suppressed"  # nothing was said: the text is empty, the reasons say why
 
 
+class Doubt(StrEnum):
+    """Why a final's text was suppressed, or is worth a look; `Quality.reasons` are such."""
+
+    NO_SPEECH = "no_speech"  # Whisper's no_speech_prob with its avg_logprob
+    WEAK_DETECTION = "weak_detection"  # the detector heard hardly any speech
+    GUESS = "guess"  # a word or three that the model itself holds for unlikely
+    NO_WORDS = "no_words"  # nothing but punctuation
+    SILENCE_PHRASE = "silence_phrase"  # what Whisper writes on silence, and little evidence else
+    PROMPT_ECHO = "prompt_echo"  # a piece of the prompt, and little evidence else
+    REPETITION = "repetition"  # a loop
+    TOO_FAST = "too_fast"  # more words a second than can be spoken
+    WORD_WITHOUT_SPEECH = "word_without_speech"  # words were removed: nothing was heard under them
+    LOW_LOGPROB = "low_logprob"  # the model is unsure
+
+
 class StreamEndReason(StrEnum):
     END = "end"  # the publisher said so
     IDLE = "idle"  # no record for long
@@ -74,7 +89,7 @@ class Quality:
     words_per_second: float | None = None
     low_confidence_words: int | None = None
     verdict: Verdict = Verdict.ACCEPT
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # of `Doubt`; a later version may know more
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,7 @@ class TranscriptFinal(Event):
     model: Model
     source: Source
     timing: Timing
+    suppressed_text: str | None = None  # what the guard took out of the text, if set to be told
 
     @property
     def name(self) -> str:

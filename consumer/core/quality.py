@@ -1,33 +1,68 @@
-"""How far a final can be trusted: evidence in, verdict and reasons out."""
+"""How far a final can be trusted: evidence in, what stands of its text and a verdict out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
+from consumer.core.guard import REVIEWING, SUPPRESSING, Evidence, unspoken
+from consumer.core.signal import Loudness, clipped_ratio
 from consumer.core.values import Hypothesis, TimedWord, Utterance
-from schemas.transcript import Quality, Verdict
+from schemas.transcript import Doubt, Quality, Verdict
 
-# openai-whisper's thresholds, transcribe.py: for a verdict here, for another decode in the engine.
-MAX_COMPRESSION_RATIO = 2.4  # above it the text repeats itself
-MIN_AVG_LOGPROB = -1.0  # below it the model guesses
-MAX_NO_SPEECH_PROB = 0.6  # above it a guess is silence
-LOW_CONFIDENCE = 0.5  # a word below it is as likely wrong as right, says Whisper
+LOW_CONFIDENCE: Final = 0.5  # a word below it is as likely wrong as right, says Whisper
 
 
-def assess(hypothesis: Hypothesis, utterance: Utterance) -> Quality:
-    """Whisper's own measures and the detector's, and what they amount to."""
-    suppress, review = _against(hypothesis), _doubts(hypothesis)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A hypothesis after the guard."""
+
+    hypothesis: Hypothesis  # without words that have no speech under them
+    removed: str | None  # what does not stand, all of the text where it is suppressed
+    quality: Quality
+
+    @property
+    def is_suppressed(self) -> bool:
+        return self.quality.verdict is Verdict.SUPPRESSED
+
+
+def judge(hypothesis: Hypothesis, utterance: Utterance, prompt: str | None = None) -> Judged:
+    """Takes out words with no speech under them, and weighs what is left.
+
+    `prompt` is what the text was to follow: to repeat it is what Whisper does on silence.
+    """
+    loudness = Loudness.of(utterance.samples, utterance.rate)
+    unheard = unspoken(hypothesis.words or (), utterance, loudness)
+    heard = _without(hypothesis, unheard) if unheard else hypothesis
+    verdict, reasons = _weigh(Evidence.of(heard, utterance, prompt), unheard)
+    removed = hypothesis.text if verdict is Verdict.SUPPRESSED else _text(unheard)
+    measured = _measure(heard, utterance, loudness)
+    quality = replace(measured, verdict=verdict, reasons=tuple(reasons))
+    return Judged(heard, removed or None, quality)
+
+
+def _weigh(evidence: Evidence, unheard: Collection[TimedWord]) -> tuple[Verdict, list[Doubt]]:
+    """The verdict, and reasons for it: those that suppress come first."""
+    against = [doubt for doubt, speaks in SUPPRESSING if speaks(evidence)]
+    doubts = [Doubt.WORD_WITHOUT_SPEECH] if unheard else []
+    doubts += [doubt for doubt, speaks in REVIEWING if speaks(evidence) and doubt not in against]
+    if against:
+        return Verdict.SUPPRESSED, against + doubts
+    return (Verdict.REVIEW if doubts else Verdict.ACCEPT), doubts
+
+
+def _measure(hypothesis: Hypothesis, utterance: Utterance, loudness: Loudness) -> Quality:
     words = hypothesis.words
-    verdict = Verdict.SUPPRESSED if suppress else Verdict.REVIEW if review else Verdict.ACCEPT
     return Quality(
         avg_logprob=hypothesis.avg_logprob,
         no_speech_prob=hypothesis.no_speech_prob,
         compression_ratio=hypothesis.compression_ratio,
+        snr_db=loudness.snr_db,
+        clipped_ratio=clipped_ratio(utterance.samples),
         speech_ratio=utterance.speech.ratio,
         words_per_second=None if words is None else len(words) / utterance.seconds,
         low_confidence_words=None if words is None else _low(words),
-        verdict=verdict,
-        reasons=(*suppress, *review),
     )
 
 
@@ -35,17 +70,13 @@ def _low(words: Sequence[TimedWord]) -> int:
     return sum(word.probability < LOW_CONFIDENCE for word in words)
 
 
-def _against(hypothesis: Hypothesis) -> list[str]:
-    """Reasons to believe that nothing was said."""
-    unsure = hypothesis.avg_logprob < MIN_AVG_LOGPROB
-    return ["no_speech"] if unsure and hypothesis.no_speech_prob > MAX_NO_SPEECH_PROB else []
+def _without(hypothesis: Hypothesis, unheard: Collection[TimedWord]) -> Hypothesis:
+    """The words that are left go on joining to the text."""
+    left = [word for word in hypothesis.words or () if word not in unheard]
+    if left:
+        left[0] = replace(left[0], text=left[0].text.lstrip())
+    return replace(hypothesis, text=_text(left), words=tuple(left))
 
 
-def _doubts(hypothesis: Hypothesis) -> list[str]:
-    """Reasons for a human look."""
-    doubts = []
-    if hypothesis.compression_ratio > MAX_COMPRESSION_RATIO:
-        doubts.append("repetition")
-    if hypothesis.avg_logprob < MIN_AVG_LOGPROB:
-        doubts.append("low_logprob")
-    return doubts
+def _text(words: Collection[TimedWord]) -> str:
+    return "".join(word.text for word in words).strip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumer.core.quality import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
+from consumer.core.guard import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
 from consumer.core.values import Hypothesis
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from builders import MODEL, OPTIONS, PARTITION
 
+from consumer.core.chinese import Orthography, Script
 from consumer.core.confidence import confidence
-from consumer.core.events import Decoded, final
+from consumer.core.events import Decoded, FinalPolicy, final
 from consumer.core.progress import Ticket
 from consumer.core.session import Heard
 from consumer.core.values import (
@@ -101,6 +102,30 @@ def test_a_suppressed_final_keeps_its_place_and_its_reasons_but_no_text():
     assert (event.text, event.words) == ("", None)
     assert event.quality.verdict is Verdict.SUPPRESSED
     assert "no_speech" in event.quality.reasons
+
+
+def test_what_was_suppressed_is_told_where_a_setting_allows():
+    silence = decoded(avg_logprob=-2.0, no_speech_prob=0.9)
+    assert final(HEARD, silence, MODEL).suppressed_text is None
+    policy = FinalPolicy(tell_suppressed=True)
+    assert final(HEARD, silence, MODEL, policy).suppressed_text == "hello there"
+    assert final(HEARD, decoded(), MODEL, policy).suppressed_text is None
+
+
+def test_chinese_is_written_as_the_stream_asked():
+    policy = FinalPolicy(Orthography({Script.HANT: lambda text: text.replace("发", "發")}))
+    asked = replace(HEARD, options=replace(OPTIONS, languages=("zh-Hant",)))
+    words = (TimedWord("发,", 0.0, 0.5, 0.9), TimedWord("好", 0.5, 1.0, 0.9))
+    spoken = decoded(text="发,好", language="zh", words=words)
+    event = final(asked, spoken, MODEL, policy)
+    assert event.text == "發，好"
+    assert event.words is not None
+    assert [word.text for word in event.words] == ["發，", "好"]
+
+
+def test_a_chinese_text_that_repeats_our_own_prompt_is_suppressed():
+    echo = decoded(text="以下是普通話的句子。", language="zh", words=None, avg_logprob=-0.75)
+    assert "prompt_echo" in final(HEARD, echo, MODEL).quality.reasons
 
 
 def test_a_final_goes_over_the_wire_as_it_is():
