@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiokafka import errors as kafka
 
@@ -46,6 +47,19 @@ def translated(doing: str) -> Iterator[None]:
         raise ConfigError(f"Kafka refuses {doing}: {_told(error)}; check the topics") from error
     except kafka.KafkaError as error:
         raise Retriable(f"Kafka failed while {doing}: {_told(error)}") from error
+
+
+@asynccontextmanager
+async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
+    """As `translated`, and `Retriable` when it takes longer than that."""
+    try:
+        with translated(doing):
+            async with asyncio.timeout(seconds):
+                yield
+    except TimeoutError as error:
+        raise Retriable(f"Kafka did not answer within {seconds:.0f} s while {doing}") from error
+    except (AssertionError, asyncio.InvalidStateError) as error:
+        raise Retriable(f"aiokafka lost its way while {doing}: {error}") from error
 
 
 def _told(error: BaseException) -> str:

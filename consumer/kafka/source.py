@@ -19,7 +19,7 @@ from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, Offset
 from aiokafka.structs import OffsetAndMetadata
 
 from consumer.core.values import Assignment, Lane, Partition, Poll, Record
-from consumer.kafka.errors import translated
+from consumer.kafka.errors import deadline, translated
 from transport.reload import Credentials
 
 log = structlog.get_logger(__name__)
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 POLL_MS = 50  # the longest wait for a record
 POLL_RECORDS = 500  # at most in one poll, so that the event loop stays quick
 IDLE_S = 0.01  # after a poll that brought nothing
+ASK_S = 10.0  # for what aiokafka would wait for as long as it takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +125,16 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def group_offset(self, partition: Partition) -> int | None:
         """What the group has stored: for lag dashboards, and to notice a lost state topic."""
-        offset: int | None = await self._consumer.committed(TopicPartition(*partition))
+        async with deadline(ASK_S, "asking for the group's offset"):
+            offset: int | None = await self._consumer.committed(TopicPartition(*partition))
         return offset
 
     async def bounds(self, partition: Partition) -> tuple[int, int]:
         """The first offset that Kafka has, and the one behind the last."""
         tp = TopicPartition(*partition)
-        begins = await self._consumer.beginning_offsets([tp])
-        ends = await self._consumer.end_offsets([tp])
+        async with deadline(ASK_S, "asking for the log's bounds"):
+            begins = await self._consumer.beginning_offsets([tp])
+            ends = await self._consumer.end_offsets([tp])
         return begins[tp], ends[tp]
 
     async def tell(self, offsets: Mapping[Partition, int]) -> None:
@@ -142,7 +145,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             if self.owns(partition)
         }
         if ours:
-            with translated("storing offsets"):
+            async with deadline(ASK_S, "storing offsets"):
                 await self._consumer.commit(ours)
 
     def _news(self) -> tuple[Assignment, ...] | None:

@@ -13,7 +13,6 @@ from consumer.core.progress import Commit, DeadLetter
 from consumer.core.state import Found
 from consumer.core.values import Partition
 from consumer.errors import Fenced
-from consumer.kafka.errors import translated
 from consumer.kafka.state import decode_states, encode_states
 from consumer.kafka.state_reader import read_states
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
@@ -25,7 +24,10 @@ _AT_ONCE: Final = 8  # partitions whose state is read at a time
 
 
 class Owner(Protocol):
-    """Who knows whose a partition is, and what the group and the log say of it."""
+    """Who knows whose a partition is, and what the group and the log say of it.
+
+    Asking raises `Retriable`, `ConfigError`.
+    """
 
     def owns(self, partition: Partition) -> bool: ...
 
@@ -81,9 +83,8 @@ class KafkaStore:
                 self._bootstrap, self._credentials, self._topics.state, partition.number
             )
         state, streams = decode_states(self._group, partition.topic, records)
-        with translated("asking for offsets"):
-            log_start, log_end = await self._owner.bounds(partition)
-            group_offset = await self._owner.group_offset(partition)
+        log_start, log_end = await self._owner.bounds(partition)
+        group_offset = await self._owner.group_offset(partition)
         return Found(state, streams, group_offset, log_start, log_end)
 
 

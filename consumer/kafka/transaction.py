@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from consumer.core.values import Partition
-from consumer.errors import Retriable
-from consumer.kafka.errors import translated
+from consumer.kafka.errors import deadline, translated
 from transport.reload import Credentials
 
 START_S: Final = 30.0  # a transaction of the one before may have to be decided first
@@ -68,7 +67,7 @@ class TransactionalProducer:
 
     async def start(self) -> None:
         """Fence whoever had this id, and wait until its last transaction is decided."""
-        async with _deadline(START_S, f"opening transactions of {self._id}"):
+        async with deadline(START_S, f"opening transactions of {self._id}"):
             await self._producer.start()
 
     async def write(self, outputs: Sequence[Output]) -> None:
@@ -78,10 +77,10 @@ class TransactionalProducer:
         """
         with translated(f"beginning a transaction of {self._id}"):
             await self._producer.begin_transaction()
-        async with _deadline(SEND_S, f"sending in a transaction of {self._id}"):
+        async with deadline(SEND_S, f"sending in a transaction of {self._id}"):
             sent = [await self._send(output) for output in outputs]
             await asyncio.gather(*sent)  # the commit would not tell of one that failed
-        async with _deadline(COMMIT_S, f"committing a transaction of {self._id}"):
+        async with deadline(COMMIT_S, f"committing a transaction of {self._id}"):
             await self._producer.commit_transaction()
 
     async def close(self) -> None:
@@ -108,15 +107,3 @@ class TransactionalProducer:
             headers=list(output.headers),
         )
         return future
-
-
-@contextlib.asynccontextmanager
-async def _deadline(seconds: float, doing: str) -> AsyncIterator[None]:
-    try:
-        with translated(doing):
-            async with asyncio.timeout(seconds):
-                yield
-    except TimeoutError as error:
-        raise Retriable(f"Kafka did not answer within {seconds:.0f} s while {doing}") from error
-    except (AssertionError, asyncio.InvalidStateError) as error:
-        raise Retriable(f"aiokafka lost its way while {doing}: {error}") from error
