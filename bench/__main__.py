@@ -18,6 +18,7 @@ BENCHES: Final = {
     "confidence": Command("bench.confidence", "whether a final's confidence means what it says"),
     "engine": Command("bench.engine", "speed, accuracy and word times beside the peers"),
     "fold": Command("bench.fold", "whether folding keeps the texts of these weights; records it"),
+    "fuzz": Command("bench.fuzz.run", "whether any bytes crash, stall or bloat what reads them"),
     "gpu": Command(
         "bench.gpu", "speed, latency and memory of one shape of model; no weights needed"
     ),
