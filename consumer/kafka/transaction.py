@@ -91,6 +91,7 @@ class TransactionalProducer:
         with contextlib.suppress(Exception):  # its own last error, which was told before
             async with asyncio.timeout(CLOSE_S):
                 await sender.close()
+            await sender.sender_task
         accumulator = self._producer._message_accumulator  # noqa: SLF001
         accumulator._batches.clear()  # noqa: SLF001
         accumulator._pending_batches.clear()  # noqa: SLF001
