@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from rich.console import Console
@@ -26,9 +24,9 @@ from bench.engines.ours import Ours
 from bench.progress import Advance, progress
 from bench.recordings import SCORED, Recording, batches, recordings, scores, thinned
 from bench.report import Check, Figures, Sense, machine, publish, table
-from consumer.inference import fold as folding
 from consumer.inference.checkpoint import Checkpoint, load
 from consumer.inference.device import Device, choose, set_threads, usable_cores
+from consumer.inference.fold import Fold, folded
 from consumer.inference.fold_record import (
     LIMIT_POINTS,
     MIN_CLIPS,
@@ -80,14 +78,14 @@ def _checked(
 ) -> FoldRecord:
     """What these clips say about these weights."""
     with progress(console, 2 * sum(clip.seconds for clip in clips)) as advance:
-        padded = _scores(Ours(checkpoint, device, folded=False), clips, advance)
-        with without_bias() if broken else nullcontext():
-            folded = _scores(Ours(checkpoint, device, folded=True), clips, advance)
+        whole = _scores(Ours(checkpoint, device, fold=False), clips, advance)
+        folding = unbiased if broken else folded
+        cut = _scores(Ours(checkpoint, device, fold=True, folding=folding), clips, advance)
     languages = {
         language: _compared(
             *(
                 [one for one, clip in zip(scored, clips, strict=True) if clip.language == language]
-                for scored in (padded, folded)
+                for scored in (whole, cut)
             )
         )
         for language in dict.fromkeys(clip.language for clip in clips)
@@ -116,16 +114,10 @@ def _compared(padded: Sequence[Score], folded: Sequence[Score]) -> LanguageCheck
     )
 
 
-@contextmanager
-def without_bias() -> Iterator[None]:
-    """Inside it a kept tail position counts once, however many it stands for."""
-
-    def unbiased(samples: int) -> folding.Fold:
-        fold = folding.folded(samples)
-        return replace(fold, counts=np.ones_like(fold.counts))
-
-    with patch("consumer.inference.listen.folded", unbiased):
-        yield
+def unbiased(samples: int) -> Fold:
+    """A fold in which a kept tail position counts once, however many it stands for."""
+    fold = folded(samples)
+    return replace(fold, counts=np.ones_like(fold.counts))
 
 
 def figures(record: FoldRecord) -> Figures:

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     clips = _clips(asked)
     with progress(console, 2 * (len(asked.batch) + 2)) as advance:
         ways = [
-            measure(name, Ours(checkpoint, device, folded=folded), clips, asked, advance)
+            measure(name, Ours(checkpoint, device, fold=folded), clips, asked, advance)
             for name, folded in (("folded", True), ("padded", False))
         ]
     console.print(_table(ways, f"{checkpoint.name}, clips of {asked.utterance_s:g} s"))

@@ -9,22 +9,27 @@ from consumer.core.values import Clip, Float32Array
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.checkpoint import load as load_checkpoint
 from consumer.inference.device import Device, choose
+from consumer.inference.fallback import ladder
+from consumer.inference.fold import Folding, folded
 from consumer.inference.whisper_engine import WhisperTranscriber
 
 MAX_ROWS = 256  # of one batch; what a bench asks for goes through the model together
 
 
-class Once(WhisperTranscriber):
+class Ours:
     """Takes the first attempt's text whatever it is: a fallback would hide what is compared."""
 
-    def __init__(self, checkpoint: Checkpoint, device: Device, *, fold: bool) -> None:
-        super().__init__(checkpoint, device, fold=fold, max_rows=MAX_ROWS)
-        self._ladder = self._ladder[:1]
-
-
-class Ours:
-    def __init__(self, checkpoint: Checkpoint, device: Device, *, folded: bool) -> None:
-        self._transcriber = Once(checkpoint, device, fold=folded)
+    def __init__(
+        self, checkpoint: Checkpoint, device: Device, *, fold: bool, folding: Folding = folded
+    ) -> None:
+        self._transcriber = WhisperTranscriber(
+            checkpoint,
+            device,
+            fold=fold,
+            folding=folding,
+            attempts=ladder(fold=fold)[:1],
+            max_rows=MAX_ROWS,
+        )
 
     def transcribe(
         self, clips: Sequence[Float32Array], languages: Sequence[str], *, words: bool
@@ -38,4 +43,4 @@ class Ours:
 
 def load(weights: Weights, variant: Variant) -> Ours:
     checkpoint = load_checkpoint(weights.path)
-    return Ours(checkpoint, choose("cpu", variant.dtype), folded=variant.folded)
+    return Ours(checkpoint, choose("cpu", variant.dtype), fold=variant.folded)

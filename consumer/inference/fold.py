@@ -13,7 +13,7 @@ softmax over g copies of a key is softmax over one with + log(g).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -39,6 +39,9 @@ class Fold:
     real: int  # leading positions kept one by one
     positions: Int64Array  # [T] ascending, of 0..1499
     counts: Int64Array  # [T] how many positions each stands for; their sum is 1500
+
+
+Folding: TypeAlias = Callable[[int], Fold]  # of a clip of so many samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +83,8 @@ def _real(samples: int) -> int:
 
 def stack(folds: Sequence[Fold]) -> FoldBatch:
     """Every row keeps its own positions: one R for all would change texts with the batch."""
-    stem = _bucket(max(fold.real for fold in folds) + 2)
-    longest = _bucket(max(len(fold.positions) for fold in folds))
+    stem = bucket(max(fold.real for fold in folds) + 2)
+    longest = bucket(max(len(fold.positions) for fold in folds))
     positions = np.stack([_fill(fold.positions, longest, 0) for fold in folds])
     counts = np.stack([_fill(fold.counts, longest, 0) for fold in folds])
     with np.errstate(divide="ignore"):
@@ -89,7 +92,22 @@ def stack(folds: Sequence[Fold]) -> FoldBatch:
     return FoldBatch(stem, positions, _source(positions, stem), bias)
 
 
-def _bucket(positions: int) -> int:
+def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
+    """Clips that keep so many positions, in their order, as few batches within both bounds.
+
+    A row costs what the longest of its batch keeps. A clip over the bounds is a batch of its own.
+    """
+    first = longest = 0
+    for index, own in enumerate(kept):
+        count, longest = index - first + 1, max(longest, own)
+        if count > 1 and (count > rows or count * longest > positions):
+            yield slice(first, index)
+            first, longest = index, own
+    if kept:
+        yield slice(first, len(kept))
+
+
+def bucket(positions: int) -> int:
     """Few lengths: every other one costs a processor compiled products, a GPU a graph."""
     return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
 

@@ -9,21 +9,26 @@ import torch
 from torch import Tensor
 
 from consumer.core.values import Clip
-from consumer.inference.fold import folded, padded, stack
+from consumer.inference.fold import Fold, Folding, bucket, padded, runs, stack
 from consumer.inference.layers import Parameters
 from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, Dims, Encoder, Memory
 from consumer.inference.workspace import Workspace
 
+_TOGETHER = 4096  # encoder positions that go through it at once
+
 
 class Listener:
     """Mel, encoder and the decoder's cross-attention, over buffers that stay."""
 
-    def __init__(self, parameters: Parameters, dims: Dims, decoder: Decoder) -> None:
+    def __init__(
+        self, parameters: Parameters, dims: Dims, decoder: Decoder, folding: Folding
+    ) -> None:
         self._dims = dims
         self._mel = LogMel(dims.n_mels, parameters.device)
         self._encoder = Encoder(parameters, dims)
         self._decoder = decoder
+        self._folding = folding
         self._workspace = Workspace(parameters.device, parameters.dtype)
         self._device = parameters.device
         self._dtype = parameters.dtype
@@ -31,33 +36,46 @@ class Listener:
     def listen(self, clips: Sequence[Clip], *, fold: bool, times: int = 1) -> Memory:
         """A memory with every clip in so many rows, one after the other.
 
-        It lives in the buffers of the one before, which is lost.
+        It lives in the buffers of the one before, which is lost. The encoder runs over parts of
+        the batch: its temporaries are far larger than what it leaves behind.
         """
-        kept = folded if fold else padded
-        batch = stack([kept(len(clip.samples)) for clip in clips])
-        bias = self._tensor(batch.bias)[:, None, None].to(self._dtype)
+        kept = self._folding if fold else padded
+        folds = [kept(len(clip.samples)) for clip in clips]
+        lengths = [len(one.positions) for one in folds]
+        words = any(clip.words for clip in clips)
+        memory = self._memory(times * len(clips), bucket(max(lengths)), words=words)
+        for run in runs(lengths, rows=len(clips), positions=_TOGETHER):
+            rows = slice(times * run.start, times * run.stop)
+            self._hear(clips[run], folds[run], times, memory.cross[rows], memory.bias[rows])
+        return memory
+
+    def _hear(
+        self, clips: Sequence[Clip], folds: Sequence[Fold], times: int, cross: Tensor, bias: Tensor
+    ) -> None:
+        """Write keys, values and bias of a part; its own longest clip decides what it costs."""
+        batch = stack(folds)
+        own = self._tensor(batch.bias)[:, None, None].to(self._dtype)
         features = self._encoder(
             self._mel([clip.samples for clip in clips], batch.stem),
             self._tensor(batch.source),
             self._tensor(batch.positions),
-            bias,
+            own,
         )
-        words = any(clip.words for clip in clips)
-        memory = self._memory(bias.repeat_interleave(times, 0), words=words)
-        self._decoder.read_audio(features.repeat_interleave(times, 0), memory.cross)
-        return memory
+        length = own.shape[-1]
+        self._decoder.read_audio(features.repeat_interleave(times, 0), cross[..., :length, :])
+        bias[..., :length] = own.repeat_interleave(times, 0)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _memory(self, bias: Tensor, *, words: bool) -> Memory:
+    def _memory(self, rows: int, length: int, *, words: bool) -> Memory:
         dims, take = self._dims, self._workspace.take
-        rows, head = len(bias), dims.n_text_state // dims.n_text_head
+        head = dims.n_text_state // dims.n_text_head
         heads = (rows, dims.n_text_layer, 2, dims.n_text_head)
         aligned = len(self._decoder.alignment_heads)
         return Memory(
             own=take("own", *heads, dims.n_text_ctx, head),
-            cross=take("cross", *heads, bias.shape[-1], head),
-            bias=bias,
+            cross=take("cross", *heads, length, head),
+            bias=take("bias", rows, 1, 1, length).fill_(-torch.inf),
             queries=take("queries", rows, aligned, dims.n_text_ctx, head) if words else None,
         )

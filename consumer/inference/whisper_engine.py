@@ -15,7 +15,14 @@ from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
 from consumer.inference.device import Device, device_errors
 from consumer.inference.fallback import Attempt, Outcome, best, ladder
-from consumer.inference.fold import MAX_SAMPLES, POSITION_SAMPLES, kept_positions
+from consumer.inference.fold import (
+    MAX_SAMPLES,
+    POSITION_SAMPLES,
+    Folding,
+    folded,
+    kept_positions,
+    runs,
+)
 from consumer.inference.layers import Parameters
 from consumer.inference.listen import Listener
 from consumer.inference.model import Decoder, Memory
@@ -48,8 +55,11 @@ class _Row:
 class WhisperTranscriber:
     """A Whisper checkpoint on one device; for one thread.
 
-    What goes through together is bounded in texts and in encoder positions, and with it memory;
-    the shortest clips go first.
+    What is decoded together is bounded in texts and in encoder positions, and with it memory; the
+    shortest clips go first.
+
+    `folding` says which positions a clip's fold keeps, `attempts` how often a clip is decoded and
+    how; None: until its text can be trusted, by `ladder`.
     """
 
     def __init__(
@@ -58,8 +68,10 @@ class WhisperTranscriber:
         device: Device,
         *,
         fold: bool,
+        folding: Folding = folded,
+        attempts: Sequence[Attempt] | None = None,
         max_rows: int = 16,
-        max_positions: int = 4096,
+        max_positions: int = 8192,
     ) -> None:
         dims = checkpoint.dims
         parameters = Parameters(checkpoint.state, device.device, device.dtype)
@@ -67,11 +79,11 @@ class WhisperTranscriber:
         self.info = Model(
             checkpoint.name, checkpoint.sha256, str(device.dtype).removeprefix("torch."), fold
         )
-        self._ladder = ladder(fold=fold)
+        self._attempts = ladder(fold=fold) if attempts is None else attempts
         self._max_rows = max_rows
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
-        self._listener = Listener(parameters, dims, decoder)
+        self._listener = Listener(parameters, dims, decoder, folding)
         self._decoder = BatchDecoder(decoder, self._vocabulary, device.device)
 
     @property
@@ -92,7 +104,7 @@ class WhisperTranscriber:
         rows = [_Row(clip, self._given(clip)) for clip in clips]
         waiting = sorted(rows, key=lambda row: len(row.clip.samples))
         with device_errors():
-            for attempt in self._ladder:
+            for attempt in self._attempts:
                 able = [row for row in waiting if not (attempt.folded and row.clip.padded)]
                 for batch in self._batches(able, attempt):
                     self._attempt(batch, attempt)
@@ -104,7 +116,7 @@ class WhisperTranscriber:
         """Run everything once, word times and their compiled warping included."""
         silence = Clip(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
         with device_errors():
-            self._attempt([_Row(silence, self._given(silence))], self._ladder[0])
+            self._attempt([_Row(silence, self._given(silence))], self._attempts[0])
 
     def _check(self, clip: Clip) -> None:
         if not 0 < len(clip.samples) <= MAX_SAMPLES:
@@ -113,18 +125,12 @@ class WhisperTranscriber:
             unknown = ", ".join(sorted({*clip.languages} - self.languages))
             raise ValueError(f"{self.info.name} knows no language called {unknown}")
 
-    def _batches(self, rows: Sequence[_Row], attempt: Attempt) -> Iterator[list[_Row]]:
+    def _batches(self, rows: Sequence[_Row], attempt: Attempt) -> Iterator[Sequence[_Row]]:
         """Rows in their order, the shortest first, in as few batches as the bounds allow."""
-        batch: list[_Row] = []
-        for row in rows:
-            texts = (len(batch) + 1) * len(attempt.temperatures)
-            kept = kept_positions(len(row.clip.samples), fold=attempt.folded)
-            if batch and (texts > self._max_rows or texts * kept > self._max_positions):
-                yield batch
-                batch = []
-            batch.append(row)
-        if batch:
-            yield batch
+        times = len(attempt.temperatures)
+        kept = [kept_positions(len(row.clip.samples), fold=attempt.folded) for row in rows]
+        for run in runs(kept, rows=self._max_rows // times, positions=self._max_positions // times):
+            yield rows[run]
 
     def _attempt(self, rows: Sequence[_Row], attempt: Attempt) -> None:
         """Decode rows once at every temperature, and note what came out."""

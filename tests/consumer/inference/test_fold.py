@@ -14,6 +14,7 @@ from consumer.inference.fold import (
     folded,
     kept_positions,
     padded,
+    runs,
     stack,
 )
 from consumer.inference.layers import attend
@@ -97,3 +98,19 @@ def test_the_cost_is_told_without_making_the_fold(samples: int) -> None:
 def test_batches_come_in_few_lengths(lengths: list[int]) -> None:
     batch = stack([folded(samples) for samples in lengths])
     assert all(n % BUCKET == 0 or n == CONTEXT for n in (batch.stem, batch.positions.shape[1]))
+
+
+@given(st.lists(st.integers(1, CONTEXT), max_size=20), st.integers(1, 9), st.integers(1, 4_000))
+def test_runs_hold_every_clip_once_within_both_bounds(kept: list[int], rows: int, positions: int):
+    found = [kept[run] for run in runs(kept, rows=rows, positions=positions)]
+    assert [one for run in found for one in run] == kept
+    for run in found:
+        assert len(run) == 1 or (len(run) <= rows and len(run) * max(run) <= positions)
+
+
+@given(st.lists(st.integers(1, CONTEXT), max_size=20), st.integers(1, 9), st.integers(1, 4_000))
+def test_no_run_has_room_for_the_next_clip(kept: list[int], rows: int, positions: int):
+    found = [*runs(kept, rows=rows, positions=positions)]
+    for run in found[:-1]:
+        with_next = kept[run.start : run.stop + 1]
+        assert len(with_next) > rows or len(with_next) * max(with_next) > positions
