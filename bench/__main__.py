@@ -15,6 +15,7 @@ from streamscribe.cli import USAGE, Command, guarded, load
 
 BENCHES: Final = {
     "chaos": Command("bench.chaos.run", "whether any fault loses audio or repeats a word"),
+    "chinese": Command("bench.chinese", "what each step of writing Chinese does to it"),
     "confidence": Command("bench.confidence", "whether a final's confidence means what it says"),
     "engine": Command("bench.engine", "speed, accuracy and word times beside the peers"),
     "fold": Command("bench.fold", "whether folding keeps the texts of these weights; records it"),
@@ -22,6 +23,7 @@ BENCHES: Final = {
     "gpu": Command(
         "bench.gpu", "speed, latency and memory of one shape of model; no weights needed"
     ),
+    "guard": Command("bench.guard", "text invented on silence, and true words lost to the guard"),
     "schedule": Command("bench.schedule", "how long finals wait under load: a simulation"),
     "soak": Command("bench.soak", "memory over half an hour of decoding"),
 }

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 
 from bench.cutting import read, utterances
-from bench.recordings import Recording, recordings
+from bench.recordings import recordings
 from consumer.core.pcm import from_float, to_float
-from consumer.core.values import WHISPER_RATE, Float32Array
+from consumer.core.values import WHISPER_RATE, Float32Array, Int16Array
 from consumer.inference import vad
 from consumer.settings import Detector
 
@@ -38,11 +38,13 @@ def heard(folder: Path, languages: Collection[str]) -> Iterator[Heard]:
     Noise is that of the folder's clips without speech; where there are none, none is added.
     """
     entries = _manifest(folder)
-    noises = [*_noises(folder, entries)]
+    sounds = noises(folder)
     scorer = vad.load(Detector.CASCADE)
     for index, clip in enumerate(recordings(folder, languages)):
-        for snr_db in SNRS_DB if noises else SNRS_DB[:1]:
-            sound = _mixed(clip, noises[index % len(noises)], snr_db) if snr_db else clip.samples
+        for snr_db in SNRS_DB if sounds else SNRS_DB[:1]:
+            sound = (
+                mixed(clip.samples, sounds[index % len(sounds)], snr_db) if snr_db else clip.samples
+            )
             found = [*utterances(from_float(sound), WHISPER_RATE, scorer, scorer.segmenter)]
             if len(found) == 1:
                 speaker = entries[clip.name].get("speaker", clip.name)
@@ -56,20 +58,25 @@ def _manifest(folder: Path) -> dict[str, dict[str, str]]:
     return {Path(entry["file"]).stem: entry for entry in map(json.loads, lines)}
 
 
-def _noises(folder: Path, entries: dict[str, dict[str, str]]) -> Iterator[Float32Array]:
-    for entry in entries.values():
+def nonspeech(folder: Path) -> Iterator[tuple[str, Int16Array]]:
+    """Name and samples at WHISPER_RATE of the folder's clips in which nothing is said."""
+    for entry in _manifest(folder).values():
         if entry.get("kind") == "nonspeech":
-            samples = to_float(read(folder / entry["file"]))
-            if _level(samples) > _SILENT:
-                yield samples
+            yield entry["file"], read(folder / entry["file"])
 
 
-def _mixed(clip: Recording, noise: Float32Array, snr_db: float) -> Float32Array:
-    """The clip with noise below it by so much; quieter where it would be clipped."""
-    wanted = _level(clip.samples) / 10 ** (snr_db / 20)
-    sound = clip.samples + np.resize(noise, len(clip.samples)) * (wanted / _level(noise))
-    mixed: Float32Array = (sound / max(1.0, float(np.abs(sound).max()))).astype(np.float32)
-    return mixed
+def noises(folder: Path) -> list[Float32Array]:
+    """Those of them that can be heard."""
+    sounds = (to_float(samples) for _, samples in nonspeech(folder))
+    return [sound for sound in sounds if _level(sound) > _SILENT]
+
+
+def mixed(speech: Float32Array, noise: Float32Array, snr_db: float) -> Float32Array:
+    """Speech with noise below it by so much; quieter where it would be clipped."""
+    wanted = _level(speech) / 10 ** (snr_db / 20)
+    sound = speech + np.resize(noise, len(speech)) * (wanted / _level(noise))
+    scaled: Float32Array = (sound / max(1.0, float(np.abs(sound).max()))).astype(np.float32)
+    return scaled
 
 
 def _level(samples: Float32Array) -> float:

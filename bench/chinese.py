@@ -1,0 +1,161 @@
+"""What each step of writing Chinese does to its accuracy, script and punctuation.
+
+The folder's Chinese clips, as recorded and with noise, cut as the worker cuts them and decoded
+without a prompt, with one that is punctuated in Simplified script, and with the same in Traditional
+script, which is the one that the worker uses. Then each text is written in one script and typeset.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from bench import options
+from bench.cutting import utterances
+from bench.known_utterances import SNRS_DB, mixed, noises
+from bench.recordings import recordings
+from bench.report import Check, Figures, Sense, machine, publish, table
+from consumer.core.chinese import CODE, PROMPT, Orthography, Script
+from consumer.core.pcm import from_float, to_float
+from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Utterance
+from consumer.engine import Transcriber
+from consumer.errors import ConfigError
+from consumer.inference import vad
+from consumer.inference.device import set_threads, usable_cores
+from consumer.scripts import converters
+from consumer.service import load_transcriber
+from consumer.settings import Detector, Settings
+from devstack.scoring import score, total
+
+SIMPLIFIED: Final = "以下是普通话的句子。"
+PROMPTS: Final[Mapping[str, str | None]] = {
+    "no prompt": None,
+    "prompt, Simplified": SIMPLIFIED,
+    "prompt, Traditional": PROMPT,
+}
+_MARKS: Final = frozenset("，。？！、；：,.?!;:")
+_BATCH: Final = 8
+
+Writer = Callable[[Hypothesis], str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spoken:
+    """One utterance of a clip."""
+
+    clip: str
+    snr_db: float | None  # None: as recorded
+    reference: str  # of the whole clip
+    utterance: Utterance
+
+
+def main(argv: Sequence[str]) -> int:
+    asked = _parser().parse_args(argv)
+    console = Console()
+    threads = asked.threads or usable_cores()
+    transcriber = load_transcriber(Settings(model=asked.model, dtype=asked.dtype))
+    if CODE not in transcriber.languages:
+        raise ConfigError(f"{transcriber.info.name} knows no Chinese; use a multilingual model")
+    set_threads(1)  # a detector is too small to be shared
+    spoken = [*_spoken(asked.data)]
+    set_threads(threads)
+    figures: Figures = {}
+    shown = table("Chinese, step by step", "", *map(_snr, SNRS_DB), "punctuated", "one script")
+    for prompted, prompt in PROMPTS.items():
+        decoded = _decoded(transcriber, spoken, prompt)
+        for written, write in writers().items():
+            name = f"{prompted}, {written}"
+            row = _row(spoken, [write(hypothesis) for hypothesis in decoded])
+            figures |= {f"{name}: {column}": value for column, value in row.items()}
+            shown.add_row(name, *(f"{value:.1%}" for value in row.values()))
+    console.print(shown)
+    where = machine(transcriber.info.dtype, threads) | {"model": transcriber.info.name}
+    publish(console, asked.json, where, figures, _checks(figures))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.parser("chinese", __doc__)
+    options.add_dtype(parser)
+    options.add_data(parser)
+    options.add_model(parser)
+    return parser
+
+
+def writers() -> dict[str, Writer]:
+    """As Whisper writes, and as the worker does."""
+    orthography = Orthography(converters(), Script.HANS)
+    return {
+        "as it is": lambda hypothesis: hypothesis.text,
+        "written": lambda hypothesis: orthography.write(hypothesis, ()).text,
+    }
+
+
+def _spoken(folder: Path) -> Iterator[Spoken]:
+    scorer, sounds = vad.load(Detector.CASCADE), noises(folder)
+    for index, clip in enumerate(recordings(folder, {CODE})):
+        for snr_db in SNRS_DB if sounds else SNRS_DB[:1]:
+            sound = clip.samples
+            if snr_db is not None:
+                sound = mixed(sound, sounds[index % len(sounds)], snr_db)
+            for cut in utterances(from_float(sound), WHISPER_RATE, scorer, scorer.segmenter):
+                yield Spoken(clip.name, snr_db, clip.reference, cut)
+
+
+def _decoded(
+    transcriber: Transcriber, spoken: Sequence[Spoken], prompt: str | None
+) -> list[Hypothesis]:
+    clips = [
+        Clip(to_float(e.utterance.samples), (CODE,), prompt=prompt, words=True) for e in spoken
+    ]
+    found: dict[int, Hypothesis] = {}
+    order = sorted(range(len(clips)), key=lambda index: len(clips[index].samples))
+    for start in range(0, len(order), _BATCH):
+        batch = order[start : start + _BATCH]
+        found |= zip(batch, transcriber.transcribe([clips[at] for at in batch]), strict=True)
+    return [found[index] for index in range(len(clips))]
+
+
+def _row(spoken: Sequence[Spoken], texts: Sequence[str]) -> dict[str, float]:
+    row = {
+        _snr(snr_db): _cer(spoken, texts, snr_db)
+        for snr_db in dict.fromkeys(e.snr_db for e in spoken)
+    }
+    marked = sum(not _MARKS.isdisjoint(text) for text in texts)
+    to_simplified = converters()[Script.HANS]
+    return row | {
+        "punctuated": marked / len(texts),
+        "one script": sum(to_simplified(text) == text for text in texts) / len(texts),
+    }
+
+
+def _cer(spoken: Sequence[Spoken], texts: Sequence[str], snr_db: float | None) -> float:
+    clips: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for each, text in zip(spoken, texts, strict=True):
+        if each.snr_db == snr_db:
+            clips[each.clip, each.reference].append(text)
+    return total(score(said, "".join(heard), CODE) for (_, said), heard in clips.items()).rate
+
+
+def _snr(snr_db: float | None) -> str:
+    return "CER as recorded" if snr_db is None else f"CER at {snr_db:g} dB"
+
+
+def _checks(figures: Figures) -> list[Check]:
+    """The steps cost no accuracy, and all is in one script."""
+    plain, ours = ("no prompt, as it is", "prompt, Traditional, written")
+    rate = _snr(None)
+    return [
+        Check("CER", _number(figures, f"{ours}: {rate}"), _number(figures, f"{plain}: {rate}")),
+        Check("one script", _number(figures, f"{ours}: one script"), 1.0, Sense.AT_LEAST),
+    ]
+
+
+def _number(figures: Figures, name: str) -> float:
+    return float(figures[name] or 0)
