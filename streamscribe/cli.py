@@ -46,6 +46,9 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
         "worker": Command("consumer.__main__", "transcribe: one member of the consumer group"),
         "publish": Command("producer.__main__", "audio in: files or standard input to Kafka"),
         "tail": Command("subscriber.__main__", "transcripts out: print them as they come"),
+    },
+    "Operate": {
+        "state": Command("devstack.state", "how far each partition has come; end a halt"),
         "dlq": Command("subscriber.dlq", "look at the records that were refused"),
         "redrive": Command("subscriber.redrive", "send refused records back"),
     },
