@@ -18,13 +18,13 @@ from bench.chaos.evidence import Evidence, Seen, Standing, said
 from bench.chaos.faults import Fault
 from bench.chaos.measure import Histogram
 from bench.chaos.readers import read_all, seen
-from bench.chaos.spans import Span
 from bench.chaos.spoken import spoken
 from bench.chaos.stage import Play, stage
 from bench.chaos.standings import standings
 from bench.chaos.watch import commit_times
 from bench.progress import Advance
 from consumer.inference import vad
+from consumer.inference.device import set_threads
 from consumer.settings import Detector
 
 _REST_S: Final = (5.0, 9.0)  # between two faults
@@ -156,11 +156,18 @@ def _evidence(
     play: Play, arena: Arena, again: Sequence[Seen], stands: dict[int, Standing]
 ) -> Evidence:
     book, plans, script = arena.book, arena.publishers.plans, play.script()
+    set_threads(1)  # what it does is too small to be shared
     scorer = vad.load(Detector.CASCADE)
     deleted = arena.deleted
-    speech: dict[int, list[Span]] = {}
-    for number, take in said(plans, book.sent, book.seen, deleted).items():
-        speech[number] = spoken(scorer, script.sound(take.plan), take.stretches())
+    takes = said(plans, book.sent, book.seen, deleted)
+    speech = spoken(
+        scorer,
+        (
+            (number, script.sound(take.plan), take.stretches())
+            for number, take in takes.items()
+            if take.sound
+        ),
+    )
     return Evidence(
         plans=plans,
         sent=book.sent,
