@@ -21,7 +21,7 @@ from typing import Final
 from consumer.core.units import Kind, Unit, keys, kind, units
 from consumer.core.values import Hypothesis
 
-SURE: Final = 0.5  # probability of a word that may become stable
+SURE: Final = 0.47  # probability of a word that may become stable; docs/quality.md weighs it
 _UNDECODABLE: Final = "\ufffd"  # what a text cut inside a character ends with
 
 
