@@ -65,9 +65,13 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._begun: dict[Partition, object] = {}  # read from; with a mark of each beginning
 
     async def __aenter__(self) -> Self:
-        with translated("joining the group"):
-            self._consumer.subscribe(list(self._settings.topics), listener=self)
-            await self._consumer.start()
+        try:
+            with translated("joining the group"):
+                self._consumer.subscribe(list(self._settings.topics), listener=self)
+                await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

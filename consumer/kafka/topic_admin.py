@@ -9,7 +9,13 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from consumer.errors import ConfigError, Retriable
 from schemas.security import Security
@@ -30,6 +36,7 @@ MAX_REPLICAS = 3
 _CONNECT_TIMEOUT_S = 8.0
 _TIMEOUT_S = 60.0
 _POLL_S = 0.05
+_DENIED = TopicAuthorizationFailedError.errno
 
 
 async def check_topics(
@@ -44,11 +51,7 @@ async def check_topics(
     Raises Retriable when Kafka does not answer, ConfigError when it does not let us in.
     """
     async with admin_client(bootstrap, security) as admin:
-        found = await _find(admin, topics)
-    problems = differences(topics, found, partitions=partitions)
-    if security.user and len(found) < len(list(topics)):
-        problems.append(f"{security.user} may not be shown what is missing: `streamscribe acls`")
-    return problems
+        return differences(topics, await _find(admin, topics), partitions=partitions)
 
 
 async def create_topics(
@@ -120,7 +123,9 @@ async def _find(admin: AIOKafkaAdminClient, topics: Topics) -> list[TopicFound]:
     names = set(topics)
     described = await admin.describe_topics()  # of all: asking for one by name may create it
     partitions = {t["topic"]: t["partitions"] for t in described if t["topic"] in names}
-    settings = await _settings(admin, list(partitions))
+    settings = await _settings(admin, list(topics))
+    if hidden := settings.keys() - partitions.keys():
+        raise TopicAuthorizationFailedError(hidden)
     return [
         TopicFound(
             name=name,
@@ -134,15 +139,15 @@ async def _find(admin: AIOKafkaAdminClient, topics: Topics) -> list[TopicFound]:
 
 
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    if not names:
-        return {}
+    """Of those that exist. Raises TopicAuthorizationFailedError with all that may not be seen."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     (response,) = await admin.describe_configs(resources)
-    if refused := {name: code for code, _, _, name, _ in response.resources if code}:
-        raise for_code(next(iter(refused.values())))(set(refused))
+    if refused := {name for code, _, _, name, _ in response.resources if code == _DENIED}:
+        raise TopicAuthorizationFailedError(refused)
     return {
         name: {key: value for key, value, *_ in entries}
-        for _, _, _, name, entries in response.resources
+        for code, _, _, name, entries in response.resources
+        if code != UnknownTopicOrPartitionError.errno
     }
 
 

@@ -33,7 +33,11 @@ from devstack.ports import HOST, free_ports
 from schemas.security import SaslMechanism, Security, SecurityProtocol
 
 PASSWORD: Final = "correct-horse-7f3a"  # in no message, no log: the tests look for it
-USERS: Final = ("worker", "publisher", "reader", "operator", "nobody", "rotating")
+WITHOUT: Final = ("audio", "configs", "dlq", "group", "ids", "state", "transcripts")
+USERS: Final = (
+    *("worker", "publisher", "reader", "operator", "nobody", "rotating"),
+    *(f"without-{right}" for right in WITHOUT),
+)
 _LOGIN: Final = "org.apache.kafka.common.security"
 
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from consumer.core.loops import LONGEST_PHRASE, Run, is_loop, longest_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.core.loops import LONGEST_PHRASE, Run, is_loop, longest_run
 from consumer.core.units import keys
 
 

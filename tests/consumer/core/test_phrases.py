@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from consumer.core.phrases import is_echo, is_silence_phrase
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.core.chinese import PROMPT
+from consumer.core.phrases import is_echo, is_silence_phrase
 
 
 @pytest.mark.parametrize(
