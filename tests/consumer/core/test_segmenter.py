@@ -56,6 +56,8 @@ def test_speech_is_measured_over_the_windows_of_the_utterance():
     assert speech.ratio == 30 / 47
     assert speech.peak == 0.75
     assert speech.mean == (30 * 0.75 + 17 * 0.125) / 47
+    assert speech.probabilities == (0.125,) * 10 + (0.75,) * 30 + (0.125,) * 7
+    assert speech.window_ms == CONFIG.window_ms
 
 
 def test_the_end_is_certain_as_soon_as_nine_tenths_of_the_last_500_ms_are_quiet():
