@@ -29,7 +29,7 @@ from bench.report import Check, Figures, machine, publish
 from bench.worker import Stand
 from consumer.errors import ConfigError
 from consumer.inference.checkpoint import load
-from consumer.inference.device import DTYPES, choose, usable_cores
+from consumer.inference.device import DTYPES, DtypeWish, choose, usable_cores
 from consumer.inference.vocabulary import Vocabulary
 from devstack.options import positive
 
@@ -71,7 +71,8 @@ def main(argv: Sequence[str]) -> int:
 def _dtype(wish: str) -> str:
     """What a wish comes to on this processor. Raises ConfigError."""
     chosen = choose("cpu", wish).dtype
-    return next(name for name, dtype in DTYPES.items() if dtype is chosen)
+    named = (name for name, dtype in DTYPES.items() if dtype is chosen)
+    return next(named) if wish == DtypeWish.AUTO else wish
 
 
 def _all_installed(peers: Iterable[Variant]) -> None:
@@ -201,10 +202,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dtype",
-        type=many(options.one_of("auto", "bf16", "fp32")),
+        type=many(options.one_of("auto", "bf16", "fp32", "int8")),
         default=("auto",),
         metavar="TYPE,...",
-        help="of this engine: auto, bf16, fp32 (default: auto); checks look at the first",
+        help="of this engine: auto, bf16, fp32, int8 (default: auto); checks look at the first",
     )
     parser.add_argument(
         "--utterance-s",

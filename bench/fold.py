@@ -90,8 +90,7 @@ def _checked(
         )
         for language in dict.fromkeys(clip.language for clip in clips)
     }
-    dtype = str(device.dtype).removeprefix("torch.")
-    return FoldRecord(checkpoint.sha256, checkpoint.name, dtype, languages)
+    return FoldRecord(checkpoint.sha256, checkpoint.name, device.numbers, languages)
 
 
 def _scores(engine: Ours, clips: Sequence[Recording], advance: Advance) -> list[Score]:

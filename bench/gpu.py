@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
             for name, folded in (("folded", True), ("padded", False))
         ]
     console.print(_table(ways, f"{checkpoint.name}, clips of {asked.utterance_s:g} s"))
-    where = machine(str(device.dtype).removeprefix("torch."), threads)
+    where = machine(device.numbers, threads)
     where |= {"model": checkpoint.name, "weights": asked.model or "random"}
     publish(console, asked.json, where, figures(ways, device), checks(asked.shape, ways, device))
     return 0

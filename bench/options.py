@@ -35,7 +35,7 @@ def add_dtype(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         default="auto",
-        choices=("auto", "bf16", "fp32", "fp16"),
+        choices=("auto", "bf16", "fp32", "fp16", "int8"),
         help="of this engine (default: auto, the best of the machine)",
     )
 

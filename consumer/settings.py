@@ -49,7 +49,7 @@ class Settings(Security):
     channels: int = knob(1, "channels of records that do not say")
     model: str = knob("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
     device: str = knob("auto", "auto, cuda or cpu")
-    dtype: str = knob("auto", "auto, fp16, bf16 or fp32")
+    dtype: str = knob("auto", "auto, fp16, bf16, fp32 or int8")
     threads: int = knob(0, "CPU threads of the model; 0: all cores")
     fold: FoldMode = knob(
         FoldMode.AUTO, "fold the padding away before the encoder: auto (where checked), on or off"
@@ -114,7 +114,7 @@ _POSITIVE = (
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "start_at": ("earliest", "latest"),
     "device": ("auto", "cuda", "cpu"),
-    "dtype": ("auto", "fp16", "bf16", "fp32"),
+    "dtype": ("auto", "fp16", "bf16", "fp32", "int8"),
     "log_level": ("debug", "info", "warning", "error"),
 }
 _RANGES: Mapping[str, tuple[int, int]] = {

@@ -41,6 +41,7 @@ class DtypeWish(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     FP32 = "fp32"
+    INT8 = "int8"  # the decoder's weights; the rest as with auto
 
 
 Wish = TypeVar("Wish", DeviceWish, DtypeWish)
@@ -71,15 +72,21 @@ class Device:
     dtype: torch.dtype
     name: str  # of the hardware
     reason: str  # why this device and dtype
+    int8: bool = False  # whether the decoder's weights are bytes
 
     @property
     def default_model(self) -> str:
         """The largest model that keeps up with live speech here."""
         return "turbo" if self.device.type == "cuda" else "base"
 
-    def describe(self) -> str:
+    @property
+    def numbers(self) -> str:
+        """What the model is computed in, for people."""
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"{self.device.type} ({self.name}), {dtype}: {self.reason}"
+        return f"{dtype}+int8" if self.int8 else dtype
+
+    def describe(self) -> str:
+        return f"{self.device.type} ({self.name}), {self.numbers}: {self.reason}"
 
 
 def choose(device: str = "auto", dtype: str = "auto") -> Device:
@@ -103,12 +110,15 @@ def decide(device: DeviceWish, dtype: DtypeWish, machine: Machine) -> Device:
         return Device(torch.device("cuda", 0), chosen, machine.gpu, why)
     chosen, why = _cpu_dtype(dtype, machine)
     where = "asked for" if device is DeviceWish.CPU else machine.no_gpu
-    return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {why}")
+    int8 = dtype is DtypeWish.INT8
+    return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {why}", int8)
 
 
 def _gpu_dtype(wish: DtypeWish, machine: Machine) -> tuple[torch.dtype, str]:
     if wish is DtypeWish.BF16 and not machine.gpu_bf16:
         raise ConfigError(f"dtype bf16: {machine.gpu} has no bf16; use fp16")
+    if wish is DtypeWish.INT8:
+        raise ConfigError("dtype int8: of processors only; use fp16 or auto, or device cpu")
     if wish is DtypeWish.AUTO:
         return torch.float16, "CUDA found; the weights are fp16"
     return DTYPES[wish], f"{wish} asked for"
@@ -122,7 +132,7 @@ def _cpu_dtype(wish: DtypeWish, machine: Machine) -> tuple[torch.dtype, str]:
             f"dtype bf16: {machine.cpu} has neither avx512_bf16 nor amx, so it would be slower "
             "than fp32; use fp32 or auto"
         )
-    if wish is not DtypeWish.AUTO:
+    if wish in DTYPES:
         return DTYPES[wish], f"{wish} asked for"
     if machine.cpu_bf16:
         return torch.bfloat16, f"the processor has {machine.cpu_bf16}"

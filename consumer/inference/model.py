@@ -163,7 +163,7 @@ class Decoder:
             for layer in range(dims.n_text_layer)
         ]
         self._norm = parameters.norm("decoder.ln")
-        self._vocabulary = Linear(self._embedding, None)
+        self._vocabulary = parameters.layer(self._embedding, None)
         self.alignment_heads = [
             (layer, head) for layer, block in enumerate(self._blocks) for head in block.aligned
         ]

@@ -23,7 +23,7 @@ from consumer.inference.fold import (
     kept_positions,
     runs,
 )
-from consumer.inference.layers import Parameters
+from consumer.inference.layers import ByteLinear, Linear, Parameters
 from consumer.inference.listen import Listener
 from consumer.inference.model import Decoder, Memory
 from consumer.inference.vocabulary import Vocabulary
@@ -74,16 +74,15 @@ class WhisperTranscriber:
         max_positions: int = 8192,
     ) -> None:
         dims = checkpoint.dims
-        parameters = Parameters(checkpoint.state, device.device, device.dtype)
+        where = (checkpoint.state, device.device, device.dtype)
+        parameters = Parameters(*where, ByteLinear if device.int8 else Linear)
         decoder = Decoder(parameters, dims, checkpoint.alignment_heads)
-        self.info = Model(
-            checkpoint.name, checkpoint.sha256, str(device.dtype).removeprefix("torch."), fold
-        )
+        self.info = Model(checkpoint.name, checkpoint.sha256, device.numbers, fold)
         self._attempts = ladder(fold=fold) if attempts is None else attempts
         self._max_rows = max_rows
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
-        self._listener = Listener(parameters, dims, decoder, folding)
+        self._listener = Listener(Parameters(*where), dims, decoder, folding)
         self._decoder = BatchDecoder(decoder, self._vocabulary, device.device)
 
     @property

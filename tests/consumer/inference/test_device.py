@@ -46,6 +46,7 @@ OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf
             "cpu (Core), float32: asked for; the processor has neither avx512_bf16 nor amx",
         ),
         (CPU, "cpu", "fp32", "cpu (Xeon), float32: asked for; fp32 asked for"),
+        (CPU, "cpu", "int8", "cpu (Xeon), bfloat16+int8: asked for; the processor has amx"),
     ],
 )
 def test_what_is_chosen_and_why(machine: Machine, device: str, dtype: str, told: str):
@@ -57,6 +58,7 @@ def test_what_is_chosen_and_why(machine: Machine, device: str, dtype: str, told:
     [
         (CPU, "cuda", "auto", "device cuda: this torch is built without CUDA; install"),
         (OLD_GPU, "auto", "bf16", "dtype bf16: V100 has no bf16; use fp16"),
+        (GPU, "auto", "int8", "dtype int8: of processors only"),
         (CPU, "auto", "fp16", "dtype fp16: slower than fp32 on a processor"),
         (OLD_CPU, "auto", "bf16", "dtype bf16: Core has neither avx512_bf16 nor amx"),
     ],

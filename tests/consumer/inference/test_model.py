@@ -7,7 +7,7 @@ from small_whisper import DIMS, checkpoint_of, small_whisper
 from torch import Tensor
 
 from consumer.inference.fold import CONTEXT, Fold, folded, padded, stack
-from consumer.inference.layers import Parameters
+from consumer.inference.layers import ByteLinear, Parameters
 from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, Encoder, Memory
 
@@ -108,3 +108,22 @@ def test_a_linear_map_and_its_gelu_are_torchs(dtype: torch.dtype):
     got = parameters.linear("encoder.blocks.0.mlp.0", gelu=True)(x)
     up.to(torch.float32)
     torch.testing.assert_close(got, expected, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gelu", [False, True])
+@torch.inference_mode()
+def test_few_rows_through_bytes_are_those_of_many(dtype: torch.dtype, gelu: bool):
+    torch.manual_seed(0)
+    layer = ByteLinear(torch.randn(96, 64).to(dtype), torch.randn(96).to(dtype), gelu=gelu)
+    x = torch.randn(3, 8, 64).to(dtype)
+    few = torch.cat([layer(x[:, at : at + 1]) for at in range(x.shape[1])], 1)
+    torch.testing.assert_close(few, layer(x), rtol=2e-2, atol=2e-2)
+
+
+@torch.inference_mode()
+def test_bytes_keep_a_weight_to_a_part_of_its_row_s_largest():
+    weight = torch.randn(96, 64) * torch.logspace(-4, 2, 96)[:, None]
+    weight[5] = 0
+    kept = ByteLinear(weight, None)(torch.eye(64)).T
+    assert ((kept - weight).abs() <= weight.abs().amax(1, keepdim=True) / 127).all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from schemas.audio import Task
 SAMPLES = Path(__file__).parents[3] / "samples"
 ROWS = [json.loads(line) for line in (SAMPLES / "manifest.jsonl").read_text("utf-8").splitlines()]
 BF16 = Device(torch.device("cpu"), torch.bfloat16, "processor", "for tests")
+INT8 = replace(BF16, int8=True)
 
 
 @cache
@@ -166,9 +168,12 @@ def test_folding_keeps_the_texts(heard: list[Hypothesis]):
     assert_few_errors(heard)
 
 
-def test_bf16_keeps_the_texts(base_weights: Path):
-    engine = WhisperTranscriber(checkpoint.load(base_weights), BF16, fold=True)
+@pytest.mark.parametrize("device", [BF16, INT8])
+def test_sixteen_and_eight_bits_keep_the_texts(base_weights: Path, device: Device):
+    engine = WhisperTranscriber(checkpoint.load(base_weights), device, fold=True)
+    assert engine.info.dtype == device.numbers
     assert_few_errors(engine.transcribe(SPEECH))
+    assert_few_errors([engine.transcribe([clip])[0] for clip in SPEECH])
 
 
 def test_only_allowed_languages_are_identified(folded: WhisperTranscriber):
