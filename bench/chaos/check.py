@@ -19,6 +19,7 @@ from bench.chaos.hidden_counters import BLOCK, Piece
 from bench.chaos.spans import Span, merged, overlaps, without
 from bench.chaos.takes import Kind, Style
 from consumer.core.values import WHISPER_RATE
+from schemas.errors import Reason
 from schemas.transcript import (
     AnyEvent,
     StreamEnded,
@@ -194,8 +195,10 @@ def _told(span: Span) -> str:
 
 
 def _accounted(evidence: Evidence) -> Iterator[str]:
-    letters = Counter((each.partition, each.offset) for each in evidence.dead)
-    reasons = {(each.partition, each.offset): each.reason for each in evidence.dead}
+    records = [each for each in evidence.dead if each.reason != Reason.UNDECODABLE]
+    yield from _failures(evidence, len(evidence.dead) - len(records))
+    letters = Counter((each.partition, each.offset) for each in records)
+    reasons = {(each.partition, each.offset): each.reason for each in records}
     bad = {(s.partition, s.offset): s for s in evidence.sent if s.label.kind is Kind.BAD}
     for place, record in bad.items():
         if not letters[place] and any(each.holds(record) for each in evidence.deleted):
@@ -207,6 +210,17 @@ def _accounted(evidence: Evidence) -> Iterator[str]:
     for partition, standing in evidence.standings.items():
         if standing.outcomes is not None:
             yield from _miscounted(evidence, partition, standing.outcomes)
+
+
+def _failures(evidence: Evidence, letters: int) -> Iterator[str]:
+    """Utterances without a text: those with poison in them, each dead-lettered."""
+    failed = [e.event for e in evidence.seen if isinstance(e.event, UtteranceFailed)]
+    if len(failed) != letters:
+        yield f"{len(failed)} utterances failed, {letters} are in the dead-letter topic"
+    poisoned = {plan.stream_id for plan in evidence.plans.values() if plan.poisoned}
+    for event in failed:
+        if event.stream_id not in poisoned:
+            yield f"{event.id} failed, and nothing was wrong with it: {event.reason}"
 
 
 def _miscounted(evidence: Evidence, partition: int, counted: Mapping[str, int]) -> Iterator[str]:

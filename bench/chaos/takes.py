@@ -21,7 +21,7 @@ CHUNKS: Final = (1000, 1600, 3200, 4800)  # samples of a record
 _SILENCE_S: Final = (0.3, 4.0)
 _TAKE_S: Final = (15.0, 60.0)
 _NOISE: Final = 4  # amplitude of silence
-_POISON_BLOCKS: Final = 5
+_POISON_BLOCKS: Final = 100  # 2 s: more than a pause between words
 
 
 class Style(StrEnum):

@@ -10,6 +10,7 @@ from said_and_seen import (
     CHUNK,
     FINALS,
     PARTITION,
+    PLAN,
     RIGHT,
     STARTED,
     TAKE,
@@ -26,7 +27,7 @@ from bench.chaos.check import Invariant, check
 from bench.chaos.evidence import Dead, Deleted, Evidence, Seen, Sent, Standing
 from bench.chaos.takes import Kind, Label
 from schemas.errors import Reason
-from schemas.transcript import AnyEvent, StreamGap, StreamLoss
+from schemas.transcript import AnyEvent, StreamGap, StreamLoss, UtteranceFailed
 
 
 def broken(evidence: Evidence) -> dict[Invariant, list[str]]:
@@ -178,6 +179,21 @@ SPOILT = sent(*sound(0, 6), BAD, *sound(7, 10))
 )
 def test_a_bad_record_is_dead_lettered_once(dead: list[Dead], kept: bool) -> None:
     found = broken(evidence(GAP_TOLD, sent=SPOILT, dead=dead, standings=NINE))
+    assert set(found) == (set() if kept else {Invariant.ACCOUNTED})
+
+
+@pytest.mark.parametrize(
+    ("poisoned", "letters", "kept"), [(True, 1, True), (True, 0, False), (False, 1, False)]
+)
+def test_only_poison_may_fail_and_is_dead_lettered(
+    poisoned: bool, letters: int, kept: bool
+) -> None:
+    where = {"start_sample": 56_000, "end_sample": 92_000, "rate": 16_000}
+    failed = event(UtteranceFailed, 9, utterance=1, reason="undecodable", **where)
+    events = [STARTED, FINALS[0], failed, FINALS[2], ended(3)]
+    dead = [Dead(PARTITION, 103, Reason.UNDECODABLE)] * letters
+    plans = {TAKE: replace(PLAN, poisoned=poisoned)}
+    found = broken(evidence(events, dead=dead, plans=plans))
     assert set(found) == (set() if kept else {Invariant.ACCOUNTED})
 
 
