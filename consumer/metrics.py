@@ -54,7 +54,12 @@ METRICS = (
     Spec("loop_lag_seconds", "gauge", "How late the event loop came round, last second."),
     Spec("commits", "counter", "Commits of a partition, by result.", ("result",)),
     Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),
-    Spec("partials_dropped", "counter", "Partials dropped: too late, or a newer one came first."),
+    Spec("partials", "counter", "Partials and starts of utterances published."),
+    Spec(
+        "partials_dropped",
+        "counter",
+        "Drafts dropped: too late, or a newer one or the final came first.",
+    ),
     Spec("partitions", "gauge", "Partitions served."),
     Spec("streams", "gauge", "Streams open."),
     Spec("ready", "gauge", "1 when the model is warm and the group joined."),

@@ -12,6 +12,7 @@ opens it, commits what is ready, and opens it again after a failure.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Protocol
@@ -29,20 +30,23 @@ from consumer.core.values import (
     Float32Array,
     Hypothesis,
     Job,
+    JobKind,
     Lane,
     Listen,
     Partition,
     Poll,
     Record,
 )
-from consumer.errors import Fenced, Retriable, SttError
+from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.keeper import Bell, Clock, Feed, Keeper, Pace, Store, Surroundings
 from consumer.metrics import Metrics
+from schemas.transcript import AnyEvent
 
 log = structlog.get_logger(__name__)
 
 BEAT_S = 1.0  # between two looks at the worker's own health
 BLOCKED_S = 1.0  # the event loop was held up that long: worth an alarm
+MAX_FLEETING = 1000  # events that wait to be broadcast; older ones are dropped
 STUCK_S = 60.0  # no answer to a poll, not even a failure: only a new process helps
 
 
@@ -72,12 +76,19 @@ class Engine(Protocol):
         """One hypothesis a job, in order."""
 
 
+class Broadcast(Protocol):
+    """Where partials go: outside transactions, nobody waits for them."""
+
+    async def publish(self, events: Sequence[AnyEvent]) -> None:
+        """Raises `Retriable`, `ConfigError`; they are not tried again."""
+
+
 class Pipeline:
     """One worker's life; `run` returns after a clean stop and raises otherwise."""
 
     def __init__(
         self,
-        shells: tuple[Source, Engine, Store],
+        shells: tuple[Source, Engine, Store, Broadcast],
         policies: Mapping[Lane, PartitionPolicy],
         planner: Planner,
         admissions: Mapping[Lane, Admission],
@@ -87,7 +98,7 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._source, self._engine, store = shells
+        self._source, self._engine, store, self._broadcast = shells
         self._policies = policies
         self._planner = planner
         self._admissions = admissions
@@ -97,6 +108,8 @@ class Pipeline:
         self._clock = clock
         self._keepers: dict[Partition, Keeper] = {}
         self._work = Bell()  # rung when a job waits
+        self._news = Bell()  # rung when there is something to broadcast
+        self._fleeting: deque[AnyEvent] = deque(maxlen=MAX_FLEETING)
         self._beat = Bell()
         self._polled_at = clock.monotonic()
         self._around = Surroundings(
@@ -115,6 +128,7 @@ class Pipeline:
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
             group.create_task(self._ingest(stop, group), name="ingest")
             group.create_task(self._dispatch(), name="dispatch")
+            group.create_task(self._tell_partials(), name="partials")
             group.create_task(self._watch(), name="watch")
             await stop.wait()
             limit.reschedule(asyncio.get_running_loop().time() + self._pace.drain_s)
@@ -193,12 +207,18 @@ class Pipeline:
                 task.hear(request, probabilities)
 
     def _plan(self) -> None:
-        now = self._clock.monotonic()
-        self._add([job for task in self._tasks for job in task.jobs(now)])
+        now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
         for keeper in self._keepers.values():
-            if keeper.task is not None and keeper.task.ledger.has_output:
+            if keeper.task is None:
+                continue
+            jobs, finals = keeper.task.jobs(now, now_ms)
+            for final in finals:
+                self._metrics.final(final)
+            drafts, begun = keeper.task.drafts(now)
+            self._add([*jobs, *drafts])
+            self._tell(begun)
+            if keeper.task.ledger.has_output:
                 keeper.ring()
-        self._metrics.held(self._tasks, self._planner)
 
     def _add(self, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -215,6 +235,7 @@ class Pipeline:
             if batch is not None:
                 await self._transcribe(batch)
         self._beat.close()
+        self._news.close()
         for keeper in self._keepers.values():
             keeper.drain()
 
@@ -239,31 +260,63 @@ class Pipeline:
             self._finish(job, hypothesis, began, decode_s)
 
     def _finish(self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float) -> None:
-        self._shadow.offer(job, hypothesis)
         partition = job.id.session.partition
         task = self._task(partition)
         if task is None or task.epoch != job.epoch:
             return  # another worker has it now, or it is opened anew
         queue_ms = round((began - job.closed_at) * 1000)
         decoded = Decoded(hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
-        self._metrics.final(task.finish(job.id, decoded))
-        self._keepers[partition].ring()
+        if job.kind is JobKind.PARTIAL and not self._drafted(task, job, decoded):
+            return
+        self._shadow.offer(job, hypothesis)
+        if (final := task.finish(job.id, decoded)) is not None:
+            self._metrics.final(final)
+            self._keepers[partition].ring()
+
+    def _drafted(self, task: PartitionTask, job: Job, decoded: Decoded) -> bool:
+        """Whether the draft's text is the final's too, which has ended meanwhile."""
+        partial, is_final = task.drafted(job, decoded)
+        if partial is not None:
+            self._tell([partial])
+        if is_final:
+            self._planner.discard(job.id)
+        return is_final
+
+    # --- partials
+
+    def _tell(self, events: Sequence[AnyEvent]) -> None:
+        if events:
+            self._fleeting.extend(events)
+            self._news.ring()
+
+    async def _tell_partials(self) -> None:
+        while await self._news.wait():
+            events = list(self._fleeting)
+            self._fleeting.clear()
+            try:
+                await self._broadcast.publish(events)
+            except (Retriable, ConfigError) as error:
+                log.warning("partials were dropped", count=len(events), why=str(error))
+            else:
+                self._metrics.count("partials", len(events))
 
     # --- watch
 
     async def _watch(self) -> None:
         """Tell the group's offsets; see whether the worker itself is well."""
         told = beat = self._clock.monotonic()
+        self._metrics.held(self._tasks, self._planner)
         while await self._beat.wait(BEAT_S):
             now = self._clock.monotonic()
             self._check(now, blocked_s=now - beat - BEAT_S)
             if now - told >= self._pace.progress_s:
-                await self._tell()
+                await self._tell_offsets()
                 told = now
             beat = self._clock.monotonic()
 
     def _check(self, now: float, *, blocked_s: float) -> None:
         """Raises `SttError` when only a new process helps."""
+        self._metrics.held(self._tasks, self._planner)
         self._metrics.set("loop_lag_seconds", max(0.0, blocked_s))
         self._metrics.set("halted", sum(keeper.is_halted for keeper in self._keepers.values()))
         if blocked_s > BLOCKED_S:
@@ -271,7 +324,7 @@ class Pipeline:
         if now - self._polled_at > STUCK_S:
             raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
 
-    async def _tell(self) -> None:
+    async def _tell_offsets(self) -> None:
         try:
             await self._source.tell(
                 {task.partition: task.ledger.committed.resume_offset for task in self._tasks}

@@ -19,6 +19,8 @@ from rich.console import Console
 
 from consumer.core.admission import Admission
 from consumer.core.budget import Budget, measured
+from consumer.core.drafts import DraftPolicy
+from consumer.core.events import FinalPolicy
 from consumer.core.partition import PartitionPolicy
 from consumer.core.pcm import mono
 from consumer.core.planner import Planner
@@ -32,6 +34,7 @@ from consumer.errors import ConfigError
 from consumer.health import Health
 from consumer.inference import checkpoint, device, fold_record, vad, weights
 from consumer.inference.whisper_engine import WhisperTranscriber
+from consumer.kafka.broadcast import KafkaBroadcast
 from consumer.kafka.source import KafkaSource, SourceSettings
 from consumer.kafka.store import KafkaStore
 from consumer.kafka.topic_admin import check_topics
@@ -90,11 +93,12 @@ async def serve(
         store = KafkaStore(
             settings.bootstrap, credentials, topics, settings.group, source, _worker_name()
         )
+        broadcast = KafkaBroadcast(settings.bootstrap, credentials, topics.partials)
         health.waits_for("warming the model, joining the group")
-        async with engine, source, asyncio.TaskGroup() as group:
+        async with engine, broadcast, source, asyncio.TaskGroup() as group:
             watcher = group.create_task(credentials.watch(), name="watch secrets")
             pipeline = Pipeline(
-                (source, engine, store),
+                (source, engine, store, broadcast),
                 policies(settings, transcriber.info, scorer.segmenter),
                 Planner(_budget(settings, engine)),
                 _admissions(settings),
@@ -161,7 +165,7 @@ def policies(
         languages=settings.languages,
         task=Task.TRANSCRIBE,
         words=settings.words,
-        partials=False,
+        partials=settings.partials,
         endpoint_ms=settings.endpoint_ms,
     )
     defaults = AudioDefaults(settings.codec, settings.rate, settings.channels)
@@ -173,6 +177,8 @@ def policies(
             read=partial(read_chunk, defaults=defaults),
             write=write_flac,
             model=model,
+            finals=FinalPolicy(tell_suppressed=settings.tell_suppressed),
+            drafts=DraftPolicy(settings.partial_every_s, settings.eager),
             final_within_s=settings.final_within_s,
             stall_s=settings.stall_s,
             idle_s=settings.idle_s,

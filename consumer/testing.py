@@ -184,6 +184,21 @@ class MemoryJournal:
         await asyncio.sleep(0)
 
 
+class MemoryBroadcast:
+    """Keeps what was told; `failures` of the next calls fail."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.events: list[AnyEvent] = []
+        self.failures = failures
+
+    async def publish(self, events: Sequence[AnyEvent]) -> None:
+        await asyncio.sleep(0)
+        if self.failures:
+            self.failures -= 1
+            raise Retriable("the broadcast was told to fail")
+        self.events.extend(events)
+
+
 class EchoEngine:
     """Windows with sound are speech; an utterance's text is the samples that it holds.
 

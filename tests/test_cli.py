@@ -72,6 +72,7 @@ def test_help_lists_the_commands_in_the_order_in_which_one_meets_them(
         "worker",
         "publish",
         "tail",
+        "state",
         "dlq",
         "redrive",
     ]

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from consumer.core.units import Kind, is_han, kind
 from consumer.core.values import Hypothesis
+from schemas.audio import Task
 from schemas.errors import WireError
 from schemas.languages import whisper_code
 
@@ -79,9 +80,13 @@ def script_of(languages: Sequence[str]) -> Script | None:
     return next((_NAMED[subtag] for subtag in subtags if subtag in _NAMED), None)
 
 
-def prompt(language: str, asked: str | None) -> str | None:
-    """What the text is taken to follow: what was asked for, else what makes Chinese punctuated."""
-    return PROMPT if asked is None and language == CODE else asked
+def prompt(language: str, asked: str | None, task: Task = Task.TRANSCRIBE) -> str | None:
+    """What the text is taken to follow: what was asked for, else what makes Chinese punctuated.
+
+    To ask for an empty one is to ask for none.
+    """
+    chinese = language == CODE and task is Task.TRANSCRIBE
+    return PROMPT if asked is None and chinese else asked
 
 
 def converted(parts: Sequence[str], convert: Convert) -> list[str]:

@@ -10,6 +10,7 @@ from consumer.core.confidence import confidence
 from consumer.core.quality import judge
 from consumer.core.session import Heard
 from consumer.core.values import Hypothesis, TimedWord
+from schemas.audio import Task
 from schemas.languages import bcp47
 from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Word
 
@@ -40,7 +41,7 @@ def final(
 ) -> TranscriptFinal:
     """A suppressed final keeps its number and its reasons; its text is empty."""
     utterance, options = heard.utterance, heard.options
-    asked = prompt(decoded.hypothesis.language, options.prompt)
+    asked = prompt(decoded.hypothesis.language, options.prompt, options.task or Task.TRANSCRIBE)
     judged = judge(decoded.hypothesis, utterance, asked)
     hypothesis = policy.orthography.write(judged.hypothesis, options.languages or ())
     suppressed = judged.is_suppressed

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from consumer.core.events import Decoded, failed, final
+from consumer.core.drafts import DraftPolicy, Drafts, is_same
+from consumer.core.events import Decoded, FinalPolicy, failed, final
 from consumer.core.progress import Commit, DeadLetter, Ledger, Outcome
-from consumer.core.session import Heard
+from consumer.core.session import Draft, Heard
 from consumer.core.state import Restored, StreamState
 from consumer.core.stream import Stream, StreamPolicy
 from consumer.core.values import (
@@ -29,7 +30,7 @@ from consumer.core.values import (
     Utterance,
 )
 from schemas.errors import Reason, WireError
-from schemas.transcript import Model, TranscriptFinal
+from schemas.transcript import Model, TranscriptFinal, TranscriptPartial, UtteranceStarted
 
 TRIES = 3  # decodes of one utterance that may end a worker
 REMEMBERED_MS = 3_600_000  # a session that has ended: repeats of its records are known that long
@@ -47,6 +48,8 @@ class PartitionPolicy:
     read: Callable[[Record], Chunk]  # raises WireError
     write: Callable[[Utterance], bytes]  # as a file that can be published again
     model: Model
+    finals: FinalPolicy
+    drafts: DraftPolicy
     final_within_s: float  # a final's deadline, from the end of its utterance
     stall_s: float  # an open utterance ends after this long without a record
     idle_s: float  # a stream ends after this long without a record, in append time
@@ -74,6 +77,9 @@ class PartitionTask:
         self._streams: dict[str, Stream] = {}
         self._touched: dict[str, Stream] = {}  # with steps to take
         self._last_s: dict[str, float] = {}  # monotonic time of each stream's last record
+        self._listened: dict[str, Stream] = {}  # with new audio since `drafts` was asked
+        self._drafts = Drafts(policy.drafts)
+        self._asked: dict[JobId, Draft] = {}  # the newest draft of each, while it is decoded
         self._closed: list[Heard] = []
         self._waiting: dict[JobId, Heard] = {}
         self._suspects: deque[Heard] = deque()  # may have ended the worker before
@@ -126,7 +132,7 @@ class PartitionTask:
             request, heard = stream.listen()
             self._closed.extend(heard)
             if request is None:
-                del self._touched[name]
+                self._listened[name] = self._touched.pop(name)
             else:
                 requests.append(request)
         return requests
@@ -156,22 +162,52 @@ class PartitionTask:
                 self._touched[name] = stream
                 stream.stall()
 
-    def jobs(self, now: float) -> list[Job]:
-        """Utterances to be transcribed, once each."""
-        closed, self._closed = self._closed, []
-        suspects = [heard for heard in closed if self._is_suspect(heard)]
-        self._suspects.extend(suspects)
-        self._try_next()
-        return [self._job(heard, now) for heard in closed if heard not in suspects]
+    def jobs(self, now: float, now_ms: int) -> tuple[list[Job], list[TranscriptFinal]]:
+        """Utterances to be transcribed, once each; and finals of those that were already.
 
-    def finish(self, id_: JobId, decoded: Decoded) -> TranscriptFinal:
-        """The text of an utterance has come."""
-        heard = self._waiting.pop(id_)
-        event = final(heard, decoded, self._policy.model)
-        self.ledger.settle(heard.ticket, event)
+        `now_ms`: Unix time.
+        """
+        closed, self._closed = self._closed, []
+        jobs, finals = [], []
+        for heard in closed:
+            self._asked.pop(heard.id, None)
+            text = self._drafts.take(heard, now_ms)
+            if self._is_suspect(heard):
+                self._suspects.append(heard)
+            elif text is not None:
+                finals.append(self._settle(heard, text))
+            else:
+                jobs.append(self._job(heard, now))
+        self._try_next()
+        return jobs, finals
+
+    def drafts(self, now: float) -> tuple[list[Job], list[UtteranceStarted]]:
+        """Open utterances that are worth decoding now; and those that have begun."""
+        listened, self._listened = self._listened, {}
+        found = [draft for s in listened.values() if (draft := s.draft()) is not None]
+        begun = [event for draft in found if (event := self._drafts.begin(draft)) is not None]
+        return [self._draft_job(draft, now) for draft in found if self._drafts.wants(draft)], begun
+
+    def drafted(self, job: Job, text: Decoded) -> tuple[TranscriptPartial | None, bool]:
+        """A draft's text has come: the partial, and whether it is the final's text too."""
+        if (heard := self._waiting.get(job.id)) and is_same(heard.utterance, job.utterance):
+            return None, True
+        draft = self._asked.get(job.id)
+        if draft is None or draft.utterance is not job.utterance:
+            return None, False
+        del self._asked[job.id]
+        languages = draft.options.languages or ()
+        written = self._policy.finals.orthography.write(text.hypothesis, languages)
+        return self._drafts.decoded(draft, text, written), False
+
+    def finish(self, id_: JobId, decoded: Decoded) -> TranscriptFinal | None:
+        """The text of an utterance has come; None: it was known before."""
+        heard = self._waiting.pop(id_, None)
+        if heard is None:
+            return None
         if heard is self._tried:
             self._tried = None
-        return event
+        return self._settle(heard, decoded)
 
     def post(self, commit: Commit, now: float) -> list[Job]:
         """The commit has been made; what may be decoded now that it is known to be tried."""
@@ -198,7 +234,7 @@ class PartitionTask:
         name = (record.key or b"").decode("latin-1")
         if (stream := self._streams.get(name)) is not None:
             self._touched[name] = stream
-            stream.refuse(record.offset, _stated_seq(record))
+            stream.refuse(record, _stated_seq(record))
 
     def _forget(self, name: str, stream: Stream, time_ms: float) -> None:
         """Once no replay would find it, and no repeat of its records is to be expected."""
@@ -253,6 +289,24 @@ class PartitionTask:
             heard.id.session.stream_id.encode(),
             self._policy.write(heard.utterance),
             headers,
+        )
+
+    def _settle(self, heard: Heard, decoded: Decoded) -> TranscriptFinal:
+        event = final(heard, decoded, self._policy.model, self._policy.finals)
+        self.ledger.settle(heard.ticket, event)
+        return event
+
+    def _draft_job(self, draft: Draft, now: float) -> Job:
+        self._asked[draft.id] = draft
+        return Job(
+            id=draft.id,
+            epoch=self.epoch,
+            kind=JobKind.PARTIAL,
+            lane=self._policy.lane,
+            closed_at=now,
+            deadline=now + self._policy.drafts.every_s,
+            utterance=draft.utterance,
+            options=replace(draft.options, words=True) if draft.options.partials else draft.options,
         )
 
     def _job(self, heard: Heard, now: float, *, alone: bool = False) -> Job:

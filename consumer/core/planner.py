@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from consumer.core.budget import Budget, positions
-from consumer.core.values import Batch, Job, JobKind, Lane, Partition, SessionKey
+from consumer.core.values import Batch, Job, JobId, JobKind, Lane, Partition, SessionKey
 
 _LOOK_AHEAD = 4  # times the rows of a batch: so many waiting jobs are looked at
 _STEP = 32  # positions: lengths within it are tried as one
@@ -92,6 +92,11 @@ class Planner:
         for waiting in chosen:
             self._remove(waiting)
         return Batch(tuple(waiting.job for waiting in chosen))
+
+    def discard(self, id_: JobId) -> None:
+        """The utterance's text is known: its final need not be decoded."""
+        for waiting in [each for each in self._waiting if each.job.id == id_]:
+            self._remove(waiting)
 
     def keep(self, epochs: Mapping[Partition, int]) -> None:
         """Forget jobs of partitions that are gone or were assigned anew."""

@@ -99,6 +99,17 @@ class Segmenter:
                 return cut
         return None
 
+    def draft(self) -> Span | None:
+        """The open utterance as it would end if no more speech came; None: none is open.
+
+        Where it has been quiet for `post_roll_ms`, that is the span an endpoint would give.
+        """
+        if self._open is None:
+            return None
+        speech_end = self._speech_end(self._open, len(self._probabilities))
+        end = min(self._scored, speech_end + self._samples(self._config.post_roll_ms))
+        return self._span(self._open, end, speech_end, EndReason.SILENCE)
+
     def close(self, length: int, reason: EndReason) -> Cut:
         """No audio follows the `length` samples since the cut: the open utterance ends there.
 

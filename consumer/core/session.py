@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from consumer.core.progress import Ledger, Ticket
 from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig, Span
@@ -69,6 +69,16 @@ class Heard:
     source: Source
     traceparent: str | None
     tries: int = 0  # decodes of it that were begun before, by workers that ended uncleanly
+
+
+class Draft(NamedTuple):
+    """An open utterance as it would be if no more speech came."""
+
+    id: JobId
+    utterance: Utterance
+    options: StreamOptions
+    is_ending: bool  # quiet for as long as the post-roll: it may well be all of it
+    time_ms: int  # Unix time of its last sample
 
 
 class Session:
@@ -157,6 +167,21 @@ class Session:
         """No more audio belongs to the open utterance; all that came must have been scored."""
         undecided = max(0, self.end - self._timeline.start)
         return self._apply(self._segmenter.close(undecided, reason))
+
+    def draft(self) -> Draft | None:
+        """The open utterance so far; None: none is open, or too little of it."""
+        span = self._segmenter.draft()
+        if span is None or self._timeline.end <= self._timeline.start:
+            return None
+        utterance = self._utterance(span)
+        quiet = utterance.end - utterance.speech_end
+        return Draft(
+            id=JobId(self.key, utterance.number),
+            utterance=utterance,
+            options=self._state.options,
+            is_ending=quiet >= self._config.post_roll_ms * self.rate // 1000,
+            time_ms=self._timeline.time_ms(utterance.end - 1),
+        )
 
     def gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
         """Audio up to sample `to` is missing; the open utterance must have been closed."""

@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 from consumer.core.progress import DeadLetter, Ledger
 from consumer.core.segmenter import SegmenterConfig
-from consumer.core.session import Begin, Heard, Session
+from consumer.core.session import Begin, Draft, Heard, Session
 from consumer.core.state import Identity, Order, StreamState
 from consumer.core.timeline import Sound
 from consumer.core.values import (
@@ -31,6 +31,7 @@ from consumer.core.values import (
     Float32Array,
     Listen,
     Partition,
+    Record,
     SessionKey,
 )
 from schemas.audio import StreamOptions
@@ -171,12 +172,12 @@ class Stream:
         self._ledger.touch(self.stream_id)
         return fresh
 
-    def refuse(self, offset: int, seq: int | None) -> None:
+    def refuse(self, record: Record, seq: int | None) -> None:
         """A record of it cannot be used: what it held is missing. `seq`: None where it says none.
 
         How much is missing is guessed only where no later record will say.
         """
-        order = self._order
+        order, offset = self._order, record.offset
         if order is None or order.over or offset < self._taken or offset in self._done:
             return
         self._unread, self._taken = None, offset + 1
@@ -185,7 +186,7 @@ class Stream:
         expected = seq == order.next_seq
         if expected and not order.positioned:
             to = order.end + order.last_samples
-            self._steps.append(_Gap(offset, order, to, self.last_ms, estimated=True))
+            self._steps.append(_Gap(offset, order, to, record.timestamp_ms, estimated=True))
             order = replace(order, end=to)
         self._order = order
         self._count(seq)
@@ -229,6 +230,10 @@ class Stream:
         self._ledger.touch(self.stream_id)
         return request, heard
 
+    def draft(self) -> Draft | None:
+        """The open utterance so far."""
+        return None if self._session is None else self._session.draft()
+
     def hear(self, probabilities: Float32Array) -> list[Heard]:
         """The answer to what `listen` asked for."""
         if self._session is None:
@@ -266,6 +271,7 @@ class Stream:
         """Read the record, or hold it back for those before it."""
         order, seq = self._order, chunk.audio.seq
         if self._is_repeat(chunk):
+            self._read_offsets.append(chunk.offset)
             return False
         if order is None or order.over or seq is None or order.next_seq is None:
             self._take_late()
@@ -319,6 +325,7 @@ class Stream:
             yield
         except WireError as error:
             letter = DeadLetter(chunk.record, error.reason, str(error))
+            self._close(chunk.offset, EndReason.GAP)
             self._steps.append(_Refuse(chunk.offset, self._order, letter))
             self._read_offsets.append(chunk.offset)
             self._count(chunk.audio.seq)

@@ -34,9 +34,11 @@ def spoken() -> tuple[Batch, TranscriptFinal]:
     for record in log.records:
         task.ingest(record, 0.0)
     score_all(task, EchoEngine())
-    (job,) = task.jobs(0.0)
+    ((job,), _) = task.jobs(0.0, 0)
     decoded = Decoded(echo(job.utterance.samples), 40, 80, log.now_ms + 500)
-    return Batch((job,)), task.finish(job.id, decoded)
+    final = task.finish(job.id, decoded)
+    assert final is not None
+    return Batch((job,)), final
 
 
 def test_what_the_worker_holds_is_told():
@@ -46,7 +48,7 @@ def test_what_the_worker_holds_is_told():
         task.ingest(record, 0.0)
     score_all(task, EchoEngine())
     planner = Planner(Budget(positions=4096, rows=16))
-    planner.add(task.jobs(0.0))
+    planner.add(task.jobs(0.0, 0)[0])
     metrics.held([task], planner)
     assert value(metrics, "partitions") == 1
     assert value(metrics, "streams") == 1

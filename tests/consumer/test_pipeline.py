@@ -7,19 +7,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import PARTITION, Log, loud, policy, quiet
+from builders import DRAFTS, PARTITION, Log, loud, policy, quiet
 
 from consumer.core.admission import Admission
 from consumer.core.budget import Budget
+from consumer.core.drafts import DraftPolicy
 from consumer.core.planner import Planner
 from consumer.core.shadow import Shadow
-from consumer.core.values import Assignment, Batch, Hypothesis, Lane, Partition, Poll
+from consumer.core.values import Assignment, Batch, Hypothesis, JobKind, Lane, Partition, Poll
 from consumer.errors import Fenced, Retriable
 from consumer.keeper import Pace
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
-from consumer.testing import EchoEngine, ManualClock, MemoryStore, ScriptedSource
-from schemas.transcript import StreamEnded, StreamLoss, StreamStarted, TranscriptFinal
+from consumer.testing import EchoEngine, ManualClock, MemoryBroadcast, MemoryStore, ScriptedSource
+from schemas.audio import StreamOptions
+from schemas.transcript import (
+    StreamEnded,
+    StreamLoss,
+    StreamStarted,
+    TranscriptFinal,
+    TranscriptPartial,
+)
 
 PACE = Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=15.0)
 ASSIGNED = Poll(assigned=(Assignment(PARTITION, Lane.LIVE),))
@@ -31,10 +39,12 @@ def pipeline(
     store: MemoryStore,
     shadow_share: float = 0.0,
     metrics: Metrics | None = None,
+    broadcast: MemoryBroadcast | None = None,
+    drafts: DraftPolicy = DRAFTS,
 ) -> Pipeline:
     return Pipeline(
-        (source, engine, store),
-        {lane: policy(lane) for lane in Lane},
+        (source, engine, store, broadcast or MemoryBroadcast()),
+        {lane: policy(lane, drafts) for lane in Lane},
         Planner(Budget(positions=4096, rows=16)),
         {lane: Admission(60, 30) for lane in Lane},
         shadow=Shadow(shadow_share),
@@ -248,3 +258,36 @@ async def test_a_share_of_folded_texts_is_checked_once_nothing_waits() -> None:
     assert checked == 3
     assert apart is not None
     assert apart > 3 * 0.5
+
+
+async def test_an_utterance_that_seems_to_end_is_decoded_before_that_is_certain() -> None:
+    """The text of its final is known when it ends: each utterance is decoded once."""
+    log = Log()
+    log.speak("one", np.concatenate([loud(2), quiet(1), loud(1), quiet(1)]), end=True)
+    stop, store, engine = asyncio.Event(), MemoryStore(), EchoEngine()
+    polls = [ASSIGNED]
+    for record in log.records:
+        polls += [Poll(records=(record,)), Poll(), Poll()]
+    source = ScriptedSource(polls, stop)
+    await pipeline(source, engine, store, drafts=DraftPolicy(0.7, eager=True)).run(stop)
+    jobs = [job for batch in engine.batches for job in batch]
+    assert [job.kind for job in jobs] == [JobKind.PARTIAL] * 2
+    expected = await run(polls_of(log))
+    assert texts(store) == texts(expected)
+
+
+async def test_partials_of_a_stream_that_wants_them() -> None:
+    log = Log()
+    audio = np.concatenate([loud(3), quiet(1)])
+    log.speak("one", audio, end=True, options=StreamOptions(partials=True))
+    stop, store, told = asyncio.Event(), MemoryStore(), MemoryBroadcast(failures=1)
+    polls = [ASSIGNED]
+    for record in log.records:
+        polls += [Poll(records=(record,)), Poll(), Poll()]
+    source = ScriptedSource(polls, stop)
+    await pipeline(source, EchoEngine(), store, broadcast=told).run(stop)
+    partials = [event for event in told.events if isinstance(event, TranscriptPartial)]
+    assert [event.revision for event in partials] == [1, 2, 3, 4]
+    assert {event.utterance for event in partials} == {0}
+    assert not [event for event in store.events if isinstance(event, TranscriptPartial)]
+    assert len(texts(store)) == 1

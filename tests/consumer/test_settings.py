@@ -52,6 +52,10 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "hang_s": ("10", 10.0),
     "http_host": ("0.0.0.0", "0.0.0.0"),
     "http_port": ("0", 0),
+    "partials": ("true", True),
+    "partial_every_s": ("1.5", 1.5),
+    "eager": ("off", False),
+    "tell_suppressed": ("yes", True),
     "log_format": ("json", LogFormat.JSON),
     "log_level": ("debug", "debug"),
 }

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from consumer.core.drafts import DraftPolicy
+from consumer.core.events import FinalPolicy
 from consumer.core.partition import PartitionPolicy, PartitionTask
 from consumer.core.pcm import mono, unpack
 from consumer.core.segmenter import SegmenterConfig
@@ -26,6 +28,9 @@ OPTIONS = StreamOptions(
 )
 
 
+DRAFTS = DraftPolicy(every_s=0.7, eager=False)
+
+
 def loud(seconds: float, rate: int = RATE) -> Int16Array:
     return np.full(round(seconds * rate), 1000, np.int16)
 
@@ -43,7 +48,9 @@ def read(record: Record) -> Chunk:
     return Chunk(record, audio, samples, audio.rate, audio.channels)
 
 
-def policy(lane: Lane = Lane.LIVE, **changes: float) -> PartitionPolicy:
+def policy(
+    lane: Lane = Lane.LIVE, drafts: DraftPolicy = DRAFTS, **changes: float
+) -> PartitionPolicy:
     return PartitionPolicy(
         lane=lane,
         from_earliest=True,
@@ -51,6 +58,8 @@ def policy(lane: Lane = Lane.LIVE, **changes: float) -> PartitionPolicy:
         read=read,
         write=lambda utterance: utterance.samples.tobytes(),
         model=MODEL,
+        finals=FinalPolicy(),
+        drafts=drafts,
         final_within_s=0.5,
         stall_s=changes.get("stall_s", 2.0),
         idle_s=changes.get("idle_s", 300.0),
@@ -78,7 +87,15 @@ class Log:
         self.records.append(record)
         return record
 
-    def speak(self, stream_id: str, audio: Int16Array, *, chunk_s: float = 0.1, end: bool) -> None:
+    def speak(
+        self,
+        stream_id: str,
+        audio: Int16Array,
+        *,
+        chunk_s: float = 0.1,
+        end: bool,
+        options: StreamOptions = StreamOptions(),  # noqa: B008 - frozen
+    ) -> None:
         """Publish audio in chunks with `seq` and `start`, the last one with `end`."""
         step = round(chunk_s * RATE)
         starts = range(0, len(audio), step)
@@ -92,6 +109,7 @@ class Log:
                     seq=seq,
                     start=start,
                     end=end and start == starts[-1],
+                    options=options,
                 )
             )
 

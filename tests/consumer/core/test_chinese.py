@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from consumer.core.chinese import PROMPT, Orthography, Script, converted, prompt, script_of, typeset
 from consumer.core.values import Hypothesis, TimedWord
+from schemas.audio import Task
 
 ORTHOGRAPHY = Orthography({Script.HANS: lambda text: text.replace("發", "发")}, Script.HANS)
 texts = st.text("你發 a1,.()。，x\u3000")
@@ -119,4 +120,6 @@ def test_other_languages_are_left_alone():
 def test_chinese_is_prompted_unless_the_stream_asks_for_its_own():
     assert prompt("zh", None) == PROMPT
     assert prompt("zh", "股票") == "股票"
+    assert prompt("zh", "") == ""
     assert prompt("en", None) is None
+    assert prompt("zh", None, Task.TRANSLATE) is None  # into English

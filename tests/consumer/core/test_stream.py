@@ -340,6 +340,7 @@ def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place
     assert commit is not None
     (letter,) = commit.dead_letters
     assert (letter.reason, letter.record.offset) == (Reason.OVERLAP, 1)
+    assert stream.reasons == [EndReason.GAP]
     assert spans(stream) == [(0, 2 * SECOND)]
 
 
@@ -349,7 +350,7 @@ def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place
 def refused(stream: OneStream, seq: int | None) -> None:
     record = stream.log.append_raw(b"s", b"")
     stream.ledger.read(record.offset, record.timestamp_ms)
-    stream.stream.refuse(record.offset, seq)
+    stream.stream.refuse(record, seq)
     stream.listen()
 
 
