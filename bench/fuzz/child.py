@@ -52,7 +52,7 @@ def fed(name: str, seed: int, seconds: float, inputs: int, cell: Cell) -> dict[s
     target = TARGETS[name]
     rng, corpus = Random(seed), target.corpus()
     for data in corpus:
-        target.run(data)  # what is valid warms it up, and is accepted
+        target.run(data)  # what is valid warms it up
     before_mb = resident().now_mb
     _limit_memory()
     deadline = time.monotonic() + seconds

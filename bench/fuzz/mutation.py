@@ -12,6 +12,7 @@ _INTERESTING: Final = (0, 1, 2, 3, 7, 127, 128, 255, 256, 32_767, 65_535, 2**31 
 _WIDTHS: Final = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFF_FFFF}
 _OGG_PAGE: Final = b"OggS"
 _OGG_HEADER_BYTES: Final = 27
+_OGG_SERIAL_AT: Final = 14
 _OGG_CRC_AT: Final = 22
 _CRC_POLYNOMIAL: Final = 0x04C1_1DB7
 
@@ -95,6 +96,16 @@ def with_ogg_checksums(data: bytes) -> bytes:
         made[at + _OGG_CRC_AT : at + _OGG_CRC_AT + 4] = crc
         at = made.find(_OGG_PAGE, max(end, at + len(_OGG_PAGE)))
     return bytes(made[: len(data)])
+
+
+def with_ogg_serial(data: bytes, serial: int) -> bytes:
+    """Every page's stream serial number set: encoders choose one at random."""
+    made = bytearray(data)
+    at = made.find(_OGG_PAGE)
+    while at >= 0:
+        made[at + _OGG_SERIAL_AT : at + _OGG_SERIAL_AT + 4] = struct.pack("<I", serial)
+        at = made.find(_OGG_PAGE, _page_end(made, at))
+    return with_ogg_checksums(bytes(made))
 
 
 def _page_end(data: bytearray, at: int) -> int:

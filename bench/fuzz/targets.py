@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import soundfile
 
+from bench.fuzz.mutation import with_ogg_serial
 from consumer.core.state import Halt, Order, StreamState
 from consumer.decoders import decode
 from consumer.kafka.state import decode_states
@@ -61,7 +62,7 @@ def _encoded(kind: str, subtype: str, rate: int, channels: int) -> bytes:
     file = io.BytesIO()
     audio = np.repeat(wave[:, None], channels, axis=1)
     soundfile.write(file, audio, rate, format=kind, subtype=subtype)
-    return file.getvalue()
+    return with_ogg_serial(file.getvalue(), 1) if kind == "OGG" else file.getvalue()
 
 
 def _decode(data: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> None:

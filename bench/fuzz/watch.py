@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from typing import Any, Final
 
 from bench.fuzz.child import CELL_BYTES, Cell
 
-HANG_S: Final = 10.0  # of one input: a second is far more than any takes
+HANG_S: Final = 10.0  # of the processor for one input: a second is far more than any takes
 MOST_GROWN_MB: Final = 256.0  # a minute of 48 kHz stereo, in every form that it passes through
 _POLL_S: Final = 0.05
 _SHOWN_CHARACTERS: Final = 2_000
-_START_S: Final = 120.0  # to import what it needs, on a slow machine
+_STALL_S: Final = 120.0  # without an end to anything: it waits for what does not come
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Kind(StrEnum):
@@ -75,15 +77,25 @@ def fuzz(
 
 
 def _ends(process: subprocess.Popen[bytes], cell: Cell, hang_s: float) -> bool:
-    """False once one input has taken too long."""
-    seen, since = cell.count, time.monotonic()
+    """False once one input has taken too much of the processor, or far too long."""
+    seen, since, used = cell.count, time.monotonic(), 0.0
     while process.poll() is None:
         time.sleep(_POLL_S)
         if cell.count != seen:
-            seen, since = cell.count, time.monotonic()
-        elif time.monotonic() - since > (hang_s if seen else _START_S):
+            seen, since, used = cell.count, time.monotonic(), _cpu_s(process.pid)
+        elif (seen and _cpu_s(process.pid) - used > hang_s) or time.monotonic() - since > _STALL_S:
             return False
     return True
+
+
+def _cpu_s(pid: int) -> float:
+    """Seconds of the processor that it has used; 0 where it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii")
+    except OSError:
+        return 0.0
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / _TICKS_PER_S
 
 
 def _result(code: int, out: bytes, cell: Cell, *, hung: bool) -> Result:

@@ -13,7 +13,8 @@ from bench.fuzz import run
 from bench.fuzz.mutation import mutated
 from bench.fuzz.targets import TARGETS, joined, parted
 from bench.fuzz.watch import Kind, fuzz
-from schemas.audio import MAX_RECORD_BYTES
+from consumer.decoders import decode
+from schemas.audio import MAX_RECORD_BYTES, AudioCodec
 from schemas.codec import WireRecord
 
 NATIVE = [name for name, target in TARGETS.items() if target.native]
@@ -26,6 +27,17 @@ def test_a_parser_of_ours_raises_only_what_it_may(name: str) -> None:
     corpus = target.corpus()
     for _ in range(2_000):
         target.run(mutated(rng, corpus, MAX_RECORD_BYTES))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_corpus_is_the_same_every_time(name: str) -> None:
+    assert TARGETS[name].corpus() == TARGETS[name].corpus() != []
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_what_native_decoders_begin_with_is_sound(name: str) -> None:
+    for data in TARGETS[name].corpus():
+        assert len(decode(data, AudioCodec(name), None, None).samples) > 0
 
 
 @pytest.mark.parametrize("name", NATIVE)
