@@ -57,6 +57,14 @@ class Settings(Security):
     shadow_share: float = knob(0.005, "share of utterances decoded padded too, when idle")
     language: str = knob("zh", "language of streams that do not say: BCP 47, a list, or auto")
     words: bool = knob(default=True, told="word times in finals")
+    partials: bool = knob(default=False, told="interim results of streams that do not say")
+    partial_every_s: float = knob(0.7, "new audio between two partials of a stream, s")
+    eager: bool = knob(
+        default=True, told="decode an utterance that seems to end before that is certain"
+    )
+    tell_suppressed: bool = knob(
+        default=False, told="publish the text of suppressed finals, in suppressed_text"
+    )
     detector: Detector = knob(Detector.CASCADE, "cascade, silero or webrtc")
     endpoint_ms: int = knob(500, "silence that ends an utterance, ms")
     batch_rows: int = knob(16, "utterances a batch at most")
@@ -103,6 +111,7 @@ def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> S
 _POSITIVE = (
     "batch_rows",
     "final_within_s",
+    "partial_every_s",
     "stall_s",
     "idle_s",
     "pause_above_s",
