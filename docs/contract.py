@@ -54,7 +54,7 @@ def switch(told: str, *values: str) -> Json:
 AUDIO_HEADERS: Final[Json] = {
     "codec": text("FFmpeg's name", enum=list(AudioCodec), default=AudioCodec.PCM_S16LE.value),
     "rate": number(f"Hz, {audio.MIN_RATE}-{audio.MAX_RATE}"),
-    "channels": switch("mixed down to mono, or a stream each by the worker's setting", "1", "2"),
+    "channels": switch("mixed down to mono", "1", "2"),
     "seq": number("+1 a chunk, from any start: finds gaps, duplicates, disorder"),
     "start": number("index of the chunk's first sample in the stream"),
     "captured_ms": number("Unix time of the first sample"),
@@ -169,6 +169,7 @@ def asyncapi() -> str:
 SECURITY: Final = {
     "scram256": {"type": "scramSha256"},
     "scram512": {"type": "scramSha512"},
+    "plain": {"type": "plain"},
     "certificate": {"type": "X509"},
     "token": {"type": "http", "scheme": "bearer", "description": "SASL OAUTHBEARER"},
 }
