@@ -66,7 +66,8 @@ def main(argv: Sequence[str]) -> int:
     spoken = [*_spoken(asked.data)]
     set_threads(threads)
     figures: Figures = {}
-    shown = table("Chinese, step by step", "", *map(_snr, SNRS_DB), "punctuated", "one script")
+    heard = dict.fromkeys(_snr(each.snr_db) for each in spoken)
+    shown = table("Chinese, step by step", "", *heard, "punctuated", "one script")
     for prompted, prompt in PROMPTS.items():
         decoded = _decoded(transcriber, spoken, prompt)
         for written, write in writers().items():
