@@ -19,6 +19,7 @@ from rich.console import Console
 
 from consumer.core.admission import Admission
 from consumer.core.budget import Budget, measured
+from consumer.core.chinese import Orthography, Script
 from consumer.core.drafts import DraftPolicy
 from consumer.core.events import FinalPolicy
 from consumer.core.partition import PartitionPolicy
@@ -41,7 +42,8 @@ from consumer.kafka.topic_admin import check_topics
 from consumer.keeper import Clock, Pace
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
-from consumer.settings import FoldMode, Settings
+from consumer.scripts import converters
+from consumer.settings import ChineseScript, FoldMode, Settings
 from schemas.audio import AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio
 from schemas.topics import Topics
@@ -177,7 +179,7 @@ def policies(
             read=partial(read_chunk, defaults=defaults),
             write=write_flac,
             model=model,
-            finals=FinalPolicy(tell_suppressed=settings.tell_suppressed),
+            finals=FinalPolicy(orthography(settings.script), settings.tell_suppressed),
             drafts=DraftPolicy(settings.partial_every_s, settings.eager),
             final_within_s=settings.final_within_s,
             stall_s=settings.stall_s,
@@ -185,6 +187,12 @@ def policies(
         )
         for lane, prefix in ((Lane.LIVE, ""), (Lane.BULK, "b"))
     }
+
+
+def orthography(script: ChineseScript) -> Orthography:
+    """How Chinese is written."""
+    chosen = None if script is ChineseScript.ANY else Script(script)
+    return Orthography(converters(), chosen)
 
 
 def read_chunk(record: Record, defaults: AudioDefaults) -> Chunk:

@@ -30,6 +30,12 @@ class Detector(StrEnum):
     WEBRTC = "webrtc"  # for machines that cannot afford silero
 
 
+class ChineseScript(StrEnum):
+    HANS = "Hans"  # Simplified
+    HANT = "Hant"  # Traditional
+    ANY = "any"  # as the model likes
+
+
 class FoldMode(StrEnum):
     AUTO = "auto"  # where a passed check is recorded for the weights
     ON = "on"
@@ -56,6 +62,9 @@ class Settings(Security):
     )
     shadow_share: float = knob(0.005, "share of utterances decoded padded too, when idle")
     language: str = knob("zh", "language of streams that do not say: BCP 47, a list, or auto")
+    script: ChineseScript = knob(
+        ChineseScript.HANS, "of Chinese where no language tag names one: Hans, Hant or any"
+    )
     words: bool = knob(default=True, told="word times in finals")
     partials: bool = knob(default=False, told="interim results of streams that do not say")
     partial_every_s: float = knob(0.7, "new audio between two partials of a stream, s")

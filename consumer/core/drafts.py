@@ -78,14 +78,19 @@ class Drafts:
         line.asked_end = utterance.end
         return True
 
-    def decoded(self, draft: Draft, text: Decoded, written: Hypothesis) -> TranscriptPartial | None:
-        """What a draft says; `written`: as it would be published. None: nobody wants to know."""
+    def decoded(
+        self, draft: Draft, text: Decoded, written: Hypothesis | None
+    ) -> TranscriptPartial | None:
+        """What a draft says; `written`: as it would be published, None for what would not be.
+
+        None: nobody wants to know.
+        """
         line = self._lines.get(draft.id.session)
         if line is None or line.number != draft.id.utterance:
             return None
         if line.ending is not None and is_same(line.ending, draft.utterance):
             line.text = text
-        if not draft.options.partials:
+        if written is None or not draft.options.partials:
             return None
         line.agreement = line.agreement.revise(written)
         return _partial(draft, line.agreement, written.language)

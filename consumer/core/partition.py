@@ -11,15 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from consumer.core.chinese import prompt
 from consumer.core.drafts import DraftPolicy, Drafts, is_same
 from consumer.core.events import Decoded, FinalPolicy, failed, final
 from consumer.core.progress import Commit, DeadLetter, Ledger, Outcome
+from consumer.core.quality import judge
 from consumer.core.session import Draft, Heard
 from consumer.core.state import Restored, StreamState
 from consumer.core.stream import Stream, StreamPolicy
 from consumer.core.values import (
     Chunk,
     Float32Array,
+    Hypothesis,
     Job,
     JobId,
     JobKind,
@@ -196,9 +199,7 @@ class PartitionTask:
         if draft is None or draft.utterance is not job.utterance:
             return None, False
         del self._asked[job.id]
-        languages = draft.options.languages or ()
-        written = self._policy.finals.orthography.write(text.hypothesis, languages)
-        return self._drafts.decoded(draft, text, written), False
+        return self._drafts.decoded(draft, text, self._written(draft, text.hypothesis)), False
 
     def finish(self, id_: JobId, decoded: Decoded) -> TranscriptFinal | None:
         """The text of an utterance has come; None: it was known before."""
@@ -295,6 +296,15 @@ class PartitionTask:
         event = final(heard, decoded, self._policy.model, self._policy.finals)
         self.ledger.settle(heard.ticket, event)
         return event
+
+    def _written(self, draft: Draft, hypothesis: Hypothesis) -> Hypothesis | None:
+        """As it would be published; None: it would not."""
+        options = draft.options
+        asked = prompt(hypothesis.language, options.prompt)
+        judged = judge(hypothesis, draft.utterance, asked)
+        if judged.is_suppressed:
+            return None
+        return self._policy.finals.orthography.write(judged.hypothesis, options.languages or ())
 
     def _draft_job(self, draft: Draft, now: float) -> Job:
         self._asked[draft.id] = draft

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from consumer.errors import ConfigError
-from consumer.settings import Detector, FoldMode, LogFormat, Settings, from_environment
+from consumer.settings import (
+    ChineseScript,
+    Detector,
+    FoldMode,
+    LogFormat,
+    Settings,
+    from_environment,
+)
 from schemas.audio import AudioCodec
 from schemas.security import SaslMechanism, SecurityProtocol
 
@@ -37,6 +44,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "shadow_share": ("0.01", 0.01),
     "language": ("zh-Hant,en", "zh-Hant,en"),
     "words": ("off", False),
+    "script": ("Hant", ChineseScript.HANT),
     "detector": ("webrtc", Detector.WEBRTC),
     "endpoint_ms": ("800", 800),
     "batch_rows": ("8", 8),
