@@ -26,6 +26,7 @@ from bench.progress import Advance
 from consumer.inference import vad
 from consumer.inference.device import set_threads
 from consumer.settings import Detector
+from devstack.errors import DevstackError
 
 _REST_S: Final = (5.0, 9.0)  # between two faults
 _WARM_S: Final = 5.0
@@ -91,7 +92,7 @@ async def _perform(
     async with asyncio.TaskGroup() as group:
         group.create_task(arena.publishers.run(play.streams))
         watching = group.create_task(commit_times(arena.slots, quiet, commits))
-        await asyncio.gather(*(slot.ready() for slot in arena.slots))
+        await _begun(arena)
         await asyncio.sleep(_WARM_S)
         told_s, end_s = loop.time(), loop.time() + play.seconds
         for fault in _schedule(play):
@@ -107,6 +108,17 @@ async def _perform(
         arena.publishers.stop()
         watching.cancel()
     return fired
+
+
+async def _begun(arena: Arena) -> None:
+    """Raises DevstackError when the workers cannot even begin."""
+    try:
+        async with asyncio.timeout(_HEAL_S):
+            await asyncio.gather(*(slot.ready() for slot in arena.slots))
+    except TimeoutError as error:
+        raise DevstackError(
+            f"not all workers were ready after {_HEAL_S:.0f} s: see {arena.slots[0].log_file}"
+        ) from error
 
 
 def _schedule(play: Play) -> Iterator[Fault]:

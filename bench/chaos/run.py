@@ -12,6 +12,7 @@ import asyncio
 import logging
 import pickle
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from bench.chaos.play import Outcome, run
 from bench.chaos.stage import Play
 from bench.progress import progress
 from bench.report import Check, Figures, machine, publish, table
+from devstack.errors import DevstackError
 from devstack.kafka import NODE_COUNTS
 from devstack.options import positive
 
@@ -49,12 +51,23 @@ def main(argv: Sequence[str]) -> int:
     console, play = Console(), _play(asked)
     folder = Path(tempfile.mkdtemp(prefix=f"streamscribe-chaos-{play.seed}-"))
     console.print(f"seed {play.seed}, logs in {folder}", highlight=False)
-    with progress(console, play.seconds) as advance:
-        outcome = asyncio.run(run(play, folder, advance))
+    try:
+        with progress(console, play.seconds) as advance:
+            outcome = asyncio.run(run(play, folder, advance))
+    except* DevstackError as failed:
+        console.print(f"bench: {_first(failed)}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
     report(console, outcome, folder)
     where = machine("int1" if play.names_samples else asked.dtype, asked.threads or 1)
     publish(console, asked.json, where, figures(play, outcome), checks(outcome))
     return 0
+
+
+def _first(error: BaseException) -> BaseException:
+    """Of a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def report(console: Console, outcome: Outcome, folder: Path) -> None:
