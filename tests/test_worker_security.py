@@ -136,7 +136,7 @@ async def worker(environ: Mapping[str, str], folder: Path) -> AsyncIterator[tupl
             *command, stdout=file, stderr=file, env=os.environ | environ
         )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):  # importing torch, on a busy machine
             yield process, log
     finally:
         if process.returncode is None:
