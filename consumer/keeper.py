@@ -146,8 +146,11 @@ class Keeper:
             except Retriable as error:
                 self._told("partition will be opened again", error)
                 await self._pause(self._around.pace.retry_s)
-            except (Halt, ConfigError) as error:
-                self._halt(error)
+            except Halt as error:
+                self._halt(error, "streamscribe state show, then streamscribe state reset")
+                await self._pause(self._around.pace.halt_s)
+            except ConfigError as error:
+                self._halt(error, "streamscribe topics check, and streamscribe acls worker")
                 await self._pause(self._around.pace.halt_s)
 
     def ring(self) -> None:
@@ -258,14 +261,9 @@ class Keeper:
         if not self._is_given_away:
             log.warning(event, **self._named(), why=str(error))
 
-    def _halt(self, error: Exception) -> None:
+    def _halt(self, error: Exception, do: str) -> None:
         if not self.is_halted:
-            log.error(
-                "partition halted",
-                **self._named(),
-                why=str(error),
-                do="streamscribe state show, then streamscribe state reset",
-            )
+            log.error("partition halted", **self._named(), why=str(error), do=do)
         self.is_halted = True
 
     def _named(self) -> dict[str, object]:
