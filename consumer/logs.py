@@ -51,5 +51,7 @@ def configure(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
 
 def _renderers(*, console: bool, colors: bool) -> list[structlog.typing.Processor]:
     if console:
-        return [structlog.dev.ConsoleRenderer(colors=colors)]
+        # Rich ones would show the values of locals: texts and secrets, and take a second each.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

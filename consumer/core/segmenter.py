@@ -123,7 +123,10 @@ class Segmenter:
         if self._open is None:
             return Cut(length, None)
         speech_end = self._speech_end(self._open, windows)
-        return Cut(length, self._span(self._open, length, speech_end, reason))
+        span = self._span(self._open, length, speech_end, reason)
+        # What a stall leaves over is the rest of something heard already, as behind a split.
+        goes_on = reason is EndReason.STALLED and speech_end == self._start(windows)
+        return Cut(length, span, in_speech=goes_on)
 
     def _listen(self) -> Cut | None:
         if (first := self._onset()) is not None:

@@ -27,6 +27,7 @@ class Order:
     next_seq: int | None
     last_samples: int  # of the last record that had any
     positioned: bool  # the last record said where it begins
+    uncertain: bool = False  # records behind it were deleted unread, perhaps the session's end
     over: bool = False  # the session has ended; repeats of its records are known by this
 
 

@@ -131,8 +131,10 @@ class Stream:
 
     @property
     def waits(self) -> bool:
-        """Whether a record is held back, or an utterance open."""
-        return self.in_speech or bool(self._late)
+        """Whether a record is held back, or audio of an open utterance."""
+        session = self._session
+        speaking = session is not None and session.in_speech and bool(session.undecided)
+        return speaking or bool(self._late)
 
     @property
     def undecided_since_ms(self) -> int | None:
@@ -215,7 +217,8 @@ class Stream:
         if session is None or order is None or lost >= log_start:
             return
         # What the lost record held before the cut was decided; the rest will be missing.
-        order = self._order = replace(order, end=max(order.end, session.state.cut))
+        end = max(order.end, session.state.cut)
+        order = self._order = replace(order, end=end, uncertain=True)
         self._unread = None
         self._session = self._session_at(session.key, replace(self.state(), order=order))
         self._steps.append(_Loss(log_start, order, lost, log_start - 1))
@@ -273,9 +276,11 @@ class Stream:
         if self._is_repeat(chunk):
             self._read_offsets.append(chunk.offset)
             return False
-        if order is None or order.over or seq is None or order.next_seq is None:
+        if order is None or order.over or order.uncertain or None in {seq, order.next_seq}:
             self._take_late()
             return self._read(chunk)
+        assert seq is not None
+        assert order.next_seq is not None
         if seq > order.next_seq and chunk.audio.start != order.end:
             self._late[seq] = chunk
             if len(self._late) == WINDOW:
@@ -338,7 +343,7 @@ class Stream:
 
     def _is_repeat(self, chunk: Chunk) -> bool:
         order, seq = self._order, chunk.audio.seq
-        if order is None or seq is None or order.next_seq is None:
+        if order is None or seq is None or order.next_seq is None or order.uncertain:
             return False
         if seq >= order.next_seq:
             return seq in self._late
@@ -429,6 +434,8 @@ def _session_break(chunk: Chunk, order: Order) -> StreamEndReason | None:
         return None
     if seq is not None and order.next_seq is not None and seq < order.next_seq:
         return StreamEndReason.RESTART
+    if order.uncertain and _overlap(chunk, order) * 1000 > PADDING_MS * chunk.rate:
+        return StreamEndReason.RESTART
     if len(chunk.samples) and (chunk.rate, chunk.channels) != (order.rate, order.channels):
         return StreamEndReason.FORMAT
     return None
@@ -455,7 +462,7 @@ def _follow(chunk: Chunk, order: Order, steps: list[_Move]) -> Order:
     if gap is not None:
         steps += [_Close(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
-    order = replace(order, next_seq=chunk.audio.seq)
+    order = replace(order, next_seq=chunk.audio.seq, uncertain=False)
     if len(chunk.samples):
         sound = _sound(chunk, order)
         steps.append(sound)
@@ -487,13 +494,17 @@ def _gap(chunk: Chunk, order: Order) -> _Gap | None:
     return _Gap(chunk.offset, order, to, _wall_ms(chunk), estimated)
 
 
+def _overlap(chunk: Chunk, order: Order) -> int:
+    """Samples by which the record says that it begins before the end of what came before."""
+    return 0 if chunk.audio.start is None else order.end - chunk.audio.start
+
+
 def _sound(chunk: Chunk, order: Order) -> Sound:
-    start = order.end if chunk.audio.start is None else chunk.audio.start
-    overlap = order.end - start
+    overlap = _overlap(chunk, order)
     if overlap * 1000 > PADDING_MS * chunk.rate:
         raise WireError(
             Reason.OVERLAP,
-            f"start={start} lies {overlap} samples before the end of what came before: "
+            f"start={chunk.audio.start} lies {overlap} samples before the end of what came before: "
             "send each sample once, or begin a new stream",
         )
     overlap = min(overlap, len(chunk.samples))

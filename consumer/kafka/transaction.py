@@ -107,4 +107,11 @@ class TransactionalProducer:
             partition=output.partition,
             headers=list(output.headers),
         )
+        future.add_done_callback(_noticed)
         return future
+
+
+def _noticed(future: asyncio.Future[object]) -> None:
+    """One error is told for all sends of a transaction: asyncio need not log the others."""
+    if not future.cancelled():
+        future.exception()

@@ -123,3 +123,15 @@ def test_configuring_again_does_not_double_the_lines():
     stream = configured()
     structlog.get_logger("x").info("once")
     assert len(lines(stream)) == 1
+
+
+@pytest.mark.parametrize("form", [LogFormat.CONSOLE, LogFormat.JSON])
+def test_a_traceback_does_not_show_what_variables_hold(form: LogFormat):
+    stream = configured(form)
+    held = "-".join(("what", "somebody", "said"))
+    try:
+        raise ValueError
+    except ValueError:
+        logging.getLogger("x").exception("failed", extra={"length": len(held)})
+    assert "ValueError" in stream.getvalue()
+    assert "what-somebody-said" not in stream.getvalue()

@@ -73,6 +73,11 @@ class Log:
         self.partition = partition
         self.records: list[Record] = []
         self.now_ms = 1_700_000_000_000
+        self._skipped = 0
+
+    def skip(self, offset: int) -> None:
+        """The next record has this offset."""
+        self._skipped = offset - len(self.records)
 
     def append(self, chunk: AudioChunk) -> Record:
         key, value, headers = encode_audio(chunk)
@@ -82,7 +87,7 @@ class Log:
         self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
     ) -> Record:
         self.now_ms += 100
-        offset = len(self.records)
+        offset = self._skipped + len(self.records)
         record = Record(self.partition, offset, self.now_ms, key, value, tuple(headers))
         self.records.append(record)
         return record

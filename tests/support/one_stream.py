@@ -10,6 +10,7 @@ from builders import MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fresh, rea
 from consumer.core.events import Decoded, final
 from consumer.core.progress import Ledger
 from consumer.core.session import Heard
+from consumer.core.state import StreamState
 from consumer.core.stream import Stream, StreamPolicy
 from consumer.core.values import EndReason, Int16Array, Record, Utterance
 from consumer.testing import EchoEngine, echo
@@ -20,10 +21,11 @@ from schemas.transcript import AnyEvent
 class OneStream:
     """A stream, the log that it reads, and a detector that hears whatever is not zero."""
 
-    def __init__(self, stream_id: str = "s") -> None:
+    def __init__(self, stream_id: str = "s", state: StreamState | None = None) -> None:
         self.log = Log()
         self.ledger = Ledger(PARTITION, 1, fresh())
-        self.stream = Stream(PARTITION, stream_id, StreamPolicy(SEGMENTER, OPTIONS), self.ledger)
+        policy = StreamPolicy(SEGMENTER, OPTIONS)
+        self.stream = Stream(PARTITION, stream_id, policy, self.ledger, state)
         self.heard: list[Heard] = []
         self._engine = EchoEngine()
 

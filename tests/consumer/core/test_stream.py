@@ -96,9 +96,32 @@ def test_a_stalled_stream_gives_what_it_has_and_goes_on():
     stream.stream.stall()
     stream.listen()
     assert stream.reasons == [EndReason.STALLED]
-    assert not stream.stream.in_speech
+    assert not stream.stream.waits
     stream.send(loud(1), end=True)
     assert stream.kinds() == ["started", "final", "final", "ended"]
+
+
+def test_what_a_stall_leaves_over_of_a_word_is_heard():
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.stream.stall()
+    stream.listen()
+    stream.send(loud(0.1))
+    stream.send(quiet(1))
+    assert spans(stream) == [
+        (0, SECOND),
+        (SECOND, 21_248),
+    ]  # to the end of a window, and the post-roll
+    assert not stream.stream.waits
+
+
+def test_a_stalled_stream_does_not_stall_again():
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.stream.stall()
+    stream.listen()
+    assert stream.stream.in_speech
+    assert not stream.stream.waits
 
 
 def test_an_idle_stream_ends_with_what_it_has():
@@ -387,6 +410,38 @@ def test_a_refused_record_of_no_session_means_nothing():
     stream = OneStream()
     refused(stream, 0)
     assert stream.events() == []
+
+
+# --- records that were deleted unread
+
+
+def overtaken(log_start: int) -> OneStream:
+    """A stream of three records in order, two of them decided, that goes on at `log_start`."""
+    before = OneStream()
+    for seq in range(3):
+        before.send(loud(1), seq=seq, start=seq * SECOND, flush=seq == 1)
+    state = before.stream.state()
+    after = OneStream(state=state)
+    after.log.skip(log_start)
+    after.ledger.read(log_start - 1, 0)
+    after.stream.overtaken(log_start)
+    return after
+
+
+def test_what_was_deleted_is_told_and_the_session_goes_on():
+    stream = overtaken(10)
+    stream.send(loud(1), seq=10, start=10 * SECOND)
+    stream.send(quiet(0), seq=11, end=True)
+    assert stream.kinds() == ["loss", "gap", "final", "ended"]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_the_session_may_have_ended_in_what_was_deleted(numbered: bool):
+    stream = overtaken(10)
+    stream.send(loud(1), seq=1 if numbered else None, start=SECOND)
+    stream.send(quiet(0), seq=2 if numbered else None, end=True)
+    assert spans(stream) == [(SECOND, 2 * SECOND)]
+    assert stream.kinds() == ["loss", "ended", "started", "final", "ended"]
 
 
 # --- sessions that have ended
