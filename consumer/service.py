@@ -19,6 +19,7 @@ from rich.console import Console
 
 from consumer.core.admission import Admission
 from consumer.core.budget import Budget, measured
+from consumer.core.channels import split
 from consumer.core.chinese import Orthography, Script
 from consumer.core.drafts import DraftPolicy
 from consumer.core.events import FinalPolicy
@@ -176,7 +177,8 @@ def policies(
             lane=lane,
             from_earliest=settings.start_at == "earliest",
             stream=StreamPolicy(segmenter, options, session_prefix=prefix),
-            read=partial(read_chunk, defaults=defaults),
+            read=partial(read_chunks, defaults=defaults, splits=settings.split_channels),
+            splits=settings.split_channels,
             write=write_flac,
             model=model,
             finals=FinalPolicy(orthography(settings.script), settings.tell_suppressed),
@@ -195,20 +197,21 @@ def orthography(script: ChineseScript) -> Orthography:
     return Orthography(converters(), chosen)
 
 
-def read_chunk(record: Record, defaults: AudioDefaults) -> Chunk:
-    """What a record says, and its sound as one channel. Raises `WireError`."""
+def read_chunks(record: Record, defaults: AudioDefaults, *, splits: bool) -> tuple[Chunk, ...]:
+    """What a record says, and its sound: as one channel, or each by itself. Raises `WireError`."""
     audio = decode_audio(record.key, record.value, record.headers, defaults)
     if not audio.payload:
         rate, channels = audio.rate or defaults.rate, audio.channels or defaults.channels
-        return Chunk(record, audio, _SILENT, rate, channels)
+        return (Chunk(record, audio, _SILENT, rate, channels),)
     pcm = decode(audio.payload, audio.codec, audio.rate, audio.channels)
-    return Chunk(
+    chunk = Chunk(
         record=record,
         audio=audio,
         samples=mono(pcm.samples),
         rate=pcm.rate,
         channels=pcm.samples.shape[1],
     )
+    return split(chunk, pcm.samples) if splits else (chunk,)
 
 
 _SILENT = np.empty(0, np.int16)

@@ -53,6 +53,9 @@ class Settings(Security):
     codec: AudioCodec = knob(AudioCodec.PCM_S16LE, "codec of records that do not say")
     rate: int = knob(16_000, "sample rate of records that do not say, Hz")
     channels: int = knob(1, "channels of records that do not say")
+    split_channels: bool = knob(
+        default=False, told="make each channel of a stream one of its own: ID.0 and ID.1"
+    )
     model: str = knob("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
     device: str = knob("auto", "auto, cuda or cpu")
     dtype: str = knob("auto", "auto, fp16, bf16, fp32 or int8")

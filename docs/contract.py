@@ -54,7 +54,9 @@ def switch(told: str, *values: str) -> Json:
 AUDIO_HEADERS: Final[Json] = {
     "codec": text("FFmpeg's name", enum=list(AudioCodec), default=AudioCodec.PCM_S16LE.value),
     "rate": number(f"Hz, {audio.MIN_RATE}-{audio.MAX_RATE}"),
-    "channels": switch("mixed down to mono", "1", "2"),
+    "channels": switch(
+        "mixed down to mono, or a stream a channel by the worker's setting", "1", "2"
+    ),
     "seq": number("+1 a chunk, from any start: finds gaps, duplicates, disorder"),
     "start": number("index of the chunk's first sample in the stream"),
     "captured_ms": number("Unix time of the first sample"),

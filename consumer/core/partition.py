@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from consumer.core.channels import addressed, names
 from consumer.core.chinese import prompt
 from consumer.core.drafts import DraftPolicy, Drafts, is_same
 from consumer.core.events import Decoded, FinalPolicy, failed, final
@@ -48,7 +49,8 @@ class PartitionPolicy:
     lane: Lane
     from_earliest: bool  # where a group begins that has read nothing; else at the log's end
     stream: StreamPolicy
-    read: Callable[[Record], Chunk]  # raises WireError
+    read: Callable[[Record], tuple[Chunk, ...]]  # raises WireError; several: a stream a channel
+    splits: bool  # channels into streams of their own
     write: Callable[[Utterance], bytes]  # as a file that can be published again
     model: Model
     finals: FinalPolicy
@@ -121,12 +123,13 @@ class PartitionTask:
 
     def _ingest(self, record: Record, now: float) -> Outcome:
         try:
-            fresh = self._push(self._policy.read(record), now)
+            chunks = self._policy.read(record)
+            fresh = [self._push(chunk, now) for chunk in self._addressed(chunks)]
         except WireError as error:
             self.ledger.bury(DeadLetter(record, error.reason, str(error)))
             self._refuse(record)
             return Outcome.DEAD_LETTER
-        return Outcome.ACCEPTED if fresh else Outcome.DUPLICATE
+        return Outcome.ACCEPTED if any(fresh) else Outcome.DUPLICATE
 
     def listen(self) -> list[Listen]:
         """Audio to score before anything else can be decided; empty: all is decided."""
@@ -221,6 +224,16 @@ class PartitionTask:
     def _stream(self, name: str, state: StreamState | None = None) -> Stream:
         return Stream(self.partition, name, self._policy.stream, self.ledger, state)
 
+    def _addressed(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        first = chunks[0]
+        if not self._policy.splits or len(first.samples):
+            return chunks
+        return addressed(first, self._is_open)
+
+    def _is_open(self, name: str) -> bool:
+        stream = self._streams.get(name)
+        return stream is not None and not stream.is_over
+
     def _push(self, chunk: Chunk, now: float) -> bool:
         name = chunk.audio.stream_id
         stream = self._streams.get(name)
@@ -232,10 +245,11 @@ class PartitionTask:
 
     def _refuse(self, record: Record) -> None:
         """What a record held that cannot be used is missing in its stream."""
-        name = (record.key or b"").decode("latin-1")
-        if (stream := self._streams.get(name)) is not None:
-            self._touched[name] = stream
-            stream.refuse(record, _stated_seq(record))
+        given = (record.key or b"").decode("latin-1")
+        for name in (given, *names(given)) if self._policy.splits else (given,):
+            if (stream := self._streams.get(name)) is not None:
+                self._touched[name] = stream
+                stream.refuse(record, _stated_seq(record))
 
     def _forget(self, name: str, stream: Stream, time_ms: float) -> None:
         """Once no replay would find it, and no repeat of its records is to be expected."""

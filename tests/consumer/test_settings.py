@@ -36,6 +36,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "codec": ("flac", AudioCodec.FLAC),
     "rate": ("8000", 8_000),
     "channels": ("2", 2),
+    "split_channels": ("on", True),
     "model": ("large-v3", "large-v3"),
     "device": ("cpu", "cpu"),
     "dtype": ("bf16", "bf16"),
