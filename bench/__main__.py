@@ -6,11 +6,13 @@ or with 2 when something else was to be asked for.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from consumer.errors import ConfigError
+from consumer.runtime import share_the_machine
 from streamscribe.cli import USAGE, Command, guarded, load
 
 BENCHES: Final = {
@@ -49,6 +51,7 @@ def help_text() -> str:
 
 
 def _measured(bench: Command, argv: Sequence[str]) -> int:
+    share_the_machine(os.environ)  # as the worker does
     try:
         return load(bench)(argv)
     except ConfigError as error:

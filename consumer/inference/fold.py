@@ -28,7 +28,7 @@ CONTEXT = 1500  # encoder positions of 30 s, in Whisper of every size
 POSITION_SAMPLES = WHISPER_RATE // 50  # a position is 20 ms
 MAX_SAMPLES = CONTEXT * POSITION_SAMPLES
 MARGIN = 15  # positions behind the clip that are kept one by one: 0.3 s
-BUCKET = 32  # lengths of a batch are multiples of it; with any length base held 280 MB more
+BUCKET = 64  # lengths of a batch are multiples of it
 STRIDE = 16  # tail positions that one stands for; 8 is no better, 32 costs accuracy
 
 
@@ -108,7 +108,9 @@ def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
 
 
 def bucket(positions: int) -> int:
-    """Few lengths: every other one costs a processor compiled products, a GPU a graph."""
+    """Few lengths: every other one costs a processor compiled products (each about 1 MB and some
+    milliseconds), a GPU a graph.
+    """
     return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
 
 

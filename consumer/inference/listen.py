@@ -15,7 +15,7 @@ from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, Dims, Encoder, Memory
 from consumer.inference.workspace import Workspace
 
-_TOGETHER = 4096  # encoder positions that go through it at once
+_TOGETHER = 2048  # encoder positions that go through it at once; more is no faster
 
 
 class Listener:
