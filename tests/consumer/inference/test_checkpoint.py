@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 import whisper
 from ct2_writer import ct2_bytes, ct2_variables, int8
 from safetensors.torch import save_file
+from small_whisper import CPU
 from torch import Tensor
 from whisper.model import ModelDimensions
 
+import consumer
+from consumer.core.values import Clip, Hypothesis
 from consumer.errors import ConfigError
 from consumer.inference.checkpoint import Checkpoint, load, usual_heads
 from consumer.inference.layouts import place, shapes
+from consumer.inference.whisper_engine import WhisperTranscriber
 
+WARM_UP = Path(consumer.__file__).with_name("warm_up.flac")
 DIMS = ModelDimensions(8, 12, 16, 2, 3, 70, 10, 16, 4, 2)
 UPPER_HALF = ((1, 0), (1, 1), (1, 2), (1, 3))
 TIED = {"decoder/projection/weight": "decoder/embeddings/weight"}
@@ -94,6 +100,22 @@ def test_openais_own_weights_give_the_same_in_every_format(tmp_path: Path, tiny_
         found = load(write(tmp_path / write.__name__, tiny.state, tiny.dims))
         assert_same(found, tiny.state)
         assert (found.dims, found.alignment_heads) == (tiny.dims, tiny.alignment_heads)
+
+
+def test_base_writes_the_same_words_from_every_format(tmp_path: Path, base_weights: Path):
+    base = load(base_weights)
+    samples, _ = soundfile.read(WARM_UP, dtype="float32")
+
+    def heard(path: Path) -> Hypothesis:
+        clip = Clip(samples, ("en",), words=True)
+        return WhisperTranscriber(load(path), CPU, fold=True).transcribe([clip])[0]
+
+    writers = (write_openai, write_hugging_face, write_ctranslate2)
+    one, *others = (
+        heard(write(tmp_path / write.__name__, base.state, base.dims)) for write in writers
+    )
+    assert len(one.words or ()) > 10
+    assert others == [one, one]
 
 
 def test_known_weights_have_their_name_and_openais_heads(base_weights: Path, tiny_en_weights: Path):
