@@ -17,6 +17,7 @@ import soundfile
 import soxr
 
 from consumer.core.budget import Timing, positions
+from consumer.core.chinese import prompt
 from consumer.core.pcm import FULL_SCALE
 from consumer.core.values import (
     WHISPER_RATE,
@@ -144,12 +145,15 @@ class ThreadedEngine:
 
     def _clip(self, job: Job, *, padded: bool) -> Clip:
         options = job.options
-        codes = tuple(dict.fromkeys(whisper_code(tag) for tag in options.languages or ()))
+        asked = dict.fromkeys(whisper_code(tag) for tag in options.languages or ())
+        languages = tuple(code for code in asked if code in self._transcriber.languages)
+        task = options.task or Task.TRANSCRIBE
+        given = languages[0] if len(languages) == 1 else ""
         return Clip(
             samples=whisper_samples(job.utterance),
-            languages=tuple(code for code in codes if code in self._transcriber.languages),
-            task=options.task or Task.TRANSCRIBE,
-            prompt=options.prompt,
+            languages=languages,
+            task=task,
+            prompt=prompt(given, options.prompt, task),
             hotwords=options.hotwords,
             words=bool(options.words),
             padded=padded,

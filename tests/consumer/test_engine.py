@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from builders import MODEL, OPTIONS, PARTITION, RATE, loud
 
+from consumer.core.chinese import PROMPT
 from consumer.core.values import (
     WHISPER_RATE,
     Batch,
@@ -177,6 +178,24 @@ async def test_options_become_whispers_words():
     clip = await clip_of(options)
     assert (clip.task, clip.prompt, clip.hotwords) == (Task.TRANSLATE, "so", "Kafka")
     assert clip.words is True
+
+
+@pytest.mark.parametrize(
+    ("tags", "asked", "prompt"),
+    [
+        (("zh",), None, PROMPT),
+        (("zh-Hant",), None, PROMPT),
+        (("zh",), "", ""),
+        (("zh",), "股市", "股市"),
+        (("en",), None, None),
+        (("zh", "en"), None, None),  # whichever it is, the prompt would lean to one
+    ],
+)
+async def test_chinese_is_asked_for_with_punctuation(
+    tags: tuple[str, ...], asked: str | None, prompt: str | None
+):
+    clip = await clip_of(replace(OPTIONS, languages=tags, prompt=asked))
+    assert clip.prompt == prompt
 
 
 @pytest.mark.parametrize(
