@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from consumer.core.progress import Commit, DeadLetter
+from consumer.core.progress import Commit
 from consumer.core.state import Found
 from consumer.core.values import Partition
 from consumer.errors import Fenced
+from consumer.kafka.dead_letters import dead_record
 from consumer.kafka.state import decode_states, encode_states
 from consumer.kafka.state_reader import read_states
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
@@ -117,22 +118,9 @@ class KafkaJournal:
         states = encode_states(self._group, commit)
         return [
             *(Output(topics.transcripts, number, *encode_event(e)) for e in commit.events),
-            *(self._dead(letter) for letter in commit.dead_letters),
+            *(
+                Output(topics.audio_dlq, number, *dead_record(letter, self._worker))
+                for letter in commit.dead_letters
+            ),
             *(Output(topics.state, number, *state) for state in states),
         ]
-
-    def _dead(self, letter: DeadLetter) -> Output:
-        """The record as it came, and why it is here."""
-        record = letter.record
-        told = {
-            "dlq.reason": letter.reason,
-            "dlq.message": letter.message,
-            "dlq.topic": record.partition.topic,
-            "dlq.partition": str(record.partition.number),
-            "dlq.offset": str(record.offset),
-            "dlq.timestamp": str(record.timestamp_ms),
-            "dlq.worker": self._worker,
-        }
-        headers = [*record.headers, *((name, text.encode()) for name, text in told.items())]
-        number = record.partition.number
-        return Output(self._topics.audio_dlq, number, record.key, record.value, headers)

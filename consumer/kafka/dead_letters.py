@@ -1,0 +1,36 @@
+"""A dead letter as a record: the original as it came, and why it is here.
+
+What is too large even for the dead-letter topic keeps its headers, the first 64 KiB of its value
+and the sha256 of all of it; `dlq.sha256` says that it is not whole.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+from consumer.core.progress import DeadLetter
+from schemas.codec import WireRecord
+
+WHOLE_BYTES: Final = (4 << 20) - (256 << 10)  # of a value that the topic takes, with its headers
+KEPT_BYTES: Final = 64 << 10
+
+
+def dead_record(letter: DeadLetter, worker: str) -> WireRecord:
+    """Its key may be missing, as it came."""
+    record = letter.record
+    told = {
+        "dlq.reason": letter.reason,
+        "dlq.message": letter.message,
+        "dlq.topic": record.partition.topic,
+        "dlq.partition": str(record.partition.number),
+        "dlq.offset": str(record.offset),
+        "dlq.timestamp": str(record.timestamp_ms),
+        "dlq.worker": worker,
+    }
+    value = record.value
+    if value is not None and len(value) > WHOLE_BYTES:
+        told["dlq.sha256"] = sha256(value).hexdigest()
+        value = value[:KEPT_BYTES]
+    headers = [*record.headers, *((name, text.encode()) for name, text in told.items())]
+    return WireRecord(record.key, value, headers)  # type: ignore[arg-type]  # either may be null
