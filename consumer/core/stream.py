@@ -13,17 +13,27 @@ from which record, and knowing what, everything that is not decided yet would be
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import TypeAlias
 
+from consumer.core.order import (
+    Close,
+    End,
+    Gap,
+    Loss,
+    Move,
+    Open,
+    Refuse,
+    is_repeat,
+    read,
+    wall_ms,
+)
 from consumer.core.progress import DeadLetter, Ledger
 from consumer.core.segmenter import SegmenterConfig
 from consumer.core.session import Begin, Draft, Heard, Session
-from consumer.core.state import Identity, Order, StreamState
+from consumer.core.state import Order, StreamState
 from consumer.core.timeline import Sound
 from consumer.core.values import (
     Chunk,
@@ -35,10 +45,9 @@ from consumer.core.values import (
     SessionKey,
 )
 from schemas.audio import StreamOptions
-from schemas.errors import Reason, WireError
+from schemas.errors import WireError
 from schemas.transcript import StreamEndReason
 
-PADDING_MS = 60  # `start` may overlap by as much: codecs pad
 WINDOW = 8  # records that are held back for one that seems late
 
 
@@ -49,48 +58,6 @@ class StreamPolicy:
     segmenter: SegmenterConfig
     options: StreamOptions  # complete: what holds where the publisher does not say
     session_prefix: str = ""  # tells sessions of the bulk topic from those of the live one
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    offset: int  # of the record that brought it
-    before: Order | None  # what reading that record again for this step begins with
-
-
-@dataclass(frozen=True, slots=True)
-class _Open(_Step):
-    begin: Begin
-
-
-@dataclass(frozen=True, slots=True)
-class _Gap(_Step):
-    to: int
-    wall_ms: float
-    estimated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Loss(_Step):
-    first_offset: int
-    last_offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Close(_Step):
-    reason: EndReason
-
-
-@dataclass(frozen=True, slots=True)
-class _End(_Step):
-    reason: StreamEndReason
-
-
-@dataclass(frozen=True, slots=True)
-class _Refuse(_Step):
-    letter: DeadLetter
-
-
-_Move: TypeAlias = _Open | Sound | _Gap | _Loss | _Close | _End | _Refuse
 
 
 class Stream:
@@ -110,7 +77,7 @@ class Stream:
         self.last_ms = 0 if state is None else state.last_ms  # append time of the last record
         self._policy = policy
         self._ledger = ledger
-        self._steps: deque[_Move] = deque()
+        self._steps: deque[Move] = deque()
         self._late: dict[int, Chunk] = {}  # by `seq`: came before those that come before them
         self._order: Order | None = None if state is None else state.order
         self._taken = 0 if state is None else state.resume  # offset behind the last record read
@@ -188,7 +155,7 @@ class Stream:
         expected = seq == order.next_seq
         if expected and not order.positioned:
             to = order.end + order.last_samples
-            self._steps.append(_Gap(offset, order, to, record.timestamp_ms, estimated=True))
+            self._steps.append(Gap(offset, order, to, record.timestamp_ms, estimated=True))
             order = replace(order, end=to)
         self._order = order
         self._count(seq)
@@ -206,7 +173,7 @@ class Stream:
         if self._order is not None and self._is_live:
             self._unread = None
             offset = self._ledger.next_offset
-            self._steps.append(_End(offset, self._order, StreamEndReason.IDLE))
+            self._steps.append(End(offset, self._order, StreamEndReason.IDLE))
             self._order = replace(self._order, over=True)
             self._ledger.touch(self.stream_id)
 
@@ -221,7 +188,7 @@ class Stream:
         order = self._order = replace(order, end=end, uncertain=True)
         self._unread = None
         self._session = self._session_at(session.key, replace(self.state(), order=order))
-        self._steps.append(_Loss(log_start, order, lost, log_start - 1))
+        self._steps.append(Loss(log_start, order, lost, log_start - 1))
         self.listen()
 
     def listen(self) -> tuple[Listen | None, list[Heard]]:
@@ -273,7 +240,7 @@ class Stream:
     def _sort(self, chunk: Chunk) -> bool:
         """Read the record, or hold it back for those before it."""
         order, seq = self._order, chunk.audio.seq
-        if self._is_repeat(chunk):
+        if is_repeat(chunk, self._order, self._late):
             self._read_offsets.append(chunk.offset)
             return False
         if order is None or order.over or order.uncertain or None in {seq, order.next_seq}:
@@ -331,7 +298,7 @@ class Stream:
         except WireError as error:
             letter = DeadLetter(chunk.record, error.reason, str(error))
             self._close(chunk.offset, EndReason.GAP)
-            self._steps.append(_Refuse(chunk.offset, self._order, letter))
+            self._steps.append(Refuse(chunk.offset, self._order, letter))
             self._read_offsets.append(chunk.offset)
             self._count(chunk.audio.seq)
 
@@ -341,36 +308,11 @@ class Stream:
         if order is not None and seq is not None and seq == order.next_seq:
             self._order = replace(order, next_seq=seq + 1)
 
-    def _is_repeat(self, chunk: Chunk) -> bool:
-        order, seq = self._order, chunk.audio.seq
-        if order is None or seq is None or order.next_seq is None or order.uncertain:
-            return False
-        if seq >= order.next_seq:
-            return seq in self._late
-        return not self._is_restart(chunk, order)
-
-    def _is_restart(self, chunk: Chunk, order: Order) -> bool:
-        """A number before the first, or the first again, but not the first record again."""
-        seq, first = chunk.audio.seq, order.first_seq
-        if seq is None or first is None:
-            return False
-        return seq < first or (seq == first and _identity(chunk) != order.first)
-
     # --- what a record means
 
     def _read(self, chunk: Chunk) -> bool:
         """Queue its steps; whether there are any."""
-        steps: list[_Move] = []
-        order = self._order
-        if order is not None and (reason := _session_break(chunk, order)) is not None:
-            steps.append(_End(chunk.offset, order, reason))
-            order = replace(order, over=True)
-        if (order is None or order.over) and len(chunk.samples):
-            steps.append(_Open(chunk.offset, order, self._begin(chunk)))
-            order = _first(chunk)
-        if order is not None and not order.over:
-            order = _follow(chunk, order, steps)
-        self._order = order
+        self._order, steps = read(chunk, self._order, self._begin)
         self._steps.extend(steps)
         self._read_offsets.append(chunk.offset)
         return bool(steps)
@@ -380,7 +322,7 @@ class Stream:
         return Begin(
             key=SessionKey(self.partition, self.stream_id, name),
             first=chunk.audio.start or 0,
-            wall_ms=_wall_ms(chunk),
+            wall_ms=wall_ms(chunk),
             rate=chunk.rate,
             channels=chunk.channels,
             options=complete(chunk.audio.options, self._policy.options),
@@ -389,7 +331,7 @@ class Stream:
         )
 
     def _close(self, offset: int, reason: EndReason) -> None:
-        self._steps.append(_Close(offset, self._order, reason))
+        self._steps.append(Close(offset, self._order, reason))
         self._ledger.touch(self.stream_id)
 
     # --- taking the steps
@@ -403,21 +345,21 @@ class Stream:
             self._steps.popleft()
         return session.unscored()
 
-    def _take(self, step: _Move) -> list[Heard]:
+    def _take(self, step: Move) -> list[Heard]:
         """The step is still the first of those that wait: what it queues lies before it."""
         session = self._session
         match step:
-            case _Open():
+            case Open():
                 self._session = Session.begin(step.begin, self._policy.segmenter, self._ledger)
-            case _Refuse():
+            case Refuse():
                 self._ledger.note(self.stream_id, step.letter)
-            case _Gap() if session:
+            case Gap() if session:
                 session.gap(step.to, step.wall_ms, estimated=step.estimated)
-            case _Loss() if session:
+            case Loss() if session:
                 session.lose(step.first_offset, step.last_offset)
-            case _Close() if session:
+            case Close() if session:
                 return _present(session.close_utterance(step.reason))
-            case _End() if session:
+            case End() if session:
                 heard = session.close_utterance(EndReason.END_OF_STREAM)
                 session.finish(step.reason)
                 self._session = None
@@ -425,97 +367,6 @@ class Stream:
             case _:
                 raise ValueError(f"{step} without a session to take it")
         return []
-
-
-def _session_break(chunk: Chunk, order: Order) -> StreamEndReason | None:
-    """Why the record belongs to another session than the open one."""
-    seq = chunk.audio.seq
-    if order.over:
-        return None
-    if seq is not None and order.next_seq is not None and seq < order.next_seq:
-        return StreamEndReason.RESTART
-    if order.uncertain and _overlap(chunk, order) * 1000 > PADDING_MS * chunk.rate:
-        return StreamEndReason.RESTART
-    if len(chunk.samples) and (chunk.rate, chunk.channels) != (order.rate, order.channels):
-        return StreamEndReason.FORMAT
-    return None
-
-
-def _first(chunk: Chunk) -> Order:
-    """What is known of a session before its first record."""
-    audio = chunk.audio
-    return Order(
-        rate=chunk.rate,
-        channels=chunk.channels,
-        end=audio.start or 0,
-        first_seq=audio.seq,
-        first=_identity(chunk),
-        next_seq=audio.seq,
-        last_samples=len(chunk.samples),
-        positioned=audio.start is not None,
-    )
-
-
-def _follow(chunk: Chunk, order: Order, steps: list[_Move]) -> Order:
-    """Add the steps of a record of the open session; what is known behind it."""
-    gap = _gap(chunk, order)
-    if gap is not None:
-        steps += [_Close(chunk.offset, order, EndReason.GAP), gap]
-        order = replace(order, end=gap.to)
-    order = replace(order, next_seq=chunk.audio.seq, uncertain=False)
-    if len(chunk.samples):
-        sound = _sound(chunk, order)
-        steps.append(sound)
-        behind = replace(order, end=max(order.end, sound.end), last_samples=len(chunk.samples))
-    else:
-        behind = order
-    behind = replace(
-        behind,
-        next_seq=None if chunk.audio.seq is None else chunk.audio.seq + 1,
-        positioned=chunk.audio.start is not None,
-    )
-    if chunk.audio.flush:
-        steps.append(_Close(chunk.offset, order, EndReason.FLUSH))
-    if chunk.audio.end:
-        steps.append(_End(chunk.offset, order, StreamEndReason.END))
-    return replace(behind, over=chunk.audio.end)
-
-
-def _gap(chunk: Chunk, order: Order) -> _Gap | None:
-    start, seq = chunk.audio.start, chunk.audio.seq
-    if start is not None:
-        to, estimated = start, False
-    elif seq is not None and order.next_seq is not None:
-        to, estimated = order.end + (seq - order.next_seq) * order.last_samples, True
-    else:
-        return None
-    if to <= order.end:
-        return None
-    return _Gap(chunk.offset, order, to, _wall_ms(chunk), estimated)
-
-
-def _overlap(chunk: Chunk, order: Order) -> int:
-    """Samples by which the record says that it begins before the end of what came before."""
-    return 0 if chunk.audio.start is None else order.end - chunk.audio.start
-
-
-def _sound(chunk: Chunk, order: Order) -> Sound:
-    overlap = _overlap(chunk, order)
-    if overlap * 1000 > PADDING_MS * chunk.rate:
-        raise WireError(
-            Reason.OVERLAP,
-            f"start={chunk.audio.start} lies {overlap} samples before the end of what came before: "
-            "send each sample once, or begin a new stream",
-        )
-    overlap = min(overlap, len(chunk.samples))
-    return Sound(
-        samples=chunk.samples[overlap:],
-        first=order.end,
-        offset=chunk.offset,
-        wall_ms=_wall_ms(chunk) + overlap * 1000 / chunk.rate,
-        appended_ms=chunk.timestamp_ms,
-        before=order,
-    )
 
 
 def complete(asked: StreamOptions, defaults: StreamOptions) -> StreamOptions:
@@ -526,15 +377,3 @@ def complete(asked: StreamOptions, defaults: StreamOptions) -> StreamOptions:
 
 def _present(heard: Heard | None) -> list[Heard]:
     return [] if heard is None else [heard]
-
-
-def _identity(chunk: Chunk) -> Identity:
-    """Position and time tell one silence from another, with which most streams begin."""
-    return zlib.crc32(chunk.audio.payload), chunk.audio.start, chunk.audio.captured_ms
-
-
-def _wall_ms(chunk: Chunk) -> float:
-    """When the first sample was spoken: as the publisher says, else just before it was appended."""
-    if chunk.audio.captured_ms is not None:
-        return chunk.audio.captured_ms
-    return chunk.timestamp_ms - len(chunk.samples) * 1000 / chunk.rate
