@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from consumer.errors import SttError
 from consumer.kafka.acl_admin import grant
-from devstack.options import add_bootstrap, add_prefix, security
+from devstack.options import add_bootstrap, add_prefix
 from schemas.acls import Role, acls
+from transport.arguments import security
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 
-from schemas.security import Security, SecurityError, security_from
 from schemas.topics import Topics
 
 
@@ -37,14 +36,6 @@ def add_partitions(parser: argparse.ArgumentParser, otherwise: str) -> None:
         help="of every topic, the most workers there can be (default: those of the topics that "
         f"exist{otherwise})",
     )
-
-
-def security(parser: argparse.ArgumentParser) -> Security:
-    """As the environment says; what cannot hold is a usage error."""
-    try:
-        return security_from(os.environ)
-    except SecurityError as error:
-        parser.error("; ".join(error.problems))
 
 
 def positive(text: str) -> int:

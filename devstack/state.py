@@ -13,7 +13,8 @@ from typing import Final
 from consumer.core.values import Partition
 from consumer.errors import SttError
 from consumer.kafka.state_admin import Standing, StateAdmin
-from devstack.options import add_bootstrap, add_prefix, security
+from devstack.options import add_bootstrap, add_prefix
+from transport.arguments import security
 from transport.client import AccessError
 from transport.diagnosis import admitted
 from transport.reload import Credentials

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from consumer.errors import SttError
 from consumer.kafka.topic_admin import DEFAULT_PARTITIONS, check_topics, create_topics
-from devstack.options import add_bootstrap, add_partitions, add_prefix, positive, security
+from devstack.options import add_bootstrap, add_partitions, add_prefix, positive
 from schemas.security import Security
+from transport.arguments import security
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urlsplit
 
 from producer.media import AudioFormat
@@ -13,6 +12,7 @@ from producer.stream import Manner
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioCodec, StreamOptions, Task
 from schemas.options import decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
+from transport.arguments import usage
 
 STDIN: Final = "-"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 10, 2_000  # 2 s of 48 kHz stereo floats still fit into a record
@@ -20,8 +20,6 @@ EPILOG: Final = (
     "Each input is a stream of its own; all are published at once. "
     "Rates of 8-48 kHz and stereo stay as they are, anything else is converted."
 )
-
-Parsed = TypeVar("Parsed")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -120,18 +118,6 @@ def topic(options: argparse.Namespace) -> str:
 
 def stdin_format(options: argparse.Namespace) -> AudioFormat:
     return AudioFormat(options.rate, options.channels)
-
-
-def usage(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
-    """What is wrong with a value, in its own words: argparse would say only that it is."""
-
-    def parsed(text: str) -> Parsed:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parsed
 
 
 def number(text: str, least: int, most: int) -> int:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from schemas.transcript import AnyEvent
-from subscriber.arguments import add_kafka, security, start
+from subscriber.arguments import add_kafka, start
 from subscriber.captions import Captions, PipeConsole, printable
 from subscriber.jsonl import json_line
 from subscriber.reader import TranscriptReader
 from subscriber.start import START_HELP, Edge
 from subscriber.topic_reader import CONNECT_TIMEOUT_S, ReaderError
+from transport.arguments import security
 
 EPILOG: Final = (
     "Finals whose text was suppressed (nothing was said) and starts of streams need --all."

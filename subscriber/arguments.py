@@ -6,28 +6,13 @@ import argparse
 import os
 import re
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
-from schemas.security import Security, SecurityError, security_from
 from schemas.topics import Topics
 from subscriber.start import Start, parse_start
+from transport.arguments import usage
 
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(:\d{1,5})?")
-
-Parsed = TypeVar("Parsed")
-
-
-def usage(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
-    """What is wrong with a value, in its own words: argparse would say only that it is."""
-
-    def parsed(text: str) -> Parsed:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parsed
 
 
 @usage
@@ -64,11 +49,3 @@ def add_kafka(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"of the topics (default: $STREAMSCRIBE_PREFIX, else {Topics().prefix})",
     )
-
-
-def security(parser: argparse.ArgumentParser) -> Security:
-    """As the environment says; what cannot hold is a usage error."""
-    try:
-        return security_from(os.environ)
-    except SecurityError as error:
-        parser.error("; ".join(error.problems))

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from schemas.errors import Reason
-from subscriber.arguments import add_kafka, security, start, usage
+from subscriber.arguments import add_kafka, start
 from subscriber.captions import local_time, printable
 from subscriber.dead_letters import DeadLetter, dead_letter
 from subscriber.start import START_HELP, Edge
 from subscriber.topic_reader import ReaderError, TopicReader
+from transport.arguments import security, usage
 
 _PLACE: Final = re.compile(r"\d{1,9}/\d{1,18}")
 _SHOWN_BYTES: Final = 32  # of a value

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
 from schemas.security import Security
-from subscriber.arguments import add_kafka, security
+from subscriber.arguments import add_kafka
 from subscriber.captions import count, printable
 from subscriber.dead_letters import (
     DeadLetter,
@@ -29,6 +29,7 @@ from subscriber.dead_letters import (
 )
 from subscriber.dlq import add_choice, letter_reader
 from subscriber.topic_reader import ReaderError, TopicReader
+from transport.arguments import security
 from transport.client import client_arguments
 from transport.denial import denied
 

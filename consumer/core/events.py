@@ -7,10 +7,10 @@ from typing import Final
 
 from consumer.core.chinese import Orthography, prompt
 from consumer.core.confidence import confidence
-from consumer.core.quality import judge
+from consumer.core.quality import Judged, judge
 from consumer.core.session import Heard
-from consumer.core.values import Hypothesis, TimedWord
-from schemas.audio import Task
+from consumer.core.values import Hypothesis, TimedWord, Utterance
+from schemas.audio import StreamOptions, Task
 from schemas.languages import bcp47
 from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Word
 
@@ -40,10 +40,8 @@ def final(
     heard: Heard, decoded: Decoded, model: Model, policy: FinalPolicy = AS_IT_IS
 ) -> TranscriptFinal:
     """A suppressed final keeps its number and its reasons; its text is empty."""
-    utterance, options = heard.utterance, heard.options
-    asked = prompt(decoded.hypothesis.language, options.prompt, options.task or Task.TRANSCRIBE)
-    judged = judge(decoded.hypothesis, utterance, asked)
-    hypothesis = policy.orthography.write(judged.hypothesis, options.languages or ())
+    utterance = heard.utterance
+    judged, hypothesis = written(decoded.hypothesis, utterance, heard.options, policy)
     suppressed = judged.is_suppressed
     return TranscriptFinal(
         stream_id=heard.id.session.stream_id,
@@ -75,6 +73,15 @@ def final(
         ),
         suppressed_text=judged.removed if policy.tell_suppressed else None,
     )
+
+
+def written(
+    hypothesis: Hypothesis, utterance: Utterance, options: StreamOptions, policy: FinalPolicy
+) -> tuple[Judged, Hypothesis]:
+    """What the evidence says of a text, and the text as it is published unless suppressed."""
+    asked = prompt(hypothesis.language, options.prompt, options.task or Task.TRANSCRIBE)
+    judged = judge(hypothesis, utterance, asked)
+    return judged, policy.orthography.write(judged.hypothesis, options.languages or ())
 
 
 def failed(heard: Heard, reason: str) -> UtteranceFailed:

@@ -12,11 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from consumer.core.channels import addressed, names
-from consumer.core.chinese import prompt
 from consumer.core.drafts import DraftPolicy, Drafts, is_same
-from consumer.core.events import Decoded, FinalPolicy, failed, final
+from consumer.core.events import Decoded, FinalPolicy, failed, final, written
 from consumer.core.progress import Commit, DeadLetter, Ledger, Outcome
-from consumer.core.quality import judge
 from consumer.core.session import Draft, Heard
 from consumer.core.state import Restored, StreamState
 from consumer.core.stream import Stream, StreamPolicy
@@ -313,12 +311,8 @@ class PartitionTask:
 
     def _written(self, draft: Draft, hypothesis: Hypothesis) -> Hypothesis | None:
         """As it would be published; None: it would not."""
-        options = draft.options
-        asked = prompt(hypothesis.language, options.prompt)
-        judged = judge(hypothesis, draft.utterance, asked)
-        if judged.is_suppressed:
-            return None
-        return self._policy.finals.orthography.write(judged.hypothesis, options.languages or ())
+        judged, shown = written(hypothesis, draft.utterance, draft.options, self._policy.finals)
+        return None if judged.is_suppressed else shown
 
     def _draft_job(self, draft: Draft, now: float) -> Job:
         self._asked[draft.id] = draft

@@ -19,6 +19,7 @@ from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, Offset
 from aiokafka.structs import OffsetAndMetadata
 
 from consumer.core.values import Assignment, Lane, Partition, Poll, Record
+from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import deadline, translated
 from transport.reload import Credentials
 
@@ -137,9 +138,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         """The first offset that Kafka has, and the one behind the last."""
         tp = TopicPartition(*partition)
         async with deadline(ASK_S, "asking for the log's bounds"):
-            begins = await self._consumer.beginning_offsets([tp])
-            ends = await self._consumer.end_offsets([tp])
-        return begins[tp], ends[tp]
+            return await bounds(self._consumer, tp)
 
     async def tell(self, offsets: Mapping[Partition, int]) -> None:
         """Store R of each as the group's offset. Raises `Fenced`, `Retriable`."""

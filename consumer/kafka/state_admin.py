@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer.core.state import Found, Halt, recover
 from consumer.core.values import Partition
 from consumer.errors import ConfigError
+from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import translated
 from consumer.kafka.state import decode_states, encode_reset, keys_of
 from consumer.kafka.state_reader import Pair, read_states
@@ -74,19 +75,19 @@ class StateAdmin:
             if partition.number not in await self._numbers(consumer, partition.topic):
                 raise ConfigError(f"{partition.topic} has no partition {partition.number}")
             consumer.assign([TopicPartition(*partition)])
-            return await _bounds(consumer, partition)
+            return await bounds(consumer, TopicPartition(*partition))
 
     async def _standing(
         self, consumer: AIOKafkaConsumer, partition: Partition, records: list[Pair]
     ) -> Standing:
         with translated("asking for offsets"):
-            bounds = await _bounds(consumer, partition)
+            log_start, log_end = await bounds(consumer, TopicPartition(*partition))
             offset = await consumer.committed(TopicPartition(*partition))
         try:
             state, streams = decode_states(self.group, partition.topic, records)
         except Halt as error:
             return Standing(partition, None, str(error))
-        found = Found(state, streams, offset, *bounds)
+        found = Found(state, streams, offset, log_start, log_end)
         try:
             recover(found, from_earliest=True)
         except Halt as error:
@@ -120,9 +121,3 @@ class StateAdmin:
                 yield consumer
             finally:
                 await consumer.stop()
-
-
-async def _bounds(consumer: AIOKafkaConsumer, partition: Partition) -> tuple[int, int]:
-    tp = TopicPartition(*partition)
-    begins, ends = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
-    return begins[tp], ends[tp]

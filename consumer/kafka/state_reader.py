@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.errors import Retriable
+from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import translated
 from transport.reload import Credentials
 
@@ -36,8 +37,7 @@ async def read_states(
 
 async def _read(reader: AIOKafkaConsumer, tp: TopicPartition) -> list[Pair]:
     reader.assign([tp])
-    end = (await reader.end_offsets([tp]))[tp]
-    begin = (await reader.beginning_offsets([tp]))[tp]
+    begin, end = await bounds(reader, tp)
     reader.seek(tp, begin)
     return await _read_to(reader, tp, end)
 
