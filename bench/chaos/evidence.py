@@ -87,6 +87,7 @@ class Said:
     offsets: list[int] = field(default_factory=list)  # of records with sound, deleted ones too
     flushes: list[int] = field(default_factory=list)  # samples
     damaged: bool = False  # some of it was deleted
+    headless: bool = False  # its first record was, which says that another session begins
 
     def sessions(self) -> list[tuple[str, str]]:
         """Stream and session that it may have; a damaged one may have begun anywhere."""
@@ -126,6 +127,7 @@ def said(
         take.offsets.append(record.offset)
         if any(each.holds(record) for each in (*deleted, *lost[plan.stream_id])):
             take.damaged = True
+            take.headless |= len(take.offsets) == 1
             continue
         take.sound.append((label.start, label.end))
         if label.note == "flush":

@@ -33,6 +33,7 @@ FAULTS: Final = {
     fault.name: fault
     for fault in (
         Fault("kill", 1, workers.kill),
+        Fault("kill-hung", 1, workers.kill_hung),
         *(Fault(f"kill-{point}", 1, partial(workers.kill_at, point=point)) for point in Point),
         Fault("terminate", 2, workers.terminate),
         Fault("terminate-stuck", 2, workers.terminate_stuck),

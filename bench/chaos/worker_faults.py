@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer
@@ -15,6 +16,7 @@ from bench.chaos.arena import GROUP, Arena, Kill, NotFired
 from bench.chaos.commit_points import Point
 from bench.chaos.oracle import DEVICE_ASSERT
 from bench.chaos.slots import Slot
+from schemas.transcript import UtteranceFailed
 
 _ARMED_S: Final = 40.0  # within which a commit is sure to come
 _DRAIN_S: Final = 20.0
@@ -40,6 +42,14 @@ async def kill_at(arena: Arena, point: Point) -> str:
         raise NotFired(f"{slot.name} was killed elsewhere")
     arena.kills.append(Kill(ended.at_s, partitions))
     return f"{slot.name} {proof}"
+
+
+async def kill_hung(arena: Arena) -> str:
+    """While its engine hangs: what was read behind that has no text yet."""
+    slot = arena.slot
+    await slot.order("hang 1")
+    await asyncio.sleep(_STUCK_S)
+    return await _killed(arena, slot, lambda: slot.signal(signal.SIGKILL))
 
 
 async def _killed(arena: Arena, slot: Slot, kill_it: Callable[[], None]) -> str:
@@ -128,13 +138,20 @@ async def small_memory(arena: Arena) -> str:
 
 async def poison(arena: Arena) -> str:
     """One utterance that ends every worker that decodes it."""
-    ended = [len(slot.exits) for slot in arena.slots]
+    ended, before = [len(slot.exits) for slot in arena.slots], _failed(arena)
     arena.publishers.poison += 1
-    await asyncio.sleep(90)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(90):
+            while _failed(arena) == before:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.5)
     codes = [e.code for s, n in zip(arena.slots, ended, strict=True) for e in s.exits[n:]]
     if not (deaths := codes.count(DEVICE_ASSERT)):
         raise NotFired("no worker heard it")
     return f"{deaths} workers died of it"
+
+
+def _failed(arena: Arena) -> int:
+    return sum(isinstance(each.event, UtteranceFailed) for each in arena.book.seen)
 
 
 async def storm(arena: Arena) -> str:

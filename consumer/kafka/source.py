@@ -52,7 +52,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             enable_auto_commit=False,
             auto_offset_reset="none",
             partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=10_000,
+            session_timeout_ms=8_000,
             heartbeat_interval_ms=2_000,
             rebalance_timeout_ms=20_000,
             request_timeout_ms=30_000,

@@ -12,6 +12,7 @@ from said_and_seen import (
     PARTITION,
     PLAN,
     RIGHT,
+    SPEECH,
     STARTED,
     TAKE,
     ended,
@@ -160,6 +161,24 @@ def test_what_was_deleted_may_be_lost_to_streams_that_had_not_begun() -> None:
     none = {PARTITION: Standing(110, 110, 110, {"accepted": 4})}
     told = only(evidence(events, deleted=gone, standings=none, spoken=spoken), Invariant.ACCOUNTED)
     assert "deleted 5" in told
+
+
+@pytest.mark.parametrize("first", [110, 111], ids=["its start is gone", "another record is gone"])
+def test_a_take_without_its_start_goes_on_in_the_session_before_it(first: int) -> None:
+    longer = replace(PLAN, number=TAKE + 1)
+    speech = (180_000, 220_000)
+    behind = [Label(Kind.SOUND, longer.number, n * CHUNK, (n + 1) * CHUNK) for n in range(10, 15)]
+    events = [*RIGHT[:-1], final(3, *speech, take=longer.number), ended(4)]
+    found = evidence(
+        events,
+        plans={TAKE: PLAN, longer.number: longer},
+        sent=sent(*sound(0, 10), *behind),
+        deleted=[Deleted(PARTITION, first, first)],
+        standings={PARTITION: Standing(115, 115, 115, {"accepted": 14})},
+        spoken={TAKE: SPEECH, longer.number: [speech]},
+    )
+    expected = {Invariant.TEXT} if first > 110 else set()
+    assert set(broken(found)) == expected
 
 
 BAD = Label(Kind.BAD, TAKE, 6 * CHUNK, 7 * CHUNK, Reason.BAD_HEADER)

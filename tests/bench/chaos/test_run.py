@@ -30,7 +30,7 @@ def test_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
 @pytest.mark.broker
 @pytest.mark.parametrize(
     ("mistake", "fault", "invariant"),
-    [("commit-first", "kill", "I3"), ("publish-first", "kill-end-answered", "I1")],
+    [("commit-first", "kill-hung", "I3"), ("publish-first", "kill-end-answered", "I1")],
 )
 def test_a_mistake_is_caught(mistake: str, fault: str, invariant: str, tmp_path: Path) -> None:
     found = chaos(f"--minutes 0.3 --faults {fault} --broken {mistake}", tmp_path / "x")
