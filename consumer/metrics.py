@@ -49,6 +49,9 @@ METRICS = (
     ),
     Spec("commit_seconds", "histogram", "Time of a commit."),
     Spec("dead_letters", "counter", "Records and utterances sent to the dead-letter topic."),
+    Spec(
+        "batches_skipped", "counter", "Record batches that nobody can read, by reason.", ("reason",)
+    ),
     Spec("halted", "gauge", "Partitions that wait for an operator: see the log."),
     Spec("behind_seconds", "gauge", "Append time since the oldest audio not decided about."),
     Spec("loop_lag_seconds", "gauge", "How late the event loop came round, last second."),

@@ -15,7 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -36,10 +36,12 @@ from consumer.core.values import (
     Partition,
     Poll,
     Record,
+    Unread,
 )
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.keeper import Bell, Clock, Feed, Keeper, Pace, Store, Surroundings
 from consumer.metrics import Metrics
+from schemas.errors import Reason
 from schemas.transcript import AnyEvent
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,10 @@ log = structlog.get_logger(__name__)
 BEAT_S = 1.0  # between two looks at the worker's own health
 BLOCKED_S = 1.0  # the event loop was held up that long: worth an alarm
 MAX_FLEETING = 1000  # events that wait to be broadcast; older ones are dropped
+_SKIPPED_DO: Final = {
+    Reason.BATCH_TOO_LARGE: "streamscribe topics check: as they must be, the brokers refuse it",
+    Reason.CORRUPT_BATCH: "check the disks of the partition's brokers; streamscribe dlq ls",
+}
 STUCK_S = 60.0  # no answer to a poll, not even a failure: only a new process helps
 
 
@@ -186,13 +192,29 @@ class Pipeline:
             self._keepers[partition] = keeper
             group.create_task(keeper.run(), name=f"keep {partition.topic} {partition.number}")
 
-    def _read(self, records: Sequence[Record]) -> None:
+    def _read(self, records: Sequence[Record | Unread]) -> None:
         now = self._clock.monotonic()
         for record in records:
             task = self._task(record.partition)
             outcome = None if task is None else task.ingest(record, now)
             if outcome is not None:
-                self._metrics.count("records", outcome=outcome)
+                count = record.next_offset - record.offset
+                self._metrics.count("records", count, outcome=outcome)
+                if isinstance(record, Unread):
+                    self._skipped(record)
+
+    def _skipped(self, batch: Unread) -> None:
+        self._metrics.count("batches_skipped", reason=batch.reason)
+        log.warning(
+            "a batch of records was skipped, nobody can read it",
+            topic=batch.partition.topic,
+            partition=batch.partition.number,
+            first_offset=batch.offset,
+            last_offset=batch.last_offset,
+            reason=batch.reason,
+            why=batch.message,
+            do=_SKIPPED_DO[batch.reason],
+        )
 
     def _tick(self, caught_up: frozenset[Partition]) -> None:
         now = self._clock.monotonic()

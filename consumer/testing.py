@@ -26,6 +26,7 @@ from consumer.core.values import (
     Partition,
     Poll,
     Record,
+    Unread,
 )
 from consumer.errors import Fenced, Retriable
 from schemas.transcript import AnyEvent
@@ -63,7 +64,7 @@ class ScriptedSource:
         self._polls = iter(polls)
         self._stop = stop
         self._began = asyncio.Event()
-        self._log: list[Record] = []
+        self._log: list[Record | Unread] = []
         self.asked_for: list[frozenset[Lane]] = []
         self.positions: dict[Partition, int] = {}  # of what is read
         self.told: list[Mapping[Partition, int]] = []
@@ -93,12 +94,12 @@ class ScriptedSource:
     async def tell(self, offsets: Mapping[Partition, int]) -> None:
         self.told.append(offsets)
 
-    def _read(self) -> list[Record]:
+    def _read(self) -> list[Record | Unread]:
         never = float("inf")
         positions = self.positions
         records = [r for r in self._log if r.offset >= positions.get(r.partition, never)]
         for record in records:
-            positions[record.partition] = record.offset + 1
+            positions[record.partition] = record.next_offset
         return records
 
 

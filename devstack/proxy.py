@@ -74,6 +74,7 @@ class Proxy:
         self._flows = {way: asyncio.Event() for way in Way}
         self._writers: set[StreamWriter] = set()
         self._trap: _Trap | None = None
+        self._garbled: bytes | None = None  # what is to be changed on its way to the client
         self._server: asyncio.Server
 
     async def __aenter__(self) -> Self:
@@ -107,13 +108,17 @@ class Proxy:
         """Reset the connection of the next such request, before or after it has passed; once."""
         self._trap = _Trap(api_key, passed)
 
+    def garble(self, told: bytes) -> None:
+        """Change a bit of these bytes where they next pass to the client, in one piece; once."""
+        self._garbled = told
+
     @property
     def is_armed(self) -> bool:
-        """Whether `reset_at` has still to happen."""
-        return self._trap is not None
+        """Whether `reset_at` or `garble` has still to happen."""
+        return self._trap is not None or self._garbled is not None
 
     def heal(self) -> None:
-        self._refusing, self._trap, self.delay_s = False, None, 0.0
+        self._refusing, self._trap, self._garbled, self.delay_s = False, None, None, 0.0
         for flow in self._flows.values():
             flow.set()
 
@@ -154,13 +159,20 @@ class Proxy:
                 await self._flows[way].wait()
                 trap = self._sprung(requests.push(data)) if way is Way.UP else None
                 if trap is None or trap.passed:
-                    writer.write(data)
+                    writer.write(data if way is Way.UP else self._spoilt(data))
                     await writer.drain()
                 if trap is not None:
                     self._reset(ends)
                     return
         finally:
             writer.close()
+
+    def _spoilt(self, data: bytes) -> bytes:
+        told = self._garbled
+        if told is None or told not in data:
+            return data
+        self._garbled = None
+        return data.replace(told, bytes((told[0] ^ 1, *told[1:])), 1)
 
     def _sprung(self, keys: Sequence[int]) -> _Trap | None:
         """The trap, if one of these requests is what it waits for."""

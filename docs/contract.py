@@ -80,6 +80,8 @@ DEAD_LETTER_HEADERS: Final[Json] = {
     "dlq.topic": text("where the record was"),
     "dlq.partition": number("where the record was"),
     "dlq.offset": number("where the record was"),
+    "dlq.records": number("of a batch that nobody could read: so many records"),
+    "dlq.last_offset": number("of a batch that nobody could read: its last record's"),
     "dlq.timestamp": text("Unix ms of the record", pattern="^-?[0-9]{1,19}$"),
     "dlq.worker": text("who refused it"),
 }

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"  # decodes to more than the longest record
     FORMAT_CONTRADICTION = "format_contradiction"  # headers and payload differ
     OVERLAP = "overlap"  # `start` lies before audio that came already
+    BATCH_TOO_LARGE = "batch_too_large"  # a batch of records that unpacks to more than anyone needs
+    CORRUPT_BATCH = "corrupt_batch"  # a batch of records that cannot be read
     UNDECODABLE = "undecodable"  # every decode of the utterance ended its worker
     UNKNOWN_EVENT = "unknown_event"
     BAD_EVENT = "bad_event"

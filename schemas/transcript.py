@@ -205,7 +205,10 @@ class StreamGap(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLoss(Event):
-    """Audio that Kafka deleted (retention) before it was read."""
+    """Records that nobody read, perhaps of this stream: deleted before (retention), or unreadable.
+
+    Only streams that neither number nor place their records are told of unreadable ones.
+    """
 
     TYPE: ClassVar[str] = "speech.stream.loss"
 

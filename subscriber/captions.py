@@ -166,7 +166,7 @@ def happened(event: AnyEvent) -> str:  # noqa: PLR0911 - one a kind of event
             about = "about " if estimated else ""
             return f"gap: {about}{(end - start) / rate:.1f} s never reached Kafka"
         case StreamLoss(first_offset=first, last_offset=last):
-            return f"lost: offsets {first}-{last} were deleted before they were read"
+            return f"lost: offsets {first}-{last} were deleted unread, or cannot be read"
         case StreamWarning(message=message):
             return f"warning: {message}"
         case UtteranceFailed(utterance=utterance, reason=reason):

@@ -29,6 +29,7 @@ from consumer.core.values import (
     Listen,
     Partition,
     Record,
+    Unread,
     Utterance,
 )
 from schemas.errors import Reason, WireError
@@ -109,10 +110,12 @@ class PartitionTask:
             (ms for ms in since if ms is not None), default=self.ledger.time_ms
         )
 
-    def ingest(self, record: Record, now: float) -> Outcome | None:
+    def ingest(self, record: Record | Unread, now: float) -> Outcome | None:
         """What became of it; None: it was read before, and that has been told."""
-        if record.offset < self.ledger.position:
+        if record.next_offset <= self.ledger.position:
             return None
+        if isinstance(record, Unread):
+            return self._skip(record, now)
         self.ledger.read(record.offset, record.timestamp_ms)
         self._read_at = now
         outcome = self._ingest(record, now)
@@ -128,6 +131,21 @@ class PartitionTask:
             self._refuse(record)
             return Outcome.DEAD_LETTER
         return Outcome.ACCEPTED if any(fresh) else Outcome.DUPLICATE
+
+    def _skip(self, unread: Unread, now: float) -> Outcome | None:
+        """Nobody knows which streams were inside: those that cannot tell by themselves are told."""
+        first, time_ms = max(unread.offset, self.ledger.position), self.ledger.time_ms
+        appended_ms = time_ms if unread.timestamp_ms is None else unread.timestamp_ms
+        fresh = self.ledger.skip(first, unread.last_offset, appended_ms)
+        self._read_at = now
+        for name, stream in self._streams.items():
+            if stream.miss(first, unread.last_offset):
+                self._touched[name] = stream
+        if not fresh:
+            return None
+        record = Record(self.partition, fresh.start, appended_ms, None, unread.raw, ())
+        self.ledger.bury(DeadLetter(record, unread.reason, unread.message, len(fresh)))
+        return Outcome.DEAD_LETTER
 
     def listen(self) -> list[Listen]:
         """Audio to score before anything else can be decided; empty: all is decided."""

@@ -52,6 +52,7 @@ class DeadLetter:
     record: Record
     reason: str  # a stable code
     message: str  # for people
+    records: int | None = None  # that it stands for, from its own offset on: a batch; None: itself
 
 
 Effect: TypeAlias = AnyEvent | DeadLetter
@@ -136,6 +137,13 @@ class Ledger:
         self.is_replay = offset < self.restored_next
         self.position = offset + 1
         self.time_ms = max(self.time_ms, timestamp_ms)
+
+    def skip(self, offset: int, last_offset: int, timestamp_ms: int) -> range:
+        """Records that nobody can read are passed over; those that were not passed before."""
+        self.read(last_offset, timestamp_ms)
+        fresh = range(max(offset, self.restored_next), last_offset + 1)
+        self._tally[Outcome.DEAD_LETTER] += len(fresh)
+        return fresh
 
     def tally(self, outcome: Outcome) -> None:
         """What became of the record just read; of a replayed one it was told before."""

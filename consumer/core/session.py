@@ -197,7 +197,7 @@ class Session:
         self._listen_from(Timeline(self.rate, to, (to, wall_ms)))
 
     def lose(self, first_offset: int, last_offset: int) -> None:
-        """Kafka deleted these records unread; the open utterance must have been closed."""
+        """These records will never be read; the open utterance must have been closed."""
         self._note(StreamLoss, self.end, first_offset=first_offset, last_offset=last_offset)
 
     def finish(self, reason: StreamEndReason) -> None:

@@ -161,6 +161,22 @@ class Stream:
         self._count(seq)
         self._take_next()
 
+    def miss(self, first_offset: int, last_offset: int) -> bool:
+        """Nobody knows what these records held: whether the stream has to tell of it.
+
+        One that numbers or places its records need not: the next one says what is missing.
+        """
+        order = self._order
+        if order is None or order.over or last_offset < self._taken:
+            return False
+        if order.next_seq is not None or order.positioned or first_offset in self._done:
+            return False
+        self._unread, self._taken = None, last_offset + 1
+        self._read_offsets.append(first_offset)
+        self._close(first_offset, EndReason.GAP)
+        self._steps.append(Loss(first_offset, order, first_offset, last_offset))
+        return True
+
     def stall(self) -> None:
         """No record for a while and none waiting: the open utterance ends."""
         self._take_late()

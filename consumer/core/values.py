@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.audio import AudioChunk, StreamOptions, Task
+from schemas.errors import Reason
 
 Int16Array: TypeAlias = npt.NDArray[np.int16]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -66,6 +67,26 @@ class Record(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
 
+    @property
+    def next_offset(self) -> int:
+        return self.offset + 1
+
+
+class Unread(NamedTuple):
+    """A batch of records that nobody can read, in their place in the log."""
+
+    partition: Partition
+    offset: int  # of its first record
+    last_offset: int
+    timestamp_ms: int | None  # append time; None: not known
+    raw: bytes  # the batch as Kafka gave it
+    reason: Reason
+    message: str  # for people
+
+    @property
+    def next_offset(self) -> int:
+        return self.last_offset + 1
+
 
 class Assignment(NamedTuple):
     """A partition that this worker is to serve from now on."""
@@ -80,7 +101,7 @@ class Poll:
 
     assigned: tuple[Assignment, ...] | None = None  # all that is ours now; None: as before
     overtaken: tuple[Partition, ...] = ()  # what was to be read next has been deleted
-    records: tuple[Record, ...] = ()
+    records: tuple[Record | Unread, ...] = ()
     caught_up: frozenset[Partition] = frozenset()  # no record of theirs waits in Kafka
 
 

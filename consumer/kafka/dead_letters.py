@@ -28,6 +28,9 @@ def dead_record(letter: DeadLetter, worker: str) -> WireRecord:
         "dlq.timestamp": str(record.timestamp_ms),
         "dlq.worker": worker,
     }
+    if letter.records is not None:
+        told["dlq.records"] = str(letter.records)
+        told["dlq.last_offset"] = str(record.offset + letter.records - 1)
     value = record.value
     if value is not None and len(value) > WHOLE_BYTES:
         told["dlq.sha256"] = sha256(value).hexdigest()

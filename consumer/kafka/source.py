@@ -18,9 +18,10 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
-from consumer.core.values import Assignment, Lane, Partition, Poll, Record
+from consumer.core.values import Assignment, Lane, Partition, Poll, Record, Unread
 from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import deadline, translated
+from consumer.kafka.fetch_guard import FetchGuard
 from transport.reload import Credentials
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             max_poll_interval_ms=600_000,
             fetch_max_bytes=16 << 20,
             max_partition_fetch_bytes=2 << 20,
+            check_crcs=False,  # the guard does
         )
+        self._guard = FetchGuard(self._consumer)
         credentials.follow(self._consumer._client)  # noqa: SLF001 - it has no public name
         self._assigned: tuple[Partition, ...] = ()
         self._is_news = False  # the pipeline has not heard of `_assigned`
@@ -157,9 +160,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._is_news = False
         return tuple(Assignment(p, self._lane(p)) for p in self._assigned)
 
-    async def _fetch(self, lanes: frozenset[Lane]) -> tuple[list[Record], list[Partition]]:
+    async def _fetch(self, lanes: frozenset[Lane]) -> tuple[list[Record | Unread], list[Partition]]:
         """Live before bulk: bulk is looked at without waiting. And what has been deleted."""
-        records: list[Record] = []
+        records: list[Record | Unread] = []
         overtaken: list[Partition] = []
         for lane in sorted(lanes):
             ready = [TopicPartition(*p) for p in self._begun if self._lane(p) is lane]
@@ -172,7 +175,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def _get(
         self, ready: list[TopicPartition], wait_ms: int, overtaken: list[Partition]
-    ) -> list[Record]:
+    ) -> list[Record | Unread]:
         try:
             batches = await self._consumer.getmany(
                 *ready, timeout_ms=wait_ms, max_records=POLL_RECORDS
@@ -182,10 +185,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         except OffsetOutOfRangeError as error:
             overtaken += [Partition(tp.topic, tp.partition) for tp in error.args[0]]
             return []
-        return [_record(record) for batch in batches.values() for record in batch]
+        return [
+            self._guard.unread(record) or _record(record)
+            for batch in batches.values()
+            for record in batch
+        ]
 
     def _caught_up(
-        self, current: set[Partition], records: Sequence[Record]
+        self, current: set[Partition], records: Sequence[Record | Unread]
     ) -> frozenset[Partition]:
         """Partitions of which Kafka holds nothing that has not been read."""
         busy = {record.partition for record in records}

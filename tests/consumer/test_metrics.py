@@ -77,6 +77,7 @@ def test_labels_are_few_and_never_what_a_publisher_sent():
         "verdict",
         "result",
         "lane",
+        "reason",
     }
 
 

@@ -14,6 +14,7 @@ from consumer.core.budget import Budget
 from consumer.core.drafts import DraftPolicy
 from consumer.core.planner import Planner
 from consumer.core.shadow import Shadow
+from consumer.core.state import Tally
 from consumer.core.values import Assignment, Batch, Hypothesis, JobKind, Lane, Partition, Poll
 from consumer.errors import Fenced, Retriable
 from consumer.keeper import Pace
@@ -151,6 +152,30 @@ async def test_a_state_topic_that_was_lost_halts_the_partition() -> None:
     await pipeline(source, EchoEngine(), store, metrics=metrics).run(stop)
     assert store.commits == []
     assert source.positions == {}
+
+
+async def test_a_batch_that_nobody_can_read_is_one_dead_letter_and_what_comes_behind_it_is_heard(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A commit fails behind it, so it is met twice."""
+    log, store, metrics = Log(), MemoryStore([None, Retriable("no answer")]), Metrics()
+    log.append_unread(3)
+    log.speak("one", loud(1), end=True)
+    polls = [ASSIGNED, Poll(records=tuple(log.records[2:])), *[Poll()] * 50]
+    stop = asyncio.Event()
+    source = ScriptedSource(polls, stop)
+    await pipeline(source, EchoEngine(), store, metrics=metrics).run(stop)
+    (letter,) = store.dead_letters
+    assert (letter.record.offset, letter.records) == (0, 3)
+    assert len(texts(store)) == 1
+    assert store.commits[-1].state.tally == Tally(accepted=10, dead_letter=3)
+    told = capsys.readouterr().out
+    assert "last_offset=2" in told
+    assert "streamscribe dlq" in told
+    skipped = metrics.registry.get_sample_value(
+        "streamscribe_batches_skipped_total", {"reason": "corrupt_batch"}
+    )
+    assert skipped == told.count("nobody can read it") == store.opened
 
 
 async def test_what_kafka_deleted_unread_is_told() -> None:

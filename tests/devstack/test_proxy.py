@@ -144,6 +144,17 @@ async def test_a_connection_is_reset_at_a_request(proxy: Proxy, echo: Echo, pass
     writer.close()
 
 
+async def test_a_bit_is_changed_on_the_way_to_the_client_once(proxy: Proxy, echo: Echo) -> None:
+    reader, writer = await connect(proxy)
+    proxy.garble(b"speech")
+    for heard in (b"silence", b"some rpeech", b"some speech"):
+        writer.write(heard.replace(b"rp", b"sp"))
+        assert await reader.readexactly(len(heard)) == heard
+    assert echo.heard == b"silencesome speechsome speech"
+    assert not proxy.is_armed
+    writer.close()
+
+
 async def test_a_client_of_a_link_meets_the_proxies_alone() -> None:
     kafka = LocalKafka(links=("W1", "W2"))
     async with kafka, Link(kafka.routes("W1")) as link:

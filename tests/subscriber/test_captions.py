@@ -158,7 +158,7 @@ def test_colour_is_for_terminals_and_a_stream_keeps_its_own():
         ),
         (
             event(StreamLoss, first_offset=5, last_offset=9),
-            "lost: offsets 5-9 were deleted before they were read",
+            "lost: offsets 5-9 were deleted unread, or cannot be read",
         ),
         (event(StreamWarning, message="endpoint_ms is 5"), "warning: endpoint_ms is 5"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,11 @@ from consumer.core.pcm import mono, unpack
 from consumer.core.segmenter import SegmenterConfig
 from consumer.core.state import PartitionState, Restored
 from consumer.core.stream import StreamPolicy
-from consumer.core.values import Chunk, Int16Array, Lane, Partition, Record
+from consumer.core.values import Chunk, Int16Array, Lane, Partition, Record, Unread
 from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio, encode_audio
+from schemas.errors import Reason
 from schemas.transcript import Model
 
 RATE = 16_000
@@ -72,7 +74,7 @@ class Log:
 
     def __init__(self, partition: Partition = PARTITION) -> None:
         self.partition = partition
-        self.records: list[Record] = []
+        self.records: list[Any] = []  # `Record`, `Unread`
         self.now_ms = 1_700_000_000_000
         self._skipped = 0
 
@@ -92,6 +94,15 @@ class Log:
         record = Record(self.partition, offset, self.now_ms, key, value, tuple(headers))
         self.records.append(record)
         return record
+
+    def append_unread(self, count: int = 1) -> Unread:
+        """A batch of so many records that nobody can read; it stands where each of them does."""
+        offset = self._skipped + len(self.records)
+        unread = Unread(
+            self.partition, offset, offset + count - 1, None, b"batch", Reason.CORRUPT_BATCH, "why"
+        )
+        self.records += [unread] * count
+        return unread
 
     def speak(
         self,

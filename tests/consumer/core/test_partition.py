@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from consumer.core.events import Decoded
 from consumer.core.partition import PartitionTask
 from consumer.core.progress import Commit, DeadLetter, Outcome
-from consumer.core.state import Restored, Tally, recover
-from consumer.core.values import EndReason, Int16Array, Job, JobKind, Lane, Record
+from consumer.core.state import PartitionState, Restored, Tally, recover
+from consumer.core.values import EndReason, Int16Array, Job, JobKind, Lane, Record, Unread
 from consumer.testing import EchoEngine, MemoryStore, echo
 from schemas.audio import AudioChunk
 from schemas.errors import Reason
@@ -49,12 +49,12 @@ class Worker:
         self.commits: list[Commit] = []
         self._engine = EchoEngine()
 
-    def read(self, *records: Record, now: float = 0.0) -> list[Outcome | None]:
+    def read(self, *records: Record | Unread, now: float = 0.0) -> list[Outcome | None]:
         outcomes = self.take(*records, now=now)
         self.listen(now)
         return outcomes
 
-    def take(self, *records: Record, now: float = 0.0) -> list[Outcome | None]:
+    def take(self, *records: Record | Unread, now: float = 0.0) -> list[Outcome | None]:
         """Without listening to them yet."""
         return [self.task.ingest(record, now) for record in records]
 
@@ -161,6 +161,40 @@ def test_a_dead_letter_holds_the_record_and_the_reason_and_leaves_once():
     assert commit.state.next_offset == commit.state.resume_offset == 1
     assert worker.task.streams == 0
     assert worker.commit() is None
+
+
+def test_a_batch_that_nobody_can_read_is_one_dead_letter_and_counts_every_record():
+    log, worker = Log(), Worker()
+    first = log.append_unread(5)
+    log.speak("s", loud(1), end=True)
+    assert worker.read(first) == [Outcome.DEAD_LETTER]
+    worker.read(*log.records)
+    worker.finish_all()
+    (letter,) = worker.store.dead_letters
+    assert (letter.record.offset, letter.records, letter.record.value) == (0, 5, b"batch")
+    assert letter.reason == Reason.CORRUPT_BATCH
+    state = worker.task.ledger.committed
+    assert (state.next_offset, state.resume_offset) == (15, 15)
+    assert state.tally == Tally(accepted=10, dead_letter=5)
+    assert [type(event) for event in worker.events] == [StreamStarted, TranscriptFinal, StreamEnded]
+
+
+def test_of_a_batch_that_was_read_in_part_the_rest_is_a_dead_letter():
+    """It was whole when a worker read as far as its second record."""
+    log, worker = Log(), Worker(fresh(2))
+    worker.read(log.append_unread(3))
+    worker.commit()
+    (letter,) = worker.store.dead_letters
+    assert (letter.record.offset, letter.records) == (2, 1)
+    assert worker.task.ledger.committed.tally == Tally(dead_letter=1)
+
+
+def test_a_batch_that_was_passed_before_is_no_dead_letter_again():
+    log, worker = Log(), Worker(replace(fresh(3), partition=PartitionState(3, 0)))
+    assert worker.read(log.append_unread(3)) == [None]
+    worker.commit()
+    assert worker.store.dead_letters == []
+    assert worker.task.ledger.committed == PartitionState(3, 3, clean=False)
 
 
 def test_a_record_that_contradicts_its_stream_is_a_dead_letter_and_the_stream_goes_on():
@@ -374,7 +408,7 @@ def audio_of(parts: Runs) -> Int16Array:
     return np.concatenate([(loud if is_loud else quiet)(ms / 1000) for is_loud, ms in parts])
 
 
-def work(worker: Worker, records: Sequence[Record], chance: random.Random) -> None:
+def work(worker: Worker, records: Sequence[Record | Unread], chance: random.Random) -> None:
     """Read in polls of any size; results come in any order, commits at any time or never."""
     at = 0
     while at < len(records):
@@ -523,16 +557,30 @@ odd_chunks = st.builds(
 pauses_s = st.sampled_from([0.0, 0.0, 1.0, 3.0, 400.0])
 
 
-@given(sent=st.lists(st.tuples(odd_chunks, pauses_s), max_size=15), seed=st.integers())
+@dataclass(frozen=True)
+class Hole:
+    """A batch that nobody can read."""
+
+    records: int
+
+
+anything = odd_chunks | odd_chunks | odd_chunks | st.builds(Hole, records=st.integers(1, 3))
+
+
+def append(log: Log, sent: Odd | Hole) -> Record | Unread:
+    return log.append_unread(sent.records) if isinstance(sent, Hole) else log.append(sent.chunk())
+
+
+@given(sent=st.lists(st.tuples(anything, pauses_s), max_size=15), seed=st.integers())
 @examples(100)
 def test_whatever_is_sent_sessions_are_whole_and_all_of_the_log_is_passed(
-    sent: list[tuple[Odd, float]], seed: int
+    sent: list[tuple[Odd | Hole, float]], seed: int
 ):
     log, worker, chance, now = Log(), Worker(), random.Random(seed), 0.0
     for chunk, pause_s in sent:
         now += pause_s
         log.now_ms += round(pause_s * 1000)
-        worker.take(log.append(chunk.chunk()), now=now)
+        worker.take(append(log, chunk), now=now)
         if chance.random() < 0.7:
             worker.tick(now + pause_s, caught_up=chance.random() < 0.5)
     worker.listen()
@@ -558,20 +606,20 @@ def check_sessions_are_whole(events: Sequence[AnyEvent]) -> None:
             assert before.end_sample <= after.start_sample
 
 
-def log_of(sent: Sequence[tuple[Odd, float]]) -> list[Record]:
+def log_of(sent: Sequence[tuple[Odd | Hole, float]]) -> list[Record | Unread]:
     log = Log()
     for odd, pause_s in sent:
         log.now_ms += round(pause_s * 1000)
-        log.append(odd.chunk())
+        append(log, odd)
     return log.records
 
 
-odd_logs = st.lists(st.tuples(odd_chunks, pauses_s), min_size=1, max_size=25)
+odd_logs = st.lists(st.tuples(anything, pauses_s), min_size=1, max_size=25)
 crash_seeds = st.lists(st.integers(0, 1 << 16), max_size=5)
 
 
 def survive(
-    records: Sequence[Record], crashes: Sequence[int], *, ticks: bool = False
+    records: Sequence[Record | Unread], crashes: Sequence[int], *, ticks: bool = False
 ) -> MemoryStore:
     """Workers one after the other, each going on where the one before was killed."""
     store = MemoryStore(log_end=len(records))
@@ -592,7 +640,7 @@ def survive(
 @given(sent=odd_logs, crashes=crash_seeds)
 @examples(150)
 def test_whatever_is_sent_a_crash_loses_and_repeats_nothing(
-    sent: list[tuple[Odd, float]], crashes: list[int]
+    sent: list[tuple[Odd | Hole, float]], crashes: list[int]
 ):
     records = log_of(sent)
     told, expected = survive(records, crashes), survive(records, [])
@@ -610,7 +658,7 @@ def test_whatever_is_sent_a_crash_loses_and_repeats_nothing(
 @given(sent=odd_logs, crashes=crash_seeds)
 @examples(100)
 def test_sessions_are_whole_also_where_time_ends_them(
-    sent: list[tuple[Odd, float]], crashes: list[int]
+    sent: list[tuple[Odd | Hole, float]], crashes: list[int]
 ):
     """How long a worker waited, its successor cannot know: what it ended has to stay ended."""
     check_sessions_are_whole(survive(log_of(sent), crashes, ticks=True).events)

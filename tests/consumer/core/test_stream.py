@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_stream import OneStream, spans, without_log
 
-from consumer.core.stream import complete
+from consumer.core.stream import WINDOW, complete
 from consumer.core.values import EndReason, Int16Array
 from schemas.audio import AudioChunk, StreamOptions, Task
 from schemas.errors import Reason, WireError
@@ -20,6 +20,7 @@ from schemas.transcript import (
     StreamEnded,
     StreamEndReason,
     StreamGap,
+    StreamLoss,
     StreamStarted,
     StreamWarning,
     TranscriptFinal,
@@ -410,6 +411,58 @@ def test_a_refused_record_of_no_session_means_nothing():
     stream = OneStream()
     refused(stream, 0)
     assert stream.events() == []
+
+
+# --- batches that nobody can read
+
+
+def missed(stream: OneStream, records: int) -> bool:
+    unread = stream.log.append_unread(records)
+    stream.ledger.skip(unread.offset, unread.last_offset, 0)
+    told = stream.stream.miss(unread.offset, unread.last_offset)
+    stream.listen()
+    return told
+
+
+def test_a_stream_without_numbers_is_told_what_may_have_been_its_own():
+    stream = OneStream()
+    stream.send(loud(1))
+    assert missed(stream, 3)
+    assert stream.reasons == [EndReason.GAP]
+    stream.send(loud(1), end=True)
+    assert spans(stream) == [(0, SECOND), (SECOND, 2 * SECOND)]
+    told = stream.events()
+    assert [type(e) for e in told] == [
+        *(StreamStarted, TranscriptFinal, StreamLoss, TranscriptFinal, StreamEnded)
+    ]
+    assert (told[2].first_offset, told[2].last_offset) == (1, 3)
+
+
+@pytest.mark.parametrize("place", ["seq", "start"])
+def test_numbers_and_places_show_that_nothing_is_missing(place: str):
+    """The utterance goes on: whoever publishes such batches cannot cut the speech of others."""
+    stream = OneStream()
+    stream.send(loud(1), **{place: 0})
+    assert not missed(stream, 3)
+    stream.send(loud(1), **{place: 1 if place == "seq" else SECOND}, end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+    assert stream.kinds() == ["started", "final", "ended"]
+
+
+def test_numbers_show_what_is_missing():
+    stream = OneStream()
+    numbered(stream, 0)
+    assert not missed(stream, 2)
+    numbered(stream, *range(3, 3 + WINDOW))
+    assert gaps(stream) == [(8_000, 24_000, True)]
+
+
+def test_where_no_session_is_open_there_is_nobody_to_tell():
+    stream = OneStream()
+    assert not missed(stream, 1)
+    stream.send(loud(1), end=True)
+    assert not missed(stream, 1)
+    assert stream.kinds() == ["started", "final", "ended"]
 
 
 # --- records that were deleted unread

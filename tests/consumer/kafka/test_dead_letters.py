@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -13,6 +14,11 @@ from consumer.kafka.dead_letters import KEPT_BYTES, WHOLE_BYTES, dead_record
 def letter(value: bytes | None) -> DeadLetter:
     record = Record(PARTITION, 7, 99, b"key", value, (("codec", b"what"),))
     return DeadLetter(record, "bad_payload", "why")
+
+
+def test_a_batch_says_how_many_records_it_was():
+    told = dict(dead_record(replace(letter(b"batch"), records=5), "worker:1").headers)
+    assert (told["dlq.offset"], told["dlq.last_offset"], told["dlq.records"]) == (b"7", b"11", b"5")
 
 
 @pytest.mark.parametrize("value", [None, b"", b"x" * WHOLE_BYTES])

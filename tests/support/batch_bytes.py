@@ -1,0 +1,96 @@
+"""Record batches made by hand, and put into the log past every client's checks."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import cramjam
+from aiokafka.client import AIOKafkaClient
+from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
+
+from devstack.kafka import LocalKafka
+
+HEAD_BYTES = 61
+CODECS = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
+NAME = b"a-header"  # as long as this
+
+
+def batch(*values: bytes, codec: int = 0, offset: int = 0) -> bytes:
+    """One record a value, with a header."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 40)
+    for at, value in enumerate(values):
+        builder.append(at, 1_700_000_000_000 + at, b"key", value, [(NAME.decode(), b"1")])
+    made = builder.build()
+    struct.pack_into(">q", made, 0, offset)
+    return bytes(made)
+
+
+def sealed(head: bytes, records: bytes, codec: int) -> bytes:
+    """These bytes as the records of that batch, with the checksum that belongs to them."""
+    made = bytearray(head[:HEAD_BYTES] + records)
+    struct.pack_into(">i", made, 8, len(made) - 12)
+    struct.pack_into(">h", made, 21, codec)
+    struct.pack_into(">I", made, 17, calc_crc32c(bytes(made[21:])))
+    return bytes(made)
+
+
+def bomb(unpacked_bytes: int, packed_bytes: int = 0) -> bytes:
+    """A zstd batch of one record of about so many bytes, in not many more than `packed_bytes`."""
+    noise = Random(7).randbytes(packed_bytes)
+    body = b"\0\0\0" + _varint(3) + b"key" + _varint(unpacked_bytes) + noise
+    zeros, rest = bytes(1 << 20), unpacked_bytes - len(noise)
+    packer = cramjam.zstd.Compressor()
+    packer.compress(_varint(len(body) + rest + 1) + body)
+    for _ in range(rest >> 20):
+        packer.compress(zeros)
+    packer.compress(zeros[: rest % (1 << 20)] + b"\0")
+    return sealed(batch(b"x"), bytes(packer.finish()), 4)
+
+
+def nameless() -> bytes:
+    """A record whose header's name is no UTF-8: brokers do not look."""
+    whole = batch(b"nameless")
+    return sealed(whole, whole[HEAD_BYTES:].replace(NAME, b"\xff" * len(NAME)), 0)
+
+
+async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
+    """Into partition 0, one after the other. Fails where the broker refuses one."""
+    client = AIOKafkaClient(bootstrap_servers=kafka.bootstrap)
+    await client.bootstrap()
+    try:
+        (broker,) = client.cluster.brokers()
+        for each in batches:
+            request = ProduceRequest(None, -1, 30_000, [(topic, [(0, each)])])
+            answer = await client.send(broker.nodeId, request)
+            ((_, ((_, error, *_),)),) = answer.topics
+            assert error == 0
+    finally:
+        await client.close()
+
+
+def damage(kafka: LocalKafka, topic: str, told: bytes) -> None:
+    """Change a bit of these bytes where the broker's log has them, as a failing disk would."""
+    (segment,) = _segments(kafka, topic)
+    data = segment.read_bytes()
+    with segment.open("r+b") as file:
+        file.seek(data.index(told))
+        file.write(bytes((told[0] ^ 1,)))
+
+
+def _segments(kafka: LocalKafka, topic: str) -> Sequence[Path]:
+    return list((kafka.log_file(1).parent / "log" / f"{topic}-0").glob("*.log"))
+
+
+def _varint(value: int) -> bytes:
+    """Zigzag, of a number that is not negative."""
+    value, made = value << 1, bytearray()
+    while value > 0x7F:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*made, value))
