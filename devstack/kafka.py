@@ -81,6 +81,20 @@ class LocalKafka:
     def log_file(self, node: int) -> Path:
         return self._nodes[node].log_file
 
+    def damage(self, node: int, topic: str, partition: int, told: bytes) -> None:
+        """Change a bit of these bytes where the node's log has them, as a failing disk would.
+
+        Raises ValueError where they are not in it.
+        """
+        folder = self._nodes[node].folder / "log" / f"{topic}-{partition}"
+        for segment in sorted(folder.glob("*.log"), reverse=True):
+            if (at := segment.read_bytes().find(told)) >= 0:
+                with segment.open("r+b") as file:
+                    file.seek(at)
+                    file.write(bytes((told[0] ^ 1,)))
+                return
+        raise ValueError(f"{folder} does not hold it")
+
     def pid(self, node: int) -> int:
         """Of the Java process that was started last."""
         return self._nodes[node].pid

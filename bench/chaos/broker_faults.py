@@ -8,7 +8,6 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import RecordsToDelete
-from aiokafka.errors import MessageSizeTooLargeError, RecordTooLargeError
 
 from bench.chaos.arena import GROUP, Arena, NotFired
 from bench.chaos.evidence import Deleted
@@ -17,7 +16,6 @@ from devstack.proxy import Way
 
 END_TXN: Final = 26  # Kafka's number of the request
 _ARMED_S: Final = 40.0  # within which a commit is sure to come
-_BOMB_BYTES: Final = 64 << 20
 
 
 async def kill_leader(arena: Arena) -> str:
@@ -126,25 +124,6 @@ async def slow_network(arena: Arena) -> str:
 async def bad_records(arena: Arena) -> str:
     await arena.publishers.vandalise(14)
     return "14 records that no stream can have"
-
-
-async def bomb(arena: Arena) -> str:
-    """A batch of 64 MiB in a few kilobytes, which the topic's settings make the broker refuse."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=arena.kafka.bootstrap,
-        compression_type="gzip",
-        max_batch_size=_BOMB_BYTES,
-        max_request_size=2 * _BOMB_BYTES,
-    )
-    async with producer:
-        batch = producer.create_batch()
-        while batch.append(key=b"bomb", value=bytes(1 << 20), timestamp=None) is not None:
-            pass
-        try:
-            await (await producer.send_batch(batch, arena.topics.audio, partition=0))
-        except (MessageSizeTooLargeError, RecordTooLargeError) as error:
-            return f"the broker refused it: {type(error).__name__}"
-    raise NotFired("the broker took it")
 
 
 async def lose_audio(arena: Arena) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from bench.chaos import batch_faults as batches
 from bench.chaos import broker_faults as brokers
 from bench.chaos import probes
 from bench.chaos import worker_faults as workers
@@ -58,7 +59,10 @@ FAULTS: Final = {
         Fault("small-memory", 10, workers.small_memory),
         Fault("poison", 10, workers.poison),
         Fault("bad-records", 11, brokers.bad_records),
-        Fault("bomb", 13, brokers.bomb),
+        Fault("bomb", 13, batches.bomb),
+        Fault("bomb-accepted", 13, batches.bomb_accepted),
+        Fault("corrupt-on-disk", 13, batches.corrupt_on_disk),
+        Fault("corrupt-in-flight", 13, batches.corrupt_in_flight),
         Fault("missing-topics", 16, probes.missing_topics),
         Fault("wrong-partitions", 16, probes.wrong_partitions),
         Fault("wrong-timestamps", 16, probes.wrong_timestamps),

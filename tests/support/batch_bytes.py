@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from pathlib import Path
 from random import Random
 
 import cramjam
@@ -72,19 +70,6 @@ async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
             assert error == 0
     finally:
         await client.close()
-
-
-def damage(kafka: LocalKafka, topic: str, told: bytes) -> None:
-    """Change a bit of these bytes where the broker's log has them, as a failing disk would."""
-    (segment,) = _segments(kafka, topic)
-    data = segment.read_bytes()
-    with segment.open("r+b") as file:
-        file.seek(data.index(told))
-        file.write(bytes((told[0] ^ 1,)))
-
-
-def _segments(kafka: LocalKafka, topic: str) -> Sequence[Path]:
-    return list((kafka.log_file(1).parent / "log" / f"{topic}-0").glob("*.log"))
 
 
 def _varint(value: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from batch_bytes import batch, bomb, damage, nameless, put
+from batch_bytes import batch, bomb, nameless, put
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,7 +120,7 @@ async def test_what_the_disk_has_lost_is_passed_over(
     monkeypatch.setattr(fetch_guard, "REST_S", 0.0)
     topic = await open_topic(kafka, prefix)
     await put(kafka, topic, batch(b"0"), batch(b"one", b"two", b"three"), batch(b"4"))
-    damage(kafka, topic, b"two")
+    kafka.damage(1, topic, 0, b"two")
     before, bad, behind = await read(kafka.bootstrap, topic, 3)
     assert (before.offset, behind.offset, behind.value) == (0, 4, b"4")
     assert isinstance(bad, Unread)
