@@ -18,6 +18,7 @@ import soxr
 
 from consumer.core.budget import Timing, positions
 from consumer.core.chinese import prompt
+from consumer.core.language import UNKNOWN
 from consumer.core.pcm import FULL_SCALE
 from consumer.core.values import (
     WHISPER_RATE,
@@ -147,11 +148,14 @@ class ThreadedEngine:
         options = job.options
         asked = dict.fromkeys(whisper_code(tag) for tag in options.languages or ())
         languages = tuple(code for code in asked if code in self._transcriber.languages)
+        held = job.held if job.held.code in self._transcriber.languages else UNKNOWN
         task = options.task or Task.TRANSCRIBE
         given = languages[0] if len(languages) == 1 else ""
         return Clip(
             samples=whisper_samples(job.utterance),
             languages=languages,
+            held=held,
+            speech_s=job.utterance.speech_s,
             task=task,
             prompt=prompt(given, options.prompt, task),
             hotwords=options.hotwords,

@@ -42,7 +42,7 @@ from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.keeper import Bell, Clock, Feed, Keeper, Pace, Store, Surroundings
 from consumer.metrics import Metrics
 from schemas.errors import Reason
-from schemas.transcript import AnyEvent
+from schemas.transcript import AnyEvent, TranscriptFinal
 
 log = structlog.get_logger(__name__)
 
@@ -234,13 +234,16 @@ class Pipeline:
             if keeper.task is None:
                 continue
             jobs, finals = keeper.task.jobs(now, now_ms)
-            for final in finals:
-                self._metrics.final(final)
             drafts, begun = keeper.task.drafts(now)
             self._add([*jobs, *drafts])
             self._tell(begun)
-            if keeper.task.ledger.has_output:
-                keeper.ring()
+            self._final(keeper, finals)
+
+    def _final(self, keeper: Keeper, finals: Sequence[TranscriptFinal]) -> None:
+        for final in finals:
+            self._metrics.final(final)
+        if keeper.task is not None and keeper.task.ledger.has_output:
+            keeper.ring()
 
     def _add(self, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -291,9 +294,9 @@ class Pipeline:
         if job.kind is JobKind.PARTIAL and not self._drafted(task, job, decoded):
             return
         self._shadow.offer(job, hypothesis)
-        if (final := task.finish(job.id, decoded)) is not None:
-            self._metrics.final(final)
-            self._keepers[partition].ring()
+        jobs, finals = task.finish(job.id, decoded, self._clock.monotonic())
+        self._add(jobs)
+        self._final(self._keepers[partition], finals)
 
     def _drafted(self, task: PartitionTask, job: Job, decoded: Decoded) -> bool:
         """Whether the draft's text is the final's too, which has ended meanwhile."""

@@ -57,7 +57,7 @@ class Evidence:
     @classmethod
     def of(cls, hypothesis: Hypothesis, utterance: Utterance, prompt: str | None) -> Evidence:
         said = tuple(keys(hypothesis.text))
-        speech_s = max(_SHORTEST_S, utterance.speech.ratio * utterance.seconds)
+        speech_s = max(_SHORTEST_S, utterance.speech_s)
         return cls(hypothesis, utterance.speech, speech_s, said, longest_run(said), prompt)
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 LIKELY: Final = 0.5  # the floor
 CLEAR: Final = 0.9
@@ -34,8 +34,7 @@ class Identified:
         return self.probability >= CLEAR and self.speech_s >= SHORTEST_S
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a stream remembers between two utterances: small, and all of it."""
 
     code: str | None = None  # Whisper's; None: nothing likely was heard yet
@@ -52,6 +51,9 @@ class Held:
     def choose(self, heard: Identified) -> str:
         """What the utterance is to be decoded as."""
         return self.follow(heard).code or heard.code
+
+
+UNKNOWN: Final = Held()
 
 
 def identify(

@@ -18,6 +18,7 @@ from consumer.core.progress import Commit, DeadLetter, Ledger, Outcome
 from consumer.core.session import Draft, Heard
 from consumer.core.state import Restored, StreamState
 from consumer.core.stream import Stream, StreamPolicy
+from consumer.core.turns import Turns
 from consumer.core.values import (
     Chunk,
     Float32Array,
@@ -86,6 +87,9 @@ class PartitionTask:
         self._asked: dict[JobId, Draft] = {}  # the newest draft of each, while it is decoded
         self._closed: list[Heard] = []
         self._waiting: dict[JobId, Heard] = {}
+        self._turns = Turns()
+        self._jobs: list[Job] = []  # to be given out
+        self._finals: list[TranscriptFinal] = []  # likewise
         self._suspects: deque[Heard] = deque()  # may have ended the worker before
         self._tried: Heard | None = None  # the suspect whose decode is about to begin, or runs
         for name, state in restored.streams.items():
@@ -190,18 +194,18 @@ class PartitionTask:
         `now_ms`: Unix time.
         """
         closed, self._closed = self._closed, []
-        jobs, finals = [], []
         for heard in closed:
             self._asked.pop(heard.id, None)
+            self._turns.expect(heard)
             text = self._drafts.take(heard, now_ms)
             if self._is_suspect(heard):
                 self._suspects.append(heard)
             elif text is not None:
-                finals.append(self._settle(heard, text))
+                self._tell(heard, text, now)
             else:
-                jobs.append(self._job(heard, now))
-        self._try_next()
-        return jobs, finals
+                self._jobs.append(self._job(heard, now))
+        self._try_next(now)
+        return self._output()
 
     def drafts(self, now: float) -> tuple[list[Job], list[UtteranceStarted]]:
         """Open utterances that are worth decoding now; and those that have begun."""
@@ -220,14 +224,17 @@ class PartitionTask:
         del self._asked[job.id]
         return self._drafts.decoded(draft, text, self._written(draft, text.hypothesis)), False
 
-    def finish(self, id_: JobId, decoded: Decoded) -> TranscriptFinal | None:
-        """The text of an utterance has come; None: it was known before."""
-        heard = self._waiting.pop(id_, None)
-        if heard is None:
-            return None
-        if heard is self._tried:
-            self._tried = None
-        return self._settle(heard, decoded)
+    def finish(
+        self, id_: JobId, decoded: Decoded, now: float
+    ) -> tuple[list[Job], list[TranscriptFinal]]:
+        """The text of an utterance has come; what that brings, nothing where it was known before.
+
+        Finals of others behind it that waited for it; and a job, if the utterance at hand is in
+        another language than it was decoded as.
+        """
+        if (heard := self._waiting.pop(id_, None)) is not None:
+            self._tell(heard, decoded, now)
+        return self._output()
 
     def post(self, commit: Commit, now: float) -> list[Job]:
         """The commit has been made; what may be decoded now that it is known to be tried."""
@@ -290,20 +297,46 @@ class PartitionTask:
         """Whether its decode may have been under way when a worker ended uncleanly."""
         return self._suspicious and heard.source.last_offset < self.ledger.restored_next
 
-    def _try_next(self) -> None:
+    def _try_next(self, now: float) -> None:
         """One suspect at a time: it is written down before its decode begins."""
         while self._tried is None and self._suspects:
             heard = self._suspects.popleft()
             if heard.tries >= TRIES:
-                self._give_up(heard)
+                self._tell(heard, None, now)
             else:
                 self._tried = heard
                 self.ledger.attempt(heard.ticket)
+
+    def _tell(self, heard: Heard, text: Decoded | None, now: float) -> None:
+        """What became of an utterance; None: it is given up."""
+        told = self._turns.tell(heard, text)
+        for each, its_text in told.settled:
+            self._settle(each, its_text)
+        session = heard.id.session
+        self._streams[session.stream_id].hold(session, told.held)
+        if told.first is not None:
+            self.ledger.hold(told.first.ticket, told.held)
+        if told.again is not None:
+            self._jobs.append(self._job(told.again, now, alone=self._is_suspect(told.again)))
+
+    def _settle(self, heard: Heard, text: Decoded | None) -> None:
+        if self._tried is not None and heard.id == self._tried.id:
+            self._tried = None
+        if text is None:
+            self._give_up(heard)
+            return
+        event = final(heard, text, self._policy.model, self._policy.finals)
+        self.ledger.settle(heard.ticket, event)
+        self._finals.append(event)
 
     def _give_up(self, heard: Heard) -> None:
         message = f"{heard.tries} decodes of it were begun, and each ended its worker"
         letter = DeadLetter(self._recording(heard), Reason.UNDECODABLE, message)
         self.ledger.settle(heard.ticket, failed(heard, Reason.UNDECODABLE), letter)
+
+    def _output(self) -> tuple[list[Job], list[TranscriptFinal]]:
+        jobs, finals, self._jobs, self._finals = self._jobs, self._finals, [], []
+        return jobs, finals
 
     def _recording(self, heard: Heard) -> Record:
         """The utterance as a record that could be published again."""
@@ -322,11 +355,6 @@ class PartitionTask:
             headers,
         )
 
-    def _settle(self, heard: Heard, decoded: Decoded) -> TranscriptFinal:
-        event = final(heard, decoded, self._policy.model, self._policy.finals)
-        self.ledger.settle(heard.ticket, event)
-        return event
-
     def _written(self, draft: Draft, hypothesis: Hypothesis) -> Hypothesis | None:
         """As it would be published; None: it would not."""
         judged, shown = written(hypothesis, draft.utterance, draft.options, self._policy.finals)
@@ -343,6 +371,7 @@ class PartitionTask:
             deadline=now + self._policy.drafts.every_s,
             utterance=draft.utterance,
             options=replace(draft.options, words=True) if draft.options.partials else draft.options,
+            held=draft.held,
         )
 
     def _job(self, heard: Heard, now: float, *, alone: bool = False) -> Job:
@@ -356,6 +385,7 @@ class PartitionTask:
             deadline=now + self._policy.final_within_s,
             utterance=heard.utterance,
             options=heard.options,
+            held=heard.held,
             alone=alone,
         )
 

@@ -23,9 +23,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import takewhile
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from consumer.core.state import PartitionState, Restored, StreamState, Tally
+from consumer.core.language import Held
+from consumer.core.state import PartitionState, Restored, SessionState, StreamState, Tally
 from consumer.core.values import Partition, Record
 from schemas.transcript import AnyEvent
 
@@ -186,12 +187,14 @@ class Ledger:
 
     def attempt(self, ticket: Ticket) -> None:
         """One more decode of this entry is to begin, as soon as that is committed."""
-        _, entry = self._waiting(ticket)
-        session = entry.before.session
-        if session is None:
-            raise ValueError(f"{ticket} belongs to no session")
-        entry.before = replace(entry.before, session=replace(session, tries=session.tries + 1))
+        session = self._before(ticket)
+        self._correct(ticket, tries=session.tries + 1)
         self._attempts.append(ticket)
+
+    def hold(self, ticket: Ticket, held: Held) -> None:
+        """What its session's language is held to be, now that it is this entry's turn."""
+        if self._before(ticket).held != held:
+            self._correct(ticket, held=held)
 
     def prepare(
         self, *, progress: bool = True, clean: bool = False, force: bool = False
@@ -266,6 +269,19 @@ class Ledger:
         if entry.effects is not None:
             raise ValueError(f"{ticket} is settled already")
         return queue, entry
+
+    def _before(self, ticket: Ticket) -> SessionState:
+        """Its session's state, as of before this entry."""
+        session = self._waiting(ticket)[1].before.session
+        if session is None:
+            raise ValueError(f"{ticket} belongs to no session")
+        return session
+
+    def _correct(self, ticket: Ticket, **known: Any) -> None:
+        """Of that state, what could not be known when the entry was queued."""
+        session = replace(self._before(ticket), **known)
+        _, entry = self._waiting(ticket)
+        entry.before = replace(entry.before, session=session)
 
     def _effects(self, stream_id: str, count: int) -> list[Effect]:
         entries = list(self._queues[stream_id].entries)[:count]

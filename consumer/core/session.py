@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self, TypeVar
 
+from consumer.core.language import UNKNOWN, Held
 from consumer.core.progress import Ledger, Ticket
 from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig, Span
 from consumer.core.state import SessionState
@@ -69,6 +70,7 @@ class Heard:
     source: Source
     traceparent: str | None
     tries: int = 0  # decodes of it that were begun before, by workers that ended uncleanly
+    held: Held = UNKNOWN  # its session's language, as far as it was known when it ended
 
 
 class Draft(NamedTuple):
@@ -79,6 +81,7 @@ class Draft(NamedTuple):
     options: StreamOptions
     is_ending: bool  # quiet for as long as the post-roll: it may well be all of it
     time_ms: int  # Unix time of its last sample
+    held: Held = UNKNOWN  # its session's language
 
 
 class Session:
@@ -181,7 +184,12 @@ class Session:
             options=self._state.options,
             is_ending=quiet >= self._config.post_roll_ms * self.rate // 1000,
             time_ms=self._timeline.time_ms(utterance.end - 1),
+            held=self._state.held,
         )
+
+    def hold(self, held: Held) -> None:
+        """What its language is held to be, after one more text."""
+        self._state = replace(self._state, held=held)
 
     def gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
         """Audio up to sample `to` is missing; the open utterance must have been closed."""
@@ -252,6 +260,7 @@ class Session:
             source=Source(*self.key.partition, *timeline.offsets(utterance.start, utterance.end)),
             traceparent=state.traceparent,
             tries=state.tries,
+            held=state.held,
         )
         speech = state.speech_samples + utterance.end - utterance.start
         self._state = replace(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from consumer.core.language import UNKNOWN, Held
 from schemas.audio import StreamOptions
 
 Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's crc32, position, wall time
@@ -49,6 +50,7 @@ class SessionState:
     audio_samples: int
     speech_samples: int
     tries: int = 0  # decodes of the next utterance that were begun and, as far as known, not ended
+    held: Held = UNKNOWN  # its language
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
+from consumer.core.language import Held
 from consumer.core.order import (
     Close,
     End,
@@ -219,6 +220,12 @@ class Stream:
     def draft(self) -> Draft | None:
         """The open utterance so far."""
         return None if self._session is None else self._session.draft()
+
+    def hold(self, session: SessionKey, held: Held) -> None:
+        """What that session's language is held to be, if it is still open."""
+        if self._session is not None and self._session.key == session:
+            self._session.hold(held)
+            self._ledger.touch(self.stream_id)
 
     def hear(self, probabilities: Float32Array) -> list[Heard]:
         """The answer to what `listen` asked for."""

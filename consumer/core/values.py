@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from consumer.core.language import UNKNOWN, Held, Identified
 from schemas.audio import AudioChunk, StreamOptions, Task
 from schemas.errors import Reason
 
@@ -178,6 +179,11 @@ class Utterance:
     def seconds(self) -> float:
         return (self.end - self.start) / self.rate
 
+    @property
+    def speech_s(self) -> float:
+        """Seconds of it that were heard as speech."""
+        return self.speech.ratio * self.seconds
+
 
 class JobId(NamedTuple):
     """Names one utterance of one session everywhere: logs, results, events."""
@@ -198,6 +204,7 @@ class Job:
     deadline: float  # monotonic seconds; the earliest is served first
     utterance: Utterance
     options: StreamOptions
+    held: Held = UNKNOWN  # its session's language, as far as it is known
     alone: bool = False  # it may be what ended a worker: nothing else goes with it
 
 
@@ -215,6 +222,8 @@ class Clip:
 
     samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
     languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: those allowed; (): all
+    held: Held = UNKNOWN  # what the language is held to be, where it is not given
+    speech_s: float | None = None  # of it, heard as speech; None: all of it
     task: Task = Task.TRANSCRIBE
     prompt: str | None = None  # text that is taken to precede the clip
     hotwords: str | None = None  # words to expect
@@ -238,7 +247,7 @@ class Hypothesis:
 
     text: str
     language: str  # Whisper code
-    language_probability: float | None  # None: the language was given
+    language_probability: float | None  # among all; None: the language was given
     tokens: tuple[int, ...]  # text tokens, without the end
     avg_logprob: float  # sum of log-probabilities / (tokens + 1), as openai-whisper defines it
     no_speech_prob: float
@@ -246,3 +255,4 @@ class Hypothesis:
     temperature: float = 0.0
     folded: bool = False  # decoded with the folded encoder
     words: tuple[TimedWord, ...] | None = field(default=None)  # None: not wanted
+    identified: Identified | None = None  # the language by itself; None: it was given

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from whisper.utils import compression_ratio
 
-from consumer.core.values import Clip, Hypothesis, TimedWord
+from consumer.core.language import Identified, identify
+from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, TimedWord
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
 from consumer.inference.device import Device, device_errors
@@ -37,6 +38,7 @@ class _Language:
 
     code: str
     probability: float | None  # None: given
+    identified: Identified | None = None  # the clip by itself; None: given
 
 
 @dataclass(slots=True, eq=False)
@@ -165,10 +167,12 @@ class WhisperTranscriber:
         ]
 
     def _likeliest(self, clip: Clip, probabilities: Sequence[float]) -> _Language:
-        """The likeliest of those allowed, with its probability among all."""
+        """The likeliest of those allowed, unless what is held speaks against it."""
         heard = dict(zip(self._vocabulary.language_tokens, probabilities, strict=True))
-        code = max(clip.languages or heard, key=heard.__getitem__)
-        return _Language(code, heard[code])
+        speech_s = len(clip.samples) / WHISPER_RATE if clip.speech_s is None else clip.speech_s
+        identified = identify(heard, clip.languages, speech_s)
+        code = clip.held.choose(identified)
+        return _Language(code, heard[code], identified)
 
     def _request(self, clip: Clip, language: str, temperature: float) -> Request:
         inside = max(1, len(clip.samples) // POSITION_SAMPLES)
@@ -194,6 +198,7 @@ class WhisperTranscriber:
             temperature=temperature,
             folded=folded,
             words=self._words(decoded, language.code),
+            identified=language.identified,
         )
 
     def _words(self, decoded: Decoded, language: str) -> tuple[TimedWord, ...] | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import MODEL, OPTIONS, PARTITION, RATE, loud
+from builders import MODEL, OPTIONS, PARTITION, RATE, loud, quiet
 
 from consumer.core.chinese import PROMPT
+from consumer.core.language import UNKNOWN, Held
 from consumer.core.values import (
     WHISPER_RATE,
     Batch,
@@ -211,6 +212,17 @@ async def test_tags_become_codes_that_the_model_knows(
     tags: tuple[str, ...], codes: tuple[str, ...]
 ):
     assert (await clip_of(replace(OPTIONS, languages=tags))).languages == codes
+
+
+async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_has():
+    heard = job(quiet(2))
+    half = replace(heard.utterance, speech=Speech(0.5, 1.0, 0.5))
+    for held, expected in ((Held("de", "zh"), Held("de", "zh")), (Held("yue"), UNKNOWN)):
+        writer = Writer()
+        async with started(writer) as engine:
+            await engine.transcribe(Batch((replace(heard, utterance=half, held=held),)))
+        ((clip,),) = writer.batches
+        assert (clip.held, clip.speech_s) == (expected, 1.0)
 
 
 async def test_entering_measures_a_small_and_a_large_batch_of_speech():

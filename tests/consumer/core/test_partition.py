@@ -2,22 +2,34 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from budget import examples
 from builders import MODEL, PARTITION, RATE, Log, fresh, loud, policy, quiet, score_all
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.core.events import Decoded
+from consumer.core.language import UNKNOWN, Held, Identified
 from consumer.core.partition import PartitionTask
 from consumer.core.progress import Commit, DeadLetter, Outcome
 from consumer.core.state import PartitionState, Restored, Tally, recover
-from consumer.core.values import EndReason, Int16Array, Job, JobKind, Lane, Record, Unread
+from consumer.core.values import (
+    EndReason,
+    Hypothesis,
+    Int16Array,
+    Job,
+    JobKind,
+    Lane,
+    Record,
+    Unread,
+)
 from consumer.testing import EchoEngine, MemoryStore, echo
 from schemas.audio import AudioChunk
 from schemas.errors import Reason
@@ -40,10 +52,12 @@ class Worker:
         restored: Restored | None = None,
         store: MemoryStore | None = None,
         log_start: int = 0,
+        write: Callable[[Job], Hypothesis] = lambda job: echo(job.utterance.samples),
         **changes: float,
     ) -> None:
         self.store = store or MemoryStore()
         self.keeps_dying = False  # in the decodes that may have ended it before
+        self.write = write
         self.task = PartitionTask(PARTITION, 1, policy(**changes), restored or fresh(), log_start)
         self.jobs: list[Job] = []
         self.commits: list[Commit] = []
@@ -66,12 +80,13 @@ class Worker:
         self.task.tick(now, caught_up=caught_up)
         self.listen(now)
 
-    def finish(self, job: Job) -> TranscriptFinal:
+    def finish(self, job: Job) -> list[TranscriptFinal]:
+        """Decode it; its final, and those of others that waited for it."""
         self.jobs.remove(job)
-        hypothesis = echo(job.utterance.samples)
-        final = self.task.finish(job.id, Decoded(hypothesis, 1, 2, self.task.ledger.time_ms))
-        assert final is not None
-        return final
+        decoded = Decoded(self.write(job), 1, 2, self.task.ledger.time_ms)
+        jobs, finals = self.task.finish(job.id, decoded, 0.0)
+        self.jobs += jobs
+        return finals
 
     def finish_all(self) -> None:
         """Also what may not begin before a commit."""
@@ -223,7 +238,7 @@ def test_a_final_says_where_its_audio_stands_and_what_wrote_it():
     log, worker = Log(), Worker()
     log.speak("s", np.concatenate([quiet(1), loud(1), quiet(1)]), end=True)
     worker.read(*log.records)
-    final = worker.finish(worker.jobs[0])
+    (final,) = worker.finish(worker.jobs[0])
     assert final.model == replace(MODEL, fold=False)
     assert final.source.topic == PARTITION.topic
     assert (final.source.first_offset, final.source.last_offset) == (6, 22)
@@ -235,7 +250,8 @@ def test_a_result_comes_once():
     worker.read(*log.records)
     (job,) = worker.jobs
     worker.finish(job)
-    assert worker.task.finish(job.id, Decoded(echo(job.utterance.samples), 0, 0, 0)) is None
+    again = Decoded(echo(job.utterance.samples), 0, 0, 0)
+    assert worker.task.finish(job.id, again, 0.0) == ([], [])
 
 
 # --- stalled and idle streams
@@ -450,9 +466,9 @@ def said(event: AnyEvent) -> AnyEvent:
     return replace(event, timing=None) if isinstance(event, TranscriptFinal) else event
 
 
-def whole(records: Sequence[Record]) -> list[AnyEvent]:
+def whole(records: Sequence[Record], **more: Any) -> list[AnyEvent]:
     """What a worker publishes that nothing happens to."""
-    worker = Worker()
+    worker = Worker(**more)
     worker.read(*records)
     worker.finish_all()
     worker.commit()
@@ -486,6 +502,85 @@ def test_a_crash_loses_nothing_and_repeats_nothing(
     assert state is not None
     assert state.resume_offset == state.next_offset == len(records)
     assert state.tally == Tally(accepted=len(records))
+
+
+def sounding(start: int, end: int) -> Identified:
+    """What a stretch of audio sounds like: anything, but always the same."""
+    chance = random.Random(f"{start} {end}")
+    return Identified(chance.choice(["zh", "en"]), chance.uniform(0.3, 1), chance.uniform(0, 4))
+
+
+def write_as_heard(job: Job) -> Hypothesis:
+    heard = sounding(job.utterance.start, job.utterance.end)
+    language = job.held.choose(heard)
+    return replace(echo(job.utterance.samples), language=language, identified=heard)
+
+
+def languages_in_order(events: Sequence[AnyEvent]) -> list[str]:
+    """What the finals of a stream are to be decoded as, told from their audio one by one."""
+    held, chosen = UNKNOWN, []
+    for event in events:
+        if isinstance(event, TranscriptFinal):
+            heard = sounding(event.start_sample, event.end_sample)
+            chosen.append(held.choose(heard))
+            held = held.follow(heard)
+    return chosen
+
+
+@pytest.mark.parametrize("ended", [1, 2])
+def test_a_successor_knows_what_was_held_as_of_the_last_final_that_is_out(ended: int):
+    log, store = Log(), MemoryStore(log_end=100)
+    log.speak("s", audio_of([(True, 1_000), (False, 1_000)] * 3), end=False)
+    zh = Identified("zh", 0.95, 3.0)
+    worker = Worker(
+        store=store, write=lambda job: replace(write_as_heard(job), language="zh", identified=zh)
+    )
+    worker.read(*log.records)
+    for job in worker.jobs[:ended]:
+        worker.finish(job)
+    worker.commit()
+    successor = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
+    successor.keeps_dying = True
+    successor.read(*log.records[successor.task.ledger.position :])
+    successor.commit()
+    assert [job.held for job in successor.jobs] == [Held("zh")]
+
+
+many_utterances = st.dictionaries(
+    st.sampled_from(["one", "two"]),
+    st.lists(st.integers(400, 1_500), min_size=2, max_size=6).map(
+        lambda spoken: [part for ms in spoken for part in ((True, ms), (False, 800))]
+    ),
+    min_size=1,
+)
+
+
+@given(
+    streams=many_utterances,
+    crashes=st.lists(st.floats(0.1, 0.9), max_size=3),
+    seed=st.integers(0, 1 << 16),
+)
+@examples(60)
+def test_a_language_depends_on_the_audio_before_it_alone(
+    streams: dict[str, Runs], crashes: list[float], seed: int
+):
+    """Not on which texts came when, what was decoded together, or where a worker ended."""
+    records = interleaved(seed, **{name: audio_of(parts) for name, parts in streams.items()})
+    log, chance, store = records.records, random.Random(seed), MemoryStore(log_end=10_000)
+    for crash in [*crashes, 1.0]:
+        found = recover(store.found(PARTITION), from_earliest=True)
+        worker = Worker(found, store=store, write=write_as_heard)
+        left = log[worker.task.ledger.position :]
+        work(worker, left[: round(crash * len(left))], chance)
+        if crash == 1.0:
+            worker.finish_all()
+            worker.commit()
+    for name in streams:
+        told = [e.language for e in of(store.events, name) if isinstance(e, TranscriptFinal)]
+        assert told == languages_in_order(of(store.events, name))
+    assert [said(e) for e in sorted_by_stream(store.events)] == [
+        said(e) for e in sorted_by_stream(whole(log, write=write_as_heard))
+    ]
 
 
 def sorted_by_stream(events: Sequence[AnyEvent]) -> list[AnyEvent]:

@@ -15,6 +15,7 @@ from small_whisper import CPU, checkpoint_of, small_whisper
 from whisper import DecodingOptions, DecodingResult, Whisper, timing
 from whisper.tokenizer import get_tokenizer
 
+from consumer.core.language import UNKNOWN
 from consumer.core.values import Clip, Float32Array, Hypothesis
 from consumer.inference import checkpoint
 from consumer.inference.device import Device
@@ -183,6 +184,31 @@ def test_only_allowed_languages_are_identified(folded: WhisperTranscriber):
     assert free.language_probability == pytest.approx(1, abs=0.1)
     assert held.language in {"zh", "de"}
     assert held.language_probability == pytest.approx(0, abs=0.1)
+
+
+def noisy(samples: Float32Array) -> Float32Array:
+    """At 0 dB."""
+    noise_ = np.random.default_rng(1).standard_normal(len(samples))
+    return (samples + noise_ * np.sqrt((samples**2).mean())).astype(np.float32)
+
+
+def test_a_held_language_does_not_flap_on_short_and_noisy_utterances(base_weights: Path):
+    """Chinese callers of whom one says little, and another stands beside a machine."""
+    engine = WhisperTranscriber(checkpoint.load(base_weights), BF16, fold=True)
+    said = [clip.samples for clip in SPEECH if clip.languages == ("zh",)]
+    short = [samples[at : at + 12_000] for samples in said for at in (0, 16_000)]
+    call = [said[0], *short, *map(noisy, short), said[1], *(noisy(s[:24_000]) for s in said)]
+    alone = engine.transcribe([Clip(samples) for samples in call])
+    assert [hypothesis.language for hypothesis in alone].count("zh") < len(call) - 5
+    held = UNKNOWN
+    for samples, by_itself in zip(call, alone, strict=True):
+        (heard,) = engine.transcribe([Clip(samples, held=held)])
+        assert heard.language == "zh"
+        assert heard.identified is not None
+        assert heard.identified.code == by_itself.language
+        held = held.follow(heard.identified)
+    (other,) = engine.transcribe([Clip(SPEECH[0].samples, held=held)])
+    assert other.language == "en"
 
 
 def test_word_times_lie_in_the_clip_and_near_openai_whispers(
