@@ -18,6 +18,7 @@ from typing import Protocol
 
 import structlog
 
+from consumer.core.caps import REASONS as TURNED_AWAY
 from consumer.core.partition import PartitionPolicy, PartitionTask
 from consumer.core.progress import Commit
 from consumer.core.state import Found, Halt, recover
@@ -26,6 +27,8 @@ from consumer.errors import ConfigError, Fenced, Retriable
 from consumer.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+FLOOD_S = 60.0  # between two lines about streams that are turned away
 
 
 class Journal(Protocol):
@@ -133,6 +136,7 @@ class Keeper:
         self._bell = Bell()
         self._is_given_away = False
         self._overtaken = False
+        self._flood_told_at = -FLOOD_S  # monotonic
         self._unproven = False  # assigned anew: whether it is still ours a commit has to tell
 
     async def run(self) -> None:
@@ -245,7 +249,17 @@ class Keeper:
             raise
         now = self._around.clock.monotonic()
         self._around.metrics.committed(commit, now - began)
+        self._tell_flood(commit, now)
         self._around.add(task.post(commit, now))
+
+    def _tell_flood(self, commit: Commit, now: float) -> None:
+        over = [letter for letter in commit.dead_letters if letter.reason in TURNED_AWAY]
+        if over and now >= self._flood_told_at + FLOOD_S:
+            self._flood_told_at = now
+            refused = commit.state.tally.refused
+            log.warning(
+                "streams are turned away", **self._named(), why=over[-1].message, refused=refused
+            )
 
     def _drop(self) -> None:
         if self.task is not None:

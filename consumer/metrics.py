@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -48,7 +49,12 @@ METRICS = (
         SHARES,
     ),
     Spec("commit_seconds", "histogram", "Time of a commit."),
-    Spec("dead_letters", "counter", "Records and utterances sent to the dead-letter topic."),
+    Spec(
+        "dead_letters",
+        "counter",
+        "Records and utterances sent to the dead-letter topic, by reason.",
+        ("reason",),
+    ),
     Spec(
         "batches_skipped", "counter", "Record batches that nobody can read, by reason.", ("reason",)
     ),
@@ -104,7 +110,8 @@ class Metrics:
     def committed(self, commit: Commit, seconds: float) -> None:
         """One commit was made."""
         self.count("commits", result="made")
-        self.count("dead_letters", len(commit.dead_letters))
+        for reason, letters in Counts(letter.reason for letter in commit.dead_letters).items():
+            self.count("dead_letters", letters, reason=reason)
         self.observe("commit_seconds", seconds)
 
     def held(self, tasks: Collection[PartitionTask], planner: Planner) -> None:

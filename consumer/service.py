@@ -19,6 +19,7 @@ from rich.console import Console
 
 from consumer.core.admission import Admission
 from consumer.core.budget import Budget, measured
+from consumer.core.caps import StreamCaps
 from consumer.core.channels import split
 from consumer.core.chinese import Orthography, Script
 from consumer.core.drafts import DraftPolicy
@@ -184,6 +185,7 @@ def policies(
             finals=FinalPolicy(orthography(settings.script), settings.tell_suppressed),
             drafts=DraftPolicy(settings.partial_every_s, settings.eager),
             final_within_s=settings.final_within_s,
+            caps=StreamCaps(settings.max_streams, settings.new_streams_per_s),
             stall_s=settings.stall_s,
             idle_s=settings.idle_s,
         )

@@ -86,6 +86,10 @@ class Settings(Security):
     final_within_s: float = knob(0.5, "deadline that orders live finals, s")
     stall_s: float = knob(2.0, "an open utterance ends after this long without a record, s")
     idle_s: float = knob(300.0, "a stream ends after this long without a record, s")
+    max_streams: int = knob(20_000, "streams of a partition; above, new ones are turned away")
+    new_streams_per_s: float = knob(
+        100.0, "new streams of a partition a second, averaged over 100 s; above, turned away"
+    )
     pause_above_s: float = knob(600.0, "stop fetching live audio above, s of waiting speech")
     bulk_pause_above_s: float = knob(60.0, "stop fetching bulk audio above, s of waiting speech")
     coalesce_s: float = knob(0.02, "finals within it leave in one commit, s")
@@ -126,6 +130,7 @@ _POSITIVE = (
     "partial_every_s",
     "stall_s",
     "idle_s",
+    "max_streams",
     "pause_above_s",
     "bulk_pause_above_s",
     "progress_s",
@@ -138,7 +143,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "dtype": ("auto", "fp16", "bf16", "fp32", "int8"),
     "log_level": ("debug", "info", "warning", "error"),
 }
-_RANGES: Mapping[str, tuple[int, int]] = {
+_RANGES: Mapping[str, tuple[float, float]] = {
     "rate": (MIN_RATE, MAX_RATE),
     "channels": (1, 2),
     "endpoint_ms": (MIN_ENDPOINT_MS, MAX_ENDPOINT_MS),
@@ -147,6 +152,7 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "batch_positions": (0, 1_000_000),
     "coalesce_s": (0, 10),
     "shadow_share": (0, 1),
+    "new_streams_per_s": (0.01, 1_000_000),
 }
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:,]+)(:\d{1,5})?")
 

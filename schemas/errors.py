@@ -22,6 +22,8 @@ class Reason(StrEnum):
     BAD_PAYLOAD = "bad_payload"  # truncated, or not what the codec says
     TOO_LONG = "too_long"  # decodes to more than the longest record
     FORMAT_CONTRADICTION = "format_contradiction"  # headers and payload differ
+    TOO_MANY_STREAMS = "too_many_streams"  # the partition has so many that it takes no new one
+    TOO_MANY_NEW_STREAMS = "too_many_new_streams"  # they come too fast
     OVERLAP = "overlap"  # `start` lies before audio that came already
     BATCH_TOO_LARGE = "batch_too_large"  # a batch of records that unpacks to more than anyone needs
     CORRUPT_BATCH = "corrupt_batch"  # a batch of records that cannot be read

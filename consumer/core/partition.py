@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from consumer.core.caps import Door, StreamCaps
 from consumer.core.channels import addressed, names
 from consumer.core.drafts import DraftPolicy, Drafts, is_same
 from consumer.core.events import Decoded, FinalPolicy, failed, final, written
@@ -39,7 +40,9 @@ from schemas.transcript import Model, TranscriptFinal, TranscriptPartial, Uttera
 TRIES = 3  # decodes of one utterance that may end a worker
 REMEMBERED_MS = 3_600_000  # a session that has ended: repeats of its records are known that long
 BEHIND_MS = 60_000  # undecided audio that has waited so long is decided: R must not stay behind
-SWEEP_S = 0.2  # between two looks at every stream
+CROWDED_MS = 120_000  # likewise where room is short: as long as publishers try again by default
+SWEEP_S = 0.2  # between two looks at every stream, and as much again for every SWEPT of them
+SWEPT = 2_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class PartitionPolicy:
     finals: FinalPolicy
     drafts: DraftPolicy
     final_within_s: float  # a final's deadline, from the end of its utterance
+    caps: StreamCaps
     stall_s: float  # an open utterance ends after this long without a record
     idle_s: float  # a stream ends after this long without a record, in append time
 
@@ -76,6 +80,7 @@ class PartitionTask:
         self.epoch = epoch
         self.ledger = Ledger(partition, epoch, restored)
         self._policy = policy
+        self._door = Door(policy.caps, self.ledger)
         self._suspicious = not restored.partition.clean
         self._read_at = 0.0  # monotonic time of the newest record
         self._swept_at = 0.0
@@ -127,6 +132,10 @@ class PartitionTask:
         return None if self.ledger.is_replay else outcome
 
     def _ingest(self, record: Record, now: float) -> Outcome:
+        if not self._is_known(record):
+            turned_away = self._door.turn_away(record, len(self._streams))
+            if turned_away is not None:
+                return turned_away
         try:
             chunks = self._policy.read(record)
             fresh = [self._push(chunk, now) for chunk in self._addressed(chunks)]
@@ -172,7 +181,8 @@ class PartitionTask:
 
         Then append time goes on as the monotonic clock does, for the brokers' clocks are not ours.
         """
-        if now - self._swept_at < SWEEP_S or self.ledger.position < self.ledger.restored_next:
+        pause_s = SWEEP_S * (1 + len(self._streams) / SWEPT)
+        if now - self._swept_at < pause_s or self.ledger.position < self.ledger.restored_next:
             return
         self._swept_at = now
         time_ms = float(self.ledger.time_ms)
@@ -247,6 +257,14 @@ class PartitionTask:
     def _stream(self, name: str, state: StreamState | None = None) -> Stream:
         return Stream(self.partition, name, self._policy.stream, self.ledger, state)
 
+    def _is_known(self, record: Record) -> bool:
+        return any(name in self._streams for name in self._names(record))
+
+    def _names(self, record: Record) -> tuple[str, ...]:
+        """Of the streams that the record may belong to."""
+        given = (record.key or b"").decode("latin-1")
+        return (given, *names(given)) if self._policy.splits else (given,)
+
     def _addressed(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         first = chunks[0]
         if not self._policy.splits or len(first.samples):
@@ -261,6 +279,7 @@ class PartitionTask:
         name = chunk.audio.stream_id
         stream = self._streams.get(name)
         if stream is None:
+            self._door.let_in(name)
             stream = self._streams[name] = self._stream(name)
         self._last_s[name] = now
         self._touched[name] = stream
@@ -268,15 +287,16 @@ class PartitionTask:
 
     def _refuse(self, record: Record) -> None:
         """What a record held that cannot be used is missing in its stream."""
-        given = (record.key or b"").decode("latin-1")
-        for name in (given, *names(given)) if self._policy.splits else (given,):
+        for name in self._names(record):
             if (stream := self._streams.get(name)) is not None:
                 self._touched[name] = stream
                 stream.refuse(record, _stated_seq(record))
 
     def _forget(self, name: str, stream: Stream, time_ms: float) -> None:
         """Once no replay would find it, and no repeat of its records is to be expected."""
-        if stream.last_ms < time_ms - REMEMBERED_MS and stream.is_forgotten_at(
+        crowded = len(self._streams) > self._policy.caps.streams // 2
+        remembered_ms = CROWDED_MS if crowded else REMEMBERED_MS
+        if stream.last_ms < time_ms - remembered_ms and stream.is_forgotten_at(
             self.ledger.committed.resume_offset
         ):
             self.ledger.forget(name)

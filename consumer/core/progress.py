@@ -26,8 +26,16 @@ from itertools import takewhile
 from typing import Any, NamedTuple, TypeAlias
 
 from consumer.core.language import Held
-from consumer.core.state import PartitionState, Restored, SessionState, StreamState, Tally
+from consumer.core.state import (
+    Arrivals,
+    PartitionState,
+    Restored,
+    SessionState,
+    StreamState,
+    Tally,
+)
 from consumer.core.values import Partition, Record
+from schemas.errors import Reason
 from schemas.transcript import AnyEvent
 
 
@@ -37,6 +45,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     DEAD_LETTER = "dead_letter"
+    REFUSED = "refused"  # of a stream over a cap: counted, and no more
 
 
 class Ticket(NamedTuple):
@@ -101,11 +110,13 @@ class Ledger:
         self.position = restored.partition.resume_offset  # next offset to be read
         self.time_ms = restored.partition.time_ms  # append time of the newest record read
         self.is_replay = False  # the last record read had been read before
+        self.arrivals = restored.partition.arrivals  # as of N
         self._tally = Counter(asdict(restored.partition.tally))
         self._queues: dict[str, _Queue] = {}
         self._followed: dict[str, Callable[[], StreamState]] = {}
         self._needed = {name: state.needed for name, state in restored.streams.items()}
         self._touched: set[str] = set()  # streams that may have moved since they were written
+        self._let_in: set[str] = set()  # streams that no state tells of yet
         self._forgotten: set[str] = set()
         self._ready: set[str] = set()  # streams whose queue begins with a finished entry
         self._dead: list[DeadLetter] = []
@@ -136,6 +147,8 @@ class Ledger:
         if offset < self.position:
             raise ValueError(f"offset {offset} was read before; next is {self.position}")
         self.is_replay = offset < self.restored_next
+        if not self.is_replay and self.arrivals is None:
+            self.arrivals = Arrivals()
         self.position = offset + 1
         self.time_ms = max(self.time_ms, timestamp_ms)
 
@@ -160,6 +173,10 @@ class Ledger:
         self._followed[stream_id] = state
         self._forgotten.discard(stream_id)
 
+    def let_in(self, stream_id: str) -> None:
+        """The stream is new: whoever replays must not turn it away, so its state leaves with N."""
+        self._let_in.add(stream_id)
+
     def touch(self, stream_id: str) -> None:
         """The stream's state may have moved."""
         self._touched.add(stream_id)
@@ -169,6 +186,7 @@ class Ledger:
         del self._followed[stream_id]
         self._queues.pop(stream_id, None)
         self._touched.discard(stream_id)
+        self._let_in.discard(stream_id)
         self._forgotten.add(stream_id)
 
     def expect(self, stream_id: str) -> Ticket:
@@ -209,6 +227,7 @@ class Ledger:
         taken = {name: self._queues[name].finished() for name in sorted(self._ready)}
         effects = [effect for name, n in taken.items() for effect in self._effects(name, n)]
         late = [effect for effect in effects if isinstance(effect, DeadLetter)]
+        self._recount(late)
         streams = self._states(self._moved(taken, progress=progress), taken)
         state = replace(
             self.committed,
@@ -217,6 +236,7 @@ class Ledger:
             time_ms=self.time_ms,
             clean=clean,
             tally=Tally(**self._tally),
+            arrivals=self.arrivals,
         )
         unclean = replace(self.committed, clean=clean and self.committed.clean)
         moved = progress and (bool(streams) or state != unclean)
@@ -233,6 +253,7 @@ class Ledger:
             buried=len(self._dead),
             attempts=tuple(self._attempts),
         )
+        self._let_in.clear()
         if progress:
             self._touched.clear()
         return self._open
@@ -287,9 +308,15 @@ class Ledger:
         entries = list(self._queues[stream_id].entries)[:count]
         return [effect for entry in entries for effect in entry.effects or ()]
 
+    def _recount(self, late: Iterable[DeadLetter]) -> None:
+        """Records that were accepted until their turn came; an utterance is none."""
+        records = sum(letter.reason != Reason.UNDECODABLE for letter in late)
+        self._tally[Outcome.ACCEPTED] -= records
+        self._tally[Outcome.DEAD_LETTER] += records
+
     def _moved(self, taken: Mapping[str, int], *, progress: bool) -> set[str]:
         """Streams whose state goes out with the commit."""
-        moved = {*taken, *(ticket.stream_id for ticket in self._attempts)}
+        moved = {*taken, *self._let_in, *(ticket.stream_id for ticket in self._attempts)}
         return moved | self._touched | self._forgotten if progress else moved
 
     def _states(

@@ -77,6 +77,16 @@ class Tally:
     accepted: int = 0
     duplicate: int = 0
     dead_letter: int = 0
+    refused: int = 0  # over a cap, without a dead letter of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How streams came lately, in append time (`consumer.core.caps`)."""
+
+    level: float = 0.0  # streams that came faster than they may
+    time_ms: int = 0  # of the level
+    letter_ms: int | None = None  # of the newest dead letter of a record turned away
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ class PartitionState:
     time_ms: int = 0  # append time of the newest record read
     clean: bool = True  # whoever wrote it had nothing in flight and was about to stop
     tally: Tally = Tally()
+    arrivals: Arrivals | None = None  # None: streams let in below N may have no state of their own
 
 
 @dataclass(frozen=True, slots=True)

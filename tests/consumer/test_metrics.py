@@ -126,7 +126,7 @@ def test_commits_are_counted_by_result():
     assert commit is not None
     metrics.committed(commit, 0.5)
     assert value(metrics, "commits_total", result="made") == 1
-    assert value(metrics, "dead_letters_total") == 1
+    assert value(metrics, "dead_letters_total", reason="bad_header") == 1
     assert value(metrics, "commit_seconds_sum") == 0.5
 
 

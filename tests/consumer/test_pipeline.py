@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import DRAFTS, PARTITION, Log, loud, policy, quiet
+from structlog.testing import capture_logs
 
 from consumer.core.admission import Admission
 from consumer.core.budget import Budget
@@ -22,6 +23,7 @@ from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
 from consumer.testing import EchoEngine, ManualClock, MemoryBroadcast, MemoryStore, ScriptedSource
 from schemas.audio import StreamOptions
+from schemas.errors import Reason
 from schemas.transcript import (
     StreamEnded,
     StreamLoss,
@@ -42,10 +44,11 @@ def pipeline(
     metrics: Metrics | None = None,
     broadcast: MemoryBroadcast | None = None,
     drafts: DraftPolicy = DRAFTS,
+    **changes: float,
 ) -> Pipeline:
     return Pipeline(
         (source, engine, store, broadcast or MemoryBroadcast()),
-        {lane: policy(lane, drafts) for lane in Lane},
+        {lane: policy(lane, drafts, **changes) for lane in Lane},
         Planner(Budget(positions=4096, rows=16)),
         {lane: Admission(60, 30) for lane in Lane},
         shadow=Shadow(shadow_share),
@@ -93,6 +96,23 @@ async def test_finals_of_all_streams_come_out_in_order_between_start_and_end() -
     assert [type(e) for e in by_stream["two"]] == [StreamStarted, TranscriptFinal, StreamEnded]
     for events in by_stream.values():
         assert [e.index for e in events] == list(range(len(events)))
+
+
+async def test_a_flood_of_streams_is_told_in_one_line_that_names_the_setting() -> None:
+    log, stop, metrics = Log(), asyncio.Event(), Metrics()
+    for number in range(100):
+        log.append_raw(b"stream-%d" % number, loud(0.1).tobytes())
+    source, store = ScriptedSource(polls_of(log), stop), MemoryStore()
+    with capture_logs() as lines:
+        await pipeline(source, EchoEngine(), store, metrics=metrics, streams=2).run(stop)
+    (line,) = [line for line in lines if line["event"] == "streams are turned away"]
+    assert line["log_level"] == "warning"
+    assert "STREAMSCRIBE_MAX_STREAMS" in line["why"]
+    reasons = {letter.reason for letter in store.dead_letters}
+    assert reasons == {Reason.TOO_MANY_STREAMS}
+    count = metrics.registry.get_sample_value
+    assert count("streamscribe_dead_letters_total", {"reason": "too_many_streams"}) == 10
+    assert count("streamscribe_records_total", {"outcome": "refused"}) == 88
 
 
 async def test_progress_reaches_the_end_of_the_log_and_the_end_is_clean() -> None:

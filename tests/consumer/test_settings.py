@@ -53,6 +53,8 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "final_within_s": ("0.25", 0.25),
     "stall_s": ("3", 3.0),
     "idle_s": ("60.5", 60.5),
+    "max_streams": ("500", 500),
+    "new_streams_per_s": ("2.5", 2.5),
     "pause_above_s": ("100", 100.0),
     "bulk_pause_above_s": ("20", 20.0),
     "coalesce_s": ("0", 0.0),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from consumer.core.caps import StreamCaps
 from consumer.core.drafts import DraftPolicy
 from consumer.core.events import FinalPolicy
 from consumer.core.partition import PartitionPolicy, PartitionTask
@@ -64,6 +65,7 @@ def policy(
         finals=FinalPolicy(),
         drafts=drafts,
         final_within_s=0.5,
+        caps=StreamCaps(int(changes.get("streams", 10_000)), changes.get("new_per_s", 100.0)),
         stall_s=changes.get("stall_s", 2.0),
         idle_s=changes.get("idle_s", 300.0),
     )

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from budget import examples
-from builders import MODEL, PARTITION, RATE, Log, fresh, loud, policy, quiet, score_all
+from builders import MODEL, PARTITION, RATE, Log, fresh, loud, quiet
 from hypothesis import given
 from hypothesis import strategies as st
+from one_worker import Worker, said, sorted_by_stream, survive, work
 
 from consumer.core.events import Decoded
 from consumer.core.language import UNKNOWN, Held, Identified
-from consumer.core.partition import PartitionTask
-from consumer.core.progress import Commit, DeadLetter, Outcome
-from consumer.core.state import PartitionState, Restored, Tally, recover
+from consumer.core.progress import DeadLetter, Outcome
+from consumer.core.state import PartitionState, Tally, recover
 from consumer.core.values import (
     EndReason,
     Hypothesis,
@@ -30,7 +30,7 @@ from consumer.core.values import (
     Record,
     Unread,
 )
-from consumer.testing import EchoEngine, MemoryStore, echo
+from consumer.testing import MemoryStore, echo
 from schemas.audio import AudioChunk
 from schemas.errors import Reason
 from schemas.transcript import (
@@ -42,74 +42,6 @@ from schemas.transcript import (
     TranscriptFinal,
     UtteranceFailed,
 )
-
-
-class Worker:
-    """One assignment of the partition, step by step; what is not committed dies with it."""
-
-    def __init__(
-        self,
-        restored: Restored | None = None,
-        store: MemoryStore | None = None,
-        log_start: int = 0,
-        write: Callable[[Job], Hypothesis] = lambda job: echo(job.utterance.samples),
-        **changes: float,
-    ) -> None:
-        self.store = store or MemoryStore()
-        self.keeps_dying = False  # in the decodes that may have ended it before
-        self.write = write
-        self.task = PartitionTask(PARTITION, 1, policy(**changes), restored or fresh(), log_start)
-        self.jobs: list[Job] = []
-        self.commits: list[Commit] = []
-        self._engine = EchoEngine()
-
-    def read(self, *records: Record | Unread, now: float = 0.0) -> list[Outcome | None]:
-        outcomes = self.take(*records, now=now)
-        self.listen(now)
-        return outcomes
-
-    def take(self, *records: Record | Unread, now: float = 0.0) -> list[Outcome | None]:
-        """Without listening to them yet."""
-        return [self.task.ingest(record, now) for record in records]
-
-    def listen(self, now: float = 0.0) -> None:
-        score_all(self.task, self._engine)
-        self.jobs += self.task.jobs(now, 0)[0]
-
-    def tick(self, now: float, *, caught_up: bool = True) -> None:
-        self.task.tick(now, caught_up=caught_up)
-        self.listen(now)
-
-    def finish(self, job: Job) -> list[TranscriptFinal]:
-        """Decode it; its final, and those of others that waited for it."""
-        self.jobs.remove(job)
-        decoded = Decoded(self.write(job), 1, 2, self.task.ledger.time_ms)
-        jobs, finals = self.task.finish(job.id, decoded, 0.0)
-        self.jobs += jobs
-        return finals
-
-    def finish_all(self) -> None:
-        """Also what may not begin before a commit."""
-        while self.jobs or self.task.ledger.has_output:
-            for job in list(self.jobs):
-                self.finish(job)
-            self.commit()
-
-    def commit(self) -> Commit | None:
-        commit = self.task.ledger.prepare()
-        if commit is not None:
-            self.store.write(commit)
-            self.commits.append(commit)
-            self.jobs += self.task.post(commit, 0.0)
-            self.listen()
-            for job in [job for job in self.jobs if job.alone and not self.keeps_dying]:
-                self.finish(job)
-                self.commit()
-        return commit
-
-    @property
-    def events(self) -> list[AnyEvent]:
-        return [event for commit in self.commits for event in commit.events]
 
 
 def interleaved(seed: int, **streams: Int16Array) -> Log:
@@ -222,6 +154,16 @@ def test_a_record_that_contradicts_its_stream_is_a_dead_letter_and_the_stream_go
     assert [letter.reason for letter in worker.store.dead_letters] == [Reason.OVERLAP]
     finals = [event for event in worker.events if isinstance(event, TranscriptFinal)]
     assert [(f.start_sample, f.end_sample) for f in finals] == [(0, 2 * RATE), (2 * RATE, 3 * RATE)]
+
+
+def test_a_record_that_proves_to_contradict_its_stream_late_is_counted_as_its_dead_letter_says():
+    log, worker = Log(), Worker()
+    for seq, start in ((0, 0), (2, 100), (1, RATE)):  # 2 waits for 1
+        chunk = AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1, seq=seq, start=start)
+        assert worker.read(log.append(chunk)) == [Outcome.ACCEPTED]
+    worker.finish_all()
+    assert [letter.record.offset for letter in worker.store.dead_letters] == [1]
+    assert worker.commits[-1].state.tally == Tally(accepted=2, dead_letter=1)
 
 
 def test_a_job_says_what_the_planner_needs():
@@ -424,22 +366,6 @@ def audio_of(parts: Runs) -> Int16Array:
     return np.concatenate([(loud if is_loud else quiet)(ms / 1000) for is_loud, ms in parts])
 
 
-def work(worker: Worker, records: Sequence[Record | Unread], chance: random.Random) -> None:
-    """Read in polls of any size; results come in any order, commits at any time or never."""
-    at = 0
-    while at < len(records):
-        size = chance.randint(1, 12)
-        worker.take(*records[at : at + size])
-        at += size
-        if chance.random() < 0.3:
-            worker.commit()  # while the detector is at work
-        worker.listen()
-        while worker.jobs and chance.random() < 0.6:
-            worker.finish(chance.choice(worker.jobs))
-        if chance.random() < 0.3:
-            worker.commit()
-
-
 def heard_of(
     events: Sequence[AnyEvent], audio: Mapping[str, Int16Array]
 ) -> dict[str, npt.NDArray[np.bool_]]:
@@ -459,11 +385,6 @@ def check_nothing_is_lost(events: Sequence[AnyEvent], streams: Mapping[str, Runs
         for start, end in edges.reshape(-1, 2).tolist():
             if end - start >= (MIN_SPEECH_MS + MARGIN_MS) * MS:
                 assert covered[name][start:end].all(), (name, start, end)
-
-
-def said(event: AnyEvent) -> AnyEvent:
-    """What an event says, but for the time that it took."""
-    return replace(event, timing=None) if isinstance(event, TranscriptFinal) else event
 
 
 def whole(records: Sequence[Record], **more: Any) -> list[AnyEvent]:
@@ -581,11 +502,6 @@ def test_a_language_depends_on_the_audio_before_it_alone(
     assert [said(e) for e in sorted_by_stream(store.events)] == [
         said(e) for e in sorted_by_stream(whole(log, write=write_as_heard))
     ]
-
-
-def sorted_by_stream(events: Sequence[AnyEvent]) -> list[AnyEvent]:
-    """Between streams no order is promised."""
-    return sorted(events, key=lambda event: event.stream_id)
 
 
 @given(streams=several, seed=st.integers())
@@ -713,25 +629,6 @@ odd_logs = st.lists(st.tuples(anything, pauses_s), min_size=1, max_size=25)
 crash_seeds = st.lists(st.integers(0, 1 << 16), max_size=5)
 
 
-def survive(
-    records: Sequence[Record | Unread], crashes: Sequence[int], *, ticks: bool = False
-) -> MemoryStore:
-    """Workers one after the other, each going on where the one before was killed."""
-    store = MemoryStore(log_end=len(records))
-    for seed in [*crashes, None]:
-        chance = random.Random(seed)
-        worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
-        left = records[worker.task.ledger.position :]
-        work(worker, left if seed is None else left[: chance.randint(0, len(left))], chance)
-        if ticks:
-            worker.tick(chance.choice([0.0, 3.0, 301.0]), caught_up=chance.random() < 0.5)
-        if seed is None:
-            worker.tick(1_000.0)
-            worker.finish_all()
-            worker.commit()
-    return store
-
-
 @given(sent=odd_logs, crashes=crash_seeds)
 @examples(150)
 def test_whatever_is_sent_a_crash_loses_and_repeats_nothing(
@@ -748,6 +645,8 @@ def test_whatever_is_sent_a_crash_loses_and_repeats_nothing(
     assert wanted is not None
     assert (found.next_offset, found.resume_offset) == (len(records), len(records))
     assert found.tally == wanted.tally
+    assert found.tally.dead_letter == sum(letter.records or 1 for letter in told.dead_letters)
+    assert sum(asdict(found.tally).values()) == len(records)
 
 
 @given(sent=odd_logs, crashes=crash_seeds)
