@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 
 from bench.chaos.commit_points import Point, Trap
 from bench.chaos.oracle import Mood
+from bench.memory import resident
 
 TIMEOUT_S: Final = 3.0
 
@@ -32,6 +33,7 @@ class Control:
             "slow": lambda factor: setattr(mood, "slowness", float(factor)),
             "hang": lambda yes: setattr(mood, "hangs", yes == "1"),
             "rows": lambda most: setattr(mood, "most_rows", int(most) or None),
+            "memory": lambda _: resident().peak_mb,
             "partitions": lambda _: self._partitions(),
         }
 

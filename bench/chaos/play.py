@@ -64,7 +64,7 @@ async def run(play: Play, folder: Path, advance: Advance) -> Outcome:
     async with stage(play, folder) as arena:
         fired = await _perform(play, arena, advance, commits, unwell)
         advance(0, "draining")
-        stands = await _drained(arena, play.drain_s)
+        stands = await drained(arena, play.drain_s)
         again: list[Seen] = []
         await read_all(
             arena.kafka.bootstrap,
@@ -92,7 +92,7 @@ async def _perform(
     async with asyncio.TaskGroup() as group:
         group.create_task(arena.publishers.run(play.streams))
         watching = group.create_task(commit_times(arena.slots, quiet, commits))
-        await _begun(arena)
+        await begun(arena)
         await asyncio.sleep(_WARM_S)
         told_s, end_s = loop.time(), loop.time() + play.seconds
         for fault in _schedule(play):
@@ -110,7 +110,7 @@ async def _perform(
     return fired
 
 
-async def _begun(arena: Arena) -> None:
+async def begun(arena: Arena) -> None:
     """Raises DevstackError when the workers cannot even begin."""
     try:
         async with asyncio.timeout(_HEAL_S):
@@ -144,7 +144,7 @@ async def _fire(arena: Arena, fault: Fault, unwell: list[str]) -> Fired:
     return Fired(fault, begin_s, loop.time(), proof, told)
 
 
-async def _drained(arena: Arena, within_s: float) -> dict[int, Standing]:
+async def drained(arena: Arena, within_s: float) -> dict[int, Standing]:
     """Once nothing is left to do, or it takes too long."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s

@@ -65,6 +65,10 @@ class Publishers:
             for index in range(streams):
                 group.create_task(self._stream(index), name=f"stream-{index}")
         await self._end_crowd()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Return when Kafka has all that was sent."""
         await self._producer.flush()
 
     def stop(self) -> None:
@@ -76,7 +80,7 @@ class Publishers:
         for _ in range(records):
             stray = next(self._strays)
             where = random.choice(partitions)
-            await self._send(stray.key, stray.value, stray.headers, partition=where)
+            await self.send(stray.key, stray.value, stray.headers, partition=where)
 
     async def crowd(self, streams: int) -> None:
         """So many streams of a few records; they end with the run."""
@@ -126,9 +130,9 @@ class Publishers:
                 await self._stopped.wait()
 
     async def _say(self, item: Item) -> None:
-        await self._send(*item.record)
+        await self.send(*item.record)
 
-    async def _send(
+    async def send(
         self,
         key: bytes | None,
         value: bytes,

@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         with progress(console, play.seconds) as advance:
             outcome = asyncio.run(run(play, folder, advance))
     except* DevstackError as failed:
-        console.print(f"bench: {_first(failed)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"bench: {first(failed)}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     report(console, outcome, folder)
     where = machine("int1" if play.names_samples else asked.dtype, asked.threads or 1)
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _first(error: BaseException) -> BaseException:
+def first(error: BaseException) -> BaseException:
     """Of a group of groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

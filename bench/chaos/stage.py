@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,7 @@ class Play:
     worker: tuple[str, ...] = ()  # arguments of the workers
     model: str = ""  # of the workers, if they run Whisper
     long: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the workers, over the usual ones
 
     @property
     def names_samples(self) -> bool:
@@ -94,6 +95,7 @@ def _settings(play: Play) -> dict[str, str]:
         "hang_s": str(HANG_S),
         "idle_s": "3600",
         "model": play.model,
+        **play.settings,
     }
 
 

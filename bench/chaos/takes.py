@@ -47,6 +47,9 @@ class Kind(StrEnum):
     END = "end"  # no sound, end of the stream
     REPEAT = "repeat"  # to be dropped and counted
     BAD = "bad"  # to be dead-lettered
+    HOSTILE = (
+        "hostile"  # of the bench of abuse; the note says why it is refused, where that is sure
+    )
 
 
 @dataclass(frozen=True, slots=True)
