@@ -27,6 +27,9 @@ BENCHES: Final = {
         "bench.gpu", "speed, latency and memory of one shape of model; no weights needed"
     ),
     "guard": Command("bench.guard", "text invented on silence, and true words lost to the guard"),
+    "live": Command(
+        "bench.live.run", "how soon finals of live streams come, and how good they are"
+    ),
     "schedule": Command("bench.schedule", "how long finals wait under load: a simulation"),
     "soak": Command("bench.soak", "memory over half an hour of decoding"),
 }

@@ -87,6 +87,10 @@ class Worker:
         raise self._failure(ending(await self._process.wait()))
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None: it runs."""
         return self._process.returncode

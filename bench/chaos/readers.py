@@ -93,8 +93,8 @@ async def _reader(bootstrap: str, topic: str) -> AsyncIterator[AIOKafkaConsumer]
         auto_offset_reset="none",
         request_timeout_ms=_REQUEST_MS,
     )
-    await reader.start()
     try:
+        await reader.start()
         for partition, offset in (await reader.beginning_offsets(reader.assignment())).items():
             reader.seek(partition, offset)
         yield reader
