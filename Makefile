@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SBOM := build/sbom.json
+AUDITED := locks/runtime.txt
 
-.PHONY: help install demo test check docs lock clean
+.PHONY: help install demo test check docs lock sbom audit clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +39,20 @@ lock: install ## resolve the dependencies anew
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o locks/runtime.txt
 	$(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o locks/dev.txt
 	grep -A2000 '^uv==' locks/dev.txt | sed '/^[^ u]/,$$d;/^    # /d' > locks/uv.txt
+
+sbom: install ## what a worker is made of, as CycloneDX: build/sbom.json
+	@mkdir -p $(dir $(SBOM))
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON --output-file $(SBOM) locks/runtime.txt
+
+audit: install ## known vulnerabilities of what is locked; asks a database on the network
+	@mkdir -p build && rm -f build/audit.md
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		--format markdown --output build/audit.md --requirement $(AUDITED) 2> build/audit.log; status=$$?; \
+	if [ -s build/audit.md ]; then cat build/audit.md; \
+	elif [ $$status = 0 ]; then echo "audit: no known vulnerability in $(AUDITED)"; \
+	else echo "audit: the vulnerability database gave no answer: $$(tail -n 1 build/audit.log | cut -c 1-200)"; fi; \
+	exit $$status
 
 clean: ## remove what was built
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist

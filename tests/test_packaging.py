@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any, cast
@@ -150,6 +154,58 @@ def test_what_is_installed_by_the_lock_is_held_to_its_hashes() -> None:
 def test_the_container_runs_as_nobody_in_particular_and_gets_signals_itself() -> None:
     assert instructions("USER") == ["streamscribe"]
     assert instructions("ENTRYPOINT") == ['["streamscribe"]']
+
+
+def test_the_image_to_start_from_can_be_pinned_by_its_digest() -> None:
+    assert 'PYTHON_DIGEST=""' in instructions("ARG")
+    assert instructions("FROM")[0] == "${PYTHON_IMAGE}${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS base"
+    assert SERVICES["worker"]["build"]["args"]["PYTHON_DIGEST"] == "${PYTHON_DIGEST:-}"
+
+
+@pytest.mark.parametrize("name", ["topics", *WORKERS])
+def test_our_containers_can_write_to_their_volume_and_to_tmp_alone(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}  # all refused
+
+
+def make(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """With this environment in place of the one that `make install` makes."""
+    given = [f"{name}={value}" for name, value in variables.items()]
+    return subprocess.run(
+        ["make", "-o", "install", target, f"BIN={Path(sys.executable).parent}", *given],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | NOWHERE,
+        check=False,
+    )
+
+
+def test_the_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
+    file = tmp_path / "sbom.json"
+    made = make("sbom", SBOM=str(file))
+    assert made.returncode == 0, made.stderr
+    bill = json.loads(file.read_text("utf-8"))
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["name"] == "streamscribe"
+    named = {part["name"]: part["version"] for part in bill["components"]}
+    assert named == locked("runtime.txt")
+    for part in bill["components"]:
+        assert any(link.get("hashes") for link in part["externalReferences"]), part["name"]
+
+
+def test_an_audit_without_an_answer_says_so_in_one_line_and_fails() -> None:
+    made = make("audit")
+    assert made.returncode != 0
+    (line,) = made.stdout.splitlines()
+    assert line.startswith("audit: the vulnerability database gave no answer: ")
+    assert len(line) < 300
 
 
 def test_no_registry_is_written_down() -> None:
