@@ -1,20 +1,23 @@
 """Structured logs on stderr: JSON for machines, a readable line on a terminal.
 
-Text of transcripts and secrets never come here.
+Text of transcripts and secrets never come here. What a publisher sent may be told of (a message
+quotes it): every value is cut, and on a terminal it can neither end its line nor move the cursor.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
+from structlog.typing import EventDict
 
 from consumer.settings import LogFormat
 
 # Loggers of libraries that say too much, or (aiokafka at DEBUG) print payloads and passwords.
 QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING, "numba": logging.WARNING}
+LONGEST = 4_000  # characters of a value
 
 
 def configure(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
@@ -25,6 +28,7 @@ def configure(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _cut,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -53,5 +57,29 @@ def _renderers(*, console: bool, colors: bool) -> list[structlog.typing.Processo
     if console:
         # Rich ones would show the values of locals: texts and secrets, and take a second each.
         plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+        renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
+        return [_escape, renderer]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _cut(_: object, __: str, event: EventDict) -> EventDict:
+    """Tracebacks are made later, and kept whole."""
+    return {n: value if n == "exc_info" else _shortened(value) for n, value in event.items()}
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, (str, bytes)):
+        return value if len(value) <= LONGEST else f"{value[:LONGEST]!r}... ({len(value)} in all)"
+    if isinstance(value, (list, tuple, dict)) and len(text := repr(value)) > LONGEST:
+        return f"{text[:LONGEST]}..."
+    return value
+
+
+def _escape(_: object, __: str, event: EventDict) -> EventDict:
+    return {name: _printable(v) if isinstance(v, str) else v for name, v in event.items()}
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -141,3 +141,36 @@ def test_a_traceback_does_not_show_what_variables_hold(form: LogFormat):
 def fail(text: str) -> None:
     """With `text` among its variables."""
     raise ValueError(len(text))
+
+
+HOSTILE = "call-1\n2026-01-01 [info] forged\r\x1b[2J\x07\x9b31m\u202e"
+
+
+@pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_what_a_publisher_sent_stays_in_its_line_and_moves_no_cursor(form: LogFormat):
+    stream = configured(form)
+    structlog.get_logger("consumer").warning("refused", why=HOSTILE, given={"key": HOSTILE})
+    logging.getLogger("library").warning("%s", HOSTILE)
+    written = stream.getvalue()
+    assert written.count("\n") == 2
+    assert all(character.isprintable() for character in written.replace("\n", ""))
+
+
+@pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_a_line_is_bounded_whatever_it_is_told(form: LogFormat):
+    stream = configured(form)
+    told = "x" * (1 << 20)
+    structlog.get_logger("consumer").warning(told, why=told, raw=told.encode(), each=[told] * 9)
+    assert len(stream.getvalue()) < 5 * logs.LONGEST
+
+
+@pytest.mark.parametrize("logger", [structlog.get_logger("consumer"), logging.getLogger("library")])
+def test_the_traceback_of_a_failure_is_kept_whole(logger: Any):
+    stream = configured()
+    told = "y" * 2 * logs.LONGEST
+    try:
+        float(told)
+    except ValueError as error:
+        logger.exception("failed", exc_info=error)
+    (line,) = lines(stream)
+    assert told in line["exception"]
