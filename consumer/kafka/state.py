@@ -2,6 +2,7 @@
 
     P|<group>|<topic>            PartitionState
     S|<group>|<topic>|<stream>   StreamState; no value: forgotten
+    O|<group>|<topic>            who opened the partition last
 
 The state of input partition p is written to partition p, so two groups, or the live and the bulk
 topic, share it and never meet.
@@ -64,6 +65,11 @@ def decode_states(
     if of_partition is None:
         return None, streams
     return _decode(_partition_key(group, topic), of_partition, PartitionState), streams
+
+
+def encode_opened(group: str, topic: str, worker: str) -> StateRecord:
+    """What whoever opens a partition writes first, and reads through."""
+    return StateRecord(f"O|{group}|{topic}".encode(), worker.encode())
 
 
 def keys_of(

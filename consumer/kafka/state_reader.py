@@ -21,25 +21,29 @@ Pair: TypeAlias = tuple[bytes | None, bytes | None]  # key and value of a record
 
 
 async def read_states(
-    bootstrap: str, credentials: Credentials, topic: str, number: int
+    bootstrap: str, credentials: Credentials, topic: str, number: int, *, through: int = -1
 ) -> list[Pair]:
-    """All that is committed in the partition as of now. Raises `Retriable`, `ConfigError`."""
+    """All that is committed in the partition, at least through that offset.
+
+    Without one it may be less than there is: a broker that stood still leads for a moment longer
+    in its own eyes, and tells of an end that is long past. Raises `Retriable`, `ConfigError`.
+    """
     tp = TopicPartition(topic, number)
     try:
         with translated("reading the state topic"):
             async with asyncio.timeout(READ_S), _reader(bootstrap, credentials) as reader:
-                return await _read(reader, tp)
+                return await _read(reader, tp, through)
     except TimeoutError as error:
         raise Retriable(
             f"{tp.topic} {tp.partition} was not read to its end within {READ_S:.0f} s"
         ) from error
 
 
-async def _read(reader: AIOKafkaConsumer, tp: TopicPartition) -> list[Pair]:
+async def _read(reader: AIOKafkaConsumer, tp: TopicPartition, through: int) -> list[Pair]:
     reader.assign([tp])
     begin, end = await bounds(reader, tp)
     reader.seek(tp, begin)
-    return await _read_to(reader, tp, end)
+    return await _read_to(reader, tp, max(end, through + 1))
 
 
 @asynccontextmanager

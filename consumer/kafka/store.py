@@ -14,7 +14,7 @@ from consumer.core.state import Found
 from consumer.core.values import Partition
 from consumer.errors import Fenced
 from consumer.kafka.dead_letters import dead_record
-from consumer.kafka.state import decode_states, encode_states
+from consumer.kafka.state import decode_states, encode_opened, encode_states
 from consumer.kafka.state_reader import read_states
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
 from schemas.codec import encode_event
@@ -58,8 +58,10 @@ class KafkaStore:
         self._readers = asyncio.Semaphore(_AT_ONCE)
 
     async def open(self, partition: Partition) -> KafkaJournal:
-        """Fence the one before, then read how far it came, in that order.
+        """Fence the one before, leave a mark, then read how far it came through that mark.
 
+        Only a broker that leads can give the mark: one that has missed that another leads now
+        would give an older state, and what came behind it would be said again.
         Raises `Fenced` (it is not ours any more), `Retriable`, `ConfigError`, `Halt`.
         """
         self._check_owned(partition)
@@ -68,7 +70,7 @@ class KafkaStore:
         try:
             await producer.start()
             self._check_owned(partition)
-            found = await self._find(partition)
+            found = await self._find(partition, await self._mark(producer, partition))
         except BaseException:
             await producer.close()
             raise
@@ -78,11 +80,16 @@ class KafkaStore:
         if not self._owner.owns(partition):
             raise Fenced("the group has given it to another worker")
 
-    async def _find(self, partition: Partition) -> Found:
+    async def _mark(self, producer: TransactionalProducer, partition: Partition) -> int:
+        """Its offset in the state topic."""
+        mark = encode_opened(self._group, partition.topic, self._worker)
+        (offset,) = await producer.write([Output(self._topics.state, partition.number, *mark)])
+        return offset
+
+    async def _find(self, partition: Partition, mark: int) -> Found:
+        where = self._bootstrap, self._credentials, self._topics.state, partition.number
         async with self._readers:
-            records = await read_states(
-                self._bootstrap, self._credentials, self._topics.state, partition.number
-            )
+            records = await read_states(*where, through=mark)
         state, streams = decode_states(self._group, partition.topic, records)
         log_start, log_end = await self._owner.bounds(partition)
         group_offset = await self._owner.group_offset(partition)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from consumer.core.values import Partition
 from consumer.kafka.errors import deadline, translated
@@ -70,8 +71,8 @@ class TransactionalProducer:
         async with deadline(START_S, f"opening transactions of {self._id}"):
             await self._producer.start()
 
-    async def write(self, outputs: Sequence[Output]) -> None:
-        """All of them, visible together.
+    async def write(self, outputs: Sequence[Output]) -> list[int]:
+        """All of them, visible together; the offset of each.
 
         Raises `Fenced`, `Retriable` when the outcome is not known, `ConfigError`.
         """
@@ -79,9 +80,10 @@ class TransactionalProducer:
             await self._producer.begin_transaction()
         async with deadline(SEND_S, f"sending in a transaction of {self._id}"):
             sent = [await self._send(output) for output in outputs]
-            await asyncio.gather(*sent)  # the commit would not tell of one that failed
+            written = await asyncio.gather(*sent)  # the commit would not tell of one that failed
         async with deadline(COMMIT_S, f"committing a transaction of {self._id}"):
             await self._producer.commit_transaction()
+        return [record.offset for record in written]
 
     async def close(self) -> None:
         """At once: what is under way is left to the next producer of this id."""
@@ -99,8 +101,8 @@ class TransactionalProducer:
             async with asyncio.timeout(CLOSE_S):
                 await self._producer.stop()
 
-    async def _send(self, output: Output) -> asyncio.Future[object]:
-        future: asyncio.Future[object] = await self._producer.send(
+    async def _send(self, output: Output) -> asyncio.Future[RecordMetadata]:
+        future: asyncio.Future[RecordMetadata] = await self._producer.send(
             output.topic,
             value=output.value,
             key=output.key,
@@ -111,7 +113,7 @@ class TransactionalProducer:
         return future
 
 
-def _noticed(future: asyncio.Future[object]) -> None:
+def _noticed(future: asyncio.Future[RecordMetadata]) -> None:
     """One error is told for all sends of a transaction: asyncio need not log the others."""
     if not future.cancelled():
         future.exception()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -11,6 +13,7 @@ from consumer.core.progress import Commit, DeadLetter
 from consumer.core.state import Halt, PartitionState, StreamState, Tally
 from consumer.core.values import Partition, Record
 from consumer.errors import Fenced
+from consumer.kafka.state_reader import read_states
 from consumer.kafka.store import KafkaStore
 from consumer.kafka.transaction import Output, TransactionalProducer
 from devstack.kafka import LocalKafka
@@ -76,7 +79,7 @@ def commit(partition: Partition, **more: object) -> Commit:
     return replace(made, **more)
 
 
-async def read(kafka: LocalKafka, topic: str, partition: int) -> list[object]:
+async def read(kafka: LocalKafka, topic: str, partition: int) -> list[Any]:
     """All committed records of one partition."""
     tp = TopicPartition(topic, partition)
     async with AIOKafkaConsumer(
@@ -85,7 +88,7 @@ async def read(kafka: LocalKafka, topic: str, partition: int) -> list[object]:
         consumer.assign([tp])
         await consumer.seek_to_beginning(tp)
         end = (await consumer.end_offsets([tp]))[tp]
-        records: list[object] = []
+        records: list[Any] = []
         while await consumer.position(tp) < end:
             batches = await consumer.getmany(tp, timeout_ms=500)
             records += batches.get(tp, [])
@@ -114,6 +117,22 @@ async def test_what_one_owner_commits_the_next_one_finds(kafka: LocalKafka, topi
     assert [decode_event(r.headers, r.value) for r in await read(kafka, topics.transcripts, 3)] == [
         ENDED
     ]
+
+
+async def test_state_is_read_through_the_mark_of_whoever_opens(
+    kafka: LocalKafka, topics: Topics
+) -> None:
+    live = Partition(topics.audio, 3)
+    journal = await store(kafka, topics).open(live)
+    mark = (await read(kafka, topics.state, 3))[-1]
+    assert (mark.key, mark.value) == (f"O|{topics.prefix}-group|{live.topic}".encode(), b"worker:1")
+    await journal.commit(commit(live))
+    seen = asyncio.create_task(
+        read_states(kafka.bootstrap, CREDENTIALS, topics.state, 3, through=mark.offset + 6)
+    )  # as if a broker said that it ends before
+    await journal.commit(commit(live, streams=(("late", STREAM),)))
+    assert any(key is not None and key.endswith(b"|late") for key, _ in await seen)
+    await journal.close()
 
 
 async def test_whoever_opens_a_partition_fences_the_one_before(
