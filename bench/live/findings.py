@@ -14,6 +14,7 @@ from bench.live.contestants import OURS
 from bench.live.heard import Played
 from bench.live.measures import Heard
 from bench.live.programme import Long
+from bench.live.trace import trace
 from bench.report import Check, Figures, table
 
 Acts: TypeAlias = Mapping[str, Sequence[Played]]  # talk: one a round; the others: one
@@ -36,6 +37,7 @@ PARTIALS: Final = {
     "stable_before_final_share": "before final",
     "stable_changed_share": "changed",
 }
+SLOWEST: Final = 5  # finals that are shown one by one
 TRACE: Final = ("heard", "known", "queue", "decode", "publish")
 
 
@@ -91,6 +93,8 @@ def _talk(found: Findings, name: str, heard: Heard, whole: Mapping[str, str]) ->
     found.add(f"{name}.talk", measures.text_figures(measures.told_clips(heard, whole)))
     if partials["partials"]:
         found.add(f"{name}.talk", partials)
+    if name == OURS:
+        found.tables.append(_slowest(heard))
     yield from measures.timing_checks(heard)
     yield from measures.partial_checks(partials)
 
@@ -172,6 +176,17 @@ def _table(title: str, headings: Mapping[str, str], rows: Mapping[str, Figures])
     shown = table(title, "", *headings.values())
     for name, part in rows.items():
         shown.add_row(name, *(_shown(part.get(key)) for key in headings))
+    return shown
+
+
+def _slowest(heard: Heard) -> Table:
+    """The finals that took longest, and where their time went."""
+    timed = [(a.latency_s, p, a) for p, a in heard.answers if a.latency_s is not None]
+    shown = table("the slowest, s", "clip", "latency", *TRACE)
+    for latency_s, played, answer in sorted(timed, key=lambda each: -each[0])[:SLOWEST]:
+        if (parts := trace(answer, played.axis)) is not None:
+            told = (_shown(getattr(parts, name)) for name in TRACE)
+            shown.add_row(answer.placed.clip.name, _shown(latency_s), *told)
     return shown
 
 
