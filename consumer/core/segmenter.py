@@ -124,9 +124,9 @@ class Segmenter:
             return Cut(length, None)
         speech_end = self._speech_end(self._open, windows)
         span = self._span(self._open, length, speech_end, reason)
-        # What a stall leaves over is the rest of something heard already, as behind a split.
-        goes_on = reason is EndReason.STALLED and speech_end == self._start(windows)
-        return Cut(length, span, in_speech=goes_on)
+        # What a stall leaves over is the rest of something heard already, as behind a split: the
+        # quiet before it was too short to end anything, and may lie between two syllables.
+        return Cut(length, span, in_speech=reason is EndReason.STALLED)
 
     def _listen(self) -> Cut | None:
         if (first := self._onset()) is not None:

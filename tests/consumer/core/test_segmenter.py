@@ -119,6 +119,21 @@ def test_a_window_heard_after_the_post_roll_is_left_to_the_next_segmenter():
     assert span.end < 42 * WINDOW
 
 
+@pytest.mark.parametrize("pause", [0, 1, 8])
+def test_a_stall_within_a_sentence_is_no_end_of_it(pause: int):
+    segmenter = Segmenter(CONFIG, RATE)
+    segmenter.push(windows((30, 0.9), (pause, 0.0)))
+    assert segmenter.close((30 + pause) * WINDOW, EndReason.STALLED).in_speech
+    left_over = span_of(windows((5, 0.9), (20, 0.0)), in_speech=True)
+    assert (left_over.start, left_over.speech_end) == (0, 5 * WINDOW)
+
+
+def test_a_stall_in_silence_says_nothing_of_what_follows():
+    segmenter = Segmenter(CONFIG, RATE)
+    segmenter.push(windows((30, 0.0)))
+    assert segmenter.close(30 * WINDOW, EndReason.STALLED) == Cut(30 * WINDOW, None)
+
+
 def test_ten_seconds_of_silence_are_cut_one_pre_roll_back():
     segmenter = Segmenter(CONFIG, RATE)
     assert segmenter.push(windows((312, 0.0))) is None
