@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -86,7 +87,12 @@ def test_a_backlog_longer_than_one_pass_keeps_its_order(network: Network):
 
 
 def test_loading_leaves_the_threads_of_torch_alone():
-    threads = torch.get_num_threads()
-    Network()
-    assert torch.get_num_threads() == threads
-    assert "silero_vad" not in sys.modules
+    source = """
+import sys, torch
+from consumer.inference.silero import Network
+threads = torch.get_num_threads()
+Network()
+assert torch.get_num_threads() == threads
+assert "silero_vad" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", source], check=True)
