@@ -49,7 +49,7 @@ def _answer(
     axis: Axis,
     unfinished_at_s: float | None,
 ) -> Answer:
-    begin_s, end_s = placed.speech_start / WHISPER_RATE, placed.speech_end / WHISPER_RATE
+    begin_s, end_s = placed.speech_s
     spoken_s = axis.at_s(end_s)
     mine = tuple(final for final in finals if final.start_s < end_s and begin_s < final.end_s)
     late_s = None if unfinished_at_s is None else unfinished_at_s - spoken_s
@@ -63,10 +63,7 @@ _SLACK_S = 0.5  # that an engine may hear speech end earlier than silero does
 
 def first_text_s(answer: Answer, partials: Iterable[Partial], axis: Axis) -> float | None:
     """From the beginning of a clip's speech to the first text of it, be it a partial or a final."""
-    begin_s, end_s = (
-        answer.placed.speech_start / WHISPER_RATE,
-        answer.placed.speech_end / WHISPER_RATE,
-    )
+    begin_s, end_s = answer.placed.speech_s
     shown = [
         partial.at_s
         for partial in partials
@@ -84,10 +81,7 @@ def onset_s(answer: Answer, onsets: Iterable[Onset], axis: Axis) -> float | None
 
     An utterance begins before its speech, by its pre-roll, and never so early in the clip before.
     """
-    begin_s, end_s = (
-        answer.placed.speech_start / WHISPER_RATE,
-        answer.placed.speech_end / WHISPER_RATE,
-    )
+    begin_s, end_s = answer.placed.speech_s
     told = [
         onset.at_s
         for onset in onsets

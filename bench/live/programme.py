@@ -51,6 +51,11 @@ class Placed:
     def speech_end(self) -> int:
         return self.start + self.clip.segments[-1][1]
 
+    @property
+    def speech_s(self) -> tuple[float, float]:
+        """Begin and end of its speech in seconds of the stream."""
+        return self.speech_start / WHISPER_RATE, self.speech_end / WHISPER_RATE
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Programme:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from example_events import transcript_final
+
 from bench.chaos import oracle
 from bench.chaos.evidence import Evidence, Seen, Sent, Standing
 from bench.chaos.hidden_counters import Piece
 from bench.chaos.takes import Closing, Kind, Label, Plan, Style
 from schemas.transcript import (
     AnyEvent,
-    Model,
-    Quality,
     Source,
     StreamEnded,
     StreamEndReason,
     StreamStarted,
-    Timing,
     TranscriptFinal,
 )
 
@@ -31,27 +30,16 @@ def final(number: int, start: int, end: int, take: int = TAKE, **more: object) -
         "stream_id": STREAM,
         "session_id": SESSION,
         "index": number + 1,
-        "time_ms": 0,
         "utterance": number,
         "start_s": start / 16e3,
         "end_s": end / 16e3,
         "speech_end_s": end / 16e3,
         "start_sample": start,
         "end_sample": end,
-        "rate": 16_000,
-        "started_at_ms": 0,
-        "end_reason": "silence",
-        "language": "en",
-        "words": None,
-        "language_probability": None,
-        "confidence": None,
-        "quality": Quality(-0.1, 0, 1),
         "text": oracle.write([Piece(take, start, end)]),
-        "model": Model("oracle", "", "", fold=False),
         "source": Source("t", PARTITION, 100, 110),
-        "timing": Timing(0, 0, 0),
     }
-    return TranscriptFinal(**(told | more))
+    return transcript_final(**(told | more))
 
 
 def event(kind: type[AnyEvent], index: int, **more: object) -> AnyEvent:

@@ -2,34 +2,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from example_events import transcript_final
+
 from bench.abuse.account import Run, checks, different, figures, misjudged
 from bench.chaos.evidence import Dead, Seen, Sent, Standing
 from bench.chaos.takes import Kind, Label
 from schemas.errors import Reason
-from schemas.transcript import Model, Quality, Source, Timing, TranscriptFinal
+from schemas.transcript import Model, Source, Timing, TranscriptFinal
 
 
 def final(text: str, number: int = 0, start: int = 0, session: str = "0-0") -> TranscriptFinal:
-    return TranscriptFinal(
+    return transcript_final(
         stream_id="right-0",
         session_id=session,
         index=1 + number,
-        time_ms=0,
         utterance=number,
         start_s=start / 16_000,
         end_s=start / 16_000 + 1.0,
-        speech_end_s=None,
         start_sample=start,
         end_sample=start + 16_000,
-        rate=16_000,
-        started_at_ms=0,
-        end_reason="silence",
-        language="en",
-        language_probability=None,
         text=text,
-        words=None,
-        confidence=None,
-        quality=Quality(-0.1, 0.0, 1.0),
         model=Model("oracle", "0" * 64, "int1", fold=False),
         source=Source("speech.audio.v1", 0, 0, 9),
         timing=Timing(None, 1, 2),

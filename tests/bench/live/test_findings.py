@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from example_events import transcript_final
 
 from bench.live.capacity import Search
 from bench.live.findings import of_acts, of_capacity
 from bench.live.heard import Act, Axis, Ended, Final, Played
 from bench.live.programme import Long, Spoken, joined
-from schemas.transcript import Model, Quality, Source, Timing, TranscriptFinal
+from schemas.transcript import Timing
 
 RATE = 16_000
 AXIS = Axis(1000.0, 1.0)
@@ -26,28 +27,14 @@ WHOLE = {"a": "red green", "b": "blue white"}
 
 def final(number: int, start_s: float, text: str, reason: str = "silence") -> Final:
     """Heard 0.1 s late, text known 0.55 s behind that, read 0.05 s later."""
-    event = TranscriptFinal(
-        stream_id="s",
-        session_id="0-0",
+    event = transcript_final(
         index=number,
-        time_ms=0,
         utterance=number,
         start_s=start_s,
         end_s=start_s + 2.2,
         speech_end_s=start_s + 2.1,
-        start_sample=0,
-        end_sample=0,
-        rate=RATE,
-        started_at_ms=0,
         end_reason=reason,
-        language="en",
-        language_probability=None,
         text=text,
-        words=None,
-        confidence=None,
-        quality=Quality(-0.1, 0.0, 1.0),
-        model=Model("m", "0", "fp32", fold=True),
-        source=Source("t", 0, 0, 0),
         timing=Timing(550, 0, 200),
     )
     return Final("s", start_s, start_s + 2.2, text, AXIS.at_s(start_s + 2.7), event)

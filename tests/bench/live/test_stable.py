@@ -1,48 +1,18 @@
 from __future__ import annotations
 
 import pytest
+from example_events import transcript_final
 
 from bench.live.heard import Axis, Final, Partial
 from bench.live.stable import Promises, delays, promises, stories
-from schemas.transcript import (
-    Model,
-    Quality,
-    Source,
-    Timing,
-    TranscriptFinal,
-    TranscriptPartial,
-    Word,
-)
+from schemas.transcript import TranscriptPartial, Word
 
 AXIS = Axis(100.0, 1.0)
 
 
 def final(text: str, *, seconds: float = 5.0, at_s: float = 110.0) -> Final:
     words = tuple(Word(f" {word}", i, i + 0.5, 0.9) for i, word in enumerate(text.split()))
-    event = TranscriptFinal(
-        stream_id="s",
-        session_id="0-0",
-        index=0,
-        time_ms=0,
-        utterance=0,
-        start_s=0.0,
-        end_s=seconds + 0.2,
-        speech_end_s=seconds,
-        start_sample=0,
-        end_sample=0,
-        rate=16_000,
-        started_at_ms=0,
-        end_reason="silence",
-        language="en",
-        language_probability=None,
-        text=text,
-        words=words,
-        confidence=None,
-        quality=Quality(-0.1, 0.0, 1.0),
-        model=Model("m", "0", "fp32", fold=True),
-        source=Source("t", 0, 0, 0),
-        timing=Timing(None, 0, 0),
-    )
+    event = transcript_final(end_s=seconds + 0.2, speech_end_s=seconds, text=text, words=words)
     return Final("s", 0.0, seconds + 0.2, text, at_s, event)
 
 
