@@ -7,9 +7,11 @@ publish-first   finals go out before progress is written down: a crash repeats s
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final
 
+from bench.chaos.commit_points import Trap
 from consumer.core.progress import Commit, Ledger
 from consumer.core.state import StreamState
 from consumer.kafka.store import KafkaJournal
@@ -22,13 +24,13 @@ class Mistake(StrEnum):
     PUBLISH_FIRST = "publish-first"
 
 
-def install(mistake: Mistake) -> None:
-    """Make it in this process from now on."""
+def install(mistake: Mistake, trap: Trap) -> None:
+    """Make it in this process from now on; the trap closes only where it does harm."""
     if mistake is Mistake.COMMIT_FIRST:
         setattr(Ledger, "_state", _state_as_of_now)  # noqa: B010 - not the product's own way
         setattr(Ledger, "has_output", property(_has_moved))  # noqa: B010
     else:
-        setattr(KafkaJournal, "commit", _commit_apart)  # noqa: B010
+        setattr(KafkaJournal, "commit", _committing_apart(trap))  # noqa: B010
 
 
 def _state_as_of_now(ledger: Ledger, stream_id: str, taken: int) -> StreamState | None:  # noqa: ARG001
@@ -43,11 +45,15 @@ def _has_moved(ledger: Ledger) -> bool:
     return bool(ledger._ready or ledger._dead or ledger._touched) and not ledger.is_committing  # noqa: SLF001
 
 
-async def _commit_apart(journal: KafkaJournal, commit: Commit) -> None:
-    """Output in one transaction, progress in the next."""
-    outputs = journal._outputs(commit)  # noqa: SLF001
-    state = journal._topics.state  # noqa: SLF001
-    if events := [output for output in outputs if output.topic != state]:
-        await journal._producer.write(events)  # noqa: SLF001
-        await asyncio.sleep(_BETWEEN_S)
-    await journal._producer.write([o for o in outputs if o.topic == state])  # noqa: SLF001
+def _committing_apart(trap: Trap) -> Callable[[KafkaJournal, Commit], Awaitable[None]]:
+    async def commit_apart(journal: KafkaJournal, commit: Commit) -> None:
+        """Output in one transaction, progress in the next."""
+        outputs = journal._outputs(commit)  # noqa: SLF001
+        state = journal._topics.state  # noqa: SLF001
+        if events := [output for output in outputs if output.topic != state]:
+            await journal._producer.write(events)  # noqa: SLF001
+            await asyncio.sleep(_BETWEEN_S)
+        with trap.held_open():
+            await journal._producer.write([o for o in outputs if o.topic == state])  # noqa: SLF001
+
+    return commit_apart

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import wraps
 from typing import Any
@@ -31,11 +32,21 @@ class Trap:
 
     def __init__(self) -> None:
         self.armed: Point | None = None
+        self._is_held_open = False
 
     def __call__(self, point: Point) -> None:
-        if point is self.armed:
+        if point is self.armed and not self._is_held_open:
             os.write(2, f"chaos: killed at {point}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
+
+    @contextmanager
+    def held_open(self) -> Iterator[None]:
+        """It does not close while this lasts."""
+        self._is_held_open = True
+        try:
+            yield
+        finally:
+            self._is_held_open = False
 
 
 def install(trap: Trap) -> None:

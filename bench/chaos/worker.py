@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     mood, trap = Mood(), Trap()
     commit_points.install(trap)
     if asked.broken is not None:
-        broken.install(asked.broken)
+        broken.install(asked.broken, trap)
         mood.slowness = SLOW  # as slow as a model, so that there is something to lose
     load = service.load_transcriber if asked.engine == "whisper" else lambda _: Oracle(mood)
     controlled = partial(_serve, service.serve, load, Control(asked.control, mood, trap))

@@ -293,7 +293,9 @@ class PartitionTask:
                 stream.refuse(record, _stated_seq(record))
 
     def _forget(self, name: str, stream: Stream, time_ms: float) -> None:
-        """Once no replay would find it, and no repeat of its records is to be expected."""
+        """Once all of it is told, no replay would find it and no repeat of it is to be expected."""
+        if self.ledger.waits(name):
+            return
         crowded = len(self._streams) > self._policy.caps.streams // 2
         remembered_ms = CROWDED_MS if crowded else REMEMBERED_MS
         if stream.last_ms < time_ms - remembered_ms and stream.is_forgotten_at(

@@ -183,6 +183,8 @@ class Ledger:
 
     def forget(self, stream_id: str) -> None:
         """The stream is over and nothing of it will be read again."""
+        if self.waits(stream_id):
+            raise ValueError(f"{stream_id} has entries that wait")
         del self._followed[stream_id]
         self._queues.pop(stream_id, None)
         self._touched.discard(stream_id)

@@ -8,6 +8,7 @@ from random import Random
 import cramjam
 from aiokafka.client import AIOKafkaClient
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
+from aiokafka.errors import NotLeaderForPartitionError, UnknownTopicOrPartitionError
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
@@ -16,6 +17,8 @@ from devstack.kafka import LocalKafka
 
 HEAD_BYTES = 61
 CODECS = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
+# a topic is known a moment before it has a leader
+NOT_YET = (NotLeaderForPartitionError.errno, UnknownTopicOrPartitionError.errno)
 NAME = b"a-header"  # as long as this
 
 
@@ -62,14 +65,21 @@ async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
     client = AIOKafkaClient(bootstrap_servers=kafka.bootstrap)
     await client.bootstrap()
     try:
-        (broker,) = client.cluster.brokers()
         for each in batches:
-            request = ProduceRequest(None, -1, 30_000, [(topic, [(0, each)])])
-            answer = await client.send(broker.nodeId, request)
-            ((_, ((_, error, *_),)),) = answer.topics
+            while (error := await _produce(client, topic, each)) in NOT_YET:
+                pass
             assert error == 0
     finally:
         await client.close()
+
+
+async def _produce(client: AIOKafkaClient, topic: str, batch: bytes) -> int:
+    """The broker's answer, as a number."""
+    (broker,) = client.cluster.brokers()
+    request = ProduceRequest(None, -1, 30_000, [(topic, [(0, batch)])])
+    answer = await client.send(broker.nodeId, request)
+    ((_, ((_, error, *_),)),) = answer.topics
+    return int(error)
 
 
 def _varint(value: int) -> bytes:

@@ -241,6 +241,15 @@ def test_a_forgotten_stream_is_written_down_as_such_and_may_come_back():
     assert committed(ledger).events == (event("one", 1),)
 
 
+def test_a_stream_with_something_left_to_tell_is_not_forgotten():
+    ledger = ledger_at(0, one=Line())
+    ledger.read(0, 0)
+    ledger.note("one", event("one", 0))
+    with pytest.raises(ValueError, match="one has entries that wait"):
+        ledger.forget("one")
+    assert committed(ledger).events == (event("one", 0),)
+
+
 def test_a_decode_that_may_end_the_worker_is_written_down_before_it_begins():
     ledger = ledger_at(0, one=Line(0))
     ledger.read(0, 0)
