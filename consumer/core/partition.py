@@ -81,7 +81,7 @@ class PartitionTask:
         self.ledger = Ledger(partition, epoch, restored)
         self._policy = policy
         self._door = Door(policy.caps, self.ledger)
-        self._suspicious = not restored.partition.clean
+        self._doubtful = 0 if restored.partition.clean else restored.log_end  # records below it
         self._read_at = 0.0  # monotonic time of the newest record
         self._swept_at = 0.0
         self._streams: dict[str, Stream] = {}
@@ -95,6 +95,7 @@ class PartitionTask:
         self._turns = Turns()
         self._jobs: list[Job] = []  # to be given out
         self._finals: list[TranscriptFinal] = []  # likewise
+        self._unwritten: list[Heard] = []  # to be decoded once N behind them is committed
         self._suspects: deque[Heard] = deque()  # may have ended the worker before
         self._tried: Heard | None = None  # the suspect whose decode is about to begin, or runs
         for name, state in restored.streams.items():
@@ -109,7 +110,8 @@ class PartitionTask:
     @property
     def is_quiet(self) -> bool:
         """Nothing of it waits to be decoded, or is being decoded."""
-        return not (self._closed or self._waiting or self._suspects or self._tried)
+        waits = self._closed or self._waiting or self._unwritten or self._suspects
+        return not (waits or self._tried)
 
     @property
     def behind_ms(self) -> int:
@@ -212,6 +214,9 @@ class PartitionTask:
                 self._suspects.append(heard)
             elif text is not None:
                 self._tell(heard, text, now)
+            elif self._is_unwritten(heard):
+                self._unwritten.append(heard)
+                self.ledger.urge()
             else:
                 self._jobs.append(self._job(heard, now))
         self._try_next(now)
@@ -222,7 +227,8 @@ class PartitionTask:
         listened, self._listened = self._listened, {}
         found = [draft for s in listened.values() if (draft := s.draft()) is not None]
         begun = [event for draft in found if (event := self._drafts.begin(draft)) is not None]
-        return [self._draft_job(draft, now) for draft in found if self._drafts.wants(draft)], begun
+        safe = [draft for draft in found if draft.first_offset >= self._doubtful]
+        return [self._draft_job(draft, now) for draft in safe if self._drafts.wants(draft)], begun
 
     def drafted(self, job: Job, text: Decoded) -> tuple[TranscriptPartial | None, bool]:
         """A draft's text has come: the partial, and whether it is the final's text too."""
@@ -249,10 +255,12 @@ class PartitionTask:
     def post(self, commit: Commit, now: float) -> list[Job]:
         """The commit has been made; what may be decoded now that it is known to be tried."""
         self.ledger.post(commit)
-        tried = self._tried
-        if tried is None or tried.ticket not in commit.attempts:
-            return []
-        return [self._job(tried, now, alone=True)]
+        unwritten, self._unwritten = self._unwritten, []
+        self._unwritten = [heard for heard in unwritten if self._is_unwritten(heard)]
+        jobs = [self._job(heard, now) for heard in unwritten if not self._is_unwritten(heard)]
+        if self._tried is not None and self._tried.ticket in commit.attempts:
+            jobs.append(self._job(self._tried, now, alone=True))
+        return jobs
 
     def _stream(self, name: str, state: StreamState | None = None) -> Stream:
         return Stream(self.partition, name, self._policy.stream, self.ledger, state)
@@ -317,7 +325,12 @@ class PartitionTask:
 
     def _is_suspect(self, heard: Heard) -> bool:
         """Whether its decode may have been under way when a worker ended uncleanly."""
-        return self._suspicious and heard.source.last_offset < self.ledger.restored_next
+        return heard.source.last_offset < min(self._doubtful, self.ledger.restored_next)
+
+    def _is_unwritten(self, heard: Heard) -> bool:
+        """Whether it may have ended a worker, and a successor would not know it for a suspect."""
+        last = heard.source.last_offset
+        return self.ledger.committed.next_offset <= last < self._doubtful
 
     def _try_next(self, now: float) -> None:
         """One suspect at a time: it is written down before its decode begins."""

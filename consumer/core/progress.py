@@ -121,6 +121,7 @@ class Ledger:
         self._ready: set[str] = set()  # streams whose queue begins with a finished entry
         self._dead: list[DeadLetter] = []
         self._attempts: list[Ticket] = []
+        self._is_urged = False
         self._open: Commit | None = None
 
     @property
@@ -131,7 +132,8 @@ class Ledger:
     @property
     def has_output(self) -> bool:
         """Whether a commit would publish anything, or let a decode begin."""
-        return bool(self._ready or self._dead or self._attempts) and self._open is None
+        waits = self._ready or self._dead or self._attempts or self._is_urged
+        return bool(waits) and self._open is None
 
     @property
     def is_committing(self) -> bool:
@@ -211,6 +213,10 @@ class Ledger:
         self._correct(ticket, tries=session.tries + 1)
         self._attempts.append(ticket)
 
+    def urge(self) -> None:
+        """A decode may begin only once N as it is now is committed."""
+        self._is_urged = True
+
     def hold(self, ticket: Ticket, held: Held) -> None:
         """What its session's language is held to be, now that it is this entry's turn."""
         if self._before(ticket).held != held:
@@ -242,8 +248,9 @@ class Ledger:
         )
         unclean = replace(self.committed, clean=clean and self.committed.clean)
         moved = progress and (bool(streams) or state != unclean)
-        if not (force or moved or taken or self._dead or self._attempts):
+        if not (force or moved or taken or self._dead or self._attempts or self._is_urged):
             return None
+        self._is_urged = False
         self._open = Commit(
             partition=self.partition,
             epoch=self.epoch,

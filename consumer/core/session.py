@@ -81,6 +81,7 @@ class Draft(NamedTuple):
     options: StreamOptions
     is_ending: bool  # quiet for as long as the post-roll: it may well be all of it
     time_ms: int  # Unix time of its last sample
+    first_offset: int  # of the record that it begins in
     held: Held = UNKNOWN  # its session's language
 
 
@@ -184,6 +185,7 @@ class Session:
             options=self._state.options,
             is_ending=quiet >= self._config.post_roll_ms * self.rate // 1000,
             time_ms=self._timeline.time_ms(utterance.end - 1),
+            first_offset=self._timeline.offsets(utterance.start, utterance.start + 1)[0],
             held=self._state.held,
         )
 

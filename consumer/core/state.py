@@ -107,6 +107,7 @@ class Restored:
 
     partition: PartitionState
     streams: Mapping[str, StreamState] = field(default_factory=dict)
+    log_end: int = 0  # whoever had the partition before has read nothing behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def recover(found: Found, *, from_earliest: bool) -> Restored:
                 "lost or repeated"
             )
         begin = found.log_start if from_earliest else found.log_end
-        return Restored(PartitionState(begin, begin))
+        return Restored(PartitionState(begin, begin), log_end=found.log_end)
     if state.next_offset > found.log_end:
         raise Halt(
             f"offset {state.next_offset} was read before, but the log ends at {found.log_end}: the "
@@ -146,4 +147,4 @@ def recover(found: Found, *, from_earliest: bool) -> Restored:
         next_offset=max(state.next_offset, found.log_start),
         resume_offset=max(state.resume_offset, found.log_start),
     )
-    return Restored(kept, found.streams)
+    return Restored(kept, found.streams, found.log_end)

@@ -28,7 +28,7 @@ def utterance(end_s: float, number: int = 0) -> Utterance:
 
 def draft(end_s: float, *, number: int = 0, ending: bool = False, **more: Any) -> Draft:
     options = more.get("options", ASKING)
-    return Draft(JobId(SESSION, number), utterance(end_s, number), options, ending, 0)
+    return Draft(JobId(SESSION, number), utterance(end_s, number), options, ending, 0, 0)
 
 
 def text(words: str) -> Decoded:

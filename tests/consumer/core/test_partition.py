@@ -18,7 +18,7 @@ from one_worker import Worker, said, sorted_by_stream, survive, work
 
 from consumer.core.events import Decoded
 from consumer.core.language import UNKNOWN, Held, Identified
-from consumer.core.progress import DeadLetter, Outcome
+from consumer.core.progress import Commit, DeadLetter, Outcome
 from consumer.core.state import PartitionState, Tally, recover
 from consumer.core.values import (
     EndReason,
@@ -31,7 +31,7 @@ from consumer.core.values import (
     Unread,
 )
 from consumer.testing import MemoryStore, echo
-from schemas.audio import AudioChunk
+from schemas.audio import AudioChunk, StreamOptions
 from schemas.errors import Reason
 from schemas.transcript import (
     AnyEvent,
@@ -338,6 +338,43 @@ def test_an_utterance_that_ends_three_workers_is_given_up():
     assert letter.record.key == b"bad"
     assert dict(letter.record.headers)["codec"] == b"flac"
     assert [e.text for e in store.events if isinstance(e, TranscriptFinal)] == ["35456 samples"]
+
+
+def test_an_utterance_that_ends_workers_at_once_is_given_up_all_the_same():
+    log, store = Log(), MemoryStore(log_end=100)
+    log.speak("bad", np.concatenate([loud(1), quiet(1)]), end=False)
+    deaths = 0
+    while deaths < 9 and not any(isinstance(event, UtteranceFailed) for event in store.events):
+        worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
+        worker.keeps_dying = True
+        worker.read(*log.records[worker.task.ledger.position :])
+        while not worker.jobs and worker.task.ledger.has_output:
+            worker.commit()  # what has to be, before a decode may begin
+        deaths += bool(worker.jobs)
+        if deaths == 1:
+            store.write(first_commit(log.records))
+    assert deaths == 5  # the first, one more before it is known, and three tries
+
+
+def first_commit(records: Sequence[Record]) -> Commit:
+    """What a worker had committed that died with nearly all of them in hand."""
+    worker = Worker()
+    worker.read(records[0])
+    commit = worker.commit()
+    assert commit is not None
+    return commit
+
+
+def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
+    log, store = Log(), MemoryStore(log_end=100)
+    log.speak("s", loud(2), end=False, options=StreamOptions(partials=True))
+    first = Worker(store=store)
+    first.read(*log.records)
+    assert len(first.task.drafts(0.0)[0]) == 1
+    store.write(first_commit(log.records))
+    second = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
+    second.read(*log.records)
+    assert second.task.drafts(0.0)[0] == []
 
 
 def test_after_a_clean_end_nothing_is_suspected():
