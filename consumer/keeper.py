@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -21,7 +21,7 @@ import structlog
 from consumer.core.caps import REASONS as TURNED_AWAY
 from consumer.core.partition import PartitionPolicy, PartitionTask
 from consumer.core.progress import Commit
-from consumer.core.state import Found, Halt, recover
+from consumer.core.state import Found, Halt, PartitionState, recover
 from consumer.core.values import Job, Partition
 from consumer.errors import ConfigError, Fenced, Retriable
 from consumer.metrics import Metrics
@@ -137,6 +137,7 @@ class Keeper:
         self._is_given_away = False
         self._overtaken = False
         self._flood_told_at = -FLOOD_S  # monotonic
+        self._written: tuple[PartitionState, ...] = ()  # what the newest commit left, or did not
         self._unproven = False  # assigned anew: whether it is still ours a commit has to tell
 
     async def run(self) -> None:
@@ -195,6 +196,8 @@ class Keeper:
 
     def _begin(self, found: Found) -> PartitionTask:
         restored = recover(found, from_earliest=self._policy.from_earliest)
+        if found.partition in self._written:  # nobody had it in between, and we have survived
+            restored = replace(restored, partition=replace(restored.partition, clean=True))
         epoch = self._around.next_epoch()
         return PartitionTask(self.partition, epoch, self._policy, restored, found.log_start)
 
@@ -241,6 +244,7 @@ class Keeper:
         commit = task.ledger.prepare(progress=progress, clean=clean, force=force)
         if commit is None:
             return
+        self._written = (task.ledger.committed, commit.state)
         began = self._around.clock.monotonic()
         try:
             await journal.commit(commit)

@@ -15,10 +15,11 @@ import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from aiokafka.client import AIOKafkaClient
@@ -43,6 +44,7 @@ class LocalKafka:
     `port`: of node 1, node n listens on port + n - 1; 0 or None: any free ports.
     `data`: a folder that outlives it and can be started again; None: a temporary one.
     `links`: clients that reach it by a way of their own, to be cut (`devstack.proxy.Link`).
+    `settings`: Kafka's own, over those of `server_properties`.
 
     Starting raises DevstackError: a port is taken, the folder is in use or of another size, Kafka
     cannot be fetched, or a node ended or did not answer (the tail of its log is shown).
@@ -55,11 +57,12 @@ class LocalKafka:
         port: int | None = None,
         data: Path | None = None,
         links: Collection[str] = (),
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if nodes not in NODE_COUNTS:
             raise ValueError(f"{nodes} nodes: Kafka runs here with 1 or 3")
         self._count, self._port, self._data = nodes, port, data
-        self._links = links
+        self._links, self._more = links, settings
         self._nodes: dict[int, Node] = {}
         self._class_path = ""
         self._held = ExitStack()  # the data folder
@@ -178,9 +181,13 @@ class LocalKafka:
         ports = ports_from(self._port, self._count) if self._port else free[self._count :]
         voters = [Voter(number, port) for number, port in enumerate(free[: self._count], start=1)]
         return [
-            Node(voter.number, port, voters, data / f"node-{voter.number}", self._new_routes())
+            self._new_node(voter, port, voters, data)
             for voter, port in zip(voters, ports, strict=True)
         ]
+
+    def _new_node(self, voter: Voter, port: int, voters: list[Voter], data: Path) -> Node:
+        folder = data / f"node-{voter.number}"
+        return Node(voter.number, port, voters, folder, self._new_routes(), self._more)
 
     def _new_routes(self) -> dict[str, Route]:
         ports = iter(free_ports(2 * len(self._links)))

@@ -93,7 +93,9 @@ class Node:
         voters: Sequence[Voter],
         folder: Path,
         routes: Mapping[str, Route],
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`settings`: Kafka's own, over the usual ones."""
         self.number = number
         self.address = f"{HOST}:{port}"
         self.folder = folder
@@ -102,8 +104,10 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
         folder.mkdir(parents=True, exist_ok=True)
-        settings = server_properties(number, port, voters, folder, routes)
-        self._properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), "utf-8")
+        properties = server_properties(number, port, voters, folder, routes)
+        self._properties.write_text(
+            "".join(f"{k}={v}\n" for k, v in (properties | dict(settings)).items()), "utf-8"
+        )
 
     @property
     def formatted(self) -> bool:

@@ -182,7 +182,15 @@ def make(target: str, home: Path, **variables: str) -> subprocess.CompletedProce
     """With this environment in place of the one that `make install` makes, and nothing cached."""
     given = [f"{name}={value}" for name, value in variables.items()]
     return subprocess.run(
-        ["make", "-o", "install", target, f"BIN={Path(sys.executable).parent}", *given],
+        [
+            "make",
+            "--no-print-directory",
+            "-o",
+            "install",
+            target,
+            f"BIN={Path(sys.executable).parent}",
+            *given,
+        ],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",

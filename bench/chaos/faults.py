@@ -17,6 +17,7 @@ from bench.chaos import probes
 from bench.chaos import worker_faults as workers
 from bench.chaos.arena import Arena
 from bench.chaos.commit_points import Point
+from bench.chaos.right_faults import revoke
 from devstack.proxy import Way
 
 Run = Callable[[Arena], Awaitable[str]]  # returns the proof; raises NotFired
@@ -67,6 +68,7 @@ FAULTS: Final = {
         Fault("wrong-partitions", 16, probes.wrong_partitions),
         Fault("wrong-timestamps", 16, probes.wrong_timestamps),
         Fault("recreated-topic", 16, probes.recreated_topic),
+        Fault("revoke", 16, revoke),
         Fault("storm", 17, workers.storm),
         Fault("lose-audio", 18, brokers.lose_audio),
         Fault("crowd", 19, brokers.crowd),

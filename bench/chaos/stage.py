@@ -14,6 +14,7 @@ from bench.chaos.arena import GROUP, Arena
 from bench.chaos.faults import Fault
 from bench.chaos.publish import Publishers
 from bench.chaos.readers import Book, follow
+from bench.chaos.right_faults import BROKER_SETTINGS
 from bench.chaos.slots import Slot
 from bench.chaos.takes import Script
 from bench.recordings import recordings
@@ -60,7 +61,9 @@ async def stage(play: Play, folder: Path) -> AsyncIterator[Arena]:
     topics = Topics()
     names = [f"W{number}" for number in range(1, play.workers + 1)]
     async with AsyncExitStack() as held:
-        kafka = LocalKafka(play.brokers, data=folder / "kafka", links=names)
+        kafka = LocalKafka(
+            play.brokers, data=folder / "kafka", links=names, settings=BROKER_SETTINGS
+        )
         await held.enter_async_context(kafka)
         await create_topics(kafka.bootstrap, topics, partitions=play.partitions)
         links = [await held.enter_async_context(Link(kafka.routes(name))) for name in names]

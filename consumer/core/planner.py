@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from consumer.core.budget import Budget, positions
@@ -71,7 +72,7 @@ class Planner:
         """A session's newest partial takes the place of its older one; its final ends both."""
         for job in jobs:
             self._drop_partial(job)
-            due = self._due(job) if job.kind is JobKind.FINAL else job.deadline
+            due = self._due(job)
             length = positions(job.utterance.seconds)
             waiting = _Waiting(job.lane, job.kind, due, self._arrivals, length, job)
             self._arrivals += 1
@@ -106,7 +107,13 @@ class Planner:
                 self._remove(waiting)
 
     def _due(self, job: Job) -> float:
-        """Utterances of a stream in real time lie apart by their length at least: so do these."""
+        """Utterances of a stream in real time lie apart by their length at least: so do these.
+
+        One that may end the worker goes first: the shorter it is in hand, the less is it to blame
+        for another end.
+        """
+        if job.kind is JobKind.PARTIAL:
+            return job.deadline
         session = job.id.session
         backlog = self._backlogs.get(session)
         if backlog is None:
@@ -114,7 +121,7 @@ class Planner:
         else:
             backlog.due = max(job.deadline, backlog.due + job.utterance.seconds)
         backlog.count += 1
-        return backlog.due
+        return -inf if job.alone else backlog.due
 
     def _candidates(self) -> Sequence[_Waiting]:
         """The first job, and others of its class."""

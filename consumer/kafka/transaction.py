@@ -80,10 +80,24 @@ class TransactionalProducer:
             await self._producer.begin_transaction()
         async with deadline(SEND_S, f"sending in a transaction of {self._id}"):
             sent = [await self._send(output) for output in outputs]
-            written = await asyncio.gather(*sent)  # the commit would not tell of one that failed
+            written = await self._written(sent)
         async with deadline(COMMIT_S, f"committing a transaction of {self._id}"):
             await self._producer.commit_transaction()
         return [record.offset for record in written]
+
+    async def _written(
+        self, sent: Sequence[asyncio.Future[RecordMetadata]]
+    ) -> list[RecordMetadata]:
+        """All of them: the commit would not tell of one that failed."""
+        try:
+            return await asyncio.gather(*sent)
+        except KafkaError as error:  # of one that was sent all the same, perhaps
+            raise self._refusal() or error from error
+
+    def _refusal(self) -> BaseException | None:
+        """Why the transaction had failed already, before anything was sent in it."""
+        ended = self._producer._txn_manager._transaction_waiter  # noqa: SLF001
+        return ended.exception() if ended.done() and not ended.cancelled() else None
 
     async def close(self) -> None:
         """At once: what is under way is left to the next producer of this id."""

@@ -14,14 +14,22 @@ from consumer.core.admission import Admission
 from consumer.core.budget import Budget
 from consumer.core.drafts import DraftPolicy
 from consumer.core.planner import Planner
+from consumer.core.progress import Commit
 from consumer.core.shadow import Shadow
-from consumer.core.state import Tally
+from consumer.core.state import PartitionState, Tally
 from consumer.core.values import Assignment, Batch, Hypothesis, JobKind, Lane, Partition, Poll
-from consumer.errors import Fenced, Retriable
+from consumer.errors import ConfigError, Fenced, Retriable
 from consumer.keeper import Pace
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
-from consumer.testing import EchoEngine, ManualClock, MemoryBroadcast, MemoryStore, ScriptedSource
+from consumer.testing import (
+    EchoEngine,
+    ManualClock,
+    MemoryBroadcast,
+    MemoryJournal,
+    MemoryStore,
+    ScriptedSource,
+)
 from schemas.audio import StreamOptions
 from schemas.errors import Reason
 from schemas.transcript import (
@@ -30,6 +38,7 @@ from schemas.transcript import (
     StreamStarted,
     TranscriptFinal,
     TranscriptPartial,
+    UtteranceFailed,
 )
 
 PACE = Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=15.0)
@@ -147,6 +156,31 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_twice() -> None:
     store.lost_answers = 3
     await run([*polls_of(two_streams()), *[Poll()] * 50], store=store)
     assert store.opened == 4
+    assert texts(store) == texts(expected)
+
+
+class Forbidden(MemoryStore):
+    """No final may be published for so many commits that would."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._times = times
+
+    def accept(self, journal: MemoryJournal, commit: Commit) -> None:
+        if self._times and any(isinstance(event, TranscriptFinal) for event in commit.events):
+            self._times -= 1
+            raise ConfigError("no right to write")
+        super().accept(journal, commit)
+
+
+async def test_commits_that_fail_are_not_blamed_on_an_utterance() -> None:
+    """Workers have ended before, so each decode is written down; none of these ends one."""
+    expected = await run(polls_of(two_streams()))
+    store = Forbidden(times=8)
+    died = PartitionState(next_offset=60, resume_offset=0, clean=False)
+    store.write(Commit(PARTITION, 1, (), (), died, (), (), 0, ()))
+    await run([*polls_of(two_streams()), *[Poll()] * 200], store=store)
+    assert not any(isinstance(event, UtteranceFailed) for event in store.events)
     assert texts(store) == texts(expected)
 
 

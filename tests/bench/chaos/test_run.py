@@ -28,6 +28,13 @@ def test_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
+def test_rights_taken_in_flight_halt_with_a_line_that_names_the_topic(tmp_path: Path) -> None:
+    found = chaos("--minutes 0.2 --faults revoke", tmp_path / "x")
+    assert [check for check in found["checks"] if check["name"][0] == "I" and not check["ok"]] == []
+    assert found["figures"]["faults fired"] >= 1
+
+
+@pytest.mark.broker
 @pytest.mark.parametrize(
     ("mistake", "fault", "invariant"),
     [("commit-first", "kill-hung", "I3"), ("publish-first", "kill-end-answered", "I1")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -136,6 +137,13 @@ def test_a_job_larger_than_the_budget_goes_alone() -> None:
     tight = Budget(positions=10, rows=16, overhead=400)
     batches = all_taken(planner(job("a"), job("b"), budget=tight))
     assert [len(batch) for batch in batches] == [1, 1]
+
+
+def test_what_may_end_the_worker_goes_first_and_alone() -> None:
+    suspect = replace(job("s", 1, deadline=9.0), alone=True)
+    waiting = planner(job("a", deadline=0.5), job("s", deadline=0.5), suspect)
+    assert taken(waiting) == [suspect]
+    assert len(taken(waiting)) == 2
 
 
 def test_one_hot_stream_does_not_starve_the_others() -> None:

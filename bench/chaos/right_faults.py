@@ -1,0 +1,73 @@
+"""Rights that are taken from running workers, and given back (row 16).
+
+The workers are whoever they say: the brokers ask nobody's name. So they allow what no ACL is about,
+and a fault adds ACLs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import MappingProxyType
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
+
+from bench.chaos.arena import Arena, NotFired
+
+BROKER_SETTINGS: Final = MappingProxyType(
+    {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+    }
+)
+_HALTED: Final = "partition halted"
+_WITHIN_S: Final = 60.0
+_POLL_S: Final = 0.2
+
+# Kafka's codes: org.apache.kafka.common.resource and .acl
+_TOPIC, _LITERAL, _ANY = 2, 3, 1
+_ALL, _WRITE = 2, 4
+_DENY, _ALLOW = 2, 3
+_EVERYONE, _ANY_HOST = "User:*", "*"
+
+
+async def revoke(arena: Arena) -> str:
+    """Nobody may write transcripts any more, and all that was read has to wait until they may."""
+    topic, sizes = arena.topics.transcripts, [slot.log_size() for slot in arena.slots]
+    async with arena.admin() as admin:
+        await _add(admin, topic, _ALL, _ALLOW)  # else readers would be turned away too
+        await _add(admin, topic, _WRITE, _DENY)
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            while (told := _told(arena, sizes, topic)) is None:  # noqa: ASYNC110 - others' files
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise NotFired(f"no worker has said that it may not write {topic}") from None
+    finally:
+        async with arena.admin() as admin:
+            await _remove_all(admin, topic)
+    return f"halted: {told[:200]}"
+
+
+def _told(arena: Arena, sizes: list[int], topic: str) -> str | None:
+    """What the first worker says to it, in one line that names the topic."""
+    logs = (slot.log_since(size) for slot, size in zip(arena.slots, sizes, strict=True))
+    lines = (line for log in logs for line in log.splitlines())
+    return next((line for line in lines if _HALTED in line and topic in line), None)
+
+
+async def _add(admin: AIOKafkaAdminClient, topic: str, operation: int, permission: int) -> None:
+    request = CreateAclsRequest(
+        _TOPIC, topic, _LITERAL, _EVERYONE, _ANY_HOST, operation, permission
+    )
+    response = await admin._send_request(request)  # noqa: SLF001 - no public way to
+    ((code, message),) = response.creation_responses
+    if code:
+        raise NotFired(f"the brokers refuse an ACL: {message}")
+
+
+async def _remove_all(admin: AIOKafkaAdminClient, topic: str) -> None:
+    await admin._send_request(  # noqa: SLF001
+        DeleteAclsRequest(_TOPIC, topic, _LITERAL, _EVERYONE, _ANY_HOST, _ANY, _ANY)
+    )
