@@ -1,13 +1,14 @@
 """Rights that are taken from running workers, and given back (row 16).
 
-The workers are whoever they say: the brokers ask nobody's name. So they allow what no ACL is about,
-and a fault adds ACLs.
+Workers log in; brokers, publishers and readers need not, and may do all. Of a worker the brokers
+allow what no ACL is about, and a fault adds ACLs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from types import MappingProxyType
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,12 +16,8 @@ from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from bench.chaos.arena import Arena, NotFired
 
-BROKER_SETTINGS: Final = MappingProxyType(
-    {
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "allow.everyone.if.no.acl.found": "true",
-    }
-)
+_USER: Final = "worker"
+_PASSWORD: Final = "chaos"  # noqa: S105 - of brokers that live as long as the run
 _HALTED: Final = "partition halted"
 _WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.2
@@ -32,11 +29,44 @@ _DENY, _ALLOW = 2, 3
 _EVERYONE, _ANY_HOST = "User:*", "*"
 
 
+def broker_settings(links: Iterable[str]) -> dict[str, str]:
+    """Kafka's own: whoever comes by one of these listeners logs in."""
+    kinds = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
+    kinds |= dict.fromkeys(links, "SASL_PLAINTEXT")
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    return {
+        "listener.security.protocol.map": ",".join(f"{n}:{kind}" for n, kind in kinds.items()),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "allow.everyone.if.no.acl.found": "true",
+        **{
+            f"listener.name.{link.lower()}.plain.sasl.jaas.config": (
+                f'{login} user_{_USER}="{_PASSWORD}";'
+            )
+            for link in links
+        },
+    }
+
+
+def worker_settings(folder: Path) -> dict[str, str]:
+    """To log in; the password goes to a file in `folder`."""
+    password_file = folder / "password"
+    password_file.write_text(_PASSWORD, "utf-8")
+    return {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_username": _USER,
+        "sasl_password_file": str(password_file),
+        "sasl_without_tls": "true",
+    }
+
+
 async def revoke(arena: Arena) -> str:
-    """Nobody may write transcripts any more, and all that was read has to wait until they may."""
+    """No worker may write transcripts any more: all that was read has to wait until they may."""
     topic, sizes = arena.topics.transcripts, [slot.log_size() for slot in arena.slots]
     async with arena.admin() as admin:
-        await _add(admin, topic, _ALL, _ALLOW)  # else readers would be turned away too
+        await _add(admin, topic, _ALL, _ALLOW)  # all else they may
         await _add(admin, topic, _WRITE, _DENY)
     try:
         async with asyncio.timeout(_WITHIN_S):

@@ -14,7 +14,7 @@ from bench.chaos.arena import GROUP, Arena
 from bench.chaos.faults import Fault
 from bench.chaos.publish import Publishers
 from bench.chaos.readers import Book, follow
-from bench.chaos.right_faults import BROKER_SETTINGS
+from bench.chaos.right_faults import broker_settings, worker_settings
 from bench.chaos.slots import Slot
 from bench.chaos.takes import Script
 from bench.recordings import recordings
@@ -62,14 +62,17 @@ async def stage(play: Play, folder: Path) -> AsyncIterator[Arena]:
     names = [f"W{number}" for number in range(1, play.workers + 1)]
     async with AsyncExitStack() as held:
         kafka = LocalKafka(
-            play.brokers, data=folder / "kafka", links=names, settings=BROKER_SETTINGS
+            play.brokers,
+            data=folder / "kafka",
+            links=names,
+            settings=broker_settings(names),
         )
         await held.enter_async_context(kafka)
         await create_topics(kafka.bootstrap, topics, partitions=play.partitions)
         links = [await held.enter_async_context(Link(kafka.routes(name))) for name in names]
         publishers = Publishers(kafka.bootstrap, topics.audio, play.script(), play.mischief)
         await held.enter_async_context(publishers)
-        book, settings = Book(), _settings(play)
+        book, settings = Book(), _settings(play) | worker_settings(folder)
         slots = [
             Slot(name, link, settings, folder, play.worker)
             for name, link in zip(names, links, strict=True)
