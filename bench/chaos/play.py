@@ -23,6 +23,7 @@ from bench.chaos.stage import Play, stage
 from bench.chaos.standings import standings
 from bench.chaos.watch import commit_times
 from bench.progress import Advance
+from consumer.errors import SttError
 from consumer.inference import vad
 from consumer.inference.device import set_threads
 from consumer.settings import Detector
@@ -134,7 +135,7 @@ async def _fire(arena: Arena, fault: Fault, unwell: list[str]) -> Fired:
     begin_s, proof, told = loop.time(), None, ""
     try:
         proof = await fault.run(arena)
-    except (NotFired, OSError, KafkaError) as error:
+    except (NotFired, OSError, KafkaError, SttError, DevstackError) as error:
         told = str(error) or type(error).__name__
     try:
         async with asyncio.timeout(_HEAL_S):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,6 +36,7 @@ MAX_REPLICAS = 3
 _CONNECT_TIMEOUT_S = 8.0
 _TIMEOUT_S = 60.0
 _POLL_S = 0.05
+_HEARSAY_S = 5.0  # within which every broker has heard of a new topic
 _DENIED = TopicAuthorizationFailedError.errno
 
 
@@ -120,10 +121,8 @@ async def _connect(bootstrap: str, arguments: Mapping[str, Any]) -> AIOKafkaAdmi
 
 
 async def _find(admin: AIOKafkaAdminClient, topics: Topics) -> list[TopicFound]:
-    names = set(topics)
-    described = await admin.describe_topics()  # of all: asking for one by name may create it
-    partitions = {t["topic"]: t["partitions"] for t in described if t["topic"] in names}
     settings = await _settings(admin, list(topics))
+    partitions = await _partitions(admin, settings.keys())
     if hidden := settings.keys() - partitions.keys():
         raise TopicAuthorizationFailedError(hidden)
     return [
@@ -136,6 +135,17 @@ async def _find(admin: AIOKafkaAdminClient, topics: Topics) -> list[TopicFound]:
         for name in topics
         if name in partitions
     ]
+
+
+async def _partitions(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, list[Any]]:
+    """Of those that may be seen; another broker may have heard later of a topic that is new."""
+    give_up = asyncio.get_running_loop().time() + _HEARSAY_S
+    while True:
+        described = await admin.describe_topics()  # of all: asking for one by name may create it
+        found = {t["topic"]: t["partitions"] for t in described if t["topic"] in names}
+        if len(found) == len(names) or asyncio.get_running_loop().time() > give_up:
+            return found
+        await asyncio.sleep(_POLL_S)
 
 
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

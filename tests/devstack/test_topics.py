@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from consumer.errors import ConfigError
+from consumer.kafka import topic_admin
 from consumer.kafka.topic_admin import check_topics, create_topics
 from devstack.kafka import LocalKafka
 from devstack.topics import main
@@ -88,3 +90,22 @@ def test_wrong_options_are_a_usage_error(options: list[str], capsys: pytest.Capt
         main(["create", *options])
     assert ended.value.code == 2
     assert options[-1] in capsys.readouterr().err
+
+
+class Hearsay(AIOKafkaAdminClient):
+    """Asks two brokers in turn, one of which has not heard of any topic yet."""
+
+    asked = 0
+
+    async def describe_topics(self, topics: list[str] | None = None) -> list[Any]:
+        self.asked += 1
+        return [] if self.asked == 1 else await super().describe_topics(topics)
+
+
+async def test_a_topic_that_one_broker_has_not_heard_of_is_not_taken_for_forbidden(
+    kafka: LocalKafka, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = Topics(prefix)
+    await create_topics(kafka.bootstrap, topics, partitions=1)
+    monkeypatch.setattr(topic_admin, "AIOKafkaAdminClient", Hearsay)
+    assert await check_topics(kafka.bootstrap, topics) == []
