@@ -60,6 +60,13 @@ METRICS = (
     ),
     Spec("halted", "gauge", "Partitions that wait for an operator: see the log."),
     Spec("behind_seconds", "gauge", "Append time since the oldest audio not decided about."),
+    Spec(
+        "lag_seconds",
+        "gauge",
+        "Append time since the oldest record not read or final not published; an utterance that "
+        "goes on is neither.",
+        ("topic", "partition"),
+    ),
     Spec("loop_lag_seconds", "gauge", "How late the event loop came round, last second."),
     Spec("commits", "counter", "Commits of a partition, by result.", ("result",)),
     Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),
@@ -114,11 +121,18 @@ class Metrics:
             self.count("dead_letters", letters, reason=reason)
         self.observe("commit_seconds", seconds)
 
-    def held(self, tasks: Collection[PartitionTask], planner: Planner) -> None:
-        """What the worker has on its hands."""
+    def held(
+        self, tasks: Collection[PartitionTask], planner: Planner, now: float, now_ms: int
+    ) -> None:
+        """What the worker has on its hands; `now`: monotonic, `now_ms`: Unix time."""
         self.set("partitions", len(tasks))
         self.set("streams", sum(task.streams for task in tasks))
         self.set("behind_seconds", max((task.behind_ms for task in tasks), default=0) / 1000)
+        self._made["lag_seconds"].clear()  # of partitions that are gone
+        for task in tasks:
+            topic, number = task.partition
+            lag_s = task.lag_ms(now, now_ms) / 1000
+            self.set("lag_seconds", lag_s, topic=topic, partition=str(number))
         self.count("partials_dropped", planner.dropped_partials())
         for lane in Lane:
             self.set("waiting_seconds", planner.waiting_s(lane), lane=lane.name.lower())

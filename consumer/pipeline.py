@@ -330,7 +330,7 @@ class Pipeline:
     async def _watch(self) -> None:
         """Tell the group's offsets; see whether the worker itself is well."""
         told = beat = self._clock.monotonic()
-        self._metrics.held(self._tasks, self._planner)
+        self._tell_held(beat)
         while await self._beat.wait(BEAT_S):
             now = self._clock.monotonic()
             self._check(now, blocked_s=now - beat - BEAT_S)
@@ -341,13 +341,16 @@ class Pipeline:
 
     def _check(self, now: float, *, blocked_s: float) -> None:
         """Raises `SttError` when only a new process helps."""
-        self._metrics.held(self._tasks, self._planner)
+        self._tell_held(now)
         self._metrics.set("loop_lag_seconds", max(0.0, blocked_s))
         self._metrics.set("halted", sum(keeper.is_halted for keeper in self._keepers.values()))
         if blocked_s > BLOCKED_S:
             log.error("the event loop was blocked", seconds=round(blocked_s, 1))
         if now - self._polled_at > STUCK_S:
             raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
+
+    def _tell_held(self, now: float) -> None:
+        self._metrics.held(self._tasks, self._planner, now, self._clock.unix_ms())
 
     async def _tell_offsets(self) -> None:
         try:

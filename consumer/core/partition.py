@@ -15,6 +15,7 @@ from consumer.core.caps import Door, StreamCaps
 from consumer.core.channels import addressed, names
 from consumer.core.drafts import DraftPolicy, Drafts, is_same
 from consumer.core.events import Decoded, FinalPolicy, failed, final, written
+from consumer.core.lag import Lag
 from consumer.core.progress import Commit, DeadLetter, Ledger, Outcome
 from consumer.core.session import Draft, Heard
 from consumer.core.state import Restored, StreamState
@@ -80,6 +81,7 @@ class PartitionTask:
         self.epoch = epoch
         self.ledger = Ledger(partition, epoch, restored)
         self._policy = policy
+        self._lag = Lag(self.ledger.time_ms)
         self._door = Door(policy.caps, self.ledger)
         self._doubtful = 0 if restored.partition.clean else restored.log_end  # records below it
         self._read_at = 0.0  # monotonic time of the newest record
@@ -121,6 +123,10 @@ class PartitionTask:
             (ms for ms in since if ms is not None), default=self.ledger.time_ms
         )
 
+    def lag_ms(self, now: float, now_ms: int) -> int:
+        """Append time since the oldest work that is due; `now_ms`: Unix time."""
+        return self._lag.ms(now, now_ms, self.ledger.waiting_since_ms)
+
     def ingest(self, record: Record | Unread, now: float) -> Outcome | None:
         """What became of it; None: it was read before, and that has been told."""
         if record.next_offset <= self.ledger.position:
@@ -128,6 +134,7 @@ class PartitionTask:
         if isinstance(record, Unread):
             return self._skip(record, now)
         self.ledger.read(record.offset, record.timestamp_ms)
+        self._lag.read(record.timestamp_ms, now)
         self._read_at = now
         outcome = self._ingest(record, now)
         self.ledger.tally(outcome)
@@ -152,6 +159,7 @@ class PartitionTask:
         first, time_ms = max(unread.offset, self.ledger.position), self.ledger.time_ms
         appended_ms = time_ms if unread.timestamp_ms is None else unread.timestamp_ms
         fresh = self.ledger.skip(first, unread.last_offset, appended_ms)
+        self._lag.read(appended_ms, now)
         self._read_at = now
         for name, stream in self._streams.items():
             if stream.miss(first, unread.last_offset):
@@ -183,6 +191,7 @@ class PartitionTask:
 
         Then append time goes on as the monotonic clock does, for the brokers' clocks are not ours.
         """
+        self._lag.look(now, caught_up=caught_up)
         pause_s = SWEEP_S * (1 + len(self._streams) / SWEPT)
         if now - self._swept_at < pause_s or self.ledger.position < self.ledger.restored_next:
             return

@@ -87,6 +87,7 @@ class Commit:
 class _Entry:
     before: StreamState  # of its stream
     effects: tuple[Effect, ...] | None  # None: waiting
+    since_ms: int  # append time from which it could be published
 
 
 @dataclass(slots=True)
@@ -144,6 +145,12 @@ class Ledger:
         queue = self._queues.get(stream_id)
         return queue is not None and bool(queue.entries)
 
+    @property
+    def waiting_since_ms(self) -> int | None:
+        """Append time from which the oldest entry could have been published; None: none waits."""
+        entries = (entry for queue in self._queues.values() for entry in queue.entries)
+        return min((entry.since_ms for entry in entries), default=None)
+
     def read(self, offset: int, timestamp_ms: int) -> None:
         """The record at `offset` is being taken in."""
         if offset < self.position:
@@ -193,9 +200,12 @@ class Ledger:
         self._let_in.discard(stream_id)
         self._forgotten.add(stream_id)
 
-    def expect(self, stream_id: str) -> Ticket:
-        """Queue an entry whose events are not known yet; the stream has not moved past it."""
-        return self._append(stream_id, None)
+    def expect(self, stream_id: str, since_ms: int | None = None) -> Ticket:
+        """Queue an entry whose events are not known yet; the stream has not moved past it.
+
+        `since_ms`: append time of the record that made it one; None: of the newest one.
+        """
+        return self._append(stream_id, None, since_ms)
 
     def note(self, stream_id: str, *effects: Effect) -> None:
         """Queue what is known already; the stream has not moved past it."""
@@ -284,9 +294,12 @@ class Ledger:
         self.committed = commit.state
         self._open = None
 
-    def _append(self, stream_id: str, effects: tuple[Effect, ...] | None) -> Ticket:
+    def _append(
+        self, stream_id: str, effects: tuple[Effect, ...] | None, since_ms: int | None = None
+    ) -> Ticket:
         queue = self._queues.setdefault(stream_id, _Queue())
-        queue.entries.append(_Entry(self._followed[stream_id](), effects))
+        since_ms = self.time_ms if since_ms is None else since_ms
+        queue.entries.append(_Entry(self._followed[stream_id](), effects, since_ms))
         self._mark(stream_id, queue)
         return Ticket(stream_id, queue.first + len(queue.entries) - 1)
 

@@ -107,7 +107,7 @@ class Segmenter:
         if self._open is None:
             return None
         speech_end = self._speech_end(self._open, len(self._probabilities))
-        end = min(self._scored, speech_end + self._samples(self._config.post_roll_ms))
+        end = min(self.scored, speech_end + self._samples(self._config.post_roll_ms))
         return self._span(self._open, end, speech_end, EndReason.SILENCE)
 
     def close(self, length: int, reason: EndReason) -> Cut:
@@ -131,8 +131,8 @@ class Segmenter:
     def _listen(self) -> Cut | None:
         if (first := self._onset()) is not None:
             self._open = self._begin(first)
-        elif self._scored >= self._samples(self._config.silence_cut_ms):
-            return Cut(self._scored - self._samples(self._config.pre_roll_ms), None)
+        elif self.scored >= self._samples(self._config.silence_cut_ms):
+            return Cut(self.scored - self._samples(self._config.pre_roll_ms), None)
         return None
 
     def _onset(self) -> int | None:
@@ -165,7 +165,7 @@ class Segmenter:
 
     def _endpoint(self, utterance: _Open) -> Cut | None:
         speech_end = self._speech_end(utterance, self._settled())
-        end = min(self._scored, speech_end + self._samples(self._config.post_roll_ms))
+        end = min(self.scored, speech_end + self._samples(self._config.post_roll_ms))
         span = self._span(utterance, end, speech_end, EndReason.SILENCE)
         if span is None:
             self._open = None
@@ -174,7 +174,7 @@ class Segmenter:
 
     def _settled(self) -> int:
         """Windows that can end the speech: a blip too late for its post-roll is left behind."""
-        room = self._scored - self._samples(self._config.post_roll_ms)
+        room = self.scored - self._samples(self._config.post_roll_ms)
         lookback = len(self._probabilities) - self._endpoint_windows
         return max(lookback, self._index(room))
 
@@ -218,7 +218,7 @@ class Segmenter:
         return self._probabilities[index] >= self._config.offset
 
     @property
-    def _scored(self) -> int:
+    def scored(self) -> int:
         """Samples that every window pushed so far makes together."""
         return self._start(len(self._probabilities))
 

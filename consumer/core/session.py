@@ -251,7 +251,7 @@ class Session:
         utterance, timeline, state = self._utterance(span), self._timeline, self._state
         heard = Heard(
             id=JobId(self.key, utterance.number),
-            ticket=self._ledger.expect(self.key.stream_id),
+            ticket=self._ledger.expect(self.key.stream_id, self._decided_ms()),
             utterance=utterance,
             options=state.options,
             index=state.events,
@@ -273,6 +273,10 @@ class Session:
             tries=0,
         )
         return heard
+
+    def _decided_ms(self) -> int:
+        """Append time of the newest audio that was needed for the cut."""
+        return self._timeline.appended_ms(self._timeline.start + self._segmenter.scored - 1)
 
     def _utterance(self, span: Span) -> Utterance:
         start, end = self._timeline.start + span.start, self._timeline.start + span.end

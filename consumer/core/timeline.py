@@ -82,6 +82,10 @@ class Timeline:
             first, wall_ms = sound.first, sound.wall_ms
         return round(wall_ms + (sample - first) * 1000 / self.rate)
 
+    def appended_ms(self, sample: int) -> int:
+        """Append time of the record that holds it, or of the last one before it."""
+        return self._sounds[self._index(sample)].appended_ms
+
     def offsets(self, start: int, end: int) -> tuple[int, int]:
         """First and last offset of the records that hold [start, end); late ones may lie apart."""
         held = self._sounds[self._index(start) : self._index(end - 1) + 1]

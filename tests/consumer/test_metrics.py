@@ -13,7 +13,7 @@ from consumer.core.events import Decoded
 from consumer.core.partition import PartitionTask
 from consumer.core.planner import Planner
 from consumer.core.progress import DeadLetter, Ledger, Outcome
-from consumer.core.values import Batch, Lane, Record
+from consumer.core.values import Batch, Lane, Partition, Record
 from consumer.metrics import METRICS, Metrics
 from consumer.testing import EchoEngine, echo
 from schemas.transcript import TranscriptFinal, Verdict
@@ -48,11 +48,29 @@ def test_what_the_worker_holds_is_told():
     score_all(task, EchoEngine())
     planner = Planner(Budget(positions=4096, rows=16))
     planner.add(task.jobs(0.0, 0)[0])
-    metrics.held([task], planner)
+    metrics.held([task], planner, 5.0, log.now_ms + 5_000)
     assert value(metrics, "partitions") == 1
     assert value(metrics, "streams") == 1
+    assert lag(metrics, PARTITION) == pytest.approx(5.9)  # decided 0.9 s before the end
     assert value(metrics, "waiting_seconds", lane="live") == planner.waiting_s(Lane.LIVE) > 1
     assert value(metrics, "waiting_seconds", lane="bulk") == 0
+
+
+def lag(metrics: Metrics, partition: Partition) -> float | None:
+    return value(metrics, "lag_seconds", topic=partition.topic, partition=str(partition.number))
+
+
+def test_lag_is_told_of_each_partition_while_it_is_ours():
+    metrics, planner = Metrics(), Planner(Budget(positions=4096, rows=16))
+    partitions = [Partition(PARTITION.topic, number) for number in range(3)]
+    tasks = [PartitionTask(partition, 1, policy(), fresh()) for partition in partitions]
+    for task in tasks:
+        task.ingest(Record(task.partition, 0, 1_000, b"s", b"", ()), 0.0)
+        task.tick(0.0, caught_up=task is tasks[0])
+    metrics.held(tasks, planner, 7.0, 8_000)
+    assert lag(metrics, partitions[1]) == 7.0
+    metrics.held(tasks[:1], planner, 9.0, 10_000)
+    assert [lag(metrics, partition) is None for partition in partitions] == [False, True, True]
 
 
 def test_every_metric_is_in_the_table_under_one_prefix():
@@ -77,6 +95,8 @@ def test_labels_are_few_and_never_what_a_publisher_sent():
         "result",
         "lane",
         "reason",
+        "topic",
+        "partition",
     }
 
 

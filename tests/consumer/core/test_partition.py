@@ -275,6 +275,38 @@ def test_a_stream_comes_back_after_it_was_idle():
     assert worker.task.ledger.committed.resume_offset == 51
 
 
+# --- how late it is
+
+
+def test_an_utterance_is_late_from_the_record_that_decided_it_until_it_is_published():
+    """Records of 100 ms, the first appended at 0.1 s: silence is certain with that at 1.6 s."""
+    log, worker = Log(), Worker()
+    log.now_ms = 0
+    log.speak("s", np.concatenate([loud(1), quiet(1)]), end=False)
+    for at_s, record in enumerate(log.records, start=1):
+        worker.tick((at_s - 1) / 10, caught_up=True)
+        worker.read(record, now=at_s / 10)
+        worker.commit()
+    worker.tick(2.0, caught_up=True)
+    assert worker.task.lag_ms(2.0, 0) == 400
+    worker.finish(worker.jobs[0])
+    assert worker.task.lag_ms(2.0, 0) == 400
+    worker.commit()
+    assert worker.task.lag_ms(2.0, 0) == 0
+
+
+def test_an_utterance_that_goes_on_is_not_late():
+    log, worker = Log(), Worker()
+    log.now_ms = 0
+    worker.tick(0.0, caught_up=True)
+    log.speak("s", loud(10), end=False)
+    worker.read(*log.records, now=10.0)
+    worker.commit()
+    worker.tick(10.0, caught_up=True)
+    assert worker.task.lag_ms(10.0, 0) == 0
+    assert worker.task.behind_ms > 9_000
+
+
 # --- what has to be decided, and what may be forgotten
 
 

@@ -75,6 +75,29 @@ def test_a_commit_can_be_forced():
     assert (commit.events, commit.streams) == ((), ())
 
 
+def test_the_oldest_entry_that_is_not_committed_waits_until_it_is():
+    ledger = ledger_at(0, s=Line(), t=Line())
+    assert ledger.waiting_since_ms is None
+    ledger.read(0, 500)
+    ticket = ledger.expect("s", 300)
+    ledger.note("t", event("t", 0))
+    assert ledger.waiting_since_ms == 300
+    committed(ledger)
+    assert ledger.waiting_since_ms == 300
+    ledger.settle(ticket, event("s", 0))
+    commit = prepared(ledger)
+    assert ledger.waiting_since_ms == 300
+    ledger.post(commit)
+    assert ledger.waiting_since_ms is None
+
+
+def test_what_is_known_at_once_waits_since_the_newest_record():
+    ledger = ledger_at(0, s=Line())
+    ledger.read(0, 500)
+    ledger.note("s", event("s", 0))
+    assert ledger.waiting_since_ms == 500
+
+
 def test_a_record_that_leaves_nothing_open_moves_both_watermarks():
     ledger = ledger_at(7)
     ledger.read(7, 50)
