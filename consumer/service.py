@@ -38,6 +38,7 @@ from consumer.health import Health
 from consumer.inference import checkpoint, device, fold_record, vad, weights
 from consumer.inference.whisper_engine import WhisperTranscriber
 from consumer.kafka.broadcast import KafkaBroadcast
+from consumer.kafka.errors import hush_orphans
 from consumer.kafka.source import KafkaSource, SourceSettings
 from consumer.kafka.store import KafkaStore
 from consumer.kafka.topic_admin import check_topics
@@ -82,6 +83,7 @@ async def serve(
     Raises `ConfigError` (nothing was started), `DeviceLost`, `TimeoutError` (the drain took too
     long: what is left is done again by the next worker).
     """
+    hush_orphans(asyncio.get_running_loop())
     metrics = Metrics()
     topics = Topics(settings.prefix)
     async with Health(settings.http_host, settings.http_port, metrics) as health:

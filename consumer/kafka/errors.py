@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
+import structlog
 from aiokafka import errors as kafka
 
 from consumer.errors import ConfigError, Fenced, Retriable
+
+log = structlog.get_logger(__name__)
 
 _FENCED = (
     kafka.ProducerFenced,
@@ -60,6 +64,22 @@ async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
         raise Retriable(f"Kafka did not answer within {seconds:.0f} s while {doing}") from error
     except (AssertionError, asyncio.InvalidStateError) as error:
         raise Retriable(f"aiokafka lost its way while {doing}: {error}") from error
+
+
+def hush_orphans(loop: asyncio.AbstractEventLoop) -> None:
+    """Kafka's answers that nobody waits for any more are no errors: aiokafka leaves many behind.
+
+    Whoever gave up waiting has told why. Everything else goes where it went before.
+    """
+    loop.set_exception_handler(_on_orphan)
+
+
+def _on_orphan(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, kafka.KafkaError) and context["message"].endswith("was never retrieved"):
+        log.debug("Kafka answered when nobody waited any more", why=_told(error))
+    else:
+        loop.default_exception_handler(context)
 
 
 def _told(error: BaseException) -> str:
