@@ -49,8 +49,8 @@ from consumer.scripts import converters
 from consumer.settings import ChineseScript, FoldMode, Settings
 from schemas.audio import AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio
+from schemas.languages import whisper_code
 from schemas.topics import Topics
-from schemas.transcript import Model
 from transport.reload import Credentials
 
 log = structlog.get_logger(__name__)
@@ -92,6 +92,7 @@ async def serve(
         credentials = Credentials(settings)
         health.waits_for("loading the model")
         transcriber = await asyncio.to_thread(load or load_transcriber, settings)
+        _warn_of_language(settings, transcriber)
         scorer = await asyncio.to_thread(vad.load, settings.detector)
         threads = settings.threads or device.usable_cores()
         engine = ThreadedEngine(scorer, transcriber, threads=threads, hang_s=settings.hang_s)
@@ -105,7 +106,7 @@ async def serve(
             watcher = group.create_task(credentials.watch(), name="watch secrets")
             pipeline = Pipeline(
                 (source, engine, store, broadcast),
-                policies(settings, transcriber.info, scorer.segmenter),
+                policies(settings, transcriber, scorer.segmenter),
                 Planner(_budget(settings, engine)),
                 _admissions(settings),
                 shadow=Shadow(settings.shadow_share),
@@ -163,8 +164,20 @@ def may_fold(mode: FoldMode, found: weights.Resolved) -> bool:
     return record is not None and record.passed
 
 
+def _warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
+    """Of streams that do not say: what a stream asks for itself, it is told itself."""
+    lacking = [tag for tag in settings.languages if whisper_code(tag) not in transcriber.languages]
+    if lacking:
+        log.warning(
+            "the model does not know the language of streams that do not say",
+            languages=lacking,
+            model=transcriber.info.name,
+            do="set STREAMSCRIBE_LANGUAGE to one that it knows or to auto, or choose another model",
+        )
+
+
 def policies(
-    settings: Settings, model: Model, segmenter: SegmenterConfig
+    settings: Settings, transcriber: Transcriber, segmenter: SegmenterConfig
 ) -> dict[Lane, PartitionPolicy]:
     """What holds on each audio topic; they differ in urgency alone."""
     options = StreamOptions(
@@ -179,11 +192,11 @@ def policies(
         lane: PartitionPolicy(
             lane=lane,
             from_earliest=settings.start_at == "earliest",
-            stream=StreamPolicy(segmenter, options, session_prefix=prefix),
+            stream=StreamPolicy(segmenter, options, transcriber.languages, prefix),
             read=partial(read_chunks, defaults=defaults, splits=settings.split_channels),
             splits=settings.split_channels,
             write=write_flac,
-            model=model,
+            model=transcriber.info,
             finals=FinalPolicy(orthography(settings.script), settings.tell_suppressed),
             drafts=DraftPolicy(settings.partial_every_s, settings.eager),
             final_within_s=settings.final_within_s,

@@ -14,7 +14,7 @@ from which record, and knowing what, everything that is not decided yet would be
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
@@ -47,6 +47,7 @@ from consumer.core.values import (
 )
 from schemas.audio import StreamOptions
 from schemas.errors import WireError
+from schemas.languages import whisper_code
 from schemas.transcript import StreamEndReason
 
 WINDOW = 8  # records that are held back for one that seems late
@@ -58,6 +59,7 @@ class StreamPolicy:
 
     segmenter: SegmenterConfig
     options: StreamOptions  # complete: what holds where the publisher does not say
+    languages: frozenset[str]  # Whisper codes that the model knows
     session_prefix: str = ""  # tells sessions of the bulk topic from those of the live one
 
 
@@ -342,14 +344,15 @@ class Stream:
 
     def _begin(self, chunk: Chunk) -> Begin:
         name = f"{self._policy.session_prefix}{self.partition.number}-{chunk.offset}"
+        asked, unserved = servable(chunk.audio.options, self._policy.languages)
         return Begin(
             key=SessionKey(self.partition, self.stream_id, name),
             first=chunk.audio.start or 0,
             wall_ms=wall_ms(chunk),
             rate=chunk.rate,
             channels=chunk.channels,
-            options=complete(chunk.audio.options, self._policy.options),
-            problems=chunk.audio.problems,
+            options=complete(asked, self._policy.options),
+            problems=(*chunk.audio.problems, *unserved),
             traceparent=chunk.audio.traceparent,
         )
 
@@ -390,6 +393,18 @@ class Stream:
             case _:
                 raise ValueError(f"{step} without a session to take it")
         return []
+
+
+def servable(asked: StreamOptions, known: Collection[str]) -> tuple[StreamOptions, tuple[str, ...]]:
+    """What the model can do of it, and a line on what it cannot; `known`: Whisper codes."""
+    languages = asked.languages or ()
+    lacking = [tag for tag in languages if whisper_code(tag) not in known]
+    if not lacking:
+        return asked, ()
+    left = tuple(tag for tag in languages if tag not in lacking)
+    holds = f"{', '.join(left)} holds" if left else "the default holds"
+    problem = f"language: this worker's model does not know {', '.join(lacking)}; {holds}"
+    return replace(asked, languages=left or None), (problem,)
 
 
 def complete(asked: StreamOptions, defaults: StreamOptions) -> StreamOptions:

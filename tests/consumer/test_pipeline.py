@@ -36,6 +36,7 @@ from schemas.transcript import (
     StreamEnded,
     StreamLoss,
     StreamStarted,
+    StreamWarning,
     TranscriptFinal,
     TranscriptPartial,
     UtteranceFailed,
@@ -353,6 +354,70 @@ async def test_an_utterance_that_seems_to_end_is_decoded_before_that_is_certain(
     assert [job.kind for job in jobs] == [JobKind.PARTIAL] * 2
     expected = await run(polls_of(log))
     assert texts(store) == texts(expected)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "why"),
+    [
+        ("prompt", b"\xff", "not UTF-8"),
+        ("prompt", b"x" * 1001, "at most 1000"),
+        ("hotwords", b"Kafka " * 200, "at most 1000"),
+        ("task", b"summarise", "transcribe, translate"),
+        ("words", b"maybe", "neither 1 nor 0"),
+        ("partials", b"yes", "neither 1 nor 0"),
+        ("endpoint_ms", b"100", "200 to 2000"),
+        ("endpoint_ms", b"2001", "200 to 2000"),
+        ("language", b",".join([b"en"] + [b"en-x-%d" % n for n in range(16)]), "at most 16"),
+        ("language", b"yue", "does not know yue"),
+    ],
+)
+async def test_a_wrong_option_is_one_warning_and_the_default_holds(
+    header: str, value: bytes, why: str
+) -> None:
+    store = await run(polls_of(asking(header, value)))
+    assert [type(e) for e in store.events] == [
+        StreamStarted,
+        StreamWarning,
+        TranscriptFinal,
+        StreamEnded,
+    ]
+    (warning,) = [event for event in store.events if isinstance(event, StreamWarning)]
+    assert warning.message.startswith(f"{header}: ")
+    assert why in warning.message
+    assert warning.message.endswith("the default holds")
+    right = await run(polls_of(asking("seq", b"0")))
+    assert texts(store) == texts(right)
+    assert store.dead_letters == []
+
+
+async def test_wrong_options_together_are_a_warning_each() -> None:
+    log = asking("endpoint_ms", b"0")
+    first = log.records[0]
+    log.records[0] = first._replace(headers=(*first.headers, ("task", b"sing"), ("words", b"2")))
+    store = await run(polls_of(log))
+    warnings = [event for event in store.events if isinstance(event, StreamWarning)]
+    named = {warning.message.split(":")[0] for warning in warnings}
+    assert len(warnings) == len(named) == 3
+
+
+async def test_a_language_that_nobody_knows_is_a_dead_letter_and_the_partition_goes_on() -> None:
+    log = asking("language", b"klingon")
+    log.speak("two", loud(1), end=True)
+    store = await run(polls_of(log))
+    (letter,) = store.dead_letters
+    assert (letter.record.offset, letter.reason) == (0, Reason.UNKNOWN_LANGUAGE)
+    assert "klingon" in letter.message
+    assert {stream for stream, _, _ in texts(store)} == {"one", "two"}
+
+
+def asking(header: str, value: bytes) -> Log:
+    """A stream whose first record has this header."""
+    log = Log()
+    log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True)
+    first = log.records[0]
+    others = tuple(pair for pair in first.headers if pair[0] != header)
+    log.records[0] = first._replace(headers=(*others, (header, value)))
+    return log
 
 
 async def test_partials_of_a_stream_that_wants_them() -> None:

@@ -20,6 +20,7 @@ from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio, encode_audio
 from schemas.errors import Reason
+from schemas.languages import WHISPER_CODES
 from schemas.transcript import Model
 
 RATE = 16_000
@@ -29,6 +30,7 @@ SEGMENTER = SegmenterConfig()
 OPTIONS = StreamOptions(
     languages=("en",), task=Task.TRANSCRIBE, words=False, partials=False, endpoint_ms=500
 )
+KNOWN = WHISPER_CODES - {"yue"}  # as Whisper base
 
 
 DRAFTS = DraftPolicy(every_s=0.7, eager=False)
@@ -57,7 +59,7 @@ def policy(
     return PartitionPolicy(
         lane=lane,
         from_earliest=True,
-        stream=StreamPolicy(SEGMENTER, OPTIONS, "" if lane is Lane.LIVE else "b"),
+        stream=StreamPolicy(SEGMENTER, OPTIONS, KNOWN, "" if lane is Lane.LIVE else "b"),
         read=lambda record: (read(record),),
         splits=False,
         write=lambda utterance: utterance.samples.tobytes(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from builders import MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fresh, read
+from builders import KNOWN, MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fresh, read
 
 from consumer.core.events import Decoded, final
 from consumer.core.progress import Ledger
@@ -24,7 +24,7 @@ class OneStream:
     def __init__(self, stream_id: str = "s", state: StreamState | None = None) -> None:
         self.log = Log()
         self.ledger = Ledger(PARTITION, 1, fresh())
-        policy = StreamPolicy(SEGMENTER, OPTIONS)
+        policy = StreamPolicy(SEGMENTER, OPTIONS, KNOWN)
         self.stream = Stream(PARTITION, stream_id, policy, self.ledger, state)
         self.heard: list[Heard] = []
         self._engine = EchoEngine()

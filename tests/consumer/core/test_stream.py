@@ -600,6 +600,27 @@ def test_a_wrong_option_is_warned_of_once():
     assert "words" in events[1].message  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("asked", "languages", "holds"),
+    [
+        (("yue",), OPTIONS.languages, "the default holds"),
+        (("zh-yue", "en", "zh-Hant"), ("en", "zh-Hant"), "en, zh-Hant holds"),
+    ],
+)
+def test_a_language_that_the_model_lacks_is_warned_of(
+    asked: tuple[str, ...], languages: tuple[str, ...], holds: str
+):
+    stream = OneStream()
+    stream.send(loud(1), options=StreamOptions(languages=asked))
+    stream.send(quiet(0), end=True)
+    assert [heard.options.languages for heard in stream.heard] == [languages]
+    started, warning = stream.events()[:2]
+    assert isinstance(started, StreamStarted)
+    assert isinstance(warning, StreamWarning)
+    assert started.languages == languages
+    assert warning.message == f"language: this worker's model does not know {asked[0]}; {holds}"
+
+
 def test_the_trace_goes_through():
     stream = OneStream()
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
