@@ -28,6 +28,7 @@ from consumer.core.values import (
     Hypothesis,
     Int16Array,
     Job,
+    JobKind,
     Listen,
     Utterance,
 )
@@ -161,6 +162,7 @@ class ThreadedEngine:
             hotwords=options.hotwords,
             words=bool(options.words),
             padded=padded,
+            once=job.kind is JobKind.PARTIAL,
         )
 
 

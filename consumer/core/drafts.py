@@ -88,7 +88,8 @@ class Drafts:
         line = self._lines.get(draft.id.session)
         if line is None or line.number != draft.id.utterance:
             return None
-        if line.ending is not None and is_same(line.ending, draft.utterance):
+        ending = line.ending is not None and is_same(line.ending, draft.utterance)
+        if ending and text.hypothesis.settled:
             line.text = text
         if written is None or not draft.options.partials:
             return None

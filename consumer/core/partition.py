@@ -242,7 +242,7 @@ class PartitionTask:
     def drafted(self, job: Job, text: Decoded) -> tuple[TranscriptPartial | None, bool]:
         """A draft's text has come: the partial, and whether it is the final's text too."""
         if (heard := self._waiting.get(job.id)) and is_same(heard.utterance, job.utterance):
-            return None, True
+            return None, text.hypothesis.settled
         draft = self._asked.get(job.id)
         if draft is None or draft.utterance is not job.utterance:
             return None, False

@@ -229,6 +229,7 @@ class Clip:
     hotwords: str | None = None  # words to expect
     words: bool = False  # word times wanted
     padded: bool = False  # without the fold, to check it
+    once: bool = False  # never tried again, whatever its text looks like: a draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,3 +257,4 @@ class Hypothesis:
     folded: bool = False  # decoded with the folded encoder
     words: tuple[TimedWord, ...] | None = field(default=None)  # None: not wanted
     identified: Identified | None = None  # the language by itself; None: it was given
+    settled: bool = True  # it may stand as a final; else it would have been tried again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,16 @@ class _Row:
     def settled(self) -> bool:
         return any(outcome.trusted for outcome in self.outcomes)
 
+    @property
+    def waits(self) -> bool:
+        """It is to be tried, or tried again."""
+        return not (self.settled or (self.clip.once and self.outcomes))
+
+    @property
+    def best(self) -> Hypothesis:
+        found = best(self.outcomes).hypothesis
+        return found if self.settled or not self.clip.once else replace(found, settled=False)
+
 
 class WhisperTranscriber:
     """A Whisper checkpoint on one device; for one thread.
@@ -94,7 +104,7 @@ class WhisperTranscriber:
 
     @torch.inference_mode()
     def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
-        """One hypothesis a clip, in their order; clips that look wrong are decoded again.
+        """One hypothesis a clip, in their order; texts that look wrong are tried again.
 
         Clips last above 0 to 30 s and may differ in everything. An English-only checkpoint takes
         every clip as English. Raises ValueError for another length or an unknown language,
@@ -109,8 +119,8 @@ class WhisperTranscriber:
                 able = [row for row in waiting if not (attempt.folded and row.clip.padded)]
                 for batch in self._batches(able, attempt):
                     self._attempt(batch, attempt)
-                waiting = [row for row in waiting if not row.settled]
-        return [best(row.outcomes).hypothesis for row in rows]
+                waiting = [row for row in waiting if row.waits]
+        return [row.best for row in rows]
 
     @torch.inference_mode()
     def warm_up(self) -> None:

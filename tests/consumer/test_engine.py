@@ -214,6 +214,14 @@ async def test_tags_become_codes_that_the_model_knows(
     assert (await clip_of(replace(OPTIONS, languages=tags))).languages == codes
 
 
+@pytest.mark.parametrize("kind", JobKind)
+async def test_a_draft_is_decoded_once_whatever_comes_of_it(kind: JobKind):
+    writer = Writer()
+    async with started(writer) as engine:
+        await engine.transcribe(Batch((replace(job(loud(0.1)), kind=kind),)))
+    assert writer.batches[0][0].once is (kind is JobKind.PARTIAL)
+
+
 async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_has():
     heard = job(quiet(2))
     half = replace(heard.utterance, speech=Speech(0.5, 1.0, 0.5))

@@ -420,6 +420,25 @@ def asking(header: str, value: bytes) -> Log:
     return log
 
 
+async def test_a_draft_that_would_be_tried_again_leaves_the_final_its_own_decode() -> None:
+    class Doubting(EchoEngine):
+        async def transcribe(self, batch: Batch) -> list[Hypothesis]:
+            drafted = batch.jobs[0].kind is JobKind.PARTIAL
+            return [replace(h, settled=not drafted) for h in await super().transcribe(batch)]
+
+    log = Log()
+    log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True)
+    stop, store, engine = asyncio.Event(), MemoryStore(), Doubting()
+    polls = [ASSIGNED]
+    for record in log.records:
+        polls += [Poll(records=(record,)), Poll(), Poll()]
+    source = ScriptedSource(polls, stop)
+    await pipeline(source, engine, store, drafts=DraftPolicy(0.7, eager=True)).run(stop)
+    kinds = [job.kind for batch in engine.batches for job in batch]
+    assert kinds == [JobKind.PARTIAL, JobKind.FINAL]
+    assert texts(store) == texts(await run(polls_of(log)))
+
+
 async def test_partials_of_a_stream_that_wants_them() -> None:
     log = Log()
     audio = np.concatenate([loud(3), quiet(1)])

@@ -108,6 +108,16 @@ def test_what_seems_to_end_is_decoded_once_and_is_the_finals_text():
     assert drafts.take(ended(2.0), 1_300) is None
 
 
+def test_a_text_that_would_be_tried_again_is_not_the_finals():
+    drafts = Drafts(POLICY)
+    ending = draft(2.0, ending=True, options=OPTIONS)
+    assert asked(drafts, ending)
+    doubtful = text("la la la la")
+    settled = replace(doubtful.hypothesis, settled=False)
+    drafts.decoded(ending, replace(doubtful, hypothesis=settled), None)
+    assert drafts.take(ended(2.0), 0) is None
+
+
 def test_more_speech_makes_it_void():
     drafts = Drafts(POLICY)
     for end in (2.0, 3.0):

@@ -94,6 +94,13 @@ def test_a_text_without_end_stops_at_the_limit(small: WhisperTranscriber):
     assert len(hypothesis.tokens) == 16  # half of the text positions
 
 
+def test_a_draft_is_not_tried_again_and_says_so(small: WhisperTranscriber):
+    often, once = small.transcribe([Clip(noise(1.0), ("en",), once=once) for once in (False, True)])
+    assert (often.settled, once.settled) == (True, False)
+    assert once.temperature == 0.0
+    assert once.avg_logprob <= often.avg_logprob  # of several attempts the likeliest stands
+
+
 def test_what_is_drawn_depends_on_the_clip_alone(small: WhisperTranscriber):
     clips = [Clip(noise(0.5 + n, seed=n), ("en",), words=n == 2) for n in range(5)]
     together = small.transcribe(clips)
