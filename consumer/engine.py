@@ -28,7 +28,6 @@ from consumer.core.values import (
     Hypothesis,
     Int16Array,
     Job,
-    JobKind,
     Listen,
     Utterance,
 )
@@ -67,7 +66,11 @@ class Transcriber(Protocol):
         """Do once what the first call would otherwise do late."""
 
     def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
-        """One hypothesis a clip, in order; clips of up to 30 s that may differ in everything."""
+        """One hypothesis a clip, in order; clips of up to 30 s that may differ in everything.
+
+        Where a clip wants one attempt and its text should not stand, `tried` says so: if it is of
+        an utterance that has ended, the clip comes again with it.
+        """
 
 
 class ThreadedEngine:
@@ -162,7 +165,8 @@ class ThreadedEngine:
             hotwords=options.hotwords,
             words=bool(options.words),
             padded=padded,
-            once=job.kind is JobKind.PARTIAL,
+            tried=job.tried,
+            once=not job.alone,
         )
 
 

@@ -35,6 +35,7 @@ class Spec:
 METRICS = (
     Spec("records", "counter", "Audio records read, by outcome.", ("outcome",)),
     Spec("finals", "counter", "Finals ready to be published, by verdict.", ("verdict",)),
+    Spec("retries", "counter", "Texts of finals that did not stand: another attempt was due."),
     Spec("audio_seconds", "counter", "Seconds of speech transcribed."),
     Spec("decode_seconds", "counter", "Seconds the model was busy."),
     Spec("batch_rows", "histogram", "Utterances a batch.", (), ROWS),

@@ -291,21 +291,25 @@ class Pipeline:
             return  # another worker has it now, or it is opened anew
         queue_ms = round((began - job.closed_at) * 1000)
         decoded = Decoded(hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
-        if job.kind is JobKind.PARTIAL and not self._drafted(task, job, decoded):
+        wanted = job if job.kind is JobKind.FINAL else self._drafted(task, job, decoded)
+        if wanted is None:
             return
-        self._shadow.offer(job, hypothesis)
-        jobs, finals = task.finish(job.id, decoded, self._clock.monotonic())
+        now = self._clock.monotonic()
+        if hypothesis.tried:
+            self._metrics.count("retries")
+            self._planner.again(wanted, hypothesis.tried, now)
+            return
+        self._shadow.offer(wanted, hypothesis)
+        jobs, finals = task.finish(wanted.id, decoded, now)
         self._add(jobs)
         self._final(self._keepers[partition], finals)
 
-    def _drafted(self, task: PartitionTask, job: Job, decoded: Decoded) -> bool:
-        """Whether the draft's text is the final's too, which has ended meanwhile."""
+    def _drafted(self, task: PartitionTask, job: Job, decoded: Decoded) -> Job | None:
+        """The final that the draft's text is of too, if the utterance has ended meanwhile."""
         partial, is_final = task.drafted(job, decoded)
         if partial is not None:
             self._tell([partial])
-        if is_final:
-            self._planner.discard(job.id)
-        return is_final
+        return self._planner.withdraw(job.id) if is_final else None
 
     # --- partials
 

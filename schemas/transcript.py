@@ -117,7 +117,7 @@ class Timing:
     """Where the time went; milliseconds."""
 
     speech_end_to_final_ms: int | None  # wall time of the last speech sample -> publication
-    queue_ms: int  # utterance closed -> decode begun
+    queue_ms: int  # utterance closed -> decode begun, the last if there were several
     decode_ms: int  # of the batch it was decoded in
 
 

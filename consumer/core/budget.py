@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 POSITIONS_PER_S = 50  # encoder positions a second of audio
-_CONTEXT = 1500  # positions of Whisper's 30 s
+CONTEXT = 1500  # positions of Whisper's 30 s
 _MARGIN_S = 0.3  # of padding that is kept as it is
 _GROUP = 16  # padded positions that one folded position stands for
 
@@ -33,8 +33,8 @@ class Timing:
 
 def positions(seconds: float) -> int:
     """Of a row of so much audio, once its padding is folded."""
-    real = min(_CONTEXT, ceil((seconds + _MARGIN_S) * POSITIONS_PER_S))
-    return real + (_CONTEXT - real) // _GROUP
+    real = min(CONTEXT, ceil((seconds + _MARGIN_S) * POSITIONS_PER_S))
+    return real + (CONTEXT - real) // _GROUP
 
 
 def measured(small: Timing, large: Timing, *, rows: int) -> Budget:
@@ -46,8 +46,8 @@ def measured(small: Timing, large: Timing, *, rows: int) -> Budget:
     """
     position_s = (large.seconds - small.seconds) / (large.positions - small.positions)
     if position_s <= 0:
-        return Budget(rows * _CONTEXT, rows)
+        return Budget(rows * CONTEXT, rows)
     fixed_s = max(0.0, small.seconds - small.positions * position_s)
     rows_s = max(BATCH_S - fixed_s, fixed_s * (1 / OVERHEAD - 1))
     worth = max(large.positions, round(rows_s / position_s))
-    return Budget(min(worth, rows * _CONTEXT), rows, round(fixed_s / position_s))
+    return Budget(min(worth, rows * CONTEXT), rows, round(fixed_s / position_s))

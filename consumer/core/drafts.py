@@ -88,8 +88,7 @@ class Drafts:
         line = self._lines.get(draft.id.session)
         if line is None or line.number != draft.id.utterance:
             return None
-        ending = line.ending is not None and is_same(line.ending, draft.utterance)
-        if ending and text.hypothesis.settled:
+        if line.ending is not None and is_same(line.ending, draft.utterance):
             line.text = text
         if written is None or not draft.options.partials:
             return None
@@ -97,16 +96,13 @@ class Drafts:
         return _partial(draft, line.agreement, written.language)
 
     def take(self, heard: Heard, now_ms: int) -> Decoded | None:
-        """The utterance has ended: its text, if that is known already."""
+        """The utterance has ended: its text, if that is known already, or what was tried."""
         line = self._lines.pop(heard.id.session, None)
         if line is None or line.ending is None or line.text is None:
             return None
         if line.number != heard.id.utterance or not is_same(line.ending, heard.utterance):
             return None
-        hypothesis = line.text.hypothesis
-        if not heard.options.words:
-            hypothesis = replace(hypothesis, words=None)
-        return replace(line.text, hypothesis=hypothesis, queue_ms=0, done_ms=now_ms)
+        return replace(line.text, queue_ms=0, done_ms=now_ms)
 
 
 def is_same(one: Utterance, other: Utterance) -> bool:

@@ -20,7 +20,7 @@ class Decoded:
     """A hypothesis, and where the time went."""
 
     hypothesis: Hypothesis
-    queue_ms: int  # utterance closed -> decode begun
+    queue_ms: int  # utterance closed -> decode begun, the last if there were several
     decode_ms: int  # of its batch
     done_ms: int  # Unix time
 
@@ -41,7 +41,10 @@ def final(
 ) -> TranscriptFinal:
     """A suppressed final keeps its number and its reasons; its text is empty."""
     utterance = heard.utterance
-    judged, hypothesis = written(decoded.hypothesis, utterance, heard.options, policy)
+    found = decoded.hypothesis
+    if not heard.options.words:
+        found = replace(found, words=None)  # a draft has them all the same
+    judged, hypothesis = written(found, utterance, heard.options, policy)
     suppressed = judged.is_suppressed
     return TranscriptFinal(
         stream_id=heard.id.session.stream_id,

@@ -219,15 +219,16 @@ class PartitionTask:
             self._asked.pop(heard.id, None)
             self._turns.expect(heard)
             text = self._drafts.take(heard, now_ms)
+            tried = () if text is None else text.hypothesis.tried
             if self._is_suspect(heard):
                 self._suspects.append(heard)
-            elif text is not None:
+            elif text is not None and not tried:
                 self._tell(heard, text, now)
             elif self._is_unwritten(heard):
                 self._unwritten.append(heard)
                 self.ledger.urge()
             else:
-                self._jobs.append(self._job(heard, now))
+                self._jobs.append(self._job(heard, now, tried=tried))
         self._try_next(now)
         return self._output()
 
@@ -242,7 +243,7 @@ class PartitionTask:
     def drafted(self, job: Job, text: Decoded) -> tuple[TranscriptPartial | None, bool]:
         """A draft's text has come: the partial, and whether it is the final's text too."""
         if (heard := self._waiting.get(job.id)) and is_same(heard.utterance, job.utterance):
-            return None, text.hypothesis.settled
+            return None, True
         draft = self._asked.get(job.id)
         if draft is None or draft.utterance is not job.utterance:
             return None, False
@@ -402,7 +403,7 @@ class PartitionTask:
     def _written(self, draft: Draft, hypothesis: Hypothesis) -> Hypothesis | None:
         """As it would be published; None: it would not."""
         judged, shown = written(hypothesis, draft.utterance, draft.options, self._policy.finals)
-        return None if judged.is_suppressed else shown
+        return None if judged.is_suppressed or hypothesis.tried else shown
 
     def _draft_job(self, draft: Draft, now: float) -> Job:
         self._asked[draft.id] = draft
@@ -418,7 +419,14 @@ class PartitionTask:
             held=draft.held,
         )
 
-    def _job(self, heard: Heard, now: float, *, alone: bool = False) -> Job:
+    def _job(
+        self,
+        heard: Heard,
+        now: float,
+        *,
+        alone: bool = False,
+        tried: tuple[Hypothesis, ...] = (),
+    ) -> Job:
         self._waiting[heard.id] = heard
         return Job(
             id=heard.id,
@@ -431,6 +439,7 @@ class PartitionTask:
             options=heard.options,
             held=heard.held,
             alone=alone,
+            tried=tried,
         )
 
 

@@ -5,6 +5,7 @@ live before bulk, finals before partials, then the earliest due. A batch is of o
 that no final waits for the rows of a partial or of a file.
 
     due     a job's deadline; behind others of its stream, theirs + its own length, if later
+    again   where a final's text does not stand: due a second after that came out
     batch   the first in that order, and of those behind it what gives most work for the time
 
 Why: docs/decisions/0002-which-utterances-go-first.md.
@@ -14,12 +15,23 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
-from consumer.core.budget import Budget, positions
-from consumer.core.values import Batch, Job, JobId, JobKind, Lane, Partition, SessionKey
+from consumer.core.budget import CONTEXT, Budget, positions
+from consumer.core.values import (
+    Batch,
+    Hypothesis,
+    Job,
+    JobId,
+    JobKind,
+    Lane,
+    Partition,
+    SessionKey,
+)
+
+AGAIN_S = 1.0  # finals that are due within it go before another attempt at a text
 
 _LOOK_AHEAD = 4  # times the rows of a batch: so many waiting jobs are looked at
 _STEP = 32  # positions: lengths within it are tried as one
@@ -73,13 +85,21 @@ class Planner:
         for job in jobs:
             self._drop_partial(job)
             due = self._due(job)
-            length = positions(job.utterance.seconds)
+            length = CONTEXT if job.tried else positions(job.utterance.seconds)
             waiting = _Waiting(job.lane, job.kind, due, self._arrivals, length, job)
             self._arrivals += 1
             insort(self._waiting, waiting)
             self._waiting_ms[job.lane] += _milliseconds(job)
             if job.kind is JobKind.PARTIAL:
                 self._partials[job.id.session] = waiting
+
+    def again(self, job: Job, tried: tuple[Hypothesis, ...], now: float) -> None:
+        """What came of it does not stand; it waits for another attempt.
+
+        That takes as long as many a batch, so other finals go first. None of those that are due
+        later than this one does, however many there are: it is never starved.
+        """
+        self.add([replace(job, tried=tried, deadline=now + AGAIN_S)])
 
     def take(self, now: float) -> Batch | None:
         """The first job, and those beside it that are worth it; None: nothing waits.
@@ -94,10 +114,11 @@ class Planner:
             self._remove(waiting)
         return Batch(tuple(waiting.job for waiting in chosen))
 
-    def discard(self, id_: JobId) -> None:
-        """The utterance's text is known: its final need not be decoded."""
-        for waiting in [each for each in self._waiting if each.job.id == id_]:
-            self._remove(waiting)
+    def withdraw(self, id_: JobId) -> Job:
+        """The final of that utterance, which waits: what it would be decoded for is known."""
+        (waiting,) = [each for each in self._waiting if each.job.id == id_]
+        self._remove(waiting)
+        return waiting.job
 
     def keep(self, epochs: Mapping[Partition, int]) -> None:
         """Forget jobs of partitions that are gone or were assigned anew."""
@@ -112,7 +133,7 @@ class Planner:
         One that may end the worker goes first: the shorter it is in hand, the less is it to blame
         for another end.
         """
-        if job.kind is JobKind.PARTIAL:
+        if job.kind is JobKind.PARTIAL or job.tried:
             return job.deadline
         session = job.id.session
         backlog = self._backlogs.get(session)
@@ -125,9 +146,9 @@ class Planner:
 
     def _candidates(self) -> Sequence[_Waiting]:
         """The first job, and others of its class."""
-        first = self._waiting[0]
+        class_ = _class(self._waiting[0])
         ahead = self._waiting[: _LOOK_AHEAD * self._budget.rows]
-        return [each for each in ahead if each[:2] == first[:2]]
+        return [each for each in ahead if _class(each) == class_]
 
     def _drop_partial(self, newer: Job) -> None:
         older = self._partials.get(newer.id.session)
@@ -146,7 +167,10 @@ class Planner:
         session = waiting.job.id.session
         if waiting.kind is JobKind.PARTIAL:
             del self._partials[session]
-            return
+        elif not waiting.job.tried:
+            self._relieve(session)
+
+    def _relieve(self, session: SessionKey) -> None:
         self._backlogs[session].count -= 1
         if not self._backlogs[session].count:
             del self._backlogs[session]
@@ -195,6 +219,11 @@ def _worth(batch: Sequence[_Waiting], budget: Budget) -> tuple[float, int]:
     work = sum(each.positions for each in batch)
     longest = max(each.positions for each in batch)
     return work / (budget.overhead + len(batch) * longest), len(batch)
+
+
+def _class(waiting: _Waiting) -> tuple[Lane, JobKind, int]:
+    """What goes into one batch; attempts of one kind, as others would be decoded one by one."""
+    return waiting.lane, waiting.kind, len(waiting.job.tried)
 
 
 def _rounded(length: int) -> int:

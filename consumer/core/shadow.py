@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 import zlib
 from collections import deque
+from dataclasses import replace
 from typing import NamedTuple
 
 from consumer.core.values import Hypothesis, Job, JobId
@@ -34,7 +35,7 @@ class Shadow:
     def offer(self, job: Job, hypothesis: Hypothesis) -> None:
         """Note a folded utterance, if it is one of the share."""
         if hypothesis.folded and _bucket(job.id) < self._share * _BUCKETS:
-            self._waiting.append(Check(job, hypothesis.text))
+            self._waiting.append(Check(replace(job, tried=()), hypothesis.text))
 
     def take(self) -> Check | None:
         """The oldest that waits."""

@@ -206,6 +206,7 @@ class Job:
     options: StreamOptions
     held: Held = UNKNOWN  # its session's language, as far as it is known
     alone: bool = False  # it may be what ended a worker: nothing else goes with it
+    tried: tuple[Hypothesis, ...] = ()  # attempts at it whose text does not stand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,7 +230,8 @@ class Clip:
     hotwords: str | None = None  # words to expect
     words: bool = False  # word times wanted
     padded: bool = False  # without the fold, to check it
-    once: bool = False  # never tried again, whatever its text looks like: a draft
+    tried: tuple[Hypothesis, ...] = ()  # what came of earlier attempts at it
+    once: bool = False  # one attempt, whatever comes of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,4 +259,5 @@ class Hypothesis:
     folded: bool = False  # decoded with the folded encoder
     words: tuple[TimedWord, ...] | None = field(default=None)  # None: not wanted
     identified: Identified | None = None  # the language by itself; None: it was given
-    settled: bool = True  # it may stand as a final; else it would have been tried again
+    ended: bool = True  # by the model; else by the token limit
+    tried: tuple[Hypothesis, ...] = ()  # all attempts so far, if another is due; (): it stands

@@ -23,27 +23,6 @@ class Attempt:
     temperatures: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one decode gave."""
-
-    hypothesis: Hypothesis
-    ended: bool  # by the model; else by the token limit
-
-    @property
-    def whole(self) -> bool:
-        """Neither a loop nor cut off."""
-        return self.ended and self.hypothesis.compression_ratio <= MAX_COMPRESSION_RATIO
-
-    @property
-    def trusted(self) -> bool:
-        """No reason to decode again."""
-        guessed = self.hypothesis.avg_logprob < MIN_AVG_LOGPROB
-        if guessed and self.hypothesis.no_speech_prob > MAX_NO_SPEECH_PROB:
-            return True  # silence: trying again would only invent words
-        return self.whole and not guessed
-
-
 def ladder(*, fold: bool) -> tuple[Attempt, ...]:
     """The attempts in their order."""
     first = [Attempt(folded=True, temperatures=(0.0,))] if fold else []
@@ -54,9 +33,30 @@ def ladder(*, fold: bool) -> tuple[Attempt, ...]:
     )
 
 
-def best(outcomes: Sequence[Outcome]) -> Outcome:
+def left(attempts: Sequence[Attempt], tried: int) -> Sequence[Attempt]:
+    """Those that are to be made still, when so many texts have come of the first of them."""
+    while tried > 0:
+        tried -= len(attempts[0].temperatures)
+        attempts = attempts[1:]
+    return attempts
+
+
+def is_whole(text: Hypothesis) -> bool:
+    """Neither a loop nor cut off."""
+    return text.ended and text.compression_ratio <= MAX_COMPRESSION_RATIO
+
+
+def is_trusted(text: Hypothesis) -> bool:
+    """No reason to decode again."""
+    guessed = text.avg_logprob < MIN_AVG_LOGPROB
+    if guessed and text.no_speech_prob > MAX_NO_SPEECH_PROB:
+        return True  # silence: trying again would only invent words
+    return is_whole(text) and not guessed
+
+
+def best(texts: Sequence[Hypothesis]) -> Hypothesis:
     """The first that can be trusted; else the likeliest, of whole ones if there are any."""
-    for outcome in outcomes:
-        if outcome.trusted:
-            return outcome
-    return max(outcomes, key=lambda outcome: (outcome.whole, outcome.hypothesis.avg_logprob))
+    for text in texts:
+        if is_trusted(text):
+            return text
+    return max(texts, key=lambda text: (is_whole(text), text.avg_logprob))

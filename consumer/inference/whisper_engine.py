@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, TimedWord
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
 from consumer.inference.device import Device, device_errors
-from consumer.inference.fallback import Attempt, Outcome, best, ladder
+from consumer.inference.fallback import Attempt, best, is_trusted, ladder, left
 from consumer.inference.fold import (
     MAX_SAMPLES,
     POSITION_SAMPLES,
@@ -47,21 +47,23 @@ class _Row:
 
     clip: Clip
     language: _Language | None  # None: not yet known
-    outcomes: list[Outcome] = field(default_factory=list)  # of all its decodes
+    attempts: Sequence[Attempt]  # that are left
+    texts: list[Hypothesis]  # of those that were made
 
     @property
-    def settled(self) -> bool:
-        return any(outcome.trusted for outcome in self.outcomes)
+    def is_settled(self) -> bool:
+        return not self.attempts or any(map(is_trusted, self.texts))
 
     @property
-    def waits(self) -> bool:
-        """It is to be tried, or tried again."""
-        return not (self.settled or (self.clip.once and self.outcomes))
+    def due(self) -> Attempt | None:
+        """The next attempt; None: not in this call."""
+        had_one = len(self.texts) > len(self.clip.tried)
+        return None if self.is_settled or (self.clip.once and had_one) else self.attempts[0]
 
     @property
-    def best(self) -> Hypothesis:
-        found = best(self.outcomes).hypothesis
-        return found if self.settled or not self.clip.once else replace(found, settled=False)
+    def hypothesis(self) -> Hypothesis:
+        found = best(self.texts)
+        return found if self.is_settled else replace(found, tried=tuple(self.texts))
 
 
 class WhisperTranscriber:
@@ -104,7 +106,10 @@ class WhisperTranscriber:
 
     @torch.inference_mode()
     def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
-        """One hypothesis a clip, in their order; texts that look wrong are tried again.
+        """One hypothesis a clip, in their order; clips whose text looks wrong are decoded again.
+
+        A clip that wants one attempt gets the first that its `tried` has not had; the last text
+        stands as if all attempts had been made here.
 
         Clips last above 0 to 30 s and may differ in everything. An English-only checkpoint takes
         every clip as English. Raises ValueError for another length or an unknown language,
@@ -112,22 +117,21 @@ class WhisperTranscriber:
         """
         for clip in clips:
             self._check(clip)
-        rows = [_Row(clip, self._given(clip)) for clip in clips]
-        waiting = sorted(rows, key=lambda row: len(row.clip.samples))
+        rows = [self._row(clip) for clip in clips]
+        by_length = sorted(rows, key=lambda row: len(row.clip.samples))
         with device_errors():
             for attempt in self._attempts:
-                able = [row for row in waiting if not (attempt.folded and row.clip.padded)]
-                for batch in self._batches(able, attempt):
+                due = [row for row in by_length if row.due is attempt]
+                for batch in self._batches(due, attempt):
                     self._attempt(batch, attempt)
-                waiting = [row for row in waiting if row.waits]
-        return [row.best for row in rows]
+        return [row.hypothesis for row in rows]
 
     @torch.inference_mode()
     def warm_up(self) -> None:
         """Run everything once, word times and their compiled warping included."""
         silence = Clip(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
         with device_errors():
-            self._attempt([_Row(silence, self._given(silence))], self._attempts[0])
+            self._attempt([self._row(silence)], self._attempts[0])
 
     def _check(self, clip: Clip) -> None:
         if not 0 < len(clip.samples) <= MAX_SAMPLES:
@@ -135,6 +139,11 @@ class WhisperTranscriber:
         if self._vocabulary.multilingual and not self.languages.issuperset(clip.languages):
             unknown = ", ".join(sorted({*clip.languages} - self.languages))
             raise ValueError(f"{self.info.name} knows no language called {unknown}")
+
+    def _row(self, clip: Clip) -> _Row:
+        attempts = [each for each in self._attempts if not (each.folded and clip.padded)]
+        rest = left(attempts, len(clip.tried))
+        return _Row(clip, self._given(clip), rest, [*clip.tried])
 
     def _batches(self, rows: Sequence[_Row], attempt: Attempt) -> Iterator[Sequence[_Row]]:
         """Rows in their order, the shortest first, in as few batches as the bounds allow."""
@@ -158,10 +167,16 @@ class WhisperTranscriber:
         decoded = self._decoder.decode(memory, requests)
         for (row, language, temperature), result in zip(tries, decoded, strict=True):
             row.language = language
-            hypothesis = self._hypothesis(result, language, temperature, folded=attempt.folded)
-            row.outcomes.append(Outcome(hypothesis, result.ended))
+            text = self._hypothesis(result, language, temperature, folded=attempt.folded)
+            row.texts.append(text)
+        for row in rows:
+            row.attempts = row.attempts[1:]
 
     def _given(self, clip: Clip) -> _Language | None:
+        """The language of an earlier attempt is kept: what it was heard in does not change."""
+        if clip.tried:
+            first = clip.tried[0]
+            return _Language(first.language, first.language_probability, first.identified)
         if not self._vocabulary.multilingual:
             return _Language("en", None)
         return _Language(clip.languages[0], None) if len(clip.languages) == 1 else None
@@ -209,6 +224,7 @@ class WhisperTranscriber:
             folded=folded,
             words=self._words(decoded, language.code),
             identified=language.identified,
+            ended=decoded.ended,
         )
 
     def _words(self, decoded: Decoded, language: str) -> tuple[TimedWord, ...] | None:

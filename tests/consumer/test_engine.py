@@ -214,12 +214,16 @@ async def test_tags_become_codes_that_the_model_knows(
     assert (await clip_of(replace(OPTIONS, languages=tags))).languages == codes
 
 
-@pytest.mark.parametrize("kind", JobKind)
-async def test_a_draft_is_decoded_once_whatever_comes_of_it(kind: JobKind):
-    writer = Writer()
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_clip_wants_one_attempt_after_those_it_had_but_if_it_may_end_the_worker(
+    alone: bool,
+):
+    writer, tried = Writer(), (echo(loud(0.1)),)
     async with started(writer) as engine:
-        await engine.transcribe(Batch((replace(job(loud(0.1)), kind=kind),)))
-    assert writer.batches[0][0].once is (kind is JobKind.PARTIAL)
+        await engine.transcribe(Batch((replace(job(loud(0.1)), alone=alone, tried=tried),)))
+    ((clip,),) = writer.batches
+    assert clip.once is not alone
+    assert clip.tried is tried
 
 
 async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_has():

@@ -17,7 +17,16 @@ from consumer.core.planner import Planner
 from consumer.core.progress import Commit
 from consumer.core.shadow import Shadow
 from consumer.core.state import PartitionState, Tally
-from consumer.core.values import Assignment, Batch, Hypothesis, JobKind, Lane, Partition, Poll
+from consumer.core.values import (
+    Assignment,
+    Batch,
+    Hypothesis,
+    Job,
+    JobKind,
+    Lane,
+    Partition,
+    Poll,
+)
 from consumer.errors import ConfigError, Fenced, Retriable
 from consumer.keeper import Pace
 from consumer.metrics import Metrics
@@ -43,6 +52,7 @@ from schemas.transcript import (
 )
 
 PACE = Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=15.0)
+PARTIALS = StreamOptions(partials=True)
 ASSIGNED = Poll(assigned=(Assignment(PARTITION, Lane.LIVE),))
 
 
@@ -420,29 +430,71 @@ def asking(header: str, value: bytes) -> Log:
     return log
 
 
-async def test_a_draft_that_would_be_tried_again_leaves_the_final_its_own_decode() -> None:
-    class Doubting(EchoEngine):
-        async def transcribe(self, batch: Batch) -> list[Hypothesis]:
-            drafted = batch.jobs[0].kind is JobKind.PARTIAL
-            return [replace(h, settled=not drafted) for h in await super().transcribe(batch)]
+class Doubting(EchoEngine):
+    """The texts of one stream stand at the third attempt; the first waits for `until`."""
 
-    log = Log()
-    log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True)
-    stop, store, engine = asyncio.Event(), MemoryStore(), Doubting()
-    polls = [ASSIGNED]
-    for record in log.records:
-        polls += [Poll(records=(record,)), Poll(), Poll()]
-    source = ScriptedSource(polls, stop)
-    await pipeline(source, engine, store, drafts=DraftPolicy(0.7, eager=True)).run(stop)
-    kinds = [job.kind for batch in engine.batches for job in batch]
-    assert kinds == [JobKind.PARTIAL, JobKind.FINAL]
+    def __init__(self, until: asyncio.Event | None = None) -> None:
+        super().__init__()
+        self._until = until
+
+    async def transcribe(self, batch: Batch) -> list[Hypothesis]:
+        if self._until is not None:
+            await self._until.wait()
+        found = await super().transcribe(batch)
+        return [_doubted(job, text) for job, text in zip(batch.jobs, found, strict=True)]
+
+
+def _doubted(job: Job, text: Hypothesis) -> Hypothesis:
+    stands = job.id.session.stream_id != "one" or len(job.tried) == 2
+    return text if stands else replace(text, tried=(*job.tried, text))
+
+
+@pytest.mark.parametrize("in_flight", [False, True])
+async def test_a_draft_that_does_not_stand_is_told_to_nobody_and_is_the_finals_first_attempt(
+    *, in_flight: bool
+) -> None:
+    """Whether it has come when the utterance ends, or is being decoded still."""
+    log, stop, store, told = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
+    log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True, options=PARTIALS)
+    polls = [poll for r in log.records for poll in (Poll(records=(r,)), Poll(), Poll())]
+    source = ScriptedSource([ASSIGNED, *polls], stop)
+    engine = Doubting(until=stop if in_flight else None)
+    drafts = DraftPolicy(9.0, eager=True)
+    await pipeline(source, engine, store, broadcast=told, drafts=drafts).run(stop)
+    jobs = [(job.kind, len(job.tried)) for batch in engine.batches for job in batch]
+    assert jobs == [(JobKind.PARTIAL, 0), (JobKind.FINAL, 1), (JobKind.FINAL, 2)]
+    assert not [event for event in told.events if isinstance(event, TranscriptPartial)]
     assert texts(store) == texts(await run(polls_of(log)))
+
+
+async def test_finals_of_others_are_decoded_between_two_attempts_at_a_bad_one() -> None:
+    log, stop, store, metrics = Log(), asyncio.Event(), MemoryStore(), Metrics()
+    for name in ("one", "two"):
+        log.speak(name, np.concatenate([loud(1), quiet(1)]), end=True)
+    engine = Doubting(until=stop)
+    await pipeline(ScriptedSource(polls_of(log), stop), engine, store, metrics=metrics).run(stop)
+    order = [[(job.id.session.stream_id, len(job.tried)) for job in b] for b in engine.batches]
+    assert order == [[("one", 0)], [("two", 0)], [("one", 1)], [("one", 2)]]
+    assert texts(store) == texts(await run(polls_of(log)))
+    assert metrics.registry.get_sample_value("streamscribe_retries_total") == 2
+
+
+@pytest.mark.parametrize("error", [Retriable("no answer"), Fenced("a newer owner")])
+async def test_attempts_begin_anew_when_a_partition_is_opened_again(error: Exception) -> None:
+    polls, engine = [*polls_of(two_streams()), *[Poll()] * 50], Doubting()
+    store = await run(polls, engine, MemoryStore([None, error, None, error]))
+    assert store.opened == 3
+    assert texts(store) == texts(await run(polls_of(two_streams())))
+    epochs = {}
+    for job in (job for batch in engine.batches for job in batch):
+        assert len(job.tried) == epochs.get((job.epoch, job.id), 0)
+        epochs[job.epoch, job.id] = len(job.tried) + 1
 
 
 async def test_partials_of_a_stream_that_wants_them() -> None:
     log = Log()
     audio = np.concatenate([loud(3), quiet(1)])
-    log.speak("one", audio, end=True, options=StreamOptions(partials=True))
+    log.speak("one", audio, end=True, options=PARTIALS)
     stop, store, told = asyncio.Event(), MemoryStore(), MemoryBroadcast(failures=1)
     polls = [ASSIGNED]
     for record in log.records:

@@ -40,13 +40,12 @@ def asked(drafts: Drafts, each: Draft) -> bool:
     return drafts.wants(each)
 
 
-def ended(end_s: float, number: int = 0, *, words: bool = False) -> Heard:
-    options = replace(OPTIONS, words=words)
+def ended(end_s: float, number: int = 0) -> Heard:
     return Heard(
         id=JobId(SESSION, number),
         ticket=Ticket("call-7", 0),
         utterance=utterance(end_s, number),
-        options=options,
+        options=OPTIONS,
         index=1,
         started_at_ms=0,
         speech_end_ms=0,
@@ -108,14 +107,16 @@ def test_what_seems_to_end_is_decoded_once_and_is_the_finals_text():
     assert drafts.take(ended(2.0), 1_300) is None
 
 
-def test_a_text_that_would_be_tried_again_is_not_the_finals():
+def test_a_text_that_does_not_stand_comes_with_what_was_tried():
     drafts = Drafts(POLICY)
     ending = draft(2.0, ending=True, options=OPTIONS)
     assert asked(drafts, ending)
     doubtful = text("la la la la")
-    settled = replace(doubtful.hypothesis, settled=False)
-    drafts.decoded(ending, replace(doubtful, hypothesis=settled), None)
-    assert drafts.take(ended(2.0), 0) is None
+    tried = replace(doubtful.hypothesis, tried=(doubtful.hypothesis,))
+    drafts.decoded(ending, replace(doubtful, hypothesis=tried), None)
+    taken = drafts.take(ended(2.0), 0)
+    assert taken is not None
+    assert taken.hypothesis.tried == (doubtful.hypothesis,)
 
 
 def test_more_speech_makes_it_void():
@@ -125,19 +126,6 @@ def test_more_speech_makes_it_void():
         assert asked(drafts, ending)
     drafts.decoded(draft(2.0, ending=True), text("some of it"), None)
     assert drafts.take(ended(3.0), 0) is None
-
-
-def test_words_that_only_partials_needed_are_left_out():
-    drafts = Drafts(POLICY)
-    ending = draft(2.0, ending=True)
-    said = text("all")
-    said = replace(said, hypothesis=replace(said.hypothesis, words=()))
-    for words in (False, True):
-        assert asked(drafts, ending)
-        drafts.decoded(ending, said, said.hypothesis)
-        taken = drafts.take(ended(2.0, words=words), 0)
-        assert taken is not None
-        assert (taken.hypothesis.words is None) is not words
 
 
 def test_an_answer_that_comes_late_is_dropped():

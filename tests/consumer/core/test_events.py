@@ -36,7 +36,7 @@ HEARD = Heard(
         end_reason=EndReason.SILENCE,
         speech=Speech(0.5, 1.0, 0.5),
     ),
-    options=OPTIONS,
+    options=replace(OPTIONS, words=True),
     index=4,
     started_at_ms=END_MS - 2_000,
     speech_end_ms=END_MS - 400,
@@ -92,6 +92,11 @@ def test_word_times_lie_on_the_streams_axis():
     assert final(HEARD, decoded(words=()), MODEL).words == ()
 
 
+def test_words_that_only_partials_needed_are_left_out():
+    unasked = replace(HEARD, options=OPTIONS)
+    assert final(unasked, decoded(), MODEL) == final(unasked, decoded(words=None), MODEL)
+
+
 def test_the_time_counts_from_the_end_of_speech():
     assert final(HEARD, decoded(), MODEL).timing == Timing(1_000, 30, 70)
 
@@ -114,7 +119,7 @@ def test_what_was_suppressed_is_told_where_a_setting_allows():
 
 def test_chinese_is_written_as_the_stream_asked():
     policy = FinalPolicy(Orthography({Script.HANT: lambda text: text.replace("发", "發")}))
-    asked = replace(HEARD, options=replace(OPTIONS, languages=("zh-Hant",)))
+    asked = replace(HEARD, options=replace(HEARD.options, languages=("zh-Hant",)))
     words = (TimedWord("发,", 0.0, 0.5, 0.9), TimedWord("好", 0.5, 1.0, 0.9))
     spoken = decoded(text="发,好", language="zh", words=words)
     event = final(asked, spoken, MODEL, policy)

@@ -9,10 +9,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.budget import Budget, positions
-from consumer.core.planner import Planner
+from consumer.core.budget import CONTEXT, Budget, positions
+from consumer.core.planner import AGAIN_S, Planner
 from consumer.core.values import (
     EndReason,
+    Hypothesis,
     Job,
     JobId,
     JobKind,
@@ -26,6 +27,7 @@ from schemas.audio import StreamOptions
 
 RATE = 1000
 WIDE = Budget(positions=1_000_000, rows=16, overhead=400)
+ONE = Budget(positions=1_000_000, rows=1)
 PARTITION = Partition("speech.audio.v1", 0)
 
 
@@ -98,14 +100,12 @@ def test_a_batch_holds_one_class_alone() -> None:
 
 
 def test_the_earliest_deadline_goes_first() -> None:
-    one = Budget(positions=1_000_000, rows=1)
-    order = all_taken(planner(job("b", deadline=2), job("a", deadline=1), budget=one))
+    order = all_taken(planner(job("b", deadline=2), job("a", deadline=1), budget=ONE))
     assert [streams(batch) for batch in order] == [["a"], ["b"]]
 
 
 def test_equal_deadlines_keep_the_order_of_arrival() -> None:
-    one = Budget(positions=1_000_000, rows=1)
-    order = all_taken(planner(*(job(name) for name in "dacb"), budget=one))
+    order = all_taken(planner(*(job(name) for name in "dacb"), budget=ONE))
     assert [streams(batch) for batch in order] == [["d"], ["a"], ["c"], ["b"]]
 
 
@@ -158,8 +158,7 @@ def test_one_hot_stream_does_not_starve_the_others() -> None:
 
 
 def test_a_stream_that_has_caught_up_owes_nothing() -> None:
-    one = Budget(positions=1_000_000, rows=1)
-    fresh = planner(*(job("a", number, deadline=1) for number in range(3)), budget=one)
+    fresh = planner(*(job("a", number, deadline=1) for number in range(3)), budget=ONE)
     all_taken(fresh)
     fresh.add([job("a", 3, deadline=2), job("b", deadline=2.1)])
     assert streams(taken(fresh)) == ["a"]
@@ -199,6 +198,69 @@ def test_work_of_a_lost_partition_is_forgotten() -> None:
     assert waiting.dropped_partials() == 0, "it was lost, not dropped"
 
 
+BUDGETS = st.builds(Budget, st.integers(1, 9000), st.integers(1, 20), st.integers(0, 1000))
+DOUBTED = Hypothesis("la la la la", "en", None, (), -0.1, 0.0, 9.9)
+
+
+def retried(of: Planner, *streams_: str, now: float = 0.0, tries: int = 1) -> None:
+    for name in streams_:
+        of.again(job(name, deadline=-9.0), tries * (DOUBTED,), now)
+
+
+def test_another_attempt_waits_for_finals_that_are_due_and_for_no_others() -> None:
+    due, later = job("due", deadline=AGAIN_S - 0.1), job("later", deadline=AGAIN_S + 0.1)
+    waiting = planner(due, later, budget=ONE)
+    retried(waiting, "bad")
+    assert [streams(batch) for batch in all_taken(waiting)] == [["due"], ["bad"], ["later"]]
+
+
+def test_only_attempts_of_one_kind_share_a_batch() -> None:
+    waiting = planner(*(job(name, deadline=2.0) for name in "ab"))
+    retried(waiting, "c", "d")
+    retried(waiting, "e", tries=2)
+    order = all_taken(waiting)
+    assert [streams(batch) for batch in order] == [["c", "d"], ["e"], ["a", "b"]]
+    assert [[len(each.tried) for each in batch] for batch in order] == [[1, 1], [2], [0, 0]]
+
+
+def test_attempts_after_the_first_are_as_long_as_whispers_window() -> None:
+    waiting = planner(budget=Budget(positions=2 * CONTEXT + 100, rows=16))
+    retried(waiting, *"abc")
+    assert [len(batch) for batch in all_taken(waiting)] == [2, 1]
+
+
+def test_another_attempt_is_not_behind_its_streams_backlog() -> None:
+    waiting = planner(*(job("hot", number, deadline=0.5) for number in range(9)), budget=ONE)
+    (first,) = taken(waiting)
+    waiting.again(first, (DOUBTED,), now=0.1)
+    numbers = [each.id.utterance for batch in all_taken(waiting) for each in batch]
+    assert numbers == [*range(9)]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 9), st.floats(0.3, 15)), max_size=60),
+    BUDGETS,
+    st.floats(0.05, 2.0),
+)
+def test_no_number_of_later_finals_starves_another_attempt(
+    told: list[tuple[str, float, float]], budget: Budget, batch_s: float
+) -> None:
+    finals = [
+        job(stream, number, seconds=seconds, deadline=at + 0.5)
+        for number, (stream, at, seconds) in enumerate(sorted(told, key=lambda each: each[1]))
+    ]
+    waiting, now, before = planner(budget=budget), 0.0, []
+    retried(waiting, "bad")
+    while True:
+        waiting.add([final for final in finals if now - batch_s < final.deadline - 0.5 <= now])
+        batch = taken(waiting, now)
+        if batch[0].tried:
+            break
+        before.append(batch[0].deadline)
+        now += batch_s
+    assert all(deadline <= AGAIN_S for deadline in before)
+
+
 def test_seconds_wait_by_lane() -> None:
     waiting = planner(job("a", seconds=1.5), job("b", seconds=2.0, lane=Lane.BULK), partial("c"))
     assert waiting.waiting_s(Lane.LIVE) == 5.5
@@ -218,7 +280,6 @@ JOBS = st.lists(
     ),
     max_size=60,
 )
-BUDGETS = st.builds(Budget, st.integers(1, 9000), st.integers(1, 20), st.integers(0, 1000))
 
 
 @given(JOBS, BUDGETS, st.floats(0.0, 20.0))

@@ -57,6 +57,14 @@ def test_what_was_not_folded_is_not_checked() -> None:
     assert shadow.take() is None
 
 
+def test_a_check_begins_where_the_text_began() -> None:
+    shadow = Shadow(1.0)
+    shadow.offer(replace(job(0), tried=(FOLDED,)), FOLDED)
+    check = shadow.take()
+    assert check is not None
+    assert check.job.tried == ()
+
+
 def test_few_wait_and_the_oldest_are_dropped() -> None:
     shadow = Shadow(1.0)
     for number in range(3 * MAX_WAITING):

@@ -94,11 +94,42 @@ def test_a_text_without_end_stops_at_the_limit(small: WhisperTranscriber):
     assert len(hypothesis.tokens) == 16  # half of the text positions
 
 
-def test_a_draft_is_not_tried_again_and_says_so(small: WhisperTranscriber):
-    often, once = small.transcribe([Clip(noise(1.0), ("en",), once=once) for once in (False, True)])
-    assert (often.settled, once.settled) == (True, False)
-    assert once.temperature == 0.0
-    assert once.avg_logprob <= often.avg_logprob  # of several attempts the likeliest stands
+def one_by_one(engine: WhisperTranscriber, clips: list[Clip]) -> tuple[list[Hypothesis], list[int]]:
+    """Each attempt in a call of its own; the last texts, and how many clips each call had."""
+    texts: dict[int, Hypothesis] = {}
+    waiting = {at: replace(clip, once=True) for at, clip in enumerate(clips)}
+    calls = []
+    while waiting:
+        calls.append(len(waiting))
+        texts |= zip(waiting, engine.transcribe([*waiting.values()]), strict=True)
+        again = {at: clip for at, clip in waiting.items() if texts[at].tried}
+        waiting = {at: replace(clip, tried=texts[at].tried) for at, clip in again.items()}
+    return [texts[at] for at in range(len(clips))], calls
+
+
+def written(text: Hypothesis) -> tuple[object, ...]:
+    return text.tokens, text.language, text.temperature, text.folded, text.words is None
+
+
+def test_one_attempt_a_call_comes_to_the_same_texts(small: WhisperTranscriber):
+    """Clips at unlike rungs of the ladder in one call, with and without word times."""
+    clips = [
+        Clip(noise(0.5 + n, seed=n), ("en", "de")[: 1 + n % 2], words=n == 2) for n in range(5)
+    ]
+    clips.append(Clip(noise(1.0, seed=9), ("en",), padded=True))
+    texts, calls = one_by_one(small, clips)
+    assert [written(text) for text in texts] == [written(t) for t in small.transcribe(clips)]
+    assert calls == [6, 6, 5]
+
+
+def test_one_attempt_says_what_has_been_tried(small: WhisperTranscriber):
+    clip = Clip(noise(1.0), ("en",), once=True)
+    (first,) = small.transcribe([clip])
+    (second,) = small.transcribe([replace(clip, tried=first.tried)])
+    assert [(text.folded, text.temperature) for text in second.tried] == [(True, 0), (False, 0)]
+    assert first.tried == second.tried[:1]
+    (third,) = small.transcribe([replace(clip, tried=second.tried)])
+    assert third.tried == ()
 
 
 def test_what_is_drawn_depends_on_the_clip_alone(small: WhisperTranscriber):
