@@ -8,6 +8,9 @@ time. Load 1 is as much speech as full batches of equal utterances of 4 s could 
     hot         one stream delivers 300 utterances at once after a quarter of the run
     bulk        2000 utterances of files wait from the beginning
     overload    1.5 times the capacity for a quarter of the run, then 0.6
+
+Of the second table's utterances one in fifty is tried three times, a text without end each time:
+at once, in one call of the engine, or apart, when the planner says.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.options import above_zero, data_folder, writable
-from bench.queueing import Cost, FirstCome, Outcome, Policy, Talk, simulate, stream
+from bench.queueing import Cost, Engine, FirstCome, Outcome, Policy, Talk, simulate, stream
 from bench.report import Check, Figures, Sense, publish, table
 from consumer.core.budget import Budget, Timing, measured, positions
 from consumer.core.planner import Planner
@@ -34,6 +37,7 @@ from consumer.core.values import Job, Lane
 CPU: Final = Cost(position_s=93.8e-6, step_s=2.6e-3, row_step_s=0.76e-3)
 ROWS: Final = 16
 LATE_S: Final = 2.0
+DOUBTFUL: Final = 0.02
 _SEED: Final = 7
 
 
@@ -47,6 +51,12 @@ POLICIES: Final[dict[str, Callable[[], Policy]]] = {
     "one at a time": lambda: FirstCome(Budget(1 << 30, 1)),
     "first come, batched": lambda: FirstCome(BUDGET),
     "planner": lambda: Planner(BUDGET),
+}
+
+
+ATTEMPTS: Final = {
+    "at once": Engine(CPU, DOUBTFUL, at_once=True),
+    "apart": Engine(CPU, DOUBTFUL),
 }
 
 
@@ -95,6 +105,10 @@ def scenarios(until_s: float) -> list[Scenario]:
     return [Scenario(name, load, until_s) for name, load in told]
 
 
+def _doubtful(until_s: float) -> list[Scenario]:
+    return [Scenario("steady", load, until_s) for load in (0.05, 0.1, 0.2)]
+
+
 def recorded_lengths() -> list[float]:
     """Seconds of real utterances, as the segmenter cut them."""
     lengths: list[float] = json.loads(files("bench").joinpath("lengths.json").read_text("utf-8"))
@@ -114,12 +128,21 @@ def main(argv: Sequence[str]) -> int:
     for scenario in scenarios(args.seconds):
         jobs = scenario.jobs(lengths)
         for name, policy in POLICIES.items():
-            outcome = simulate(policy(), jobs, CPU, scenario.until_s)
+            outcome = simulate(policy(), jobs, Engine(CPU), scenario.until_s)
             outcomes[str(scenario), name] = outcome
             _show(shown, str(scenario), name, outcome)
         shown.add_section()
     console.print(shown)
-    publish(console, args.json, _ASSUMED, _figures(outcomes), _checks(outcomes))
+    attempts = {
+        (str(scenario), name): simulate(
+            Planner(BUDGET), scenario.jobs(lengths), engine, scenario.until_s
+        )
+        for scenario in _doubtful(args.seconds)
+        for name, engine in ATTEMPTS.items()
+    }
+    console.print(_shown_attempts(attempts))
+    figures = _figures(outcomes) | _attempt_figures(attempts)
+    publish(console, args.json, _ASSUMED, figures, _checks(outcomes))
     return 0
 
 
@@ -152,6 +175,30 @@ def _show(shown: Table, load: str, name: str, outcome: Outcome) -> None:
     waits = (outcome.wait_s(float(p[1:]) / 100, "live") for p in _COLUMNS)
     rows = outcome.rows / outcome.batches
     shown.add_row(load, name, *(f"{w:.3g}" for w in waits), f"{outcome.rtfx:.0f}", f"{rows:.1f}")
+
+
+def _shown_attempts(outcomes: dict[tuple[str, str], Outcome]) -> Table:
+    others = [f"others {p}" for p in _COLUMNS]
+    loops = [f"loops {p}" for p in _COLUMNS]
+    shown = table("Where 2 % loop, s", "load", "tried", *others, *loops)
+    for key, outcome in outcomes.items():
+        shown.add_row(*key, *(f"{each:.3g}" for each in _attempt_waits(outcome)))
+    return shown
+
+
+def _attempt_waits(outcome: Outcome) -> list[float]:
+    """Of others and of loops, each by its columns."""
+    quantiles = [float(column[1:]) / 100 for column in _COLUMNS]
+    return [outcome.wait_s(each, loops=loops) for loops in (False, True) for each in quantiles]
+
+
+def _attempt_figures(outcomes: dict[tuple[str, str], Outcome]) -> Figures:
+    figures: Figures = {}
+    for (load, name), outcome in outcomes.items():
+        key = f"{load}, tried {name}"
+        figures[f"{key}: others p99_s"] = round(outcome.wait_s(0.99, loops=False), 3)
+        figures[f"{key}: loops p50_s"] = round(outcome.wait_s(0.5, loops=True), 3)
+    return figures
 
 
 def _figures(outcomes: dict[tuple[str, str], Outcome]) -> Figures:

@@ -7,12 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from bench.queueing import Cost, FirstCome, Talk, simulate, stream
-from bench.schedule import BUDGET, CPU, POLICIES, Scenario, recorded_lengths
+from bench.queueing import Cost, Engine, FirstCome, Talk, simulate, stream
+from bench.schedule import ATTEMPTS, BUDGET, CPU, POLICIES, Scenario, recorded_lengths
 from consumer.core.budget import Budget
+from consumer.core.planner import Planner
 from consumer.core.values import Job
 
-FLAT = Cost(position_s=0, step_s=0, row_step_s=1.0, tokens_per_s=1.0, extra_tokens=0)  # 1 RTFx
+UNIT = Cost(position_s=0, step_s=0, row_step_s=1.0, tokens_per_s=1.0, extra_tokens=0)
+FLAT = Engine(UNIT)  # 1 RTFx
 
 
 def ended(*utterances: tuple[float, float], name: str = "live") -> list[Job]:
@@ -76,7 +78,7 @@ def lengths() -> list[float]:
 def p95(name: str, load: float, policy: str, lengths: list[float], until_s: float = 150) -> float:
     scenario = Scenario(name, load, until_s)
     jobs = scenario.jobs(lengths)
-    return simulate(POLICIES[policy](), jobs, CPU, until_s).wait_s(0.95, "live")
+    return simulate(POLICIES[policy](), jobs, Engine(CPU), until_s).wait_s(0.95, "live")
 
 
 @pytest.mark.parametrize(
@@ -99,8 +101,31 @@ def test_others_hardly_feel_a_hot_stream_or_a_file(name: str, lengths: list[floa
 
 def test_more_gets_done_when_too_much_is_asked(lengths: list[float]) -> None:
     jobs = Scenario("steady", 1.5, 150).jobs(lengths)
-    done = {name: simulate(policy(), jobs, CPU, 150).rtfx for name, policy in POLICIES.items()}
+    engine = Engine(CPU)
+    done = {name: simulate(policy(), jobs, engine, 150).rtfx for name, policy in POLICIES.items()}
     assert done["planner"] > 1.2 * done["first come, batched"] > 1.2 * done["one at a time"]
+
+
+def test_all_attempts_take_as_long_in_one_call_as_one_a_call() -> None:
+    (job,) = ended((0, 4))
+    took = Engine(CPU, doubtful=1.0, at_once=True).takes_s([job])
+    one_by_one = FirstCome(Budget(10**6, 1))
+    outcome = simulate(one_by_one, [job], Engine(CPU, doubtful=1.0), 100)
+    assert outcome.busy_s == pytest.approx(took)
+    assert outcome.batches == 3
+
+
+def test_others_hardly_feel_what_is_decoded_again(lengths: list[float]) -> None:
+    jobs = Scenario("steady", 0.1, 600).jobs(lengths)
+    waits = {
+        name: [
+            simulate(Planner(BUDGET), jobs, engine, 600).wait_s(0.99, loops=loops)
+            for loops in (False, True)
+        ]
+        for name, engine in ATTEMPTS.items()
+    }
+    assert waits["apart"][0] < 0.6 * waits["at once"][0]
+    assert waits["apart"][1] < 1.5 * waits["at once"][1]
 
 
 def test_a_run_repeats_itself(lengths: list[float]) -> None:
