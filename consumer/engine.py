@@ -17,7 +17,7 @@ import soundfile
 import soxr
 
 from consumer.core.budget import Timing, positions
-from consumer.core.chinese import prompt
+from consumer.core.chinese import CODE, prompt
 from consumer.core.language import UNKNOWN
 from consumer.core.pcm import FULL_SCALE
 from consumer.core.values import (
@@ -162,6 +162,7 @@ class ThreadedEngine:
             speech_s=job.utterance.speech_s,
             task=task,
             prompt=prompt(given, options.prompt, task),
+            chinese_prompt=prompt(CODE, options.prompt, task),
             hotwords=options.hotwords,
             words=bool(options.words),
             padded=padded,

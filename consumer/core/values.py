@@ -227,6 +227,7 @@ class Clip:
     speech_s: float | None = None  # of it, heard as speech; None: all of it
     task: Task = Task.TRANSCRIBE
     prompt: str | None = None  # text that is taken to precede the clip
+    chinese_prompt: str | None = None  # likewise without one, if it is in Chinese
     hotwords: str | None = None  # words to expect
     words: bool = False  # word times wanted
     padded: bool = False  # without the fold, to check it

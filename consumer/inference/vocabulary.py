@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
+from consumer.core.chinese import CODE
 from consumer.core.values import Clip
 from schemas.audio import Task
 
@@ -57,7 +58,8 @@ class Vocabulary:
         tokenizer = self._tokenizer(language, clip.task)
         room = self.sample_limit - self.start_length - 1
         hotwords = _encoded(tokenizer, clip.hotwords)[:room]
-        text = _encoded(tokenizer, clip.prompt)
+        asked = clip.chinese_prompt if clip.prompt is None and language == CODE else clip.prompt
+        text = _encoded(tokenizer, asked)
         before = hotwords + text[max(0, len(text) - (room - len(hotwords))) :]
         head = [tokenizer.sot_prev, *before] if before else []
         return [*head, *tokenizer.sot_sequence_including_notimestamps]

@@ -189,7 +189,7 @@ async def test_options_become_whispers_words():
         (("zh",), "", ""),
         (("zh",), "股市", "股市"),
         (("en",), None, None),
-        (("zh", "en"), None, None),  # whichever it is, the prompt would lean to one
+        (("zh", "en"), None, None),  # until it is known which
     ],
 )
 async def test_chinese_is_asked_for_with_punctuation(
@@ -197,6 +197,14 @@ async def test_chinese_is_asked_for_with_punctuation(
 ):
     clip = await clip_of(replace(OPTIONS, languages=tags, prompt=asked))
     assert clip.prompt == prompt
+
+
+@pytest.mark.parametrize("tags", [(), ("zh", "en")])
+async def test_what_turns_out_to_be_chinese_is_asked_for_with_punctuation(tags: tuple[str, ...]):
+    options = replace(OPTIONS, languages=tags)
+    assert (await clip_of(options)).chinese_prompt == PROMPT
+    assert (await clip_of(replace(options, prompt="股市"))).chinese_prompt == "股市"
+    assert (await clip_of(replace(options, task=Task.TRANSLATE))).chinese_prompt is None
 
 
 @pytest.mark.parametrize(

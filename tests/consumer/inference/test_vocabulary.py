@@ -52,6 +52,14 @@ def test_a_long_prompt_leaves_room_for_a_whole_text(hotwords: str | None):
     assert kept.endswith("899") or kept.startswith(" many words")
 
 
+def test_a_prompt_for_chinese_holds_where_the_language_is_and_no_other_is_given():
+    asked = MULTILINGUAL.prompt(clip(prompt="股市"), "zh")
+    heard = clip(chinese_prompt="股市")
+    assert MULTILINGUAL.prompt(heard, "zh") == asked
+    assert MULTILINGUAL.prompt(heard, "en") == MULTILINGUAL.prompt(clip(), "en")
+    assert MULTILINGUAL.prompt(clip(prompt="股市", chinese_prompt="x"), "zh") == asked
+
+
 def test_a_blank_prompt_is_none():
     assert MULTILINGUAL.prompt(clip(prompt="  ", hotwords=""), "en") == MULTILINGUAL.prompt(
         clip(), "en"
