@@ -23,6 +23,7 @@ from consumer.core.admission import Admission
 from consumer.core.events import Decoded
 from consumer.core.partition import PartitionPolicy, PartitionTask
 from consumer.core.planner import Planner
+from consumer.core.progress import Outcome
 from consumer.core.shadow import Shadow, disagreement
 from consumer.core.values import (
     Assignment,
@@ -48,6 +49,7 @@ log = structlog.get_logger(__name__)
 
 BEAT_S = 1.0  # between two looks at the worker's own health
 BLOCKED_S = 1.0  # the event loop was held up that long: worth an alarm
+MOST_POLL_S = 600.0  # of audio: what else a poll brought is read again later
 MAX_FLEETING = 1000  # events that wait to be broadcast; older ones are dropped
 _SKIPPED_DO: Final = {
     Reason.BATCH_TOO_LARGE: "streamscribe topics check: as they must be, the brokers refuse it",
@@ -193,15 +195,29 @@ class Pipeline:
             group.create_task(keeper.run(), name=f"keep {partition.topic} {partition.number}")
 
     def _read(self, records: Sequence[Record | Unread]) -> None:
-        now = self._clock.monotonic()
-        for record in records:
-            task = self._task(record.partition)
-            outcome = None if task is None else task.ingest(record, now)
-            if outcome is not None:
-                count = record.next_offset - record.offset
-                self._metrics.count("records", count, outcome=outcome)
-                if isinstance(record, Unread):
-                    self._skipped(record)
+        """All of them, or as many as memory is meant to hold: compressed ones may be hours."""
+        now, left_s = self._clock.monotonic(), MOST_POLL_S
+        for index, record in enumerate(records):
+            if left_s <= 0:
+                self._put_back(records[index:])
+                return
+            if (task := self._task(record.partition)) is not None:
+                before_s = task.taken_s
+                self._tell_outcome(record, task.ingest(record, now))
+                left_s -= task.taken_s - before_s
+
+    def _tell_outcome(self, record: Record | Unread, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            count = record.next_offset - record.offset
+            self._metrics.count("records", count, outcome=outcome)
+            if isinstance(record, Unread):
+                self._skipped(record)
+
+    def _put_back(self, records: Sequence[Record | Unread]) -> None:
+        first = {record.partition: record.offset for record in reversed(records)}
+        for partition, offset in first.items():
+            if self._task(partition) is not None:
+                self._source.begin(partition, offset)
 
     def _skipped(self, batch: Unread) -> None:
         self._metrics.count("batches_skipped", reason=batch.reason)

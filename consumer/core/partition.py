@@ -80,6 +80,7 @@ class PartitionTask:
         self.partition = partition
         self.epoch = epoch
         self.ledger = Ledger(partition, epoch, restored)
+        self.taken_s = 0.0  # audio so far
         self._policy = policy
         self._lag = Lag(self.ledger.time_ms)
         self._door = Door(policy.caps, self.ledger)
@@ -299,6 +300,7 @@ class PartitionTask:
         if stream is None:
             self._door.let_in(name)
             stream = self._streams[name] = self._stream(name)
+        self.taken_s += len(chunk.samples) / chunk.rate
         self._last_s[name] = now
         self._touched[name] = stream
         return stream.push(chunk)

@@ -20,17 +20,19 @@ from consumer.core.state import PartitionState, Tally
 from consumer.core.values import (
     Assignment,
     Batch,
+    Float32Array,
     Hypothesis,
     Job,
     JobKind,
     Lane,
+    Listen,
     Partition,
     Poll,
 )
 from consumer.errors import ConfigError, Fenced, Retriable
 from consumer.keeper import Pace
 from consumer.metrics import Metrics
-from consumer.pipeline import Pipeline
+from consumer.pipeline import MOST_POLL_S, Pipeline
 from consumer.testing import (
     EchoEngine,
     ManualClock,
@@ -418,6 +420,26 @@ async def test_a_language_that_nobody_knows_is_a_dead_letter_and_the_partition_g
     assert (letter.record.offset, letter.reason) == (0, Reason.UNKNOWN_LANGUAGE)
     assert "klingon" in letter.message
     assert {stream for stream, _, _ in texts(store)} == {"one", "two"}
+
+
+async def test_a_poll_of_very_long_records_is_taken_in_parts() -> None:
+    """Compressed, a few megabytes of them may be hours."""
+    log = Log()
+    log.speak("one", np.tile(np.concatenate([loud(5), quiet(5)]), 99), chunk_s=30.0, end=True)
+
+    class Noting(EchoEngine):
+        most_s = 0.0
+
+        async def score(self, requests: Sequence[Listen]) -> list[Float32Array]:
+            self.most_s = max(self.most_s, sum(len(r.samples) / r.rate for r in requests))
+            return await super().score(requests)
+
+    engine = Noting()
+    polls = [*polls_of(log, len(log.records)), *[Poll()] * 5]
+    store = await run(polls, engine)
+    assert engine.most_s <= MOST_POLL_S + 30.0
+    assert texts(store) == texts(await run(polls_of(log, 1)))
+    assert len(texts(store)) == 99
 
 
 def asking(header: str, value: bytes) -> Log:
