@@ -92,7 +92,7 @@ class PartitionTask:
         self._last_s: dict[str, float] = {}  # monotonic time of each stream's last record
         self._listened: dict[str, Stream] = {}  # with new audio since `drafts` was asked
         self._drafts = Drafts(policy.drafts)
-        self._asked: dict[JobId, Draft] = {}  # the newest draft of each, while it is decoded
+        self._asked: dict[JobId, tuple[Draft, ...]] = {}  # that wait for their texts, in order
         self._closed: list[Heard] = []
         self._waiting: dict[JobId, Heard] = {}
         self._turns = Turns()
@@ -245,10 +245,11 @@ class PartitionTask:
         """A draft's text has come: the partial, and whether it is the final's text too."""
         if (heard := self._waiting.get(job.id)) and is_same(heard.utterance, job.utterance):
             return None, True
-        draft = self._asked.get(job.id)
-        if draft is None or draft.utterance is not job.utterance:
+        asked = self._asked.get(job.id, ())
+        draft = next((each for each in asked if each.utterance is job.utterance), None)
+        if draft is None:
             return None, False
-        del self._asked[job.id]
+        self._asked[job.id] = asked[asked.index(draft) + 1 :]
         return self._drafts.decoded(draft, text, self._written(draft, text.hypothesis)), False
 
     def finish(
@@ -408,7 +409,8 @@ class PartitionTask:
         return None if judged.is_suppressed or hypothesis.tried else shown
 
     def _draft_job(self, draft: Draft, now: float) -> Job:
-        self._asked[draft.id] = draft
+        before = self._asked.get(draft.id, ())[-1:]  # may be decoded just now; no more are kept
+        self._asked[draft.id] = (*before, draft)
         return Job(
             id=draft.id,
             epoch=self.epoch,

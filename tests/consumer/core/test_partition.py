@@ -397,6 +397,22 @@ def first_commit(records: Sequence[Record]) -> Commit:
     return commit
 
 
+def test_a_draft_is_told_though_a_newer_one_is_asked_for_while_it_is_decoded():
+    """Else a worker that is slower than new drafts come would tell none."""
+    log, worker, jobs = Log(), Worker(), []
+    log.speak("s", loud(3), end=False, options=StreamOptions(partials=True))
+    for record in log.records:
+        worker.read(record)
+        jobs += worker.task.drafts(0.0)[0]
+    told = [worker.task.drafted(job, text_of(job))[0] for job in (*jobs[-2:], jobs[0], jobs[-1])]
+    assert len(jobs) == 3
+    assert [partial and partial.revision for partial in told] == [1, 2, None, None]
+
+
+def text_of(job: Job) -> Decoded:
+    return Decoded(echo(job.utterance.samples), 1, 2, 0)
+
+
 def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
     log, store = Log(), MemoryStore(log_end=100)
     log.speak("s", loud(2), end=False, options=StreamOptions(partials=True))
