@@ -132,6 +132,17 @@ def test_one_attempt_says_what_has_been_tried(small: WhisperTranscriber):
     assert third.tried == ()
 
 
+def test_speech_that_nothing_can_be_made_of_comes_to_the_same_texts_one_attempt_a_call(
+    folded: WhisperTranscriber, monkeypatch: pytest.MonkeyPatch
+):
+    """The floor is where no text comes up to it: every clip takes every attempt."""
+    monkeypatch.setattr("consumer.inference.fallback.MIN_AVG_LOGPROB", 0.0)
+    clips = [Clip(SPEECH[at].samples[:40_000], SPEECH[at].languages[:at]) for at in (0, 4)]
+    texts, calls = one_by_one(folded, clips)
+    assert [written(text) for text in texts] == [written(t) for t in folded.transcribe(clips)]
+    assert calls == [2, 2, 2]
+
+
 def test_what_is_drawn_depends_on_the_clip_alone(small: WhisperTranscriber):
     clips = [Clip(noise(0.5 + n, seed=n), ("en",), words=n == 2) for n in range(5)]
     together = small.transcribe(clips)
