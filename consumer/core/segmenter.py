@@ -3,8 +3,9 @@
                2 of 3 windows >= .5
     SILENCE ---------------------------> SPEECH
      |   ^                                | | |
-     |   |    the same, but less than     | | +-- longest length: CUT at the quietest window
-     |   +--- 250 ms of it were speech ---+ |     of the last 3 s; the next one starts in SPEECH
+     |   |    the same, but less than     | | +-- longest length: CUT at the quietest window of the
+     |   +--- 250 ms of it were speech ---+ |     last 3 s, of the later half where all of these
+     |                                      |     are >= .35; the next one starts in SPEECH
      |                                      +---- 90 % of the last 500 ms < .35: CUT at the end
      +-- 10 s: CUT one pre-roll back              of speech + post-roll
 
@@ -36,7 +37,7 @@ class SegmenterConfig:
     post_roll_ms: int = 200  # kept after the end of speech
     min_speech_ms: int = 250  # from first to last window heard; less is a click
     max_utterance_ms: int = 15_000  # pre-roll and post-roll included
-    split_ms: int = 3_000  # where the longest utterance is cut: at its quietest window
+    split_ms: int = 3_000  # where the longest utterance is cut: its end, if that has a pause
     silence_cut_ms: int = 10_000  # without an utterance
 
 
@@ -179,14 +180,19 @@ class Segmenter:
         return max(lookback, self._index(room))
 
     def _split(self, utterance: _Open) -> Cut:
-        windows = len(self._probabilities)
-        earliest = windows - self._config.split_ms // self._config.window_ms
-        latest_first = range(windows - 2, max(utterance.first, earliest), -1)
-        quietest = min(latest_first, key=self._loudness)
+        quietest = self._quietest(utterance, self._config.split_ms)
+        if self._heard(quietest):
+            quietest = self._quietest(utterance, self._config.max_utterance_ms // 2)
         at = (self._start(quietest) + self._start(quietest + 1)) // 2
         speech_end = min(at, self._speech_end(utterance, quietest + 1))
         span = self._span(utterance, at, speech_end, EndReason.MAX_LENGTH)
         return Cut(at, span, in_speech=True)
+
+    def _quietest(self, utterance: _Open, within_ms: int) -> int:
+        """Of the last windows; the latest of equals."""
+        windows = len(self._probabilities)
+        earliest = max(utterance.first, windows - within_ms // self._config.window_ms)
+        return min(range(windows - 2, earliest, -1), key=self._loudness)
 
     def _loudness(self, index: int) -> tuple[float, float]:
         """Among windows that are equally quiet the neighbours decide: the middle of a pause."""

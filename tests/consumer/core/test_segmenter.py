@@ -157,6 +157,19 @@ def test_the_longest_utterance_is_cut_in_the_middle_of_its_last_pause():
     assert cut.span.speech_end == 403 * WINDOW
 
 
+def test_speech_without_a_pause_at_its_end_is_cut_in_an_earlier_one():
+    speech = windows((300, 0.9), (3, 0.1), (300, 0.9))
+    speech[430] = 0.5  # the quietest of the last 3 s, and in the middle of a word
+    cut = cut_of(speech)
+    assert cut.at == 301 * WINDOW + WINDOW // 2
+
+
+def test_a_pause_in_the_first_half_is_too_early_to_cut_in():
+    speech = windows((200, 0.9), (3, 0.1), (400, 0.9))
+    speech[430] = 0.5
+    assert cut_of(speech).at == 430 * WINDOW + WINDOW // 2
+
+
 def test_the_rest_of_a_split_is_kept_however_short():
     assert span_of(windows((1, 0.9), (20, 0.0)), in_speech=True).speech_end == WINDOW
 
