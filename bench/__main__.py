@@ -17,6 +17,7 @@ from streamscribe.cli import USAGE, Command, guarded, load
 
 BENCHES: Final = {
     "abuse": Command("bench.abuse.run", "whether hostile records harm streams that do right"),
+    "borders": Command("bench.borders", "words lost or doubled where long speech is cut"),
     "chaos": Command("bench.chaos.run", "whether any fault loses audio or repeats a word"),
     "chinese": Command("bench.chinese", "what each step of writing Chinese does to it"),
     "confidence": Command("bench.confidence", "whether a final's confidence means what it says"),

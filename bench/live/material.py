@@ -6,7 +6,7 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -53,11 +53,17 @@ def material(folder: Path, languages: Collection[str]) -> Material:
     if not clips:
         raise ConfigError(f"{folder}: silero hears no speech in any clip")
     silent = [Spoken(name, NOTHING_SAID, "", sound, ()) for name, sound in nonspeech(folder)]
-    return Material(dict(clips), [*_long(folder, known, find)], silent)
+    return Material(dict(clips), [*long_recordings(folder, known, find)], silent)
 
 
-def _long(folder: Path, languages: Collection[str], find: Find) -> Iterable[Long]:
-    """The recipes of the folder, if it has any."""
+def long_recordings(
+    folder: Path, languages: Collection[str], find: Find, gap_s: float | None = None
+) -> Iterable[Long]:
+    """What the recipes of the folder make, if it has any.
+
+    `gap_s`: from the end of one clip's speech to the beginning of the next one's; None: whole
+    clips, with the gaps of the recipe between. Raises ConfigError when a clip is absent.
+    """
     file = folder / RECIPES
     lines = file.read_text("utf-8").splitlines() if file.is_file() else []
     samples = {sample.path.name: sample for sample in load_samples(folder)}
@@ -65,14 +71,24 @@ def _long(folder: Path, languages: Collection[str], find: Find) -> Iterable[Long
         if absent := {*recipe["parts"]} - samples.keys():
             raise ConfigError(f"{file}: {recipe['name']} wants {min(absent)}: no such clip here")
         if recipe["lang"] in languages:
-            yield _cooked(recipe, samples, find)
+            parts = [_part(samples[name], find) for name in recipe["parts"]]
+            yield _cooked(recipe, parts, gap_s)
 
 
-def _cooked(recipe: dict[str, Any], samples: dict[str, Sample], find: Find) -> Long:
-    gap = round(recipe["gap_seconds"] * WHISPER_RATE)
-    parts = [_part(samples[name], find) for name in recipe["parts"]]
-    gaps = [round(_LEAD_S * WHISPER_RATE), *[gap] * (len(parts) - 1)]
-    return Long(joined(f"long-{recipe['name']}", parts, gaps), recipe["text"])
+def _cooked(recipe: dict[str, Any], parts: Sequence[Spoken], gap_s: float | None) -> Long:
+    clips = parts if gap_s is None else [_tight(part) for part in parts]
+    gap = round((recipe["gap_seconds"] if gap_s is None else gap_s) * WHISPER_RATE)
+    gaps = [round(_LEAD_S * WHISPER_RATE), *[gap] * (len(clips) - 1)]
+    return Long(joined(f"long-{recipe['name']}", clips, gaps), recipe["text"])
+
+
+def _tight(clip: Spoken) -> Spoken:
+    """From the beginning of its speech to the end; all of it where none is found."""
+    if not clip.segments:
+        return clip
+    start, end = clip.segments[0][0], clip.segments[-1][1]
+    segments = tuple((low - start, high - start) for low, high in clip.segments)
+    return replace(clip, samples=clip.samples[start:end], segments=segments)
 
 
 def _part(sample: Sample, find: Find) -> Spoken:

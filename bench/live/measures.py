@@ -144,7 +144,7 @@ def told_long(heard: Heard, recordings: Iterable[Long], whole: Mapping[str, str]
         Told(
             long.programme.language,
             long.reference,
-            " ".join(whole[placed.clip.name] for placed in long.programme.placed),
+            long.whole(whole),
             " ".join(final.text for final in _ordered(played, long.programme)),
         )
         for long in recordings
@@ -203,7 +203,7 @@ def _damage(played: Played, long: Long, whole: Mapping[str, str]) -> Damage:
     language, finals = long.programme.language, _ordered(played, long.programme)
     return damage(
         tokens(long.reference, language),
-        tokens(" ".join(whole[p.clip.name] for p in long.programme.placed), language),
+        tokens(long.whole(whole), language),
         [tokens(final.text, language) for final in finals],
         [index for index, final in enumerate(finals) if final.is_forced],
     )

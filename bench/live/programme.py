@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, cycle
 from typing import Final
@@ -96,6 +96,10 @@ class Long:
 
     programme: Programme
     reference: str
+
+    def whole(self, texts: Mapping[str, str]) -> str:
+        """Those of its clips, by name, one after the other."""
+        return " ".join(texts[placed.clip.name] for placed in self.programme.placed)
 
 
 def conversation(

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from builders import KNOWN, MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fresh, read
 
 from consumer.core.events import Decoded, final
 from consumer.core.progress import Ledger
+from consumer.core.segmenter import SegmenterConfig
 from consumer.core.session import Heard
 from consumer.core.state import StreamState
 from consumer.core.stream import Stream, StreamPolicy
-from consumer.core.values import EndReason, Int16Array, Record, Utterance
+from consumer.core.values import EndReason, Float32Array, Int16Array, Listen, Record, Utterance
 from consumer.testing import EchoEngine, echo
 from schemas.audio import AudioChunk
 from schemas.transcript import AnyEvent
 
+Score: TypeAlias = Callable[[Listen], Float32Array]
+
 
 class OneStream:
-    """A stream, the log that it reads, and a detector that hears whatever is not zero."""
+    """A stream, the log that it reads, and a detector: by itself it hears whatever is not zero."""
 
-    def __init__(self, stream_id: str = "s", state: StreamState | None = None) -> None:
+    def __init__(
+        self,
+        stream_id: str = "s",
+        state: StreamState | None = None,
+        *,
+        segmenter: SegmenterConfig = SEGMENTER,
+        score: Score | None = None,
+    ) -> None:
         self.log = Log()
         self.ledger = Ledger(PARTITION, 1, fresh())
-        policy = StreamPolicy(SEGMENTER, OPTIONS, KNOWN)
+        policy = StreamPolicy(segmenter, OPTIONS, KNOWN)
         self.stream = Stream(PARTITION, stream_id, policy, self.ledger, state)
         self.heard: list[Heard] = []
-        self._engine = EchoEngine()
+        self._score = score or EchoEngine().score_one
 
     def send(self, audio: Int16Array, *, rate: int = RATE, **more: Any) -> bool:
         """Publish one record and take it in; `audio` [n] or [n, channels]. False: a repeat."""
@@ -60,7 +71,7 @@ class OneStream:
             self.heard += heard
             if request is None:
                 return
-            self.heard += self.stream.hear(self._engine.score_one(request))
+            self.heard += self.stream.hear(self._score(request))
 
     @property
     def utterances(self) -> list[Utterance]:

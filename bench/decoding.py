@@ -1,0 +1,25 @@
+"""Many clips through a transcriber, in batches of about one length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bench.progress import Advance
+from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
+from consumer.engine import Transcriber
+
+_BATCH: Final = 8
+
+
+def decoded(
+    transcriber: Transcriber, clips: Sequence[Clip], advance: Advance, what: str
+) -> list[Hypothesis]:
+    """One a clip, in order; `advance` is told seconds of audio, and `what` they are."""
+    order = sorted(range(len(clips)), key=lambda index: len(clips[index].samples))
+    found: dict[int, Hypothesis] = {}
+    for start in range(0, len(order), _BATCH):
+        batch = order[start : start + _BATCH]
+        found |= zip(batch, transcriber.transcribe([clips[at] for at in batch]), strict=True)
+        advance(sum(len(clips[at].samples) for at in batch) / WHISPER_RATE, what)
+    return [found[index] for index in range(len(clips))]

@@ -1,0 +1,124 @@
+"""A stream may begin anywhere: its borders hold all speech, once, and all words. Real detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+import torch
+from one_stream import OneStream
+
+from bench.cutting import read
+from bench.decoding import decoded
+from bench.live.borders import damage
+from bench.live.material import silero
+from bench.live.whole import clip_of
+from consumer.core.segmenter import SegmenterConfig
+from consumer.core.values import (
+    WHISPER_RATE,
+    EndReason,
+    Float32Array,
+    Int16Array,
+    Listen,
+    Utterance,
+)
+from consumer.engine import Transcriber
+from consumer.inference import vad
+from consumer.service import load_transcriber
+from consumer.settings import Detector, Settings
+from devstack.demo_samples import SAMPLES, load_samples
+from devstack.scoring import tokens
+
+OFFSETS_MS: Final = range(0, 1000, 100)
+CLIPS: Final = ("en_jfk.flac", "en_ljspeech.flac", "zh_aishell_subsidy.flac")
+SCORER: Final = vad.load(Detector.CASCADE)
+PAUSED = SCORER.segmenter
+ENGLISH: Final = CLIPS[:2]
+FORCED = replace(PAUSED, max_utterance_ms=5_000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the service: the detector's thread computes by itself."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def talk() -> Int16Array:
+    """32 s of speech."""
+    return np.concatenate([read(SAMPLES / name) for name in CLIPS])
+
+
+@pytest.fixture(scope="module")
+def speech(talk: Int16Array) -> tuple[tuple[int, int], ...]:
+    """Where in it, as another segmenter finds it offline: silero-vad's own."""
+    return silero()(talk)
+
+
+@pytest.fixture(scope="module")
+def transcriber(base_weights: Path) -> Transcriber:
+    return load_transcriber(Settings(model=str(base_weights), dtype="fp32"))
+
+
+def silence(ms: int) -> Int16Array:
+    return np.zeros(ms * WHISPER_RATE // 1000, np.int16)
+
+
+def cut(sound: Int16Array, segmenter: SegmenterConfig) -> list[Utterance]:
+    """As the session of a stream does it, in chunks of 100 ms."""
+    stream = OneStream(segmenter=segmenter, score=score)
+    stream.speak(sound)
+    stream.send(silence(0), end=True)
+    return stream.utterances
+
+
+def score(request: Listen) -> Float32Array:
+    if request.ear.detector is None:
+        request.ear.detector = SCORER.open(request.rate)
+    [scores] = SCORER.score([(request.ear.detector, request.samples)])
+    return scores
+
+
+@pytest.mark.parametrize("offset_ms", OFFSETS_MS)
+@pytest.mark.parametrize(
+    ("segmenter", "reason"), [(PAUSED, EndReason.SILENCE), (FORCED, EndReason.MAX_LENGTH)]
+)
+def test_every_sample_of_speech_is_in_exactly_one_utterance(
+    talk: Int16Array,
+    speech: tuple[tuple[int, int], ...],
+    segmenter: SegmenterConfig,
+    reason: EndReason,
+    offset_ms: int,
+) -> None:
+    late = silence(offset_ms)
+    sound = np.concatenate([late, talk])
+    utterances = cut(sound, segmenter)
+    assert [each.end_reason for each in utterances].count(reason) > 2
+    held = np.zeros(len(sound), int)
+    for each in utterances:
+        assert np.array_equal(each.samples, sound[each.start : each.end])
+        held[each.start : each.end] += 1
+    assert held.max() == 1
+    for start, end in speech:
+        assert held[len(late) + start : len(late) + end].all(), (start, end)
+
+
+def test_no_word_is_lost_or_doubled_between_two_finals(transcriber: Transcriber) -> None:
+    samples = [sample for sample in load_samples(SAMPLES) if sample.path.name in ENGLISH]
+    sound = np.concatenate([read(sample.path) for sample in samples])
+    said = tokens(" ".join(sample.reference for sample in samples), "en")
+    streams = [cut(np.concatenate([silence(ms), sound]), PAUSED) for ms in OFFSETS_MS]
+    assert min(map(len, streams)) > 2
+    clips = [clip_of(each.samples, "en") for stream in streams for each in stream]
+    heard = iter(decoded(transcriber, clips, lambda _, __: None, "as cut"))
+    for stream in streams:
+        pieces = [tokens(next(heard).text, "en") for _ in stream]
+        found = damage(said, said, pieces, range(len(pieces) - 1))
+        assert (found.lost, found.doubled) == (0, 0), pieces
