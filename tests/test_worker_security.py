@@ -6,38 +6,44 @@ The rights are tried in this process, with the chaos bench's engine in place of 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import structlog
+import trustme
 from fixtures_security import GROUP
-from secure_kafka import PASSWORD, WITHOUT, SecureKafka
+from secure_kafka import PASSWORD, SecureKafka
+from secure_kafka import RIGHTS as USERS_RIGHTS
 
 from bench.chaos.oracle import Mood, Oracle
+from consumer import logs
 from consumer.errors import ConfigError
 from consumer.kafka.acl_admin import grant
 from consumer.service import serve
-from consumer.settings import Settings, from_environment
-from schemas.acls import Acl, Operation, Resource, Role, acls
-from schemas.security import Security
+from consumer.settings import LogFormat, Settings, from_environment
+from schemas.acls import Acl, Role, acls
+from schemas.security import SaslMechanism, Security
 from schemas.topics import Topics
 
 WITHIN_S = 10.0
 WRONG = "wrong-battery-91c2"
 
 
-def environment(kafka: SecureKafka, topics: Topics, user: str) -> dict[str, str]:
-    security = kafka.security(user)
+def environment(topics: Topics, at: str, security: Security) -> dict[str, str]:
     settings = {f.name: str(getattr(security, f.name)) for f in fields(Security)}
     settings |= {
-        "bootstrap": kafka.sasl_tls,
+        "bootstrap": at,
         "prefix": topics.prefix,
         "group": GROUP,
         "http_port": "0",
@@ -55,75 +61,129 @@ async def work(settings: Settings, ready: asyncio.Event) -> None:
         raise group.exceptions[0] from group
 
 
-def lacks(right: str, acl: Acl, topics: Topics) -> bool:
-    names = {
-        "audio": topics.audio,
-        "dlq": topics.audio_dlq,
-        "state": topics.state,
-        "transcripts": topics.transcripts,
-    }
-    match right:
-        case "group":
-            return acl.resource is Resource.GROUP
-        case "ids":
-            return acl.resource is Resource.TRANSACTIONAL_ID
-        case "configs":
-            return acl.operation is Operation.DESCRIBE_CONFIGS
-        case _:
-            return acl.name == names[right] and acl.operation in {Operation.READ, Operation.WRITE}
+RIGHTS = list(acls(Role.WORKER, Topics("guarded"), GROUP))
 
 
 @pytest.fixture(scope="module")
 def guarded_workers(secure_kafka: SecureKafka, guarded: Topics) -> Topics:
     """With a user for every right that a worker may lack."""
-    for right in WITHOUT:
-        rights = acls(Role.WORKER, guarded, GROUP)
-        kept = [acl for acl in rights if not lacks(right, acl, guarded)]
-        principal = f"User:without-{right}"
-        asyncio.run(grant(secure_kafka.bootstrap, Security(), principal, kept))
+    for number, missing in enumerate(RIGHTS):
+        kept = [acl for acl in RIGHTS if acl != missing]
+        asyncio.run(grant(secure_kafka.bootstrap, Security(), f"User:without-{number}", kept))
     return guarded
 
 
 @pytest.fixture
-def logs() -> Iterator[list[structlog.typing.EventDict]]:
-    with structlog.testing.capture_logs() as logs:
-        yield logs
+def output() -> Iterator[StringIO]:
+    """All that is logged at DEBUG, as a worker logs it."""
+    root, said = logging.getLogger(), StringIO()
+    handlers, level = root.handlers, root.level
+    quiet = {name: logging.getLogger(name).level for name in logs.QUIET}
+    logs.configure(LogFormat.JSON, "debug", said)
+    yield said
+    root.handlers = handlers
+    root.setLevel(level)
+    for name, before in quiet.items():
+        logging.getLogger(name).setLevel(before)
+    structlog.reset_defaults()
+
+
+async def refusal(environ: Mapping[str, str], output: StringIO) -> str:
+    """What a worker says within 10 s: what ends it, or why it serves no partition."""
+    working = asyncio.create_task(work(from_environment(environ), asyncio.Event()))
+    async with asyncio.timeout(WITHIN_S):
+        while not working.done() and not halts(output):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.05)
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working})
+        return halts(output)[0]
+    with pytest.raises(ConfigError) as refused:
+        await working
+    return str(refused.value)
+
+
+def halts(output: StringIO) -> list[str]:
+    told = [json.loads(line) for line in output.getvalue().splitlines()]
+    return [line["why"] for line in told if line["event"] == "partition halted"]
+
+
+def test_there_is_a_user_without_each_right() -> None:
+    assert len(RIGHTS) == USERS_RIGHTS
 
 
 @pytest.mark.parametrize(
-    ("right", "resource"),
-    [
-        ("audio", "the topic guarded.audio.v1:"),
-        ("configs", "guarded.transcripts.v1"),
-        ("dlq", "the topic guarded.audio.dlq.v1:"),
-        ("group", "GroupAuthorizationFailedError: night"),
-        ("state", "the topic guarded.state.v1:"),
-        ("transcripts", "the topic guarded.transcripts.v1:"),
-    ],
+    ("number", "acl"),
+    list(enumerate(RIGHTS)),
+    ids=[f"{acl.operation} {acl.name}" for acl in RIGHTS],
 )
 async def test_a_right_that_is_missing_names_its_resource(
-    right: str, resource: str, secure_kafka: SecureKafka, guarded_workers: Topics
+    number: int, acl: Acl, secure_kafka: SecureKafka, guarded_workers: Topics, output: StringIO
 ) -> None:
-    environ = environment(secure_kafka, guarded_workers, f"without-{right}")
-    with pytest.raises(ConfigError) as refused:
-        async with asyncio.timeout(WITHIN_S):
-            await work(from_environment(environ), asyncio.Event())
-    assert resource in str(refused.value)
-    assert "\n" not in str(refused.value)
+    security = secure_kafka.security(f"without-{number}")
+    environ = environment(guarded_workers, secure_kafka.sasl_tls, security)
+    told = await refusal(environ, output)
+    assert acl.name in told
+    assert "\n" not in told
+    assert PASSWORD not in output.getvalue()
 
 
-async def test_transactions_that_are_not_allowed_halt_the_partition(
-    secure_kafka: SecureKafka, guarded_workers: Topics, logs: list[structlog.typing.EventDict]
+def wrong_password(kafka: SecureKafka) -> Security:
+    return replace(kafka.security("worker"), sasl_password_file=kafka.file("wrong", WRONG))
+
+
+def wrong_plain_password(kafka: SecureKafka) -> Security:
+    return replace(wrong_password(kafka), sasl_mechanism=SaslMechanism.PLAIN)
+
+
+def wrong_token(kafka: SecureKafka) -> Security:
+    security = kafka.security("worker", SaslMechanism.OAUTHBEARER)
+    return replace(security, sasl_token_file=kafka.file("wrong", WRONG))
+
+
+def wrong_authority(kafka: SecureKafka) -> Security:
+    stranger = trustme.CA().cert_pem.bytes().decode()
+    return replace(kafka.security("worker"), tls_ca_file=kafka.file("stranger-ca.pem", stranger))
+
+
+def unknown_certificate(kafka: SecureKafka) -> Security:
+    return replace(
+        kafka.certified("worker"), tls_cert_file=kafka.certificate("stranger", trustme.CA())
+    )
+
+
+def expired_certificate(kafka: SecureKafka) -> Security:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    expired = kafka.certificate("expired", until=yesterday)
+    return replace(kafka.certified("worker"), tls_cert_file=expired)
+
+
+@pytest.mark.parametrize(
+    ("make", "setting"),
+    [
+        (wrong_password, "SASL_PASSWORD_FILE"),
+        (wrong_plain_password, "SASL_PASSWORD_FILE"),
+        (wrong_token, "SASL_TOKEN_FILE"),
+        (wrong_authority, "TLS_CA_FILE"),
+        (unknown_certificate, "TLS_CERT_FILE"),
+        (expired_certificate, "TLS_CERT_FILE"),
+    ],
+)
+async def test_a_wrong_secret_names_its_setting_and_is_never_shown(
+    make: Callable[[SecureKafka], Security],
+    setting: str,
+    secure_kafka: SecureKafka,
+    guarded: Topics,
+    output: StringIO,
 ) -> None:
-    settings = from_environment(environment(secure_kafka, guarded_workers, "without-ids"))
-    working = asyncio.create_task(work(settings, asyncio.Event()))
-    async with asyncio.timeout(WITHIN_S):
-        while "partition halted" not in {log["event"] for log in logs}:  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.05)
-    working.cancel()
-    await asyncio.wait({working})
-    halted = next(log for log in logs if log["event"] == "partition halted")
-    assert f"opening transactions of stt.{GROUP}.guarded." in halted["why"]
+    security = make(secure_kafka)
+    at = secure_kafka.sasl_tls if security.security_protocol.sasl else secure_kafka.mutual_tls
+    told = await refusal(environment(guarded, at, security), output)
+    assert told.startswith(f"Kafka at {at}")
+    assert f"STREAMSCRIBE_{setting}" in told
+    assert "\n" not in told
+    for secret in (WRONG, PASSWORD, "PRIVATE KEY"):
+        assert secret not in told + output.getvalue()
 
 
 @asynccontextmanager
@@ -147,7 +207,9 @@ async def worker(environ: Mapping[str, str], folder: Path) -> AsyncIterator[tupl
 async def test_whoever_has_all_rights_works_and_says_no_secret(
     secure_kafka: SecureKafka, guarded: Topics, tmp_path: Path
 ) -> None:
-    async with worker(environment(secure_kafka, guarded, "worker"), tmp_path) as (process, log):
+    async with worker(
+        environment(guarded, secure_kafka.sasl_tls, secure_kafka.security("worker")), tmp_path
+    ) as (process, log):
         while log.read_text().count("partition opened") < 2:
             assert process.returncode is None, log.read_text()
             await asyncio.sleep(0.05)
@@ -161,7 +223,7 @@ async def test_whoever_has_all_rights_works_and_says_no_secret(
 async def test_a_wrong_password_is_one_line_and_never_shown(
     secure_kafka: SecureKafka, guarded: Topics, tmp_path: Path
 ) -> None:
-    environ = environment(secure_kafka, guarded, "worker")
+    environ = environment(guarded, secure_kafka.sasl_tls, secure_kafka.security("worker"))
     environ["STREAMSCRIBE_SASL_PASSWORD_FILE"] = secure_kafka.file("wrong", WRONG)
     async with worker(environ, tmp_path) as (process, log):
         assert await process.wait() == 2

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +34,10 @@ from devstack.ports import HOST, free_ports
 from schemas.security import SaslMechanism, Security, SecurityProtocol
 
 PASSWORD: Final = "correct-horse-7f3a"  # in no message, no log: the tests look for it
-WITHOUT: Final = ("audio", "configs", "dlq", "group", "ids", "state", "transcripts")
+RIGHTS: Final = 15  # of a worker: for each of them there is a user who has all but that one
 USERS: Final = (
     *("worker", "publisher", "reader", "operator", "nobody", "rotating"),
-    *(f"without-{right}" for right in WITHOUT),
+    *(f"without-{right}" for right in range(RIGHTS)),
 )
 _LOGIN: Final = "org.apache.kafka.common.security"
 
@@ -90,9 +91,12 @@ class SecureKafka(LocalKafka):
             tls_cert_file=self.certificate(user),
         )
 
-    def certificate(self, user: str, authority: trustme.CA | None = None) -> str:
+    def certificate(
+        self, user: str, authority: trustme.CA | None = None, until: datetime | None = None
+    ) -> str:
         """A file with a key and its certificate."""
-        issued = (authority or self._authority).issue_cert(HOST, common_name=user)
+        issuer = authority or self._authority
+        issued = issuer.issue_cert(HOST, common_name=user, not_after=until)
         key = load_pem_private_key(issued.private_key_pem.bytes(), None)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
