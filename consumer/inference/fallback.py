@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumer.core.guard import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
+from consumer.core.loops import is_loop
 from consumer.core.values import Hypothesis
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -42,8 +43,9 @@ def left(attempts: Sequence[Attempt], tried: int) -> Sequence[Attempt]:
 
 
 def is_whole(text: Hypothesis) -> bool:
-    """Neither a loop nor cut off."""
-    return text.ended and text.compression_ratio <= MAX_COMPRESSION_RATIO
+    """Neither a loop nor cut off; a short loop compresses no better than a sentence."""
+    repeats = text.compression_ratio > MAX_COMPRESSION_RATIO
+    return text.ended and not repeats and not is_loop(text.text)
 
 
 def is_trusted(text: Hypothesis) -> bool:

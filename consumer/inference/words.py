@@ -31,7 +31,8 @@ def alignment(queries: Tensor, keys: Tensor) -> Tensor:
     From the alignment heads' queries [A, S, d] and keys [A, R, d]: attention over these positions
     alone, each position against its mean over the text, smoothed, averaged over the heads.
     """
-    scores = (queries @ keys.transpose(1, 2)).float() * queries.shape[-1] ** -0.5
+    # In fp32: a product in bf16 is compiled for its shape and kept, and hardly two texts share one.
+    scores = queries.float() @ keys.float().transpose(1, 2) * queries.shape[-1] ** -0.5
     weights = scores.softmax(-1)
     deviation, mean = std_mean(weights, dim=-2, keepdim=True, unbiased=False)
     distinct = (weights - mean) / deviation.clamp(min=1e-10)

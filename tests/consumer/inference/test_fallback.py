@@ -12,14 +12,16 @@ def text(
     compression_ratio: float = 1.2,
     *,
     ended: bool = True,
+    said: str = "text",
 ) -> Hypothesis:
     measures = (avg_logprob, no_speech_prob, compression_ratio)
-    return Hypothesis("text", "en", None, (1,), *measures, ended=ended)
+    return Hypothesis(said, "en", None, (1,), *measures, ended=ended)
 
 
 LOOP = text(compression_ratio=2.41)
 GUESS = text(avg_logprob=-1.01)
 CUT = text(ended=False)
+SHORT_LOOP = text(said="字幕字幕字幕字幕")
 
 
 def test_padded_comes_before_any_temperature():
@@ -43,7 +45,7 @@ def test_what_is_left_begins_behind_the_texts_that_came():
     assert [left(steps, tried) for tried in (0, 1, 2, 7)] == [steps, steps[1:], steps[2:], ()]
 
 
-@pytest.mark.parametrize("wrong", [LOOP, GUESS, CUT])
+@pytest.mark.parametrize("wrong", [LOOP, SHORT_LOOP, GUESS, CUT])
 def test_a_guess_a_loop_and_a_missing_end_do_not(wrong: Hypothesis):
     assert not is_trusted(wrong)
 
@@ -60,4 +62,5 @@ def test_the_first_trusted_attempt_counts():
 
 def test_of_none_trusted_the_likeliest_whole_one_counts():
     assert best([LOOP, text(avg_logprob=-3.0), GUESS, CUT]) is GUESS
+    assert best([SHORT_LOOP, GUESS]) is GUESS
     assert best([LOOP, text(avg_logprob=-0.2, ended=False)]).avg_logprob == -0.2

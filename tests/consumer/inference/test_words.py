@@ -73,3 +73,9 @@ def test_an_alignment_shows_where_each_column_looks():
 
 def test_an_alignment_over_one_position_is_finite():
     assert alignment(torch.randn(2, 5, 4), torch.randn(2, 1, 4)).isfinite().all()
+
+
+def test_an_alignment_of_sixteen_bits_is_computed_in_more():
+    """Then nothing is compiled for it: no two texts have its shape."""
+    queries, keys = torch.randn(2, 5, 64).bfloat16(), torch.randn(2, 30, 64).bfloat16()
+    assert torch.equal(alignment(queries, keys), alignment(queries.float(), keys.float()))
