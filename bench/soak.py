@@ -75,7 +75,9 @@ def _engine(resolved: Resolved, dtype: str) -> Transcriber:
     from consumer.inference.whisper_engine import WhisperTranscriber
 
     checkpoint = load(resolved.path, sha256=resolved.sha256)
-    return WhisperTranscriber(checkpoint, choose("auto", dtype), fold=True, max_rows=ROWS)
+    engine = WhisperTranscriber(checkpoint, choose("auto", dtype), fold=True, max_rows=ROWS)
+    engine.warm_up()
+    return engine
 
 
 def _soak(

@@ -108,9 +108,7 @@ def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
 
 
 def bucket(positions: int) -> int:
-    """Few lengths: every other one costs a processor compiled products (each about 1 MB and some
-    milliseconds), a GPU a graph.
-    """
+    """Few lengths: every other one costs a processor compiled products, a GPU a graph."""
     return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
 
 

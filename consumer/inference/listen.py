@@ -44,13 +44,18 @@ class Listener:
         lengths = [len(one.positions) for one in folds]
         words = any(clip.words for clip in clips)
         memory = self._memory(times * len(clips), bucket(max(lengths)), words=words)
-        for run in runs(lengths, rows=len(clips), positions=_TOGETHER):
+        for run in runs([*map(bucket, lengths)], rows=len(clips), positions=_TOGETHER):
             rows = slice(times * run.start, times * run.stop)
-            self._hear(clips[run], folds[run], times, memory.cross[rows], memory.bias[rows])
+            self._hear(clips[run], folds[run], memory.cross[rows], memory.bias[rows])
         return memory
 
+    def prepare(self, rows: int) -> None:
+        """Compile what any batch of up to so many rows takes."""
+        self._encoder.prepare(_TOGETHER)
+        self._decoder.prepare(rows, _TOGETHER)
+
     def _hear(
-        self, clips: Sequence[Clip], folds: Sequence[Fold], times: int, cross: Tensor, bias: Tensor
+        self, clips: Sequence[Clip], folds: Sequence[Fold], cross: Tensor, bias: Tensor
     ) -> None:
         """Write keys, values and bias of a part; its own longest clip decides what it costs."""
         batch = stack(folds)
@@ -62,8 +67,8 @@ class Listener:
             own,
         )
         length = own.shape[-1]
-        self._decoder.read_audio(features.repeat_interleave(times, 0), cross[..., :length, :])
-        bias[..., :length] = own.repeat_interleave(times, 0)
+        self._decoder.read_audio(features, cross[..., :length, :])
+        bias[..., :length] = own.repeat_interleave(len(bias) // len(own), 0)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -6,6 +6,7 @@ carry. B rows, T encoder positions, S text columns, L layers, H heads, D = H * d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +15,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
 from torch import Tensor
 
-from consumer.inference.layers import Linear, Parameters, attend, split_heads
+from consumer.inference.fold import BUCKET
+from consumer.inference.layers import (
+    Linear,
+    Parameters,
+    attend,
+    filled_up,
+    row_counts,
+    split_heads,
+)
 
 _NEIGHBOURS = 3  # width of both convolutions
 
@@ -47,6 +56,18 @@ class _SelfAttention:
         """[B, T, D] -> query, key, value [B, H, T, d]."""
         return split_heads(self._qkv(self._norm(x)), 3, self._heads)
 
+    def attend_all(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Of the rows [M, D], of which the first are [B, T, D]; `bias` is [B, 1, 1, T]."""
+        shape = len(bias), bias.shape[-1]
+        qkv = self._qkv(self._norm(x))[: math.prod(shape)]
+        query, key, value = split_heads(qkv.view(*shape, -1), 3, self._heads)
+        heard = attend(query, key, value, bias)
+        return self.out(filled_up(heard.flatten(0, 1)))
+
+    def prepare(self, rows: int) -> None:
+        self._qkv.prepare(rows)
+        self.out.prepare(rows)
+
 
 class _Mlp:
     def __init__(self, parameters: Parameters, name: str) -> None:
@@ -56,6 +77,10 @@ class _Mlp:
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._down(self._up(self._norm(x)))
+
+    def prepare(self, rows: int) -> None:
+        self._up.prepare(rows)
+        self._down.prepare(rows)
 
 
 class Encoder:
@@ -82,12 +107,21 @@ class Encoder:
         """
         stem = self._stem(mel.to(self._dtype))
         rows = torch.arange(len(stem), device=stem.device)[:, None]
-        x = stem[rows, source].add_(self._positions[positions])
+        kept = stem[rows, source].add_(self._positions[positions])
+        x = filled_up(kept.flatten(0, 1))
         for attention, mlp in self._blocks:
-            query, key, value = attention.project(x)
-            x += attention.out(attend(query, key, value, bias))
+            x += attention.attend_all(x, bias)
             x += mlp(x)
-        return self._norm(x)
+        return self._norm(x)[: positions.numel()].view_as(kept)
+
+    def prepare(self, positions: int) -> None:
+        """Compile the products of batches of up to so many positions."""
+        for rows in row_counts(2 * positions, 2 * BUCKET):
+            self._conv1.prepare(rows)
+        for rows in row_counts(positions, BUCKET):
+            self._conv2.prepare(rows)
+            for part in self._blocks[0]:  # the others are of the same shape
+                part.prepare(rows)
 
     def _stem(self, mel: Tensor) -> Tensor:
         return _convolve(self._conv2, _convolve(self._conv1, mel, stride=1), stride=2)
@@ -123,10 +157,10 @@ class _DecoderBlock:
         self.aligned = list(aligned)
 
     def read_audio(self, features: Tensor, out: Tensor) -> None:
-        """Keys and values of [B, T, D], written to `out` [B, 2, H, T, d]."""
+        """Keys and values of [B, T, D], written to every one of N in `out` [B, N, 2, H, T, d]."""
         key, value = split_heads(self._audio(features), 2, self._heads)
-        out[:, 0].copy_(key)
-        out[:, 1].copy_(value)
+        out[:, :, 0].copy_(key[:, None])
+        out[:, :, 1].copy_(value[:, None])
 
     def attend_text(self, x: Tensor, columns: Tensor, mask: Tensor, own: Tensor) -> Tensor:
         """Self-attention of the new columns, whose keys and values join `own` [B, 2, H, C, d]."""
@@ -143,6 +177,13 @@ class _DecoderBlock:
 
     def think(self, x: Tensor) -> Tensor:
         return self._mlp(x)
+
+    def prepare(self, rows: int) -> None:
+        self._own.prepare(rows)
+        self._mlp.prepare(rows)
+
+    def prepare_audio(self, rows: int) -> None:
+        self._audio.prepare(rows)
 
 
 class Decoder:
@@ -169,9 +210,24 @@ class Decoder:
         ]
 
     def read_audio(self, features: Tensor, out: Tensor) -> None:
-        """Cross-attention keys and values of [B, T, D], written to `out` [B, L, 2, H, T, d]."""
+        """Cross-attention keys and values of [B, T, D], written to `out` [B * N, L, 2, H, T, d].
+
+        N rows one after the other hear the same.
+        """
         for block, part in zip(self._blocks, out.unbind(1), strict=True):
-            block.read_audio(features, part)
+            block.read_audio(features, part.view(len(features), -1, *part.shape[1:]))
+
+    def prepare(self, rows: int, positions: int) -> None:
+        """Compile the products of steps with up to so many rows, over up to so many positions.
+
+        Prompts are rows too: what all of a batch take together is often beyond its rows.
+        """
+        for count in row_counts(max(rows, BUCKET)):
+            self._blocks[0].prepare(count)
+        for count in row_counts(rows):
+            self._vocabulary.prepare(count)
+        for count in row_counts(positions, BUCKET):
+            self._blocks[0].prepare_audio(count)
 
     def __call__(
         self, tokens: Tensor, positions: Tensor, columns: Tensor, mask: Tensor, memory: Memory

@@ -128,9 +128,10 @@ class WhisperTranscriber:
 
     @torch.inference_mode()
     def warm_up(self) -> None:
-        """Run everything once, word times and their compiled warping included."""
+        """Compile all products, and run everything once, word times and their warping included."""
         silence = Clip(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
         with device_errors():
+            self._listener.prepare(self._max_rows)
             self._attempt([self._row(silence)], self._attempts[0])
 
     def _check(self, clip: Clip) -> None:
