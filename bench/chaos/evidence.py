@@ -87,6 +87,7 @@ class Said:
     offsets: list[int] = field(default_factory=list)  # of records with sound, deleted ones too
     flushes: list[int] = field(default_factory=list)  # samples
     damaged: bool = False  # some of it was deleted
+    endless: bool = False  # the record was that says that the session is over
     headless: bool = False  # its first record was, which says that another session begins
 
     def sessions(self) -> list[tuple[str, str]]:
@@ -120,12 +121,16 @@ def said(
     found: dict[int, Said] = {}
     for record in sorted(sent, key=lambda record: (record.partition, record.offset)):
         label = record.label
-        if label.kind is not Kind.SOUND:
+        if label.kind not in (Kind.SOUND, Kind.END):
             continue
         plan = plans[label.take]
+        is_gone = any(each.holds(record) for each in (*deleted, *lost[plan.stream_id]))
+        if label.kind is Kind.END:
+            found[label.take].endless = is_gone
+            continue
         take = found.setdefault(label.take, Said(plan, record.partition))
         take.offsets.append(record.offset)
-        if any(each.holds(record) for each in (*deleted, *lost[plan.stream_id])):
+        if is_gone:
             take.damaged = True
             take.headless |= len(take.offsets) == 1
             continue

@@ -85,7 +85,7 @@ class PartitionTask:
         self._lag = Lag(self.ledger.time_ms)
         self._door = Door(policy.caps, self.ledger)
         self._doubtful = 0 if restored.partition.clean else restored.log_end  # records below it
-        self._read_at = 0.0  # monotonic time of the newest record
+        self._read_at: float | None = None  # monotonic time of the newest record, or of the begin
         self._swept_at = 0.0
         self._streams: dict[str, Stream] = {}
         self._touched: dict[str, Stream] = {}  # with steps to take
@@ -197,6 +197,7 @@ class PartitionTask:
         if now - self._swept_at < pause_s or self.ledger.position < self.ledger.restored_next:
             return
         self._swept_at = now
+        self._read_at = now if self._read_at is None else self._read_at
         time_ms = float(self.ledger.time_ms)
         if caught_up:
             time_ms += (now - self._read_at) * 1000

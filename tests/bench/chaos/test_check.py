@@ -151,6 +151,18 @@ def test_what_retention_deleted_is_excused_where_it_is_told() -> None:
     assert broken(evidence(events)) == {}
 
 
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_session_whose_end_was_deleted_stays_open(*, is_gone: bool) -> None:
+    end = Label(Kind.END, TAKE, 10 * CHUNK, 10 * CHUNK)
+    told = evidence(
+        RIGHT[:-1],
+        sent=sent(*sound(0, 10), end),
+        deleted=[Deleted(PARTITION, 110, 110)] if is_gone else [],
+        standings={PARTITION: Standing(111, 111, 111)},
+    )
+    assert list(broken(told)) == ([] if is_gone else [Invariant.ORDER])
+
+
 def test_what_was_deleted_may_be_lost_to_streams_that_had_not_begun() -> None:
     late = replace(STARTED, session_id="3-105"), final(0, 112_000, 152_000, session_id="3-105")
     events = [*late, replace(ended(1), session_id="3-105")]

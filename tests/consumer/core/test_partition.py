@@ -321,6 +321,23 @@ def test_a_stream_that_trickles_does_not_hold_up_the_partition():
     assert [job.utterance.end_reason for job in worker.jobs] == [EndReason.STALLED]
 
 
+def test_whoever_takes_over_does_not_take_the_time_before_for_silence():
+    log, first = Log(), Worker(idle_s=300.0)
+    log.speak("s", loud(1), end=False)
+    first.read(*log.records)
+    first.tick(10.0)  # it stalls: all of it is decided
+    first.finish_all()
+    first.commit()
+    second = Worker(recover(first.store.found(PARTITION), from_earliest=True), idle_s=300.0)
+    assert second.task.ledger.position == len(log.records)
+    second.tick(40_001.0)  # the clock counts from when the machine was started
+    second.commit()
+    assert second.events == []
+    second.tick(40_302.0)
+    second.commit()
+    assert [event.reason for event in second.events] == [StreamEndReason.IDLE]
+
+
 def test_an_ended_stream_is_forgotten_after_an_hour():
     log, worker = Log(), Worker()
     log.speak("s", loud(1), end=True)
