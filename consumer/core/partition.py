@@ -193,11 +193,11 @@ class PartitionTask:
         Then append time goes on as the monotonic clock does, for the brokers' clocks are not ours.
         """
         self._lag.look(now, caught_up=caught_up)
+        self._read_at = now if self._read_at is None else self._read_at
         pause_s = SWEEP_S * (1 + len(self._streams) / SWEPT)
         if now - self._swept_at < pause_s or self.ledger.position < self.ledger.restored_next:
             return
         self._swept_at = now
-        self._read_at = now if self._read_at is None else self._read_at
         time_ms = float(self.ledger.time_ms)
         if caught_up:
             time_ms += (now - self._read_at) * 1000

@@ -124,6 +124,7 @@ def survive(
         if ticks:
             worker.tick(chance.choice([0.0, 3.0, 301.0]), caught_up=chance.random() < 0.5)
         if seed is None:
+            worker.tick(0.0)
             worker.tick(1_000.0)
             worker.finish_all()
             worker.commit()
