@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import soundfile
@@ -11,6 +13,8 @@ from consumer.core.pcm import Pcm, from_float, sample_bytes, unpack
 from consumer.core.values import Int16Array, Utterance
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
 from schemas.errors import Reason, WireError
+
+Decode: TypeAlias = Callable[[bytes, AudioCodec, int | None, int | None], Pcm]  # as `decode`
 
 # What libsndfile must find inside; it recognises many other formats, and none of them is spoken.
 _FORMATS = {

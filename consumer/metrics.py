@@ -59,6 +59,11 @@ METRICS = (
     Spec(
         "batches_skipped", "counter", "Record batches that nobody can read, by reason.", ("reason",)
     ),
+    Spec(
+        "decoder_crashes",
+        "counter",
+        "Decoder processes that a record ended, or kept too long: such records are dead-lettered.",
+    ),
     Spec("halted", "gauge", "Partitions that wait for an operator: see the log."),
     Spec("behind_seconds", "gauge", "Append time since the oldest audio not decided about."),
     Spec(

@@ -31,12 +31,13 @@ from consumer.core.segmenter import SegmenterConfig
 from consumer.core.shadow import Shadow
 from consumer.core.stream import StreamPolicy
 from consumer.core.values import Chunk, Lane, Record
-from consumer.decoders import decode, write_flac
+from consumer.decoders import Decode, write_flac
 from consumer.engine import ThreadedEngine, Transcriber
 from consumer.errors import ConfigError
 from consumer.health import Health
 from consumer.inference import checkpoint, device, fold_record, vad, weights
 from consumer.inference.whisper_engine import WhisperTranscriber
+from consumer.isolation import IsolatedDecoder
 from consumer.kafka.broadcast import KafkaBroadcast
 from consumer.kafka.errors import hush_orphans
 from consumer.kafka.source import KafkaSource, SourceSettings
@@ -102,11 +103,12 @@ async def serve(
         )
         broadcast = KafkaBroadcast(settings.bootstrap, credentials, topics.partials)
         health.waits_for("warming the model, joining the group")
-        async with engine, broadcast, source, asyncio.TaskGroup() as group:
+        decoder = IsolatedDecoder(partial(metrics.count, "decoder_crashes"))
+        async with engine, broadcast, source, decoder, asyncio.TaskGroup() as group:
             watcher = group.create_task(credentials.watch(), name="watch secrets")
             pipeline = Pipeline(
                 (source, engine, store, broadcast),
-                policies(settings, transcriber, scorer.segmenter),
+                policies(settings, transcriber, scorer.segmenter, decoder.decode),
                 Planner(_budget(settings, engine)),
                 _admissions(settings),
                 shadow=Shadow(settings.shadow_share),
@@ -177,7 +179,7 @@ def _warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
 
 
 def policies(
-    settings: Settings, transcriber: Transcriber, segmenter: SegmenterConfig
+    settings: Settings, transcriber: Transcriber, segmenter: SegmenterConfig, decode: Decode
 ) -> dict[Lane, PartitionPolicy]:
     """What holds on each audio topic; they differ in urgency alone."""
     options = StreamOptions(
@@ -188,12 +190,13 @@ def policies(
         endpoint_ms=settings.endpoint_ms,
     )
     defaults = AudioDefaults(settings.codec, settings.rate, settings.channels)
+    read = partial(read_chunks, decode=decode, defaults=defaults, splits=settings.split_channels)
     return {
         lane: PartitionPolicy(
             lane=lane,
             from_earliest=settings.start_at == "earliest",
             stream=StreamPolicy(segmenter, options, transcriber.languages, prefix),
-            read=partial(read_chunks, defaults=defaults, splits=settings.split_channels),
+            read=read,
             splits=settings.split_channels,
             write=write_flac,
             model=transcriber.info,
@@ -214,7 +217,9 @@ def orthography(script: ChineseScript) -> Orthography:
     return Orthography(converters(), chosen)
 
 
-def read_chunks(record: Record, defaults: AudioDefaults, *, splits: bool) -> tuple[Chunk, ...]:
+def read_chunks(
+    record: Record, decode: Decode, defaults: AudioDefaults, *, splits: bool
+) -> tuple[Chunk, ...]:
     """What a record says, and its sound: as one channel, or each by itself. Raises `WireError`."""
     audio = decode_audio(record.key, record.value, record.headers, defaults)
     if not audio.payload:

@@ -44,6 +44,7 @@ PARTS = (
     "consumer.pipeline",
     "consumer.testing",
     "consumer.decoders",
+    "consumer.isolation",
     "consumer.logs",
     "consumer.scripts",
 )
@@ -65,6 +66,8 @@ LAW: dict[str, tuple[str, ...]] = {
     "consumer.pipeline": ("consumer.keeper", *SHARED),
     "consumer.testing": SHARED,
     "consumer.decoders": SHARED,
+    "consumer.decoder_process": ("consumer.decoders", *SHARED),
+    "consumer.isolation": ("consumer.decoders", "consumer.decoder_process", *SHARED),
     "consumer.logs": SHARED,
     "consumer.runtime": (),
     "consumer.scripts": CORE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ import soundfile
 
 from bench.fuzz.mutation import with_ogg_serial
 from consumer.core.state import Halt, Order, StreamState
-from consumer.decoders import decode
+from consumer.decoders import Decode, decode
+from consumer.isolation import IsolatedDecoder
 from consumer.kafka.state import decode_states
 from schemas.audio import MAX_CHANNELS, MAX_RECORD_SECONDS, AudioChunk, AudioCodec, StreamOptions
 from schemas.codec import WireRecord, decode_audio, decode_event, encode_audio, encode_event
@@ -52,9 +54,17 @@ def _container(codec: AudioCodec, kind: str, subtypes: tuple[str, ...]) -> Targe
         ]
 
     def run(data: bytes) -> None:
-        _decode(data, codec, None, None)
+        _decode(_isolated().decode, data, codec, None, None)
 
     return Target(corpus, run, native=True)
+
+
+@cache
+def _isolated() -> IsolatedDecoder:
+    """As the worker decodes containers: what ends their decoder must not end it."""
+    decoder = IsolatedDecoder()
+    decoder.start()
+    return decoder
 
 
 def _encoded(kind: str, subtype: str, rate: int, channels: int) -> bytes:
@@ -65,7 +75,9 @@ def _encoded(kind: str, subtype: str, rate: int, channels: int) -> bytes:
     return with_ogg_serial(file.getvalue(), 1) if kind == "OGG" else file.getvalue()
 
 
-def _decode(data: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> None:
+def _decode(
+    decode: Decode, data: bytes, codec: AudioCodec, rate: int | None, channels: int | None
+) -> None:
     try:
         pcm = decode(data, codec, rate, channels)
     except WireError as refused:
@@ -82,7 +94,8 @@ def _raw() -> Target:
 
     def run(data: bytes) -> None:
         choice = data[0] if data else 0
-        _decode(data[1:], _RAW[choice % len(_RAW)], _RATE, 1 + choice // len(_RAW) % MAX_CHANNELS)
+        channels = 1 + choice // len(_RAW) % MAX_CHANNELS
+        _decode(decode, data[1:], _RAW[choice % len(_RAW)], _RATE, channels)
 
     return Target(lambda: [bytes([n]) + bytes(range(256)) for n in range(8)], run)
 

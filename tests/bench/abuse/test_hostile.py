@@ -8,6 +8,7 @@ from bench.chaos.takes import HEADER, Label, Script
 from bench.recordings import recordings
 from consumer.core.pcm import from_float
 from consumer.core.values import Partition, Record
+from consumer.decoders import decode
 from consumer.service import read_chunks
 from devstack.demo_samples import SAMPLES
 from schemas.audio import AudioDefaults
@@ -22,6 +23,7 @@ def refused_for(record: Hostile) -> str:
     try:
         read_chunks(
             Record(Partition("t", 0), 0, 0, record.key, record.value, headers),
+            decode,
             AudioDefaults(),
             splits=False,
         )

@@ -11,6 +11,7 @@ from bench.chaos.takes import HEADER, Closing, Kind, Label, Plan, Script, Style
 from bench.recordings import recordings
 from consumer.core.pcm import from_float
 from consumer.core.values import Partition, Record
+from consumer.decoders import decode
 from consumer.service import read_chunks
 from devstack.demo_samples import SAMPLES
 from schemas.audio import AudioDefaults
@@ -34,7 +35,7 @@ def recited(plan: Plan, stop_after: int = 10**9) -> list[Item]:
 def outcome(key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]) -> str:
     record = Record(Partition("t", 0), 0, 0, key, value, tuple(headers))
     try:
-        read_chunks(record, AudioDefaults(), splits=False)
+        read_chunks(record, decode, AudioDefaults(), splits=False)
     except WireError as error:
         return error.reason
     return ""

@@ -1,0 +1,72 @@
+"""The process that decodes what strangers send: a decoder that crashes takes no worker with it.
+
+    request  = codec, rate, channels, length of the payload | payload
+    answer   = is_refused, rate, channels, length of the body | samples, or reason and message
+
+`python -m consumer.decoder_process` answers on standard output until standard input ends. Whoever
+reads an answer must not trust it: a crash may begin long before it shows.
+"""
+
+from __future__ import annotations
+
+import signal
+import struct
+import sys
+from typing import BinaryIO, Final
+
+from consumer.core.pcm import Pcm
+from consumer.decoders import decode
+from schemas.audio import AudioCodec
+from schemas.errors import WireError
+
+REQUEST: Final = struct.Struct("<16sIII")  # 0: rate or channels are not given
+ANSWER: Final = struct.Struct("<?III")
+_MEMORY_BYTES: Final = 1 << 30
+
+
+def request(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> bytes:
+    head = REQUEST.pack(codec.encode(), rate or 0, channels or 0, len(payload))
+    return head + payload
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # the worker drains first, and ends our input
+        signal.signal(number, signal.SIG_IGN)
+    _bound_memory()
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while head := source.read(REQUEST.size):
+        sink.write(_answer(head, source))
+        sink.flush()
+
+
+def _answer(head: bytes, source: BinaryIO) -> bytes:
+    codec, rate, channels, length = REQUEST.unpack(head)
+    payload = source.read(length)
+    try:
+        pcm = decode(
+            payload, AudioCodec(codec.rstrip(b"\0").decode()), rate or None, channels or None
+        )
+    except WireError as refused:
+        return _packed(f"{refused.reason}\n{refused}".encode(), 0, 0, is_refused=True)
+    return _sound(pcm)
+
+
+def _sound(pcm: Pcm) -> bytes:
+    channels = pcm.samples.shape[1]
+    return _packed(pcm.samples.tobytes(), pcm.rate, channels, is_refused=False)
+
+
+def _packed(body: bytes, rate: int, channels: int, *, is_refused: bool) -> bytes:
+    return ANSWER.pack(is_refused, rate, channels, len(body)) + body
+
+
+def _bound_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+
+
+if __name__ == "__main__":
+    main()
