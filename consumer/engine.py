@@ -46,8 +46,8 @@ _RUNS: Final = 2  # of which the faster counts: the first may still be preparing
 class Scorer(Protocol):
     """Scores speech, for many streams in one call; used from one thread."""
 
-    def open(self, rate: int) -> Any:
-        """A fresh detector, for audio of that many Hz."""
+    def open(self, rate: int, before: Int16Array | None = None) -> Any:
+        """A fresh detector, for audio of that many Hz; `before`: what it hears first, unscored."""
 
     def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
         """More audio for each detector; the probability of every window that it completes."""
@@ -127,8 +127,9 @@ class ThreadedEngine:
 
     def _hear(self, requests: Sequence[Listen]) -> list[Float32Array]:
         for request in requests:
-            if request.ear.detector is None:
-                request.ear.detector = self._scorer.open(request.rate)
+            ear = request.ear
+            if ear.detector is None:
+                ear.detector, ear.before = self._scorer.open(request.rate, ear.before), None
         return self._scorer.score([(request.ear.detector, request.samples) for request in requests])
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:

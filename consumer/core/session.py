@@ -21,6 +21,7 @@ from consumer.core.values import (
     Ear,
     EndReason,
     Float32Array,
+    Int16Array,
     JobId,
     Listen,
     SessionKey,
@@ -39,6 +40,9 @@ from schemas.transcript import (
 )
 
 EventT = TypeVar("EventT", bound=Event)
+
+
+_HEARD_BEFORE_MS = 1_000  # of speech that goes on over a cut: a detector needs about half of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,15 +241,24 @@ class Session:
         heard = None if cut.span is None else self._close(cut.span)
         audio = self._state.audio_samples + cut.at
         self._state = replace(self._state, in_speech=cut.in_speech, audio_samples=audio)
-        self._timeline.trim(self._timeline.start + cut.at)
-        self._listen_from(self._timeline, in_speech=cut.in_speech)
+        at = self._timeline.start + cut.at
+        before = self._before(at) if cut.in_speech else None
+        self._timeline.trim(at)
+        self._listen_from(self._timeline, in_speech=cut.in_speech, before=before)
         return heard
 
-    def _listen_from(self, timeline: Timeline, *, in_speech: bool = False) -> None:
+    def _before(self, cut: int) -> Int16Array:
+        """What a detector has to hear first to know that the audio at the cut is speech."""
+        start = cut - _HEARD_BEFORE_MS * self.rate // 1000
+        return self._timeline.samples(max(self._timeline.start, start), cut)
+
+    def _listen_from(
+        self, timeline: Timeline, *, in_speech: bool = False, before: Int16Array | None = None
+    ) -> None:
         self._timeline = timeline
         self._segmenter = Segmenter(self._config, self.rate, in_speech=in_speech)
         self._scored = timeline.start
-        self._ear = Ear()
+        self._ear = Ear(before)
 
     def _close(self, span: Span) -> Heard:
         utterance, timeline, state = self._utterance(span), self._timeline, self._state

@@ -138,6 +138,7 @@ class Chunk:
 class Ear:
     """Where a scorer keeps a detector between two calls: a new one, empty, at every cut."""
 
+    before: Int16Array | None = None  # audio up to the cut, where speech goes on over it
     detector: object | None = None
 
 

@@ -4,8 +4,9 @@
     silero    a small recurrent network, 32 ms windows
     cascade   silero, but only on windows near which webrtcvad hears speech: silence is free
 
-Windows are counted from the detector's first sample. A detector is opened at a cut and never reset,
-so that what it says depends on nothing before the cut; the chunking changes nothing.
+Windows are counted from the cut at which a detector is opened; the chunking changes nothing. What
+it says depends on nothing before the cut, unless speech goes on over it: then the detector hears
+the audio before first. One that begins in the middle of a word takes half a second to believe it.
 """
 
 from __future__ import annotations
@@ -36,8 +37,12 @@ class Frames:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._framer = Framer(FRAME_MS, rate)
         self._vad = webrtcvad.Vad(_MODE)
+        self.restart()
+
+    def restart(self) -> None:
+        """Frames are counted from here."""
+        self._framer = Framer(FRAME_MS, self._rate)
 
     def push(self, samples: Int16Array) -> list[bool]:
         """Whether each frame that is complete now is speech."""
@@ -57,8 +62,12 @@ class Webrtc:
 
     segmenter = SegmenterConfig(window_ms=FRAME_MS, onset_windows=(8, 10))
 
-    def open(self, rate: int) -> Frames:
-        return Frames(rate)
+    def open(self, rate: int, before: Int16Array | None = None) -> Frames:
+        frames = Frames(rate)
+        if before is not None:
+            frames.push(before)
+            frames.restart()
+        return frames
 
     def score(self, work: Sequence[tuple[Frames, Int16Array]]) -> list[Float32Array]:
         """More audio for each detector, once each; scores of the frames that are complete now."""
@@ -75,6 +84,15 @@ class Gate:
         self._frame = self._window = 0  # the next ones
         self._spoken: deque[int] = deque()  # ends of frames of speech that no window reached yet
         self._last: int | None = None  # end of the last one that a window reached
+
+    def restart(self) -> None:
+        """Windows are counted from here; who spoke a moment ago may still be speaking."""
+        end = window_start(self._frame, FRAME_MS, self._rate)
+        spoken = self._spoken[-1] if self._spoken else self._last
+        self._last = None if spoken is None else spoken - end
+        self._frames.restart()
+        self._frame = self._window = 0
+        self._spoken.clear()
 
     def push(self, samples: Int16Array) -> None:
         for speech in self._frames.push(samples):
@@ -102,6 +120,12 @@ class Windows:
         self._gate = gate
         self._framer = Framer(silero.WINDOW_MS, rate, silero.CONTEXT_MS)
 
+    def restart(self) -> None:
+        """Windows are counted from here."""
+        self._framer = Framer(silero.WINDOW_MS, self.rate, silero.CONTEXT_MS)
+        if self._gate is not None:
+            self._gate.restart()
+
     def push(self, samples: Int16Array) -> tuple[npt.NDArray[np.bool_], list[Int16Array]]:
         """Which of the windows that are complete now pass the gate, and those that do."""
         windows = self._framer.push(samples)
@@ -123,8 +147,12 @@ class Silero:
         self._gated = gated
         self._network = silero.Network()
 
-    def open(self, rate: int) -> Windows:
-        return Windows(rate, Gate(rate) if self._gated else None)
+    def open(self, rate: int, before: Int16Array | None = None) -> Windows:
+        windows = Windows(rate, Gate(rate) if self._gated else None)
+        if before is not None:
+            self.score([(windows, before)])
+            windows.restart()
+        return windows
 
     def score(self, work: Sequence[tuple[Windows, Int16Array]]) -> list[Float32Array]:
         """More audio for each detector, once each; scores of the windows that are complete now."""

@@ -46,9 +46,9 @@ class Counting:
         self.opened: list[int] = []
         self.threads: set[str] = set()
 
-    def open(self, rate: int) -> list[int]:
+    def open(self, rate: int, before: Int16Array | None = None) -> list[int]:
         self.opened.append(rate)
-        return [0]
+        return [0 if before is None else len(before)]
 
     def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
         self.threads.add(threading.current_thread().name)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from one_stream import OneStream, spans, without_log
 
 from consumer.core.stream import WINDOW, complete
-from consumer.core.values import EndReason, Int16Array
+from consumer.core.values import EndReason, Float32Array, Int16Array, Listen
+from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, StreamOptions, Task
 from schemas.errors import Reason, WireError
 from schemas.transcript import (
@@ -114,6 +115,25 @@ def test_what_a_stall_leaves_over_of_a_word_is_heard():
         (SECOND, 21_248),
     ]  # to the end of a window, and the post-roll
     assert not stream.stream.waits
+
+
+def test_behind_a_cut_in_speech_the_detector_hears_what_came_before_it_first():
+    heard_before: list[Int16Array | None] = []
+    engine = EchoEngine()
+
+    def score(request: Listen) -> Float32Array:
+        if request.ear.detector is None:
+            heard_before.append(request.ear.before)
+        return engine.score_one(request)
+
+    stream = OneStream(score=score)
+    stream.speak(loud(3))
+    stream.stream.stall()
+    stream.listen()
+    stream.speak(loud(1))
+    stream.speak(quiet(2))
+    stream.speak(loud(1))
+    assert [None if b is None else len(b) for b in heard_before[:3]] == [None, RATE, None]
 
 
 def test_a_stalled_stream_does_not_stall_again():

@@ -148,6 +148,21 @@ def test_behind_a_shut_gate_the_score_is_zero_and_the_state_rests():
     assert again.max() > 0.9
 
 
+@pytest.mark.parametrize("kind", [Detector.CASCADE, Detector.SILERO])
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_a_detector_that_heard_the_audio_before_goes_on_as_if_there_were_no_cut(
+    kind: Detector, rate: int
+) -> None:
+    scorer = SCORERS[kind]
+    whole = resampled(speech()[: 8 * RATE], rate)
+    expected = scores(scorer, whole, rate)
+    for window in range(40, len(expected) - 60, 20):
+        cut = window_start(window, scorer.segmenter.window_ms, rate)
+        detector = scorer.open(rate, whole[max(0, cut - rate) : cut])
+        (heard,) = scorer.score([(detector, whole[cut : cut + 2 * rate])])
+        assert np.mean(abs(heard - expected[window : window + len(heard)])) < 0.1
+
+
 def test_a_window_has_the_audio_before_it_as_context_also_behind_a_shut_gate():
     audio = np.concatenate((np.zeros(RATE, np.int16), speech()[:RATE]))
     detector = Silero(gated=True).open(RATE)
