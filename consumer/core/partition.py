@@ -7,7 +7,6 @@ Pure: what is in brackets happens elsewhere. Times are handed in.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -20,6 +19,7 @@ from consumer.core.progress import Commit, DeadLetter, Ledger, Outcome
 from consumer.core.session import Draft, Heard
 from consumer.core.state import Restored, StreamState
 from consumer.core.stream import Stream, StreamPolicy
+from consumer.core.suspects import Suspects
 from consumer.core.turns import Turns
 from consumer.core.values import (
     Chunk,
@@ -38,7 +38,6 @@ from consumer.core.values import (
 from schemas.errors import Reason, WireError
 from schemas.transcript import Model, TranscriptFinal, TranscriptPartial, UtteranceStarted
 
-TRIES = 3  # decodes of one utterance that may end a worker
 REMEMBERED_MS = 3_600_000  # a session that has ended: repeats of its records are known that long
 BEHIND_MS = 60_000  # undecided audio that has waited so long is decided: R must not stay behind
 CROWDED_MS = 120_000  # likewise where room is short: as long as publishers try again by default
@@ -84,7 +83,6 @@ class PartitionTask:
         self._policy = policy
         self._lag = Lag(self.ledger.time_ms)
         self._door = Door(policy.caps, self.ledger)
-        self._doubtful = 0 if restored.partition.clean else restored.log_end  # records below it
         self._read_at: float | None = None  # monotonic time of the newest record, or of the begin
         self._swept_at = 0.0
         self._streams: dict[str, Stream] = {}
@@ -98,9 +96,7 @@ class PartitionTask:
         self._turns = Turns()
         self._jobs: list[Job] = []  # to be given out
         self._finals: list[TranscriptFinal] = []  # likewise
-        self._unwritten: list[Heard] = []  # to be decoded once N behind them is committed
-        self._suspects: deque[Heard] = deque()  # may have ended the worker before
-        self._tried: Heard | None = None  # the suspect whose decode is about to begin, or runs
+        self._suspects = Suspects(self.ledger, restored)
         for name, state in restored.streams.items():
             self._streams[name] = stream = self._stream(name, state)
             stream.overtaken(log_start)
@@ -113,8 +109,7 @@ class PartitionTask:
     @property
     def is_quiet(self) -> bool:
         """Nothing of it waits to be decoded, or is being decoded."""
-        waits = self._closed or self._waiting or self._unwritten or self._suspects
-        return not (waits or self._tried)
+        return self._suspects.is_quiet and not (self._closed or self._waiting)
 
     @property
     def behind_ms(self) -> int:
@@ -222,16 +217,16 @@ class PartitionTask:
             self._turns.expect(heard)
             text = self._drafts.take(heard, now_ms)
             tried = () if text is None else text.hypothesis.tried
-            if self._is_suspect(heard):
-                self._suspects.append(heard)
+            if self._suspects.includes(heard):
+                self._suspects.add(heard)
             elif text is not None and not tried:
                 self._tell(heard, text, now)
-            elif self._is_unwritten(heard):
-                self._unwritten.append(heard)
-                self.ledger.urge()
+            elif self._suspects.is_unwritten(heard):
+                self._suspects.keep(heard)
             else:
                 self._jobs.append(self._job(heard, now, tried=tried))
-        self._try_next(now)
+        for heard in self._suspects.begin():
+            self._tell(heard, None, now)
         return self._output()
 
     def drafts(self, now: float) -> tuple[list[Job], list[UtteranceStarted]]:
@@ -239,7 +234,7 @@ class PartitionTask:
         listened, self._listened = self._listened, {}
         found = [draft for s in listened.values() if (draft := s.draft()) is not None]
         begun = [event for draft in found if (event := self._drafts.begin(draft)) is not None]
-        safe = [draft for draft in found if draft.first_offset >= self._doubtful]
+        safe = [draft for draft in found if self._suspects.is_beyond(draft)]
         return [self._draft_job(draft, now) for draft in safe if self._drafts.wants(draft)], begun
 
     def drafted(self, job: Job, text: Decoded) -> tuple[TranscriptPartial | None, bool]:
@@ -268,12 +263,9 @@ class PartitionTask:
     def post(self, commit: Commit, now: float) -> list[Job]:
         """The commit has been made; what may be decoded now that it is known to be tried."""
         self.ledger.post(commit)
-        unwritten, self._unwritten = self._unwritten, []
-        self._unwritten = [heard for heard in unwritten if self._is_unwritten(heard)]
-        jobs = [self._job(heard, now) for heard in unwritten if not self._is_unwritten(heard)]
-        if self._tried is not None and self._tried.ticket in commit.attempts:
-            jobs.append(self._job(self._tried, now, alone=True))
-        return jobs
+        written, tried = self._suspects.post(commit)
+        jobs = [self._job(heard, now) for heard in written]
+        return jobs if tried is None else [*jobs, self._job(tried, now, alone=True)]
 
     def _stream(self, name: str, state: StreamState | None = None) -> Stream:
         return Stream(self.partition, name, self._policy.stream, self.ledger, state)
@@ -337,25 +329,6 @@ class PartitionTask:
         behind = since_ms is not None and since_ms < time_ms - BEHIND_MS
         return behind and not self.ledger.waits(name)
 
-    def _is_suspect(self, heard: Heard) -> bool:
-        """Whether its decode may have been under way when a worker ended uncleanly."""
-        return heard.source.last_offset < min(self._doubtful, self.ledger.restored_next)
-
-    def _is_unwritten(self, heard: Heard) -> bool:
-        """Whether it may have ended a worker, and a successor would not know it for a suspect."""
-        last = heard.source.last_offset
-        return self.ledger.committed.next_offset <= last < self._doubtful
-
-    def _try_next(self, now: float) -> None:
-        """One suspect at a time: it is written down before its decode begins."""
-        while self._tried is None and self._suspects:
-            heard = self._suspects.popleft()
-            if heard.tries >= TRIES:
-                self._tell(heard, None, now)
-            else:
-                self._tried = heard
-                self.ledger.attempt(heard.ticket)
-
     def _tell(self, heard: Heard, text: Decoded | None, now: float) -> None:
         """What became of an utterance; None: it is given up."""
         told = self._turns.tell(heard, text)
@@ -366,11 +339,10 @@ class PartitionTask:
         if told.first is not None:
             self.ledger.hold(told.first.ticket, told.held)
         if told.again is not None:
-            self._jobs.append(self._job(told.again, now, alone=self._is_suspect(told.again)))
+            self._jobs.append(self._job(told.again, now, alone=self._suspects.includes(told.again)))
 
     def _settle(self, heard: Heard, text: Decoded | None) -> None:
-        if self._tried is not None and heard.id == self._tried.id:
-            self._tried = None
+        self._suspects.settle(heard.id)
         if text is None:
             self._give_up(heard)
             return
