@@ -12,6 +12,7 @@ from __future__ import annotations
 import signal
 import struct
 import sys
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from consumer.core.pcm import Pcm
@@ -21,7 +22,7 @@ from schemas.errors import WireError
 
 REQUEST: Final = struct.Struct("<16sIII")  # 0: rate or channels are not given
 ANSWER: Final = struct.Struct("<?III")
-_MEMORY_BYTES: Final = 1 << 30
+_MORE_MEMORY_BYTES: Final = 512 << 20  # than it begins with; a longest record takes 60 MB
 
 
 def request(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> bytes:
@@ -61,11 +62,17 @@ def _packed(body: bytes, rate: int, channels: int, *, is_refused: bool) -> bytes
 
 
 def _bound_memory() -> None:
+    """Of addresses, so that nothing is ever taken from the worker; where the system can."""
     try:
         import resource
-    except ImportError:  # not on Windows
+
+        held_pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except (ImportError, OSError):  # not on Linux
         return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    bound = held_pages * resource.getpagesize() + _MORE_MEMORY_BYTES
+    if most == resource.RLIM_INFINITY or bound < most:
+        resource.setrlimit(resource.RLIMIT_AS, (bound, most))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ worker that reads it, one after the other.
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
@@ -111,6 +112,7 @@ def _spawn() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # decoders tell what they think of a payload there
         bufsize=0,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it would take memory for every core
     )
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import structlog
+
 from bench.fuzz.mutation import mutated
 from bench.fuzz.targets import TARGETS
 from bench.memory import resident
@@ -76,6 +78,7 @@ def _limit_memory() -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     name, seed, seconds, inputs, path = arguments
     print(json.dumps(fed(name, int(seed), float(seconds), int(inputs), Cell(Path(path)))))
 
