@@ -68,9 +68,12 @@ class _Recital:
         self._tricks = tricks
 
     def items(self, stopped: Callable[[], bool]) -> Iterator[Item]:
+        newest = -1
         for step in self._steps():
-            if len(self._sent) >= SAFE and stopped():
+            # Never behind a spoilt chunk: the end would have its number, as if it were a repeat.
+            if len(self._sent) >= SAFE and newest == max(self._sent) and stopped():
                 break
+            newest = max(newest, step.chunk)
             yield self._item(step)
         else:
             if self._plan.closing is not Closing.END:

@@ -94,6 +94,14 @@ def test_a_take_that_is_stopped_ends_in_order() -> None:
     assert items[-1].label.start == 7 * 1600 == int(dict(items[-1].record.headers)["start"])
 
 
+@pytest.mark.parametrize("stop_after", range(10, 60))
+def test_no_number_is_said_twice_but_by_repeats_wherever_it_is_stopped(stop_after: int) -> None:
+    items = recited(plan(Style.SEQ_START, mischief=0.5), stop_after=stop_after)
+    told = [item for item in items if item.label.kind is not Kind.REPEAT]
+    numbers = [dict(item.record.headers).get("seq") for item in told]
+    assert len(set(numbers)) == len(numbers)
+
+
 def test_a_take_that_the_next_one_ends_says_nothing_of_an_end() -> None:
     assert all(i.label.kind is not Kind.END for i in recited(plan(closing=Closing.RESTART)))
 
