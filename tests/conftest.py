@@ -10,7 +10,7 @@ from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
 from schemas.topics import Topics
 
-pytest_plugins = ["fixtures_security", "fixtures_weights"]
+pytest_plugins = ["fixtures_security", "fixtures_threads", "fixtures_weights"]
 
 settings.register_profile("suite", deadline=None)  # no test fails for being slow
 settings.load_profile("suite")

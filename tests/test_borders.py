@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
-import torch
 from one_stream import OneStream
 
 from bench.cutting import read
@@ -41,13 +39,7 @@ ENGLISH: Final = CLIPS[:2]
 FORCED = replace(PAUSED, max_utterance_ms=5_000)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in the service: the detector's thread computes by itself."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

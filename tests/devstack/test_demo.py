@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from leashes import leashed
 
 from devstack.demo import first, main
 from devstack.demo_samples import load_samples
@@ -27,17 +28,6 @@ def demo(*argv: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def guarded_by(pid: int) -> list[str]:
-    """Command lines of the guards (devstack.leash) of all that this process started."""
-    lines = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(file.read_text("utf-8", "replace").replace("\0", " "))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-    return [line for line in lines if f"leash.py {pid} " in line]
-
-
 @pytest.mark.broker
 @pytest.mark.whisper
 def test_all_samples_become_transcripts_within_bounds(tmp_path: Path):
@@ -53,7 +43,7 @@ def test_all_samples_become_transcripts_within_bounds(tmp_path: Path):
     assert all("p95" in check["name"] for check in failed), failed
     assert "country" in printed
     assert "月球" in printed
-    assert guarded_by(process.pid) == []
+    assert leashed(process.pid) == []
 
 
 @pytest.mark.broker
@@ -62,11 +52,11 @@ def test_ctrl_c_stops_everything():
         assert process.stdout
         while not process.stdout.readline().startswith("topics"):
             assert process.poll() is None, process.communicate()
-        assert guarded_by(process.pid)
+        assert leashed(process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
-    assert guarded_by(process.pid) == []
+    assert leashed(process.pid) == []
 
 
 def test_weights_that_are_not_there_are_one_line(capsys: pytest.CaptureFixture[str]):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from leashes import leashed
 
 from bench.__main__ import main
 from devstack.demo_samples import SAMPLES
@@ -50,18 +51,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, tiny_en_weights: Path):
         finally:
             it.kill()
     assert (it.returncode, errors) == (130, "")
-    assert leashed(it.pid, "") == []
-
-
-def leashed(pid: int, what: str) -> list[str]:
-    """Command lines of the guards (devstack.leash) of all that this process started."""
-    lines = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(file.read_text("utf-8", "replace").replace("\0", " "))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-    return [line for line in lines if f"leash.py {pid} " in line and what in line]
+    assert leashed(it.pid) == []
 
 
 @pytest.mark.parametrize(

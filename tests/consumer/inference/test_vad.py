@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,13 +26,7 @@ RATE = 16_000
 SCORERS: dict[Detector, SpeechScorer] = {kind: load(kind) for kind in Detector}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in the service: the detectors' thread computes by itself."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def speech(name: str = "en_jfk.flac") -> Int16Array:
