@@ -1,18 +1,29 @@
 from __future__ import annotations
 
+import random
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from typing import Final
 
 from devstack.errors import DevstackError
 
 HOST = "127.0.0.1"  # by number: `localhost` may mean IPv6 to one side and not to the other
 
+# Systems give the ports above to clients: a port that is free now may be a client's a moment later.
+_LISTENERS: Final = range(20_000, 32_768)
+
 
 def free_ports(count: int) -> list[int]:
-    """Different ports on which nobody listens now."""
+    """Different ports on which nobody listens now, and which no client is given meanwhile."""
+    ports: list[int] = []
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [s.getsockname()[1] for s in sockets]
+        for port in random.SystemRandom().sample(_LISTENERS, len(_LISTENERS)):
+            if len(ports) == count:
+                break
+            with suppress(OSError):
+                held.enter_context(socket.create_server((HOST, port)))
+                ports.append(port)
+    return ports
 
 
 def ports_from(first: int, count: int) -> list[int]:
