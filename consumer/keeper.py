@@ -199,7 +199,7 @@ class Keeper:
         if found.partition in self._written:  # nobody had it in between, and we have survived
             restored = replace(restored, partition=replace(restored.partition, clean=True))
         epoch = self._around.next_epoch()
-        return PartitionTask(self.partition, epoch, self._policy, restored, found.log_start)
+        return PartitionTask(self.partition, epoch, self._policy, restored)
 
     def _serve(self, task: PartitionTask) -> None:
         if self._is_given_away:

@@ -73,9 +73,7 @@ class PartitionTask:
         epoch: int,
         policy: PartitionPolicy,
         restored: Restored,
-        log_start: int = 0,
     ) -> None:
-        """`log_start`: the first offset that Kafka still has."""
         self.partition = partition
         self.epoch = epoch
         self.ledger = Ledger(partition, epoch, restored)
@@ -99,7 +97,7 @@ class PartitionTask:
         self._suspects = Suspects(self.ledger, restored)
         for name, state in restored.streams.items():
             self._streams[name] = stream = self._stream(name, state)
-            stream.overtaken(log_start)
+            stream.overtaken(restored.deleted)
 
     @property
     def streams(self) -> int:

@@ -108,6 +108,7 @@ class Restored:
     partition: PartitionState
     streams: Mapping[str, StreamState] = field(default_factory=dict)
     log_end: int = 0  # whoever had the partition before has read nothing behind it
+    deleted: int = 0  # records below it are gone, and some may not have been read
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +148,5 @@ def recover(found: Found, *, from_earliest: bool) -> Restored:
         next_offset=max(state.next_offset, found.log_start),
         resume_offset=max(state.resume_offset, found.log_start),
     )
-    return Restored(kept, found.streams, found.log_end)
+    deleted = found.log_start if state.resume_offset < found.log_start else 0
+    return Restored(kept, found.streams, found.log_end, deleted)

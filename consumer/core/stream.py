@@ -197,15 +197,19 @@ class Stream:
             self._ledger.touch(self.stream_id)
 
     def overtaken(self, log_start: int) -> None:
-        """Kafka has deleted the records below `log_start`; called before any record is read."""
+        """Records below `log_start` were deleted unread; called before any record is read."""
         lost, self._taken = self._taken, max(self._taken, log_start)
+        if lost >= log_start:
+            return
+        self._unread = None
+        self._ledger.touch(self.stream_id)
         session, order = self._session, self._order
-        if session is None or order is None or lost >= log_start:
+        if session is None or order is None:
+            self._order = None  # the id may have begun anew: numbers of what ended say nothing now
             return
         # What the lost record held before the cut was decided; the rest will be missing.
         end = max(order.end, session.state.cut)
         order = self._order = replace(order, end=end, uncertain=True)
-        self._unread = None
         self._session = self._session_at(session.key, replace(self.state(), order=order))
         self._steps.append(Loss(log_start, order, lost, log_start - 1))
         self.listen()

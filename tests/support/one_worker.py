@@ -25,14 +25,13 @@ class Worker:
         self,
         restored: Restored | None = None,
         store: MemoryStore | None = None,
-        log_start: int = 0,
         write: Callable[[Job], Hypothesis] = lambda job: echo(job.utterance.samples),
         **changes: float,
     ) -> None:
         self.store = store or MemoryStore()
         self.keeps_dying = False  # in the decodes that may have ended it before
         self.write = write
-        self.task = PartitionTask(PARTITION, 1, policy(**changes), restored or fresh(), log_start)
+        self.task = PartitionTask(PARTITION, 1, policy(**changes), restored or fresh())
         self.jobs: list[Job] = []
         self.commits: list[Commit] = []
         self._engine = EchoEngine()

@@ -35,9 +35,13 @@ def test_a_log_that_ends_before_what_was_read_is_for_an_operator():
 
 def test_what_was_deleted_cannot_be_read():
     restored = recover(replace(KNOWN, log_start=80), from_earliest=True)
-    assert restored.partition == PartitionState(90, 80)
+    assert (restored.partition, restored.deleted) == (PartitionState(90, 80), 80)
     restored = recover(replace(KNOWN, log_start=95), from_earliest=True)
-    assert restored.partition == PartitionState(95, 95)
+    assert (restored.partition, restored.deleted) == (PartitionState(95, 95), 95)
+
+
+def test_what_was_read_before_it_was_deleted_is_not_missed():
+    assert recover(replace(KNOWN, log_start=70), from_earliest=True).deleted == 0
 
 
 def test_records_below_a_streams_first_unfinished_one_are_done_with():

@@ -517,6 +517,22 @@ def test_the_session_may_have_ended_in_what_was_deleted(numbered: bool):
     assert stream.kinds() == ["loss", "ended", "started", "final", "ended"]
 
 
+def test_an_ended_stream_may_have_begun_anew_in_what_was_deleted():
+    before = OneStream()
+    numbered(before, 0, 1, 2)
+    before.send(quiet(0), seq=3, end=True)
+    after = OneStream(state=before.stream.state())
+    after.log.skip(10)
+    after.ledger.read(9, 0)
+    after.stream.overtaken(10)
+    again = OneStream(state=after.stream.state())
+    for stream in (after, again):
+        stream.log.skip(10)
+        assert stream.send(loud(1), seq=2)
+        stream.send(quiet(0), seq=3, end=True)
+        assert stream.kinds() == ["started", "final", "ended"]
+
+
 # --- sessions that have ended
 
 
