@@ -138,7 +138,9 @@ class Pipeline:
             group.create_task(self._dispatch(), name="dispatch")
             group.create_task(self._tell_partials(), name="partials")
             group.create_task(self._watch(), name="watch")
+            offsets = group.create_task(self._tell_offsets(), name="offsets")
             await stop.wait()
+            offsets.cancel()
             limit.reschedule(asyncio.get_running_loop().time() + self._pace.drain_s)
 
     @property
@@ -348,16 +350,13 @@ class Pipeline:
     # --- watch
 
     async def _watch(self) -> None:
-        """Tell the group's offsets; see whether the worker itself is well."""
-        told = beat = self._clock.monotonic()
+        """See whether the worker itself is well."""
+        beat = self._clock.monotonic()
         self._tell_held(beat)
         while await self._beat.wait(BEAT_S):
             now = self._clock.monotonic()
             self._check(now, blocked_s=now - beat - BEAT_S)
-            if now - told >= self._pace.progress_s:
-                await self._tell_offsets()
-                told = now
-            beat = self._clock.monotonic()
+            beat = now
 
     def _check(self, now: float, *, blocked_s: float) -> None:
         """Raises `SttError` when only a new process helps."""
@@ -373,9 +372,11 @@ class Pipeline:
         self._metrics.held(self._tasks, self._planner, now, self._clock.unix_ms())
 
     async def _tell_offsets(self) -> None:
-        try:
-            await self._source.tell(
-                {task.partition: task.ledger.committed.resume_offset for task in self._tasks}
-            )
-        except (Retriable, Fenced) as error:
-            log.debug("the group's offsets were not stored", why=str(error))
+        """For those who look at the group: nothing depends on it, and no drain waits for it."""
+        while True:
+            await asyncio.sleep(self._pace.progress_s)
+            resume = {task.partition: task.ledger.committed.resume_offset for task in self._tasks}
+            try:
+                await self._source.tell(resume)
+            except (Retriable, Fenced) as error:
+                log.debug("the group's offsets were not stored", why=str(error))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,10 +29,10 @@ from consumer.core.values import (
     Partition,
     Poll,
 )
-from consumer.errors import ConfigError, Fenced, Retriable
+from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.keeper import Pace
 from consumer.metrics import Metrics
-from consumer.pipeline import MOST_POLL_S, Pipeline
+from consumer.pipeline import MOST_POLL_S, STUCK_S, Pipeline
 from consumer.testing import (
     EchoEngine,
     ManualClock,
@@ -66,6 +66,8 @@ def pipeline(
     metrics: Metrics | None = None,
     broadcast: MemoryBroadcast | None = None,
     drafts: DraftPolicy = DRAFTS,
+    clock: ManualClock | None = None,
+    pace: Pace = PACE,
     **changes: float,
 ) -> Pipeline:
     return Pipeline(
@@ -74,9 +76,9 @@ def pipeline(
         Planner(Budget(positions=4096, rows=16)),
         {lane: Admission(60, 30) for lane in Lane},
         shadow=Shadow(shadow_share),
-        pace=PACE,
+        pace=pace,
         metrics=metrics or Metrics(),
-        clock=ManualClock(),
+        clock=clock or ManualClock(),
     )
 
 
@@ -310,6 +312,41 @@ async def test_bulk_is_not_fetched_while_live_speech_waits() -> None:
     await pipeline(source, Stuck(), MemoryStore()).run(stop)
     assert source.asked_for[0] == {Lane.LIVE, Lane.BULK}
     assert source.asked_for[-1] == frozenset()
+
+
+async def test_the_watch_goes_on_while_the_group_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither the storing of an offset nor a poll ever comes back."""
+
+    class Silent(ScriptedSource):
+        async def poll(self, lanes: frozenset[Lane]) -> Poll:
+            return await (asyncio.Future() if self.asked_for else super().poll(lanes))
+
+        async def tell(self, offsets: Mapping[Partition, int]) -> None:
+            clock.advance(2 * STUCK_S)
+            await asyncio.Future()
+
+    monkeypatch.setattr("consumer.pipeline.BEAT_S", 0.001)
+    clock, source = ManualClock(), Silent([ASSIGNED], asyncio.Event())
+    pace = replace(PACE, progress_s=0.001)
+    service = pipeline(source, EchoEngine(), MemoryStore(), clock=clock, pace=pace)
+    with pytest.RaisesGroup(pytest.RaisesExc(SttError, match="has not answered for 60 s")):
+        async with asyncio.timeout(10):
+            await service.run(asyncio.Event())
+
+
+async def test_a_drain_does_not_wait_for_the_groups_offsets() -> None:
+    class Silent(ScriptedSource):
+        async def tell(self, offsets: Mapping[Partition, int]) -> None:
+            stop.set()
+            await asyncio.Future()
+
+    stop = asyncio.Event()
+    source = Silent(itertools.chain([ASSIGNED], itertools.repeat(Poll())), asyncio.Event())
+    service = pipeline(source, EchoEngine(), MemoryStore(), pace=replace(PACE, progress_s=0.001))
+    async with asyncio.timeout(10):
+        await service.run(stop)
 
 
 async def test_an_engine_that_fails_ends_the_run() -> None:
