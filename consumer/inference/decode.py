@@ -160,7 +160,7 @@ class _Run:
 
     def _no_speech(self, states: Tensor) -> Tensor:
         """Probability of the no-speech token where the text starts, [B]."""
-        probabilities = self._decoder.logits(states).float().softmax(-1)
+        probabilities = self._decoder.logits(states).softmax(-1)
         return probabilities[:, self._vocabulary.no_speech]
 
     def _advance(self) -> None:
@@ -178,7 +178,7 @@ class _Run:
 
     def _append(self, states: Tensor, mask: Tensor) -> None:
         text = self._text
-        logits = self._decoder.logits(states) + mask  # fp32: the mask is
+        logits = self._decoder.logits(states).add_(mask)
         uniform = text.uniform.index_select(1, self._step)
         temperature = text.temperature if self._draws else None
         text.token, logprob = choose(logits, temperature, uniform)

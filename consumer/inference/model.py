@@ -26,6 +26,7 @@ from consumer.inference.layers import (
 )
 
 _NEIGHBOURS = 3  # width of both convolutions
+_LIKELIEST = 8  # tokens whose logits are exact
 
 
 class Dims(Protocol):
@@ -256,9 +257,17 @@ class Decoder:
         return torch.stack([memory.cross[row, at, 0, head] for at, head in self.alignment_heads])
 
     def logits(self, states: Tensor) -> Tensor:
-        """[N, D] -> [N, V]."""
-        return self._vocabulary(states)
+        """[N, D] -> [N, V], fp32.
+
+        Those of the likeliest tokens are exact, whatever the others are computed in: rounded to 16
+        bits or made of bytes, the best two are often one, and which is first hangs on the batch.
+        """
+        logits = self._vocabulary(states).float()
+        if states.dtype is torch.float32:
+            return logits
+        likeliest = logits.topk(_LIKELIEST).indices
+        return logits.scatter_(1, likeliest, self.logits_of(states, likeliest))
 
     def logits_of(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """[N, D] -> [N, K] of a few tokens [K] alone, fp32."""
-        return states.float() @ self._embedding[tokens].float().T
+        """[N, D] -> [N, K] of a few tokens alone, [K] or [N, K], fp32."""
+        return (self._embedding[tokens].float() @ states.float()[..., None])[..., 0]

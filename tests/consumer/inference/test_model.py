@@ -7,7 +7,7 @@ from small_whisper import DIMS, checkpoint_of, small_whisper
 from torch import Tensor
 
 from consumer.inference.fold import CONTEXT, Fold, folded, padded, stack
-from consumer.inference.layers import ByteLinear, Parameters
+from consumer.inference.layers import ByteLinear, Linear, Parameters
 from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, Encoder, Memory
 
@@ -92,10 +92,25 @@ def test_steps_with_caches_equal_openai_whisper_over_the_whole_text():
 @torch.inference_mode()
 def test_a_few_logits_are_those_of_all():
     states = torch.randn(3, DIMS.n_text_state)
-    chosen = torch.tensor([7, 50_300])
-    torch.testing.assert_close(
-        DECODER.logits_of(states, chosen), DECODER.logits(states)[:, chosen], rtol=1e-4, atol=1e-4
-    )
+    every = DECODER.logits(states)
+    same, own = torch.tensor([7, 50_300]), torch.tensor([[7, 1], [8, 2], [9, 50_300]])
+    for chosen, expected in ((same, every[:, same]), (own, every.gather(1, own))):
+        torch.testing.assert_close(
+            DECODER.logits_of(states, chosen), expected, rtol=1e-4, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("layer", [Linear, ByteLinear])
+@torch.inference_mode()
+def test_the_likeliest_token_is_exact_in_few_bits(layer: type[Linear | ByteLinear]):
+    """By its rounded logits one in forty would be another, and in bytes one in twenty."""
+    few_bits = Decoder(Parameters(checkpoint_of(WHISPER).state, CPU, torch.bfloat16, layer), DIMS)
+    states = torch.randn(500, DIMS.n_text_state).bfloat16()
+    rounded = WHISPER.decoder.token_embedding.weight.bfloat16().double()
+    exact = states.double() @ rounded.T
+    best, likeliest = few_bits.logits(states).max(1)
+    assert (likeliest == exact.argmax(1)).float().mean() > 0.995
+    torch.testing.assert_close(best.double(), exact.amax(1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
