@@ -11,6 +11,7 @@ import string
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
+import numba
 import numpy as np
 from torch import Tensor, std_mean
 from whisper.timing import WordTiming, dtw_cpu, median_filter, merge_punctuations
@@ -23,6 +24,10 @@ _POSITIONS_PER_S = 50
 _UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # every character is a word
 _OPENING = "\"'“¿([{-"  # joins the word behind it
 _CLOSING = "\"'.。,，!！?？:：”)]}、"  # joins the word before it
+
+# Compiled without `parallel`: that starts as many threads as the host has, for nothing, and from
+# then on torch computes with as many too, whatever it was told and a container may use.
+_warp = numba.njit(dtw_cpu.py_func)
 
 
 def alignment(queries: Tensor, keys: Tensor) -> Tensor:
@@ -70,7 +75,7 @@ def timed_words(
 
 def _starts_s(matrix: Float32Array) -> list[float]:
     """Seconds at which each row of an alignment begins, never decreasing."""
-    rows, positions = dtw_cpu(-matrix.astype(np.float64))
+    rows, positions = _warp(-matrix.astype(np.float64))
     first = np.diff(rows, prepend=-1) > 0
     return [float(position) / _POSITIONS_PER_S for position in positions[first]]
 

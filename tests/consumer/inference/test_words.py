@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +20,25 @@ TEXTS = [
     (ENGLISH, " And so, my fellow-Americans: (ask) what's 1,234.5?"),
     (CHINESE, "他說:「今天天氣很好嗎?」 OK 㗎喇。"),
 ]
+
+
+def test_times_leave_the_threads_of_torch_as_they_are():
+    """A container with one core's time on a host of many: numba would take a thread for each."""
+    source = """
+import numpy as np
+import torch
+from consumer.inference.words import timed_words
+from whisper.tokenizer import get_tokenizer
+
+torch.set_num_threads(3)
+torch.ones(1000, 1000).sum()
+tokenizer = get_tokenizer(multilingual=True, language="en", task="transcribe")
+timed_words(tokenizer, tokenizer.encode("one two"), [-0.1, -0.1], np.eye(3, 9, dtype=np.float32))
+assert torch.get_num_threads() == 3, torch.get_num_threads()
+"""
+    subprocess.run(
+        [sys.executable, "-c", source], check=True, env=os.environ | {"NUMBA_NUM_THREADS": "2"}
+    )
 
 
 @pytest.mark.parametrize(("tokenizer", "text"), TEXTS)
