@@ -47,14 +47,10 @@ class Arena:
     kills: list[Kill] = field(default_factory=list)
     deleted: list[Deleted] = field(default_factory=list)
 
-    @property
-    def slot(self) -> Slot:
-        """Any."""
+    def any_slot(self) -> Slot:
         return self.rng.choice(self.slots)
 
-    @property
-    def node(self) -> int:
-        """Any."""
+    def any_node(self) -> int:
         return self.rng.choice(self.kafka.nodes)
 
     @asynccontextmanager

@@ -49,7 +49,7 @@ async def _kill_broker(arena: Arena, node: int, what: str) -> str:
 
 
 async def pause_broker(arena: Arena, seconds: float) -> str:
-    node = arena.node
+    node = arena.any_node()
     arena.kafka.pause(node)
     await asyncio.sleep(seconds)
     arena.kafka.resume(node)
@@ -70,7 +70,7 @@ async def lose_brokers(arena: Arena, count: int) -> str:
 
 
 async def cut_off(arena: Arena, *ways: Way) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     for proxy in slot.link.proxies:
         proxy.hold(*ways)
     await asyncio.sleep(20)
@@ -79,7 +79,7 @@ async def cut_off(arena: Arena, *ways: Way) -> str:
 
 
 async def cut_off_one(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     proxy = arena.rng.choice(slot.link.proxies)
     proxy.hold()
     await asyncio.sleep(20)
@@ -88,7 +88,7 @@ async def cut_off_one(arena: Arena) -> str:
 
 
 async def refuse(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     before = slot.link.resets
     for proxy in slot.link.proxies:
         proxy.refuse()
@@ -99,7 +99,7 @@ async def refuse(arena: Arena) -> str:
 
 async def reset_at_end(arena: Arena, *, passed: bool) -> str:
     """A connection is reset in the middle of EndTxn, before or after the broker has it."""
-    slot = arena.slot
+    slot = arena.any_slot()
     for proxy in slot.link.proxies:
         proxy.reset_at(END_TXN, passed=passed)
     try:
@@ -113,7 +113,7 @@ async def reset_at_end(arena: Arena, *, passed: bool) -> str:
 
 
 async def slow_network(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     for proxy in slot.link.proxies:
         proxy.delay_s = 0.2
     await asyncio.sleep(20)

@@ -81,7 +81,7 @@ async def lost_state(arena: Arena) -> str:
 
 
 async def _refused(arena: Arena, topics: Topics, line: str) -> str:
-    code, log = await arena.slot.try_out("\0", _WITHIN_S, prefix=topics.prefix, group=GROUP)
+    code, log = await arena.any_slot().try_out("\0", _WITHIN_S, prefix=topics.prefix, group=GROUP)
     told = [each for each in log.splitlines() if line in each]
     if code != 2 or not told:
         raise NotFired(f"the worker ended with {code}, saying {log[-300:]!r}")
@@ -90,7 +90,7 @@ async def _refused(arena: Arena, topics: Topics, line: str) -> str:
 
 async def _halted(arena: Arena, spoil: Callable[[Topics], Awaitable[None]]) -> str:
     """A worker has made progress; then that is spoilt, and the next one must not go on."""
-    topics, slot = _topics(), arena.slot
+    topics, slot = _topics(), arena.any_slot()
     await create_topics(arena.kafka.bootstrap, topics, partitions=1)
     await _publish(arena, topics)
     settings = {"prefix": topics.prefix, "group": GROUP}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -24,19 +23,19 @@ _STUCK_S: Final = 6.0  # within which somebody speaks
 
 
 async def kill(arena: Arena) -> str:
-    slot = arena.slot
-    return await _killed(arena, slot, lambda: slot.signal(signal.SIGKILL))
+    slot = arena.any_slot()
+    return await _killed(arena, slot)
 
 
 async def kill_at(arena: Arena, point: Point) -> str:
     """At the next commit, or while it restores what another one leaves behind."""
-    slot = arena.slot
+    slot = arena.any_slot()
     partitions, size = await slot.partitions(arena.topics.audio), slot.log_size()
     after = len(slot.exits)
     await slot.arm(point)
-    if point is Point.RESTORING:
+    if point is Point.RESTORING:  # a takeover counts from here on, for who takes over dies too
         other = arena.rng.choice([each for each in arena.slots if each is not slot])
-        await _killed(arena, other, lambda: other.signal(signal.SIGKILL))
+        partitions |= (await _kill(arena, other)).partitions
     ended = await arena.exit_of(slot, after, _ARMED_S, -signal.SIGKILL)
     if (proof := f"killed at {point}") not in slot.log_since(size):
         raise NotFired(f"{slot.name} was killed elsewhere")
@@ -46,22 +45,27 @@ async def kill_at(arena: Arena, point: Point) -> str:
 
 async def kill_hung(arena: Arena) -> str:
     """While its engine hangs: what was read behind that has no text yet."""
-    slot = arena.slot
+    slot = arena.any_slot()
     await slot.order("hang 1")
     await asyncio.sleep(_STUCK_S)
-    return await _killed(arena, slot, lambda: slot.signal(signal.SIGKILL))
+    return await _killed(arena, slot)
 
 
-async def _killed(arena: Arena, slot: Slot, kill_it: Callable[[], None]) -> str:
+async def _killed(arena: Arena, slot: Slot) -> str:
+    killed = await _kill(arena, slot)
+    arena.kills.append(killed)
+    return f"{slot.name} ended by SIGKILL, it served {len(killed.partitions)} partitions"
+
+
+async def _kill(arena: Arena, slot: Slot) -> Kill:
     partitions, after = await slot.partitions(arena.topics.audio), len(slot.exits)
-    kill_it()
+    slot.signal(signal.SIGKILL)
     ended = await arena.exit_of(slot, after, _DRAIN_S, -signal.SIGKILL)
-    arena.kills.append(Kill(ended.at_s, partitions))
-    return f"{slot.name} ended by SIGKILL, it served {len(partitions)} partitions"
+    return Kill(ended.at_s, partitions)
 
 
 async def terminate(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     after = len(slot.exits)
     slot.signal(signal.SIGTERM)
     await arena.exit_of(slot, after, _DRAIN_S, 0)
@@ -69,7 +73,7 @@ async def terminate(arena: Arena) -> str:
 
 
 async def terminate_stuck(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     after = len(slot.exits)
     await slot.order("hang 1")
     await asyncio.sleep(_STUCK_S)
@@ -90,7 +94,7 @@ async def rolling(arena: Arena) -> str:
 
 
 async def freeze(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     mine = await slot.partitions(arena.topics.audio)
     slot.signal(signal.SIGSTOP)
     await asyncio.sleep(30)
@@ -104,7 +108,8 @@ async def freeze(arena: Arena) -> str:
 
 
 async def block(arena: Arena) -> str:
-    slot, size = arena.slot, arena.slot.log_size()
+    slot = arena.any_slot()
+    size = slot.log_size()
     await slot.order("block 15")
     await asyncio.sleep(17)
     if (alarm := "event loop was blocked") not in slot.log_since(size):
@@ -113,7 +118,7 @@ async def block(arena: Arena) -> str:
 
 
 async def slow_engine(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     await slot.order("slow 10")
     await asyncio.sleep(20)
     await slot.order("slow 1")
@@ -121,7 +126,7 @@ async def slow_engine(arena: Arena) -> str:
 
 
 async def hung_engine(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     after = len(slot.exits)
     await slot.order("hang 1")
     await arena.exit_of(slot, after, 2 * arena.hang_s + _DRAIN_S, 1)
@@ -129,7 +134,7 @@ async def hung_engine(arena: Arena) -> str:
 
 
 async def small_memory(arena: Arena) -> str:
-    slot = arena.slot
+    slot = arena.any_slot()
     await slot.order("rows 1")
     await asyncio.sleep(15)
     await slot.order("rows 0")
