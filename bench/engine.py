@@ -70,11 +70,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _dtype(wish: str) -> str:
     """What a wish comes to on this processor. Raises ConfigError."""
-    chosen = choose("cpu", wish)
-    if wish != DtypeWish.AUTO:
-        return wish
-    named = (name for name, dtype in DTYPES.items() if dtype is chosen.dtype)
-    return DtypeWish.INT8 if chosen.int8 else next(named)
+    chosen = choose("cpu", wish).dtype
+    named = (name for name, dtype in DTYPES.items() if dtype is chosen)
+    return next(named) if wish == DtypeWish.AUTO else wish
 
 
 def _all_installed(peers: Iterable[Variant]) -> None:

@@ -41,7 +41,7 @@ class DtypeWish(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     FP32 = "fp32"
-    INT8 = "int8"  # the decoder's weights (docs/decisions/0006); the rest as the processor can
+    INT8 = "int8"  # the decoder's weights; the rest as with auto
 
 
 Wish = TypeVar("Wish", DeviceWish, DtypeWish)
@@ -110,7 +110,7 @@ def decide(device: DeviceWish, dtype: DtypeWish, machine: Machine) -> Device:
         return Device(torch.device("cuda", 0), chosen, machine.gpu, why)
     chosen, why = _cpu_dtype(dtype, machine)
     where = "asked for" if device is DeviceWish.CPU else machine.no_gpu
-    int8 = dtype is DtypeWish.INT8 or (dtype is DtypeWish.AUTO and chosen is torch.bfloat16)
+    int8 = dtype is DtypeWish.INT8
     return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {why}", int8)
 
 

@@ -32,12 +32,12 @@ OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf
         (GPU, "auto", "auto", "cuda (RTX), float16: CUDA found; the weights are fp16"),
         (OLD_GPU, "cuda", "auto", "cuda (V100), float16: CUDA found; the weights are fp16"),
         (GPU, "auto", "bf16", "cuda (RTX), bfloat16: bf16 asked for"),
-        (GPU, "cpu", "auto", "cpu (Xeon), bfloat16+int8: asked for; the processor has amx"),
+        (GPU, "cpu", "auto", "cpu (Xeon), bfloat16: asked for; the processor has amx"),
         (
             CPU,
             "auto",
             "auto",
-            "cpu (Xeon), bfloat16+int8: this torch is built without CUDA; the processor has amx",
+            "cpu (Xeon), bfloat16: this torch is built without CUDA; the processor has amx",
         ),
         (
             OLD_CPU,
@@ -46,13 +46,6 @@ OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf
             "cpu (Core), float32: asked for; the processor has neither avx512_bf16 nor amx",
         ),
         (CPU, "cpu", "fp32", "cpu (Xeon), float32: asked for; fp32 asked for"),
-        (CPU, "cpu", "bf16", "cpu (Xeon), bfloat16: asked for; bf16 asked for"),
-        (
-            OLD_CPU,
-            "cpu",
-            "int8",
-            "cpu (Core), float32+int8: asked for; the processor has neither avx512_bf16 nor amx",
-        ),
         (CPU, "cpu", "int8", "cpu (Xeon), bfloat16+int8: asked for; the processor has amx"),
     ],
 )
