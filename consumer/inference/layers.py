@@ -159,6 +159,10 @@ class Parameters:
         bias = torch.cat([self._bias(name) for name in names])
         return self.layer(weight, bias, gelu=gelu)
 
+    def vocabulary(self, embedding: Tensor) -> Linear | ByteLinear:
+        """Scores of all tokens, enough to find the likeliest: of bytes where that is faster."""
+        return (ByteLinear if _can_pack(embedding) else Linear)(embedding, None)
+
     def convolution(self, name: str) -> Linear:
         """A convolution of width 3 as a linear map of three neighbours laid side by side."""
         weight = self.tensor(f"{name}.weight").transpose(1, 2).flatten(1).contiguous()

@@ -205,7 +205,7 @@ class Decoder:
             for layer in range(dims.n_text_layer)
         ]
         self._norm = parameters.norm("decoder.ln")
-        self._vocabulary = parameters.layer(self._embedding, None)
+        self._vocabulary = parameters.vocabulary(self._embedding)
         self.alignment_heads = [
             (layer, head) for layer, block in enumerate(self._blocks) for head in block.aligned
         ]
@@ -260,7 +260,7 @@ class Decoder:
         """[N, D] -> [N, V], fp32.
 
         Those of the likeliest tokens are exact, whatever the others are computed in: rounded to 16
-        bits or made of bytes, the best two are often one, and which is first hangs on the batch.
+        bits or made of bytes, the best two are often equal, and which is first hangs on the batch.
         """
         logits = self._vocabulary(states).float()
         if states.dtype is torch.float32:
