@@ -37,6 +37,16 @@ PARTIALS: Final = {
     "stable_before_final_share": "before final",
     "stable_changed_share": "changed",
 }
+OVERLOAD: Final = {
+    "streams": "streams",
+    "streams_behind": "then",
+    "clips": "clips",
+    "clips_without_final": "without a final",
+    "most_lag_s": "most lag s",
+    "back_s": "back after s",
+    "least_resident_mb": "least MB",
+    "most_resident_mb": "most MB",
+}
 SLOWEST: Final = 5  # finals that are shown one by one
 TRACE: Final = ("heard", "known", "queue", "decode", "publish")
 
@@ -85,6 +95,10 @@ def _act_findings(
         yield from _long(found, name, Heard(name, acts["long"]), recordings, whole)
     if "silent" in acts:
         found.add(f"{name}.silent", measures.invented_figures(Heard(name, acts["silent"])))
+    if "overload" in acts:
+        overload = measures.overload_figures(Heard(name, acts["overload"]))
+        found.add(f"{name}.overload", overload)
+        yield from measures.overload_checks(overload)
 
 
 def _talk(found: Findings, name: str, heard: Heard, whole: Mapping[str, str]) -> Iterator[Check]:
@@ -141,6 +155,8 @@ def _tables(found: Findings, names: Sequence[str]) -> Iterator[Table]:
     if rows := {n: part for n in names if (part := found.part(f"{n}.silent"))}:
         headings = {"hours": "hours", "invented_finals": "finals with text"}
         yield _table("where nothing is said", headings, rows)
+    if rows := {n: part for n in names if (part := found.part(f"{n}.overload"))}:
+        yield _table("overload", OVERLOAD, rows)
 
 
 def _text_tables(found: Findings, names: Iterable[str]) -> Iterator[Table]:

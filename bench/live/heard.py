@@ -80,6 +80,15 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a worker said of itself."""
+
+    at_s: float  # monotonic
+    lag_s: float  # of the partition that is furthest behind
+    resident_mb: float  # megabytes of 10^6 bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Played:
     """All that came of an act."""
 
@@ -90,6 +99,7 @@ class Played:
     until_s: float  # monotonic; nothing was read behind it
     cpu_s: float  # of the worker, all threads
     late_s: float  # most that a chunk was late on its way to Kafka
+    looks: Sequence[Look] = ()  # in order; none where a contestant tells nothing
 
     @property
     def audio_s(self) -> float:

@@ -29,6 +29,9 @@ FIRST_S: Final = 1.2  # speech begins -> first partial, p50
 EARLY_SHARE: Final = 0.60  # of the words of long utterances stable before their final
 CHANGED_SHARE: Final = 0.02  # of stable words, by the final
 WORSE_POINTS: Final = 1.5  # of error rate, than the whole-clip decode
+BACK_LAG_S: Final = 1.0  # behind an overload, and
+BACK_S: Final = 180.0  # so soon
+LEAVES: Final = "leaves"  # how the names of an overload's streams begin
 
 
 class Heard:
@@ -90,7 +93,18 @@ def timing_figures(heard: Heard) -> Figures:
         "clips_overdue": sum(a.overdue_s is not None for a in counted),
         "cpu_s_per_stream_s": sum(played.cpu_s for played in heard.played) / audio_s,
         "publisher_late_s": max(played.late_s for played in heard.played),
+        **_own_figures(heard),
         **(trace.figures(counted, heard.played[0].axis) if len(heard.played) == 1 else {}),
+    }
+
+
+def _own_figures(heard: Heard) -> Figures:
+    """What the worker said of itself."""
+    looks = [look for played in heard.played for look in played.looks]
+    return {
+        "most_lag_s": max((look.lag_s for look in looks), default=None),
+        "least_resident_mb": min((look.resident_mb for look in looks), default=None),
+        "most_resident_mb": max((look.resident_mb for look in looks), default=None),
     }
 
 
@@ -263,6 +277,32 @@ def partial_checks(found: Figures) -> Iterator[Check]:
         early, changed = value("stable_before_final_share"), value("stable_changed_share")
         yield Check("words stable before their final", early, EARLY_SHARE, Sense.AT_LEAST)
         yield Check("stable words changed by the final", changed, CHANGED_SHARE)
+
+
+# --- overload
+
+
+def overload_figures(heard: Heard) -> Figures:
+    """From the moment at which most streams leave."""
+    (played,) = heard.played
+    leaving = [p for p in played.act.programmes if p.stream_id.startswith(LEAVES)]
+    relieved_at_s = played.axis.at_s(max(programme.seconds for programme in leaving))
+    late_at_s = [look.at_s for look in played.looks if look.lag_s >= BACK_LAG_S]
+    return {
+        "streams": len(played.act.programmes),
+        "streams_behind": len(played.act.programmes) - len(leaving),
+        "clips": len(heard.answers),
+        "clips_without_final": sum(answer.latency_s is None for _, answer in heard.answers),
+        "back_s": max(0.0, max(late_at_s, default=relieved_at_s) - relieved_at_s),
+        **_own_figures(heard),
+    }
+
+
+def overload_checks(found: Figures) -> Iterator[Check]:
+    yield Check("overload: clips without a final", float(found["clips_without_final"] or 0), 0)
+    if found["most_lag_s"] is not None:
+        name = f"overload: s until the lag stays under {BACK_LAG_S:g} s"
+        yield Check(name, float(found["back_s"] or 0), BACK_S)
 
 
 # --- capacity

@@ -12,7 +12,7 @@ from bench.live.capacity import Search
 from bench.live.contestants import Contestant
 from bench.live.heard import Act, Played
 from bench.live.material import NOTHING_SAID, Material, bed
-from bench.live.measures import Heard
+from bench.live.measures import LEAVES, Heard
 from bench.live.programme import Programme, Spoken, conversation, joined
 from bench.live.stage import Stage
 from bench.progress import Advance
@@ -24,6 +24,10 @@ _PROBE_PATIENCE_S: Final = 5.0  # it has failed by then
 _PROBE_CLIPS: Final = 40  # that a probe times at least
 _CLIPS_A_SECOND: Final = 0.09  # of one stream, as the shared clips are
 _SILENT_GAP_S: Final = 2.0
+_OVERLOAD: Final = 3.0  # times the streams that were asked for; issue D
+_OVERLOAD_S: Final = 60.0
+_RELIEF: Final = 0.5  # times those streams, while and after
+_RELIEF_S: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,15 @@ class Programmes:
                 index,
             )
             for index, language in enumerate(languages)
+        ]
+
+    def overload(self) -> list[Programme]:
+        """Three times the streams that were asked for, for a minute; half of them talk on."""
+        staying = max(1, round(_RELIEF * self._plan.streams))
+        leaving = round(_OVERLOAD * self._plan.streams) - staying
+        return [
+            *self.talk("stays", staying, _OVERLOAD_S + _RELIEF_S),
+            *self.talk(LEAVES, leaving, _OVERLOAD_S),
         ]
 
     def long(self) -> list[Programme]:

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from bench.chaos.readers import follow
 from bench.live.contestants import Contestant, Read
-from bench.live.heard import Act, Axis, Ended, Heard, Played
+from bench.live.heard import Act, Axis, Ended, Heard, Look, Played
 from bench.live.programme import Programme
+from bench.live.watch import watch
 from bench.progress import Advance
 from consumer.core.values import WHISPER_RATE
 from consumer.kafka.topic_admin import create_topics
@@ -62,17 +63,18 @@ class Seat:
     async def play(self, act: Act, advance: Advance) -> Played:
         """Speak all programmes and wait until all have ended, or patience is over."""
         seen, before_s = len(self.book.heard), cpu_s(self._worker.pid)
+        looks: list[Look] = []
         async with (
             AudioPublisher(self._bootstrap, self.topics.audio) as publisher,
             asyncio.TaskGroup() as group,
         ):
             speaker = _Speaker(publisher, act)
-            watching = group.create_task(self._worker.watch())
-            ticking = group.create_task(_tick(advance, self.name))
+            beside = (self._worker.watch(), _tick(advance, self.name), watch(self._worker, looks))
+            tasks = [group.create_task(each) for each in beside]
             await asyncio.gather(*(speaker.speak(each) for each in act.programmes))
             await self._until_ended(seen, act)
-            watching.cancel()
-            ticking.cancel()
+            for task in tasks:
+                task.cancel()
         heard = self.book.heard[seen:]
         return Played(
             act=act,
@@ -82,6 +84,7 @@ class Seat:
             until_s=time.monotonic(),
             cpu_s=cpu_s(self._worker.pid) - before_s,
             late_s=speaker.late_s,
+            looks=looks,
         )
 
     async def _until_ended(self, seen: int, act: Act) -> None:

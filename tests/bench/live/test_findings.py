@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from example_events import transcript_final
 
 from bench.live.capacity import Search
 from bench.live.findings import of_acts, of_capacity
-from bench.live.heard import Act, Axis, Ended, Final, Played
+from bench.live.heard import Act, Axis, Ended, Final, Look, Played
 from bench.live.programme import Long, Spoken, joined
 from schemas.transcript import Timing
 
@@ -90,6 +92,23 @@ def test_text_where_nothing_is_said_is_counted_by_the_hour():
     found = of_acts({"naive": {"silent": [act]}}, [], {}, warm_up_s=0.0)
     assert found.figures["naive.silent.invented_finals"] == 1
     assert found.figures["naive.silent.invented_per_hour"] == pytest.approx(3600 / 8.0)
+
+
+def test_an_overload_is_over_when_the_lag_stays_small():
+    """The stream that leaves is over after 8 s."""
+    leaving = replace(PROGRAMME, stream_id="leaves-0")
+    looks = [Look(AXIS.at_s(at), lag_s, 700.0 + at) for at, lag_s in LAGS]
+    act = replace(GOOD, act=replace(GOOD.act, programmes=[PROGRAMME, leaving]), looks=looks)
+    found = of_acts({"streamscribe": {"overload": [act]}}, [], WHOLE, warm_up_s=0.0)
+    part = found.part("streamscribe.overload")
+    assert (part["streams"], part["streams_behind"], part["clips"]) == (2, 1, 4)
+    assert (part["most_lag_s"], part["back_s"]) == (30.0, pytest.approx(3.0))
+    assert (part["least_resident_mb"], part["most_resident_mb"]) == (704.0, 712.0)
+    failed = {check.name: check.value for check in found.checks if not check.ok}
+    assert failed == {"overload: clips without a final": 2}
+
+
+LAGS = [(4.0, 0.2), (7.0, 30.0), (9.0, 0.5), (11.0, 1.0), (12.0, 0.9)]
 
 
 def test_streams_are_compared():

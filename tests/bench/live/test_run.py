@@ -31,6 +31,9 @@ def test_ours_beside_the_naive_peer(tmp_path: Path, tiny_en_weights: Path):
         assert figures[f"{name}.talk.en.wer_percent"] < 50
     assert figures["streamscribe.talk.partials"] > 0
     assert figures["streamscribe.talk.trace.publish_p50_s"] > 0
+    assert 0 < figures["streamscribe.talk.most_lag_s"] < 60
+    assert figures["streamscribe.talk.most_resident_mb"] > 100
+    assert figures["naive.talk.most_lag_s"] is None
     checks = {check["name"]: check for check in found["checks"]}
     assert checks["stable text taken back"]["ok"]
 
