@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import torch
@@ -53,6 +54,12 @@ class Listener:
         """Compile what any batch of up to so many rows takes."""
         self._encoder.prepare(_TOGETHER)
         self._decoder.prepare(rows, _TOGETHER)
+
+    def reserve(self, rows: int, positions: int) -> None:
+        """Have the buffers that any batch within both bounds takes: they do not grow later."""
+        sizes = [(count, bucket(positions // count)) for count in range(1, rows + 1)]
+        for count, length in sorted(sizes, key=prod, reverse=True):
+            self._memory(count, length, words=True)
 
     def _hear(
         self, clips: Sequence[Clip], folds: Sequence[Fold], cross: Tensor, bias: Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from whisper.utils import compression_ratio
 
 from consumer.core.language import Identified, identify
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, TimedWord
+from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
 from consumer.inference.device import Device, device_errors
@@ -128,8 +130,13 @@ class WhisperTranscriber:
 
     @torch.inference_mode()
     def warm_up(self) -> None:
-        """Compile all products, and run everything once, word times and their warping included."""
+        """Compile all products, and run everything once, word times and their warping included.
+
+        What the largest batch needs is held from here on, unless it is more than the device has.
+        """
         silence = Clip(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
+        with suppress(OutOfMemory), device_errors():
+            self._listener.reserve(self._max_rows, self._max_positions)
         with device_errors():
             self._listener.prepare(self._max_rows)
             self._attempt([self._row(silence)], self._attempts[0])

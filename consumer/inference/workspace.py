@@ -26,6 +26,7 @@ class Workspace:
         buffer = self._buffers.get(name)
         if buffer is None or buffer.numel() < size:
             self._buffers.pop(name, None)  # first give back, then take
-            buffer = torch.zeros(size, device=self._device, dtype=self.dtype)
+            # Not `zeros`: of that, a page would be ours only when it is first written to.
+            buffer = torch.empty(size, device=self._device, dtype=self.dtype).zero_()
             self._buffers[name] = buffer
         return buffer[:size].view(shape)
