@@ -7,8 +7,9 @@ laid beside it where the two fit best, and only what follows is read.
 
 Agreement is of words, in Chinese of characters (`core.units`): case and punctuation may differ. The
 punctuation behind the last stable word stays tentative, because what a decode ends with is often a
-full stop that the next one does not have. A word that Whisper itself doubts has to wait, and what
-follows it: two decodes of almost the same audio err alike (docs/quality.md has the figures).
+full stop that the next one does not have. Two decodes of almost the same audio err alike: so a word
+that Whisper itself doubts, and what follows it, waits until four agree (docs/quality.md has the
+figures).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import Final
 from consumer.core.units import Kind, Unit, keys, kind, units
 from consumer.core.values import Hypothesis
 
-SURE: Final = 0.47  # probability of a word that may become stable; docs/quality.md weighs it
+AGREED: Final = 2  # decodes in a row that say a word which
+SURE: Final = 0.6  # has this probability at least; docs/quality.md weighs both
+CERTAIN: Final = 4  # decodes in a row that say a word of any probability
 _UNDECODABLE: Final = "\ufffd"  # what a text cut inside a character ends with
 
 
@@ -34,6 +37,7 @@ class Agreement:
     revision: int = 0  # decodes so far
     said: tuple[str, ...] = ()  # keys of the stable text
     latest: tuple[str, ...] = ()  # keys of what the last decode said behind it
+    times: tuple[int, ...] = ()  # how many decodes in a row have said so up to each of these
 
     def revise(self, hypothesis: Hypothesis) -> Agreement:
         """The utterance has been decoded again, from its first sample to a later one.
@@ -44,8 +48,9 @@ class Agreement:
         at = fit(self.said, [unit.key for unit in heard])[0]
         trail = heard[at - 1].trail if at and self.said else ""
         rest = heard[at:]
-        sure = _sure(hypothesis) - at
-        agreed = max(0, min(sure, _common([unit.key for unit in rest], self.latest)))
+        times = self._times([unit.key for unit in rest])
+        probabilities = _probabilities(hypothesis, heard)[at:]
+        agreed = sum(1 for _ in takewhile(_is_stable, zip(times, probabilities, strict=True)))
         whole = _joined(self.stable, trail, rest)
         longer = _joined(self.stable, trail, rest[:agreed])
         stable = longer.removesuffix(rest[agreed - 1].trail) if agreed else self.stable
@@ -55,11 +60,17 @@ class Agreement:
             revision=self.revision + 1,
             said=(*self.said, *(unit.key for unit in rest[:agreed])),
             latest=tuple(unit.key for unit in rest[agreed:]),
+            times=times[agreed:],
         )
 
-    def changed_by(self, final: str) -> int:
-        """Words or characters of the stable text that the final does not say alike."""
-        return fit(self.said, keys(final))[1]
+    def _times(self, rest: Sequence[str]) -> tuple[int, ...]:
+        """How many decodes in a row, with this one, said the same up to each unit."""
+        common = _common(rest, self.latest)
+        return *(times + 1 for times in self.times[:common]), *([1] * (len(rest) - common))
+
+    @property
+    def text(self) -> str:
+        return self.stable + self.tentative
 
 
 def fit(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int]:
@@ -81,12 +92,19 @@ def _heard(text: str) -> list[Unit]:
     return [unit for unit in units(text.replace(_UNDECODABLE, "")) if unit.key]
 
 
-def _sure(hypothesis: Hypothesis) -> int:
-    """How many units it begins with that it does not doubt."""
+def _probabilities(hypothesis: Hypothesis, heard: Sequence[Unit]) -> list[float]:
+    """Of each unit that is its word's; nought from where the words do not say what is heard."""
     if hypothesis.words is None:
-        return len(_heard(hypothesis.text))
-    undoubted = takewhile(lambda word: word.probability >= SURE, hypothesis.words)
-    return _common(keys("".join(word.text for word in undoubted)), keys(hypothesis.text))
+        return [1.0] * len(heard)
+    told = [(key, word.probability) for word in hypothesis.words for key in keys(word.text)]
+    common = _common([key for key, _ in told], [unit.key for unit in heard])
+    return [*(probability for _, probability in told[:common]), *([0.0] * (len(heard) - common))]
+
+
+def _is_stable(unit: tuple[int, float]) -> bool:
+    """By how many decodes in a row said it, and its probability."""
+    times, probability = unit
+    return times >= CERTAIN or (times >= AGREED and probability >= SURE)
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """Open utterances decoded before they end: for partials, and so that a final need not wait.
 
-    open --every 700 ms--> decoded --> partial: stable and tentative text
+    open --every 700 ms--> decoded --> partial: stable and tentative text; until there is any,
+                                       twice as often
          --200 ms quiet--> decoded --> kept: if no more speech comes, it is the final's text
 
 Drafts are asked for often and served when the model has nothing better to do: what is late is
@@ -23,7 +24,7 @@ from schemas.transcript import TranscriptPartial, UtteranceStarted
 class DraftPolicy:
     """What is decoded before its time."""
 
-    every_s: float  # of new audio between two partials
+    every_s: float  # of new audio between two partials; half of it until one has text
     eager: bool  # decode an utterance that seems to end before that is certain
 
 
@@ -73,7 +74,8 @@ class Drafts:
             line.asked_end = utterance.end
             return True
         fresh_s = (utterance.end - line.asked_end) / utterance.rate
-        if not draft.options.partials or fresh_s < self._policy.every_s:
+        every_s = self._policy.every_s if line.agreement.text else self._policy.every_s / 2
+        if not draft.options.partials or fresh_s < every_s:
             return False
         line.asked_end = utterance.end
         return True

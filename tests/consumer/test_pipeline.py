@@ -561,7 +561,7 @@ async def test_partials_of_a_stream_that_wants_them() -> None:
     source = ScriptedSource(polls, stop)
     await pipeline(source, EchoEngine(), store, broadcast=told).run(stop)
     partials = [event for event in told.events if isinstance(event, TranscriptPartial)]
-    assert [event.revision for event in partials] == [1, 2, 3, 4]
+    assert [event.revision for event in partials] == [1, 2, 3, 4, 5]
     assert {event.utterance for event in partials} == {0}
     assert not [event for event in store.events if isinstance(event, TranscriptPartial)]
     assert len(texts(store)) == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.agreement import SURE, Agreement, fit
+from consumer.core.agreement import CERTAIN, SURE, Agreement, fit
 from consumer.core.units import keys
 from consumer.core.values import Hypothesis, TimedWord
 
@@ -120,6 +120,21 @@ def test_a_doubted_word_waits_and_so_does_what_follows():
     assert twice.revise(decoded("one two three", 0.9, SURE, SURE)).stable == "one two three"
 
 
+def test_four_decodes_in_a_row_leave_no_doubt():
+    made = [Agreement()]
+    for text in ("one too", "one two", "one two", "one two three", "one two three"):
+        made.append(made[-1].revise(decoded(text, 0.9, 0.1, 0.9)))
+    assert [each.stable for each in made[1:]] == ["", "one", "one", "one", "one two three"]
+    assert CERTAIN == 4
+
+
+def test_a_decode_that_differs_begins_the_count_anew():
+    made = Agreement()
+    for text in ("one two", "one two", "one two", "one too", "one two", "one two", "one two"):
+        made = made.revise(decoded(text, 0.9, 0.1))
+    assert made.stable == "one"
+
+
 def test_a_word_that_is_doubted_within_is_doubted():
     words = (TimedWord("well", 0.0, 0.0, 0.9), TimedWord("-known", 0.0, 0.0, 0.1))
     doubted = replace(decoded("well-known"), words=words)
@@ -128,13 +143,6 @@ def test_a_word_that_is_doubted_within_is_doubted():
 
 def test_revisions_are_counted():
     assert [each.revision for each in revisions(["a", "a b", ""])] == [0, 1, 2, 3]
-
-
-def test_a_final_is_held_against_what_was_stable():
-    stable = revisions(["one two three", "one two three"])[-1]
-    assert stable.changed_by("One, two three four.") == 0
-    assert stable.changed_by("one too three four") == 1
-    assert stable.changed_by("") == 3
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abc"), max_size=6))

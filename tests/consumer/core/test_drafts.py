@@ -64,10 +64,12 @@ def test_a_beginning_is_told_once_and_only_to_who_asks():
     assert drafts.begin(draft(0.5, number=2, options=OPTIONS)) is None
 
 
-def test_a_partial_is_worth_so_much_new_audio():
+def test_a_partial_is_worth_so_much_new_audio_and_the_first_one_half_of_it():
     drafts = Drafts(POLICY)
-    wanted = [end for end in (0.3, 0.7, 0.8, 1.3, 1.4, 2.5) if asked(drafts, draft(end))]
-    assert wanted == [0.7, 1.4, 2.5]
+    assert [end for end in (0.3, 0.4, 0.7, 0.8) if asked(drafts, draft(end))] == [0.4, 0.8]
+    assert drafts.decoded(draft(0.8), text("one"), text("one").hypothesis)
+    wanted = [end for end in (1.2, 1.4, 1.5, 2.1, 2.2, 3.5) if asked(drafts, draft(end))]
+    assert wanted == [1.5, 2.2, 3.5]
 
 
 def test_who_does_not_ask_gets_none():
