@@ -31,6 +31,7 @@ BENCHES: Final = {
     "live": Command(
         "bench.live.run", "how soon finals of live streams come, and how good they are"
     ),
+    "partials": Command("bench.partials", "how much of a text is stable before its final"),
     "schedule": Command("bench.schedule", "how long finals wait under load: a simulation"),
     "soak": Command("bench.soak", "memory over half an hour of decoding"),
 }

@@ -15,7 +15,7 @@ from bench.live.heard import Final as FinalHeard
 from bench.live.heard import Onset, Partial, Played
 from bench.live.pairing import Answer, answers, dealt, first_text_s, latencies, onset_s
 from bench.live.programme import Long, Programme
-from bench.live.stable import promises, stories
+from bench.live.stable import Promises, promises, stories
 from bench.report import Check, Figures, Sense
 from consumer.core.values import WHISPER_RATE
 from devstack.demo_report import percentile
@@ -255,10 +255,16 @@ def partial_figures(heard: Heard) -> Figures:
     kept = promises(stories(partials, heard.finals()), axes)
     told = [onset_s(answer, onsets, played.axis) for played, answer in heard.answers]
     return {
-        "partials": kept.partials,
         "first_text_p50_s": percentile((f for f in firsts if f is not None), 0.5),
         "first_text_p95_s": percentile((f for f in firsts if f is not None), 0.95),
         "onset_p50_s": percentile((t for t in told if t is not None), 0.5),
+        **stable_figures(kept),
+    }
+
+
+def stable_figures(kept: Promises) -> Figures:
+    return {
+        "partials": kept.partials,
         "stable_delay_p50_s": percentile(kept.delays_s, 0.5),
         "stable_delay_p95_s": percentile(kept.delays_s, 0.95),
         "stable_taken_back_share": kept.taken_back_share,
@@ -268,15 +274,19 @@ def partial_figures(heard: Heard) -> Figures:
 
 
 def partial_checks(found: Figures) -> Iterator[Check]:
-    def value(name: str) -> float:
-        return float(found[name] or 0.0)
-
     if found["partials"]:
-        yield Check("first text, p50 s", value("first_text_p50_s"), FIRST_S)
-        yield Check("stable text taken back", value("stable_taken_back_share"), 0.0)
-        early, changed = value("stable_before_final_share"), value("stable_changed_share")
-        yield Check("words stable before their final", early, EARLY_SHARE, Sense.AT_LEAST)
-        yield Check("stable words changed by the final", changed, CHANGED_SHARE)
+        yield Check("first text, p50 s", float(found["first_text_p50_s"] or 0), FIRST_S)
+        yield from stable_checks(found)
+
+
+def stable_checks(found: Figures) -> Iterator[Check]:
+    taken_back, early, changed = (
+        float(found[f"stable_{name}_share"] or 0)
+        for name in ("taken_back", "before_final", "changed")
+    )
+    yield Check("stable text taken back", taken_back, 0.0)
+    yield Check("words stable before their final", early, EARLY_SHARE, Sense.AT_LEAST)
+    yield Check("stable words changed by the final", changed, CHANGED_SHARE)
 
 
 # --- overload

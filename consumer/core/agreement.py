@@ -9,7 +9,7 @@ Agreement is of words, in Chinese of characters (`core.units`): case and punctua
 punctuation behind the last stable word stays tentative, because what a decode ends with is often a
 full stop that the next one does not have. Two decodes of almost the same audio err alike: so a word
 that Whisper itself doubts, and what follows it, waits until four agree (docs/quality.md has the
-figures).
+figures). And what may yet be cut off, and begin the next utterance, stays tentative.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple
 
 from consumer.core.units import Kind, Unit, keys, kind, units
 from consumer.core.values import Hypothesis
@@ -39,18 +40,19 @@ class Agreement:
     latest: tuple[str, ...] = ()  # keys of what the last decode said behind it
     times: tuple[int, ...] = ()  # how many decodes in a row have said so up to each of these
 
-    def revise(self, hypothesis: Hypothesis) -> Agreement:
+    def revise(self, hypothesis: Hypothesis, uncut_s: float = inf) -> Agreement:
         """The utterance has been decoded again, from its first sample to a later one.
 
-        Without words in the hypothesis nothing is known to be doubted.
+        Words that end behind `uncut_s` may yet be cut off. Without words in the hypothesis nothing
+        is known to be doubted, nor to end there.
         """
         heard = _heard(hypothesis.text)
         at = fit(self.said, [unit.key for unit in heard])[0]
         trail = heard[at - 1].trail if at and self.said else ""
         rest = heard[at:]
         times = self._times([unit.key for unit in rest])
-        probabilities = _probabilities(hypothesis, heard)[at:]
-        agreed = sum(1 for _ in takewhile(_is_stable, zip(times, probabilities, strict=True)))
+        evidence = zip(times, _spoken(hypothesis, heard)[at:], strict=True)
+        agreed = sum(1 for _ in takewhile(lambda each: _is_stable(*each, uncut_s), evidence))
         whole = _joined(self.stable, trail, rest)
         longer = _joined(self.stable, trail, rest[:agreed])
         stable = longer.removesuffix(rest[agreed - 1].trail) if agreed else self.stable
@@ -92,19 +94,27 @@ def _heard(text: str) -> list[Unit]:
     return [unit for unit in units(text.replace(_UNDECODABLE, "")) if unit.key]
 
 
-def _probabilities(hypothesis: Hypothesis, heard: Sequence[Unit]) -> list[float]:
-    """Of each unit that is its word's; nought from where the words do not say what is heard."""
+class _Spoken(NamedTuple):
+    """The word that a unit is of."""
+
+    probability: float
+    end_s: float
+
+
+def _spoken(hypothesis: Hypothesis, heard: Sequence[Unit]) -> list[_Spoken]:
+    """Of each unit; doubtful from where the words do not say what is heard."""
     if hypothesis.words is None:
-        return [1.0] * len(heard)
-    told = [(key, word.probability) for word in hypothesis.words for key in keys(word.text)]
+        return [_Spoken(1.0, 0.0)] * len(heard)
+    told = [(key, word) for word in hypothesis.words for key in keys(word.text)]
     common = _common([key for key, _ in told], [unit.key for unit in heard])
-    return [*(probability for _, probability in told[:common]), *([0.0] * (len(heard) - common))]
+    known = [_Spoken(word.probability, word.end_s) for _, word in told[:common]]
+    return known + [_Spoken(0.0, inf)] * (len(heard) - common)
 
 
-def _is_stable(unit: tuple[int, float]) -> bool:
-    """By how many decodes in a row said it, and its probability."""
-    times, probability = unit
-    return times >= CERTAIN or (times >= AGREED and probability >= SURE)
+def _is_stable(times: int, spoken: _Spoken, uncut_s: float) -> bool:
+    """A unit that so many decodes in a row said."""
+    sure = times >= CERTAIN or (times >= AGREED and spoken.probability >= SURE)
+    return sure and spoken.end_s <= uncut_s
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

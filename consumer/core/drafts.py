@@ -1,7 +1,7 @@
 """Open utterances decoded before they end: for partials, and so that a final need not wait.
 
     open --every 700 ms--> decoded --> partial: stable and tentative text; until there is any,
-                                       twice as often
+                                       three times as often
          --200 ms quiet--> decoded --> kept: if no more speech comes, it is the final's text
 
 Drafts are asked for often and served when the model has nothing better to do: what is late is
@@ -11,6 +11,7 @@ dropped, never a final delayed by it. Nothing here is written down: a successor 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from consumer.core.agreement import Agreement
 from consumer.core.events import Decoded
@@ -19,12 +20,14 @@ from consumer.core.values import Hypothesis, SessionKey, Utterance
 from schemas.languages import bcp47
 from schemas.transcript import TranscriptPartial, UtteranceStarted
 
+_SOONER: Final = 3  # times as often until there is text: half a second of speech often has none
+
 
 @dataclass(frozen=True, slots=True)
 class DraftPolicy:
     """What is decoded before its time."""
 
-    every_s: float  # of new audio between two partials; half of it until one has text
+    every_s: float  # of new audio between two partials
     eager: bool  # decode an utterance that seems to end before that is certain
 
 
@@ -74,7 +77,7 @@ class Drafts:
             line.asked_end = utterance.end
             return True
         fresh_s = (utterance.end - line.asked_end) / utterance.rate
-        every_s = self._policy.every_s if line.agreement.text else self._policy.every_s / 2
+        every_s = self._policy.every_s / (1 if line.agreement.text else _SOONER)
         if not draft.options.partials or fresh_s < every_s:
             return False
         line.asked_end = utterance.end
@@ -94,7 +97,7 @@ class Drafts:
             line.text = text
         if written is None or not draft.options.partials:
             return None
-        line.agreement = line.agreement.revise(written)
+        line.agreement = line.agreement.revise(written, draft.uncut_s)
         return _partial(draft, line.agreement, written.language)
 
     def take(self, heard: Heard, now_ms: int) -> Decoded | None:

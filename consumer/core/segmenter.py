@@ -40,6 +40,16 @@ class SegmenterConfig:
     split_ms: int = 3_000  # where the longest utterance is cut: its end, if that has a pause
     silence_cut_ms: int = 10_000  # without an utterance
 
+    @property
+    def retreat_ms(self) -> int:
+        """Where the longest utterance is cut if its end has no pause: its last third."""
+        return self.max_utterance_ms // 3
+
+    @property
+    def uncut_ms(self) -> int:
+        """Of an utterance, however long it grows: no cut of its length lies in it."""
+        return max(0, self.max_utterance_ms - max(self.split_ms, self.retreat_ms))
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -182,7 +192,7 @@ class Segmenter:
     def _split(self, utterance: _Open) -> Cut:
         quietest = self._quietest(utterance, self._config.split_ms)
         if self._heard(quietest):
-            quietest = self._quietest(utterance, self._config.max_utterance_ms // 2)
+            quietest = self._quietest(utterance, self._config.retreat_ms)
         at = (self._start(quietest) + self._start(quietest + 1)) // 2
         speech_end = min(at, self._speech_end(utterance, quietest + 1))
         span = self._span(utterance, at, speech_end, EndReason.MAX_LENGTH)

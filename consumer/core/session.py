@@ -86,6 +86,7 @@ class Draft(NamedTuple):
     is_ending: bool  # quiet for as long as the post-roll: it may well be all of it
     time_ms: int  # Unix time of its last sample
     first_offset: int  # of the record that it begins in
+    uncut_s: float  # of it: what lies behind may yet be of the next utterance
     held: Held = UNKNOWN  # its session's language
 
 
@@ -190,6 +191,7 @@ class Session:
             is_ending=quiet >= self._config.post_roll_ms * self.rate // 1000,
             time_ms=self._timeline.time_ms(utterance.end - 1),
             first_offset=self._timeline.offsets(utterance.start, utterance.start + 1)[0],
+            uncut_s=self._config.uncut_ms / 1000,
             held=self._state.held,
         )
 

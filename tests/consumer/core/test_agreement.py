@@ -135,6 +135,15 @@ def test_a_decode_that_differs_begins_the_count_anew():
     assert made.stable == "one"
 
 
+def test_what_may_yet_be_cut_off_stays_tentative():
+    words = tuple(TimedWord(f" {n}", float(n), n + 1.0, 0.9) for n in range(4))
+    heard = replace(decoded(" 0 1 2 3"), words=words)
+    made = Agreement()
+    for _ in range(CERTAIN + 1):
+        made = made.revise(heard, uncut_s=2.0)
+    assert (made.stable, made.tentative) == ("0 1", " 2 3")
+
+
 def test_a_word_that_is_doubted_within_is_doubted():
     words = (TimedWord("well", 0.0, 0.0, 0.9), TimedWord("-known", 0.0, 0.0, 0.1))
     doubted = replace(decoded("well-known"), words=words)

@@ -28,7 +28,7 @@ def utterance(end_s: float, number: int = 0) -> Utterance:
 
 def draft(end_s: float, *, number: int = 0, ending: bool = False, **more: Any) -> Draft:
     options = more.get("options", ASKING)
-    return Draft(JobId(SESSION, number), utterance(end_s, number), options, ending, 0, 0)
+    return Draft(JobId(SESSION, number), utterance(end_s, number), options, ending, 0, 0, 10.0)
 
 
 def text(words: str) -> Decoded:
@@ -64,9 +64,9 @@ def test_a_beginning_is_told_once_and_only_to_who_asks():
     assert drafts.begin(draft(0.5, number=2, options=OPTIONS)) is None
 
 
-def test_a_partial_is_worth_so_much_new_audio_and_the_first_one_half_of_it():
+def test_a_partial_is_worth_so_much_new_audio_and_the_first_one_a_third_of_it():
     drafts = Drafts(POLICY)
-    assert [end for end in (0.3, 0.4, 0.7, 0.8) if asked(drafts, draft(end))] == [0.4, 0.8]
+    assert [end for end in (0.2, 0.3, 0.5, 0.8) if asked(drafts, draft(end))] == [0.3, 0.8]
     assert drafts.decoded(draft(0.8), text("one"), text("one").hypothesis)
     wanted = [end for end in (1.2, 1.4, 1.5, 2.1, 2.2, 3.5) if asked(drafts, draft(end))]
     assert wanted == [1.5, 2.2, 3.5]
