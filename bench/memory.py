@@ -1,4 +1,4 @@
-"""What this process holds, as Linux counts it."""
+"""What a process holds, as Linux counts it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class Resident:
     peak_mb: float  # since the process began; getrusage would count its parent's too
 
 
-def resident() -> Resident:
-    status = Path("/proc/self/status").read_text("ascii")
+def resident(pid: int | None = None) -> Resident:
+    """None: of this process."""
+    status = Path(f"/proc/{pid or 'self'}/status").read_text("ascii")
     kilobytes = {
         name: int(value.split()[0])
         for name, _, value in (line.partition(":") for line in status.splitlines())

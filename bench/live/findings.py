@@ -41,9 +41,9 @@ OVERLOAD: Final = {
     "streams": "streams",
     "streams_behind": "then",
     "clips": "clips",
-    "clips_without_final": "without a final",
-    "most_lag_s": "most lag s",
-    "back_s": "back after s",
+    "clips_without_final": "lost",
+    "most_lag_s": "lag s",
+    "back_s": "back s",
     "least_resident_mb": "least MB",
     "most_resident_mb": "most MB",
 }

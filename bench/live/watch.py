@@ -9,12 +9,12 @@ from typing import Final, NoReturn
 import aiohttp
 
 from bench.live.heard import Look
+from bench.memory import resident
 from bench.scraped import TIMEOUT, scraped
 from devstack.worker import Worker
 
 _EVERY_S: Final = 1.0
 _LAG: Final = "streamscribe_lag_seconds"
-_RESIDENT: Final = "process_resident_memory_bytes"
 
 
 async def watch(worker: Worker, looks: list[Look]) -> NoReturn:
@@ -22,8 +22,7 @@ async def watch(worker: Worker, looks: list[Look]) -> NoReturn:
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         while True:
             await asyncio.sleep(_EVERY_S)
-            said = [(each.name, each.value) for each in await scraped(session, worker.url)]
-            lags = [value for name, value in said if name == _LAG]
-            resident = [value for name, value in said if name == _RESIDENT]
-            if lags and resident:
-                looks.append(Look(time.monotonic(), max(lags), resident[0] / 1e6))
+            said = await scraped(session, worker.url)
+            if lags := [sample.value for sample in said if sample.name == _LAG]:
+                held_mb = resident(worker.pid).now_mb
+                looks.append(Look(time.monotonic(), max(lags), held_mb))
