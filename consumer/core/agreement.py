@@ -5,11 +5,14 @@ Transcription System"): the utterance is decoded again as it grows, and what two
 say alike becomes stable. Stable text is never taken back, so a later decode that differs in it is
 laid beside it where the two fit best, and only what follows is read.
 
+Two decodes of almost the same audio err alike: so what Whisper itself doubts takes more than two. A
+word is stable once the probabilities that the decodes in a row gave it add up to `ENOUGH`, which no
+single one reaches (docs/quality.md has the figures). What may yet be cut off, and begin the next
+utterance, stays tentative.
+
 Agreement is of words, in Chinese of characters (`core.units`): case and punctuation may differ. The
 punctuation behind the last stable word stays tentative, because what a decode ends with is often a
-full stop that the next one does not have. Two decodes of almost the same audio err alike: so a word
-that Whisper itself doubts, and what follows it, waits until four agree (docs/quality.md has the
-figures). And what may yet be cut off, and begin the next utterance, stays tentative.
+full stop that the next one does not have.
 """
 
 from __future__ import annotations
@@ -23,10 +26,15 @@ from typing import Final, NamedTuple
 from consumer.core.units import Kind, Unit, keys, kind, units
 from consumer.core.values import Hypothesis
 
-AGREED: Final = 2  # decodes in a row that say a word which
-SURE: Final = 0.6  # has this probability at least; docs/quality.md weighs both
-CERTAIN: Final = 4  # decodes in a row that say a word of any probability
+ENOUGH: Final = 1.2  # probabilities of a word, added up; docs/quality.md weighs it
 _UNDECODABLE: Final = "\ufffd"  # what a text cut inside a character ends with
+
+
+class _Spoken(NamedTuple):
+    """The word that a unit is of."""
+
+    probability: float
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class Agreement:
     revision: int = 0  # decodes so far
     said: tuple[str, ...] = ()  # keys of the stable text
     latest: tuple[str, ...] = ()  # keys of what the last decode said behind it
-    times: tuple[int, ...] = ()  # how many decodes in a row have said so up to each of these
+    weights: tuple[float, ...] = ()  # of each: its probabilities in all decodes that said so
 
     def revise(self, hypothesis: Hypothesis, uncut_s: float = inf) -> Agreement:
         """The utterance has been decoded again, from its first sample to a later one.
@@ -50,9 +58,9 @@ class Agreement:
         at = fit(self.said, [unit.key for unit in heard])[0]
         trail = heard[at - 1].trail if at and self.said else ""
         rest = heard[at:]
-        times = self._times([unit.key for unit in rest])
-        evidence = zip(times, _spoken(hypothesis, heard)[at:], strict=True)
-        agreed = sum(1 for _ in takewhile(lambda each: _is_stable(*each, uncut_s), evidence))
+        spoken = _spoken(hypothesis, heard)[at:]
+        weights = self._weights([unit.key for unit in rest], spoken)
+        agreed = _stable(weights, spoken, uncut_s)
         whole = _joined(self.stable, trail, rest)
         longer = _joined(self.stable, trail, rest[:agreed])
         stable = longer.removesuffix(rest[agreed - 1].trail) if agreed else self.stable
@@ -62,13 +70,14 @@ class Agreement:
             revision=self.revision + 1,
             said=(*self.said, *(unit.key for unit in rest[:agreed])),
             latest=tuple(unit.key for unit in rest[agreed:]),
-            times=times[agreed:],
+            weights=weights[agreed:],
         )
 
-    def _times(self, rest: Sequence[str]) -> tuple[int, ...]:
-        """How many decodes in a row, with this one, said the same up to each unit."""
+    def _weights(self, rest: Sequence[str], spoken: Sequence[_Spoken]) -> tuple[float, ...]:
+        """Of each unit: the decodes in a row that said the same up to it, with this one."""
         common = _common(rest, self.latest)
-        return *(times + 1 for times in self.times[:common]), *([1] * (len(rest) - common))
+        before = [*self.weights[:common], *([0.0] * (len(rest) - common))]
+        return tuple(w + each.probability for w, each in zip(before, spoken, strict=True))
 
     @property
     def text(self) -> str:
@@ -94,13 +103,6 @@ def _heard(text: str) -> list[Unit]:
     return [unit for unit in units(text.replace(_UNDECODABLE, "")) if unit.key]
 
 
-class _Spoken(NamedTuple):
-    """The word that a unit is of."""
-
-    probability: float
-    end_s: float
-
-
 def _spoken(hypothesis: Hypothesis, heard: Sequence[Unit]) -> list[_Spoken]:
     """Of each unit; doubtful from where the words do not say what is heard."""
     if hypothesis.words is None:
@@ -111,10 +113,10 @@ def _spoken(hypothesis: Hypothesis, heard: Sequence[Unit]) -> list[_Spoken]:
     return known + [_Spoken(0.0, inf)] * (len(heard) - common)
 
 
-def _is_stable(times: int, spoken: _Spoken, uncut_s: float) -> bool:
-    """A unit that so many decodes in a row said."""
-    sure = times >= CERTAIN or (times >= AGREED and spoken.probability >= SURE)
-    return sure and spoken.end_s <= uncut_s
+def _stable(weights: Sequence[float], spoken: Sequence[_Spoken], uncut_s: float) -> int:
+    """How many of the units, from the first on, are agreed upon."""
+    pairs = zip(weights, spoken, strict=True)
+    return sum(1 for _ in takewhile(lambda e: e[0] >= ENOUGH and e[1].end_s <= uncut_s, pairs))
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """Open utterances decoded before they end: for partials, and so that a final need not wait.
 
-    open --every 700 ms--> decoded --> partial: stable and tentative text; until there is any,
-                                       three times as often
+    open --every 700 ms--> decoded --> partial: stable and tentative text; of the first words
+                                       sooner
          --200 ms quiet--> decoded --> kept: if no more speech comes, it is the final's text
 
 Drafts are asked for often and served when the model has nothing better to do: what is late is
@@ -16,11 +16,12 @@ from typing import Final
 from consumer.core.agreement import Agreement
 from consumer.core.events import Decoded
 from consumer.core.session import Draft, Heard
-from consumer.core.values import Hypothesis, SessionKey, Utterance
+from consumer.core.values import Hypothesis, JobId, Utterance
 from schemas.languages import bcp47
 from schemas.transcript import TranscriptPartial, UtteranceStarted
 
-_SOONER: Final = 3  # times as often until there is text: half a second of speech often has none
+_YOUNG_S: Final = 1.5  # up to here, and until there is text: half a second of speech often has none
+_SOONER: Final = 3  # times as often
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,9 @@ class DraftPolicy:
 
 @dataclass(slots=True)
 class _Line:
-    """The open utterance of one session."""
+    """The newest utterance of one stream."""
 
-    number: int
+    id: JobId
     asked_end: int = 0  # last sample of what was asked for
     ending: Utterance | None = None  # asked for because it seemed to end
     text: Decoded | None = None  # of `ending`
@@ -47,15 +48,14 @@ class Drafts:
 
     def __init__(self, policy: DraftPolicy) -> None:
         self._policy = policy
-        self._lines: dict[SessionKey, _Line] = {}
+        self._lines: dict[str, _Line] = {}  # by stream id
 
     def begin(self, draft: Draft) -> UtteranceStarted | None:
         """The event of a new utterance, once, where it is wanted."""
         session = draft.id.session
-        line = self._lines.get(session)
-        if line is not None and line.number == draft.id.utterance:
+        if self._line(draft.id) is not None:
             return None
-        self._lines[session] = _Line(draft.id.utterance, draft.utterance.start)
+        self._lines[session.stream_id] = _Line(draft.id, draft.utterance.start)
         if not draft.options.partials:
             return None
         return UtteranceStarted(
@@ -69,7 +69,7 @@ class Drafts:
 
     def wants(self, draft: Draft) -> bool:
         """Whether it is worth decoding now; then it is taken to be asked for."""
-        line, utterance = self._lines[draft.id.session], draft.utterance
+        line, utterance = self._lines[draft.id.session.stream_id], draft.utterance
         if draft.is_ending and self._policy.eager:
             if line.ending is not None and is_same(line.ending, utterance):
                 return False
@@ -77,11 +77,14 @@ class Drafts:
             line.asked_end = utterance.end
             return True
         fresh_s = (utterance.end - line.asked_end) / utterance.rate
-        every_s = self._policy.every_s / (1 if line.agreement.text else _SOONER)
-        if not draft.options.partials or fresh_s < every_s:
+        if not draft.options.partials or fresh_s < self._every_s(line, utterance):
             return False
         line.asked_end = utterance.end
         return True
+
+    def _every_s(self, line: _Line, utterance: Utterance) -> float:
+        is_young = utterance.seconds < _YOUNG_S and not line.agreement.text
+        return self._policy.every_s / (_SOONER if is_young else 1)
 
     def decoded(
         self, draft: Draft, text: Decoded, written: Hypothesis | None
@@ -90,8 +93,8 @@ class Drafts:
 
         None: nobody wants to know.
         """
-        line = self._lines.get(draft.id.session)
-        if line is None or line.number != draft.id.utterance:
+        line = self._line(draft.id)
+        if line is None:
             return None
         if line.ending is not None and is_same(line.ending, draft.utterance):
             line.text = text
@@ -100,14 +103,27 @@ class Drafts:
         line.agreement = line.agreement.revise(written, draft.uncut_s)
         return _partial(draft, line.agreement, written.language)
 
-    def take(self, heard: Heard, now_ms: int) -> Decoded | None:
-        """The utterance has ended: its text, if that is known already, or what was tried."""
-        line = self._lines.pop(heard.id.session, None)
+    def text(self, heard: Heard, now_ms: int) -> Decoded | None:
+        """Of an utterance that has ended, if it is known already; or what was tried."""
+        line = self._line(heard.id)
         if line is None or line.ending is None or line.text is None:
             return None
-        if line.number != heard.id.utterance or not is_same(line.ending, heard.utterance):
+        if not is_same(line.ending, heard.utterance):
             return None
         return replace(line.text, queue_ms=0, done_ms=now_ms)
+
+    def end(self, id_: JobId) -> None:
+        """The final of the utterance is told."""
+        if self._line(id_) is not None:
+            del self._lines[id_.session.stream_id]
+
+    def forget(self, stream_id: str) -> None:
+        """The stream is over; what it had begun to say last may have come to nothing."""
+        self._lines.pop(stream_id, None)
+
+    def _line(self, id_: JobId) -> _Line | None:
+        line = self._lines.get(id_.session.stream_id)
+        return None if line is None or line.id != id_ else line
 
 
 def is_same(one: Utterance, other: Utterance) -> bool:

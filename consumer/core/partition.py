@@ -211,9 +211,8 @@ class PartitionTask:
         """
         closed, self._closed = self._closed, []
         for heard in closed:
-            self._asked.pop(heard.id, None)
             self._turns.expect(heard)
-            text = self._drafts.take(heard, now_ms)
+            text = self._drafts.text(heard, now_ms)
             tried = () if text is None else text.hypothesis.tried
             if self._suspects.includes(heard):
                 self._suspects.add(heard)
@@ -236,15 +235,19 @@ class PartitionTask:
         return [self._draft_job(draft, now) for draft in safe if self._drafts.wants(draft)], begun
 
     def drafted(self, job: Job, text: Decoded) -> tuple[TranscriptPartial | None, bool]:
-        """A draft's text has come: the partial, and whether it is the final's text too."""
-        if (heard := self._waiting.get(job.id)) and is_same(heard.utterance, job.utterance):
-            return None, True
+        """A draft's text has come: the partial, and whether it is the final's text too.
+
+        Then it is told all the same: a partial is there at once, a final when it is committed.
+        """
+        heard = self._waiting.get(job.id)
+        is_final = heard is not None and is_same(heard.utterance, job.utterance)
         asked = self._asked.get(job.id, ())
         draft = next((each for each in asked if each.utterance is job.utterance), None)
-        if draft is None:
-            return None, False
+        if draft is None or (heard is not None and not is_final):
+            return None, is_final
         self._asked[job.id] = asked[asked.index(draft) + 1 :]
-        return self._drafts.decoded(draft, text, self._written(draft, text.hypothesis)), False
+        written = self._written(draft, text.hypothesis)
+        return self._drafts.decoded(draft, text, written), is_final
 
     def finish(
         self, id_: JobId, decoded: Decoded, now: float
@@ -314,6 +317,7 @@ class PartitionTask:
             self.ledger.committed.resume_offset
         ):
             self.ledger.forget(name)
+            self._drafts.forget(name)
             del self._streams[name]
             self._last_s.pop(name, None)
 
@@ -341,6 +345,8 @@ class PartitionTask:
 
     def _settle(self, heard: Heard, text: Decoded | None) -> None:
         self._suspects.settle(heard.id)
+        self._asked.pop(heard.id, None)
+        self._drafts.end(heard.id)
         if text is None:
             self._give_up(heard)
             return

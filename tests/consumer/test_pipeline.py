@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -524,6 +524,32 @@ async def test_a_draft_that_does_not_stand_is_told_to_nobody_and_is_the_finals_f
     assert jobs == [(JobKind.PARTIAL, 0), (JobKind.FINAL, 1), (JobKind.FINAL, 2)]
     assert not [event for event in told.events if isinstance(event, TranscriptPartial)]
     assert texts(store) == texts(await run(polls_of(log)))
+
+
+async def test_a_draft_that_comes_when_its_utterance_has_ended_is_told_before_the_final() -> None:
+    """A partial is there at once, a final when it is committed; both are one decode."""
+
+    class Late(EchoEngine):
+        async def transcribe(self, batch: Batch) -> list[Hypothesis]:
+            await spoken.wait()
+            return await super().transcribe(batch)
+
+    def polls() -> Iterator[Poll]:
+        yield ASSIGNED
+        for record in log.records:
+            yield from (Poll(records=(record,)), Poll(), Poll())
+        spoken.set()
+        yield from [Poll()] * 20
+
+    log, stop, store, told = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
+    log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True, options=PARTIALS)
+    source, engine, spoken = ScriptedSource(polls(), stop), Late(), asyncio.Event()
+    drafts = DraftPolicy(9.0, eager=True)
+    await pipeline(source, engine, store, broadcast=told, drafts=drafts).run(stop)
+    assert [job.kind for batch in engine.batches for job in batch] == [JobKind.PARTIAL]
+    (final,) = (event for event in store.events if isinstance(event, TranscriptFinal))
+    (partial,) = (event for event in told.events if isinstance(event, TranscriptPartial))
+    assert (partial.utterance, partial.tentative_text) == (final.utterance, final.text)
 
 
 async def test_finals_of_others_are_decoded_between_two_attempts_at_a_bad_one() -> None:

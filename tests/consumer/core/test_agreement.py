@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.agreement import CERTAIN, SURE, Agreement, fit
+from consumer.core.agreement import Agreement, fit
 from consumer.core.units import keys
 from consumer.core.values import Hypothesis, TimedWord
 
@@ -114,32 +114,38 @@ def test_words_do_not_merge_where_a_decode_begins_late():
     assert late.revise(decoded("well 你好")).tentative == " 你好"
 
 
-def test_a_doubted_word_waits_and_so_does_what_follows():
-    twice = Agreement().revise(decoded("one two three"))
-    assert twice.revise(decoded("one two three", 0.9, SURE - 0.01, 0.9)).stable == "one"
-    assert twice.revise(decoded("one two three", 0.9, SURE, SURE)).stable == "one two three"
-
-
-def test_four_decodes_in_a_row_leave_no_doubt():
+def stable(*texts: str, probabilities: tuple[float, ...]) -> list[str]:
+    """After each of the decodes."""
     made = [Agreement()]
-    for text in ("one too", "one two", "one two", "one two three", "one two three"):
-        made.append(made[-1].revise(decoded(text, 0.9, 0.1, 0.9)))
-    assert [each.stable for each in made[1:]] == ["", "one", "one", "one", "one two three"]
-    assert CERTAIN == 4
+    for text in texts:
+        made.append(made[-1].revise(decoded(text, *probabilities)))
+    return [each.stable for each in made[1:]]
+
+
+def test_a_doubted_word_waits_and_so_does_what_follows():
+    told = stable(*["one two three"] * 3, probabilities=(0.6, 0.5, 0.9))
+    assert told == ["", "one", "one two three"]
+
+
+def test_the_more_a_word_is_doubted_the_more_decodes_have_to_say_it():
+    told = stable(*["one two"] * 5, probabilities=(0.4, 0.3))
+    assert told == ["", "", "one", "one two", "one two"]
+
+
+def test_a_single_decode_is_never_enough():
+    assert stable("one", probabilities=(1.0,)) == [""]
 
 
 def test_a_decode_that_differs_begins_the_count_anew():
-    made = Agreement()
-    for text in ("one two", "one two", "one two", "one too", "one two", "one two", "one two"):
-        made = made.revise(decoded(text, 0.9, 0.1))
-    assert made.stable == "one"
+    told = stable("one two", "one too", "one two", "one two", probabilities=(0.9, 0.5))
+    assert told == ["", "one", "one", "one"]
 
 
 def test_what_may_yet_be_cut_off_stays_tentative():
     words = tuple(TimedWord(f" {n}", float(n), n + 1.0, 0.9) for n in range(4))
     heard = replace(decoded(" 0 1 2 3"), words=words)
     made = Agreement()
-    for _ in range(CERTAIN + 1):
+    for _ in range(5):
         made = made.revise(heard, uncut_s=2.0)
     assert (made.stable, made.tentative) == ("0 1", " 2 3")
 

@@ -72,6 +72,15 @@ def test_a_partial_is_worth_so_much_new_audio_and_the_first_one_a_third_of_it():
     assert wanted == [1.5, 2.2, 3.5]
 
 
+def test_without_a_text_it_is_tried_often_only_at_the_beginning():
+    drafts = Drafts(POLICY)
+    ends = [number / 10 for number in range(1, 40)]
+    assert [end for end in ends if asked(drafts, draft(end))] == [
+        *(0.3, 0.6, 0.9, 1.2),
+        *(1.9, 2.6, 3.3),
+    ]
+
+
 def test_who_does_not_ask_gets_none():
     drafts = Drafts(POLICY)
     assert not asked(drafts, draft(5.0, options=OPTIONS))
@@ -103,10 +112,11 @@ def test_what_seems_to_end_is_decoded_once_and_is_the_finals_text():
     assert asked(drafts, ending)
     assert not asked(drafts, ending)
     assert drafts.decoded(ending, text("all of it"), None) is None
-    taken = drafts.take(ended(2.0), 1_300)
+    taken = drafts.text(ended(2.0), 1_300)
     assert taken is not None
     assert (taken.hypothesis.text, taken.queue_ms, taken.done_ms) == ("all of it", 0, 1_300)
-    assert drafts.take(ended(2.0), 1_300) is None
+    drafts.end(ending.id)
+    assert drafts.text(ended(2.0), 1_300) is None
 
 
 def test_a_text_that_does_not_stand_comes_with_what_was_tried():
@@ -116,7 +126,7 @@ def test_a_text_that_does_not_stand_comes_with_what_was_tried():
     doubtful = text("la la la la")
     tried = replace(doubtful.hypothesis, tried=(doubtful.hypothesis,))
     drafts.decoded(ending, replace(doubtful, hypothesis=tried), None)
-    taken = drafts.take(ended(2.0), 0)
+    taken = drafts.text(ended(2.0), 0)
     assert taken is not None
     assert taken.hypothesis.tried == (doubtful.hypothesis,)
 
@@ -127,7 +137,7 @@ def test_more_speech_makes_it_void():
         ending = draft(end, ending=True)
         assert asked(drafts, ending)
     drafts.decoded(draft(2.0, ending=True), text("some of it"), None)
-    assert drafts.take(ended(3.0), 0) is None
+    assert drafts.text(ended(3.0), 0) is None
 
 
 def test_an_answer_that_comes_late_is_dropped():
