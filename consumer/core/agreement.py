@@ -7,8 +7,9 @@ laid beside it where the two fit best, and only what follows is read.
 
 Two decodes of almost the same audio err alike: so what Whisper itself doubts takes more than two. A
 word is stable once the probabilities that the decodes in a row gave it add up to `ENOUGH`, which no
-single one reaches (docs/quality.md has the figures). What may yet be cut off, and begin the next
-utterance, stays tentative.
+single one reaches (docs/quality.md has the figures). One of audio that ends in silence counts thrice:
+it is the final's, unless speech comes back. What may yet be cut off, and begin the next utterance,
+stays tentative.
 
 Agreement is of words, in Chinese of characters (`core.units`): case and punctuation may differ. The
 punctuation behind the last stable word stays tentative, because what a decode ends with is often a
@@ -27,6 +28,7 @@ from consumer.core.units import Kind, Unit, keys, kind, units
 from consumer.core.values import Hypothesis
 
 ENOUGH: Final = 1.2  # probabilities of a word, added up; docs/quality.md weighs it
+_WHOLE: Final = 3  # times that a decode counts of what seems to have ended
 _UNDECODABLE: Final = "\ufffd"  # what a text cut inside a character ends with
 
 
@@ -48,18 +50,22 @@ class Agreement:
     latest: tuple[str, ...] = ()  # keys of what the last decode said behind it
     weights: tuple[float, ...] = ()  # of each: its probabilities in all decodes that said so
 
-    def revise(self, hypothesis: Hypothesis, uncut_s: float = inf) -> Agreement:
+    def revise(
+        self, hypothesis: Hypothesis, *, uncut_s: float = inf, is_ending: bool = False
+    ) -> Agreement:
         """The utterance has been decoded again, from its first sample to a later one.
 
-        Words that end behind `uncut_s` may yet be cut off. Without words in the hypothesis nothing
-        is known to be doubted, nor to end there.
+        `is_ending`: it ends in silence. Words that end behind `uncut_s` may yet be cut off. Without
+        words in the hypothesis nothing is known to be doubted, nor to end there.
         """
         heard = _heard(hypothesis.text)
         at = fit(self.said, [unit.key for unit in heard])[0]
         trail = heard[at - 1].trail if at and self.said else ""
         rest = heard[at:]
         spoken = _spoken(hypothesis, heard)[at:]
-        weights = self._weights([unit.key for unit in rest], spoken)
+        times = _WHOLE if is_ending else 1
+        probabilities = [times * each.probability for each in spoken]
+        weights = self._weights([unit.key for unit in rest], probabilities)
         agreed = _stable(weights, spoken, uncut_s)
         whole = _joined(self.stable, trail, rest)
         longer = _joined(self.stable, trail, rest[:agreed])
@@ -73,11 +79,11 @@ class Agreement:
             weights=weights[agreed:],
         )
 
-    def _weights(self, rest: Sequence[str], spoken: Sequence[_Spoken]) -> tuple[float, ...]:
+    def _weights(self, rest: Sequence[str], probabilities: Sequence[float]) -> tuple[float, ...]:
         """Of each unit: the decodes in a row that said the same up to it, with this one."""
         common = _common(rest, self.latest)
         before = [*self.weights[:common], *([0.0] * (len(rest) - common))]
-        return tuple(w + each.probability for w, each in zip(before, spoken, strict=True))
+        return tuple(w + p for w, p in zip(before, probabilities, strict=True))
 
     @property
     def text(self) -> str:

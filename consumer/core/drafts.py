@@ -100,7 +100,9 @@ class Drafts:
             line.text = text
         if written is None or not draft.options.partials:
             return None
-        line.agreement = line.agreement.revise(written, draft.uncut_s)
+        line.agreement = line.agreement.revise(
+            written, uncut_s=draft.uncut_s, is_ending=draft.is_ending
+        )
         return _partial(draft, line.agreement, written.language)
 
     def text(self, heard: Heard, now_ms: int) -> Decoded | None:

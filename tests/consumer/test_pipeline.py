@@ -549,7 +549,7 @@ async def test_a_draft_that_comes_when_its_utterance_has_ended_is_told_before_th
     assert [job.kind for batch in engine.batches for job in batch] == [JobKind.PARTIAL]
     (final,) = (event for event in store.events if isinstance(event, TranscriptFinal))
     (partial,) = (event for event in told.events if isinstance(event, TranscriptPartial))
-    assert (partial.utterance, partial.tentative_text) == (final.utterance, final.text)
+    assert (partial.utterance, partial.stable_text) == (final.utterance, final.text)
 
 
 async def test_finals_of_others_are_decoded_between_two_attempts_at_a_bad_one() -> None:

@@ -136,6 +136,11 @@ def test_a_single_decode_is_never_enough():
     assert stable("one", probabilities=(1.0,)) == [""]
 
 
+def test_what_silence_has_followed_is_stable_at_once_unless_it_is_doubted():
+    heard = decoded("one two three", 0.9, 0.4, 0.39)
+    assert Agreement().revise(heard, is_ending=True).stable == "one two"
+
+
 def test_a_decode_that_differs_begins_the_count_anew():
     told = stable("one two", "one too", "one two", "one two", probabilities=(0.9, 0.5))
     assert told == ["", "one", "one", "one"]
