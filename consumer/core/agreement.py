@@ -7,9 +7,9 @@ laid beside it where the two fit best, and only what follows is read.
 
 Two decodes of almost the same audio err alike: so what Whisper itself doubts takes more than two. A
 word is stable once the probabilities that the decodes in a row gave it add up to `ENOUGH`, which no
-single one reaches (docs/quality.md has the figures). One of audio that ends in silence counts thrice:
-it is the final's, unless speech comes back. What may yet be cut off, and begin the next utterance,
-stays tentative.
+single one reaches (docs/quality.md has the figures). One of audio that ends in silence counts
+thrice: it is the final's, unless speech comes back. What may yet be cut off, and begin the next
+utterance, stays tentative.
 
 Agreement is of words, in Chinese of characters (`core.units`): case and punctuation may differ. The
 punctuation behind the last stable word stays tentative, because what a decode ends with is often a
