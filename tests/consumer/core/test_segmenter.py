@@ -322,6 +322,15 @@ def test_spans_are_ordered_inside_the_audio_and_never_too_long(
 
 
 @given(TRUTHS, CONFIGS)
+def test_what_is_uncut_stays_uncut_however_long_it_grows(truth: Truth, config: SegmenterConfig):
+    window = config.window_ms * truth.rate // 1000 + 1
+    uncut = config.uncut_ms * truth.rate // 1000 - 2 * window
+    for _, cut in cuts_of(truth, config, [100]):
+        if cut.span is not None and cut.span.reason is EndReason.MAX_LENGTH:
+            assert cut.span.end - cut.span.start >= uncut
+
+
+@given(TRUTHS, CONFIGS)
 def test_nothing_spoken_is_left_out(truth: Truth, config: SegmenterConfig):
     kept = np.zeros(truth.length + 1, bool)
     for here, cut in cuts_of(truth, config, [100]):
