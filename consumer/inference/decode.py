@@ -1,23 +1,28 @@
 """One greedy decode of a batch of rows, each with its own prompt, length and end.
 
 Prompts are padded on the left, so that all rows write the same cache column at every step, and the
-start of every row's text is the same column. A step has no shape that depends on a value and
-waits for nothing: end flags are read every few steps, and rows that have ended leave the batch.
+start of every row's text is the same column. A step works in place on buffers that stay, has no
+shape that depends on a value and waits for nothing: so a device can replay it. End flags are read
+every few steps, and rows that have ended leave the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from consumer.core.values import Float32Array
+from consumer.inference.device import staged
 from consumer.inference.model import Decoder, Memory
+from consumer.inference.replay import Steps, steps_of
 from consumer.inference.sampling import choose, uniforms
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import alignment
+from consumer.inference.workspace import Workspace
 
 _COLUMN_BUCKET = 32  # attended cache columns are rounded up to this: few shapes
 _POLL_STEPS = {"cpu": 1, "cuda": 8}  # steps between two looks at the end flags
@@ -44,7 +49,7 @@ class Decoded:
     alignment: Float32Array | None  # [tokens + 1, align] of `words.alignment`
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Text:
     """Every row's text as it grows; tensors on the device, rows first."""
 
@@ -53,20 +58,97 @@ class _Text:
     position: Tensor  # [B, 1] of that token in its row's own text
     tokens: Tensor  # [B, limit]
     logprobs: Tensor  # [B, limit] fp32
-    temperature: Tensor  # [B, 1]
-    uniform: Tensor  # [B, limit] random numbers in (0, 1]
+    temperature: Tensor  # [B, 1] fp32
+    uniform: Tensor  # [B, limit] random numbers in (0, 1], fp32
     ended: Tensor  # [B] bool
-    no_speech: Tensor  # [B] probability
+    no_speech: Tensor  # [B] probability, fp32
+
+    @classmethod
+    def begun(
+        cls, workspace: Workspace, requests: Sequence[Request], columns: int, limit: int
+    ) -> Self:
+        """Texts without a token, whose prompts have been read."""
+        rows, take = len(requests), workspace.take
+        positions = torch.tensor([[len(request.prompt)] for request in requests])
+        temperatures = torch.tensor([[request.temperature] for request in requests])
+        drawn = torch.stack([uniforms(request.seed, limit) for request in requests])
+        device = workspace.device
+        return cls(
+            mask=take("mask", rows, 1, 1, columns).fill_(-torch.inf),
+            token=take("token", rows, 1, dtype=torch.long),
+            position=take("position", rows, 1, dtype=torch.long).copy_(staged(positions, device)),
+            tokens=take("tokens", rows, limit, dtype=torch.long),
+            logprobs=take("logprobs", rows, limit, dtype=torch.float),
+            temperature=take("temperature", rows, 1, dtype=torch.float).copy_(
+                staged(temperatures, device)
+            ),
+            uniform=take("uniform", rows, limit, dtype=torch.float).copy_(staged(drawn, device)),
+            ended=take("ended", rows, dtype=torch.bool).fill_(False),
+            no_speech=take("no_speech", rows, dtype=torch.float),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """One more token for every row, in place: any other step of this bucket would do the same."""
+
+    decoder: Decoder
+    memory: Memory
+    text: _Text
+    column: Tensor  # [1] of the cache, to be written next
+    count: Tensor  # [1] tokens that every row has so far
+    mask: Tensor  # [V] added to the logits
+    end: int  # the token
+    draws: bool  # whether any row's temperature is above 0
+    width: int = 0  # leading cache columns that are attended
+
+    @property
+    def bucket(self) -> Hashable:
+        buffers = (*_tensors(self.memory).values(), *_tensors(self.text).values())
+        places = tuple((each.data_ptr(), each.shape) for each in buffers)
+        return self.width, self.draws, places
+
+    def __call__(self) -> None:
+        text = self.text
+        text.mask.index_fill_(3, self.column, 0)
+        seen = text.mask[..., : self.width]
+        states = self.decoder(text.token, text.position, self.column, seen, self.memory)
+        self.column.add_(1)
+        text.position.add_(1)
+        self.append(states[:, -1], self.mask)
+
+    def append(self, states: Tensor, mask: Tensor) -> None:
+        """Choose the tokens that follow the states [B, D]."""
+        text = self.text
+        logits = self.decoder.logits(states).add_(mask)
+        uniform = text.uniform.index_select(1, self.count)
+        token, logprob = choose(logits, text.temperature if self.draws else None, uniform)
+        text.token.copy_(token)
+        text.tokens.index_copy_(1, self.count, token)
+        text.logprobs.index_copy_(1, self.count, logprob)
+        text.ended.logical_or_(token[:, 0] == self.end)
+        self.count.add_(1)
+
+
+_Rows = TypeVar("_Rows", Memory, _Text)
 
 
 class BatchDecoder:
     """Decodes batches with one decoder; not for two threads at once."""
 
-    def __init__(self, decoder: Decoder, vocabulary: Vocabulary, device: torch.device) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        vocabulary: Vocabulary,
+        workspace: Workspace,
+        steps: Steps | None = None,
+    ) -> None:
+        device = workspace.device
         self._decoder = decoder
         self._vocabulary = vocabulary
-        self._device = device
-        self._masks = vocabulary.masks(device)
+        self._workspace = workspace
+        self._steps = steps or steps_of(device)
+        self._always, self._at_first = vocabulary.masks(device)
         self._languages = torch.tensor(
             [*vocabulary.language_tokens.values()], dtype=torch.long, device=device
         )
@@ -76,152 +158,124 @@ class BatchDecoder:
 
         The first text column is used, and free again afterwards.
         """
-        first = torch.zeros(1, dtype=torch.long, device=self._device)
-        rows = len(memory.cross)
-        token = torch.full((rows, 1), self._vocabulary.start, device=self._device)
+        device, rows = memory.bias.device, len(memory.bias)
+        first = torch.zeros(1, dtype=torch.long, device=device)
+        token = torch.full((rows, 1), self._vocabulary.start, device=device)
         mask = memory.bias.new_zeros(rows, 1, 1, 1)
         states = self._decoder(token, torch.zeros_like(token), first, mask, memory)
         return self._decoder.logits_of(states[:, 0], self._languages).softmax(-1)
 
     def decode(self, memory: Memory, requests: Sequence[Request]) -> list[Decoded]:
         """The texts of all rows, in their order; `memory` is used up."""
-        run = _Run(self._decoder, self._vocabulary, self._masks, memory, requests)
-        return run.finish(_POLL_STEPS[self._device.type])
+        run = _Run(self._vocabulary, requests, self._first_step(memory, requests))
+        run.read_prompts(self._at_first)
+        return run.finish(self._steps, _POLL_STEPS[self._workspace.device.type])
+
+    def _first_step(self, memory: Memory, requests: Sequence[Request]) -> _Step:
+        take, limit = self._workspace.take, self._vocabulary.sample_limit
+        return _Step(
+            decoder=self._decoder,
+            memory=memory,
+            text=_Text.begun(self._workspace, requests, memory.own.shape[-2], limit),
+            column=take("column", 1, dtype=torch.long).fill_(_begin(requests)),
+            count=take("count", 1, dtype=torch.long).zero_(),
+            mask=self._always,
+            end=self._vocabulary.end,
+            draws=any(request.temperature > 0 for request in requests),
+        )
 
 
 class _Run:
     """One batch, from its prompts to its last end."""
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        vocabulary: Vocabulary,
-        masks: tuple[Tensor, Tensor],
-        memory: Memory,
-        requests: Sequence[Request],
-    ) -> None:
-        self._decoder = decoder
+    def __init__(self, vocabulary: Vocabulary, requests: Sequence[Request], step: _Step) -> None:
         self._vocabulary = vocabulary
-        self._always, at_first = masks
-        self._memory = memory
         self._requests = requests
-        self._draws = any(request.temperature > 0 for request in requests)
+        self._step = step
         self._slots = list(range(len(requests)))  # which request each row of the batch serves
         self._decoded: dict[int, Decoded] = {}
-        self._begin = max(len(request.prompt) for request in requests)  # column of the first token
-        self._text = self._empty_text()
-        self._column = torch.tensor([self._begin], device=memory.bias.device)
-        self._step = torch.zeros_like(self._column)
-        self._steps = 0  # the same on this side
-        self._read_prompts(at_first)
+        self._begin = _begin(requests)
+        self._count = 0  # tokens that every row has so far
 
-    def finish(self, poll_steps: int) -> list[Decoded]:
-        limit = self._text.tokens.shape[1]
-        while self._slots and self._steps < limit:
-            if self._steps % poll_steps == 0:
-                self._retire(self._text.ended.tolist())
+    def read_prompts(self, at_first: Tensor) -> None:
+        """All rows' prompts at once, and the first token of each text."""
+        step, text = self._step, self._step.text
+        device = text.mask.device
+        padding = [self._begin - len(request.prompt) for request in self._requests]
+        prompts = [[0] * n + [*r.prompt] for n, r in zip(padding, self._requests, strict=True)]
+        columns = torch.arange(self._begin, device=device)
+        unused = staged(torch.tensor(padding), device)[:, None]
+        text.mask[:, 0, 0, : self._begin].masked_fill_(columns >= unused, 0)
+        mask = prompt_mask(unused, columns).to(text.mask.dtype)
+        positions = (columns - unused).clamp_(min=0)
+        tokens = staged(torch.tensor(prompts), device)
+        states = step.decoder(tokens, positions, columns, mask, step.memory)
+        started = step.decoder.logits(states[:, -self._vocabulary.start_length]).softmax(-1)
+        text.no_speech.copy_(started[:, self._vocabulary.no_speech])
+        step.append(states[:, -1], at_first)
+        self._count += 1
+
+    def finish(self, steps: Steps, poll_steps: int) -> list[Decoded]:
+        limit = self._vocabulary.sample_limit
+        while self._slots and self._count < limit:
+            if self._count % poll_steps == 0:
+                self._retire(self._step.text.ended.tolist())
             if self._slots:
-                self._advance()
+                self._advance(steps)
         self._retire([True] * len(self._slots))
         return [self._decoded[index] for index in range(len(self._requests))]
 
-    def _empty_text(self) -> _Text:
-        rows, limit = len(self._requests), self._vocabulary.sample_limit
-        like = self._memory.bias
-        integers = torch.zeros(rows, limit, dtype=torch.long, device=like.device)
-        numbers = integers.float()
-        return _Text(
-            mask=like.new_full((rows, 1, 1, self._memory.own.shape[-2]), -torch.inf),
-            token=integers[:, :1].clone(),
-            position=torch.tensor([[len(r.prompt)] for r in self._requests], device=like.device),
-            tokens=integers,
-            logprobs=numbers,
-            temperature=torch.tensor([[r.temperature] for r in self._requests], device=like.device),
-            uniform=torch.stack([uniforms(r.seed, limit) for r in self._requests]).to(like.device),
-            ended=integers[:, 0].bool(),
-            no_speech=numbers[:, 0].clone(),
-        )
-
-    def _read_prompts(self, at_first: Tensor) -> None:
-        device = self._column.device
-        padding = [self._begin - len(request.prompt) for request in self._requests]
-        tokens = torch.tensor(
-            [[0] * n + [*r.prompt] for n, r in zip(padding, self._requests, strict=True)],
-            device=device,
-        )
-        columns = torch.arange(self._begin, device=device)
-        unused = torch.tensor(padding, device=device)[:, None]
-        self._text.mask[:, 0, 0, : self._begin].masked_fill_(columns >= unused, 0)
-        mask = prompt_mask(unused, columns).to(self._memory.bias.dtype)
-        positions = (columns - unused).clamp_(min=0)
-        states = self._decoder(tokens, positions, columns, mask, self._memory)
-        self._text.no_speech = self._no_speech(states[:, -self._vocabulary.start_length])
-        self._append(states[:, -1], at_first)
-
-    def _no_speech(self, states: Tensor) -> Tensor:
-        """Probability of the no-speech token where the text starts, [B]."""
-        probabilities = self._decoder.logits(states).softmax(-1)
-        return probabilities[:, self._vocabulary.no_speech]
-
-    def _advance(self) -> None:
+    def _advance(self, steps: Steps) -> None:
         """One token for every row."""
-        text = self._text
-        text.mask.index_fill_(3, self._column, 0)
-        used = self._begin + self._steps
-        width = min(-(-used // _COLUMN_BUCKET) * _COLUMN_BUCKET, text.mask.shape[-1])
-        states = self._decoder(
-            text.token, text.position, self._column, text.mask[..., :width], self._memory
-        )
-        self._column += 1
-        text.position += 1
-        self._append(states[:, -1], self._always)
-
-    def _append(self, states: Tensor, mask: Tensor) -> None:
-        text = self._text
-        logits = self._decoder.logits(states).add_(mask)
-        uniform = text.uniform.index_select(1, self._step)
-        temperature = text.temperature if self._draws else None
-        text.token, logprob = choose(logits, temperature, uniform)
-        text.tokens.index_copy_(1, self._step, text.token)
-        text.logprobs.index_copy_(1, self._step, logprob)
-        text.ended |= text.token[:, 0] == self._vocabulary.end
-        self._step += 1
-        self._steps += 1
+        used = -(-(self._begin + self._count) // _COLUMN_BUCKET) * _COLUMN_BUCKET
+        width = min(used, self._step.text.mask.shape[-1])
+        if width != self._step.width:
+            self._step = replace(self._step, width=width)
+        steps.run(self._step)
+        self._count += 1
 
     def _retire(self, ended: list[bool]) -> None:
         """Rows that have ended leave, once they are a quarter of the batch."""
         if 4 * sum(ended) < len(ended):
             return
+        memory, text = self._step.memory, self._step.text
         for slot in reversed(range(len(ended))):
             if ended[slot]:
                 self._decoded[self._slots[slot]] = self._result(slot)
                 self._slots[slot] = self._slots[-1]
                 self._slots.pop()
-                _move(self._memory, source=len(self._slots), target=slot)
-                _move(self._text, source=len(self._slots), target=slot)
-        _narrow(self._memory, len(self._slots))
-        _narrow(self._text, len(self._slots))
+                _move(memory, source=len(self._slots), target=slot)
+                _move(text, source=len(self._slots), target=slot)
+        rows = len(self._slots)
+        self._step = replace(self._step, memory=_narrowed(memory, rows), text=_narrowed(text, rows))
 
     def _result(self, slot: int) -> Decoded:
-        tokens = self._text.tokens[slot, : self._steps].tolist()
+        text = self._step.text
+        tokens = text.tokens[slot, : self._count].tolist()
         ended = self._vocabulary.end in tokens
         length = tokens.index(self._vocabulary.end) if ended else len(tokens)
         return Decoded(
             tokens=tuple(tokens[:length]),
-            logprobs=tuple(self._text.logprobs[slot, : length + ended].tolist()),
+            logprobs=tuple(text.logprobs[slot, : length + ended].tolist()),
             ended=ended,
-            no_speech_prob=float(self._text.no_speech[slot]),
+            no_speech_prob=float(text.no_speech[slot]),
             alignment=self._alignment(slot, length),
         )
 
     def _alignment(self, slot: int, length: int) -> Float32Array | None:
         align = self._requests[self._slots[slot]].align
-        if align is None or self._memory.queries is None:
+        memory = self._step.memory
+        if align is None or memory.queries is None:
             return None
         start = self._begin - self._vocabulary.start_length
-        keys = self._decoder.alignment_keys(self._memory, slot)[:, :align]
-        queries = self._memory.queries[slot, :, start : self._begin + length]
+        keys = self._step.decoder.alignment_keys(memory, slot)[:, :align]
+        queries = memory.queries[slot, :, start : self._begin + length]
         return alignment(queries, keys)[self._vocabulary.start_length - 1 :].cpu().numpy()
+
+
+def _begin(requests: Sequence[Request]) -> int:
+    """The cache column of every row's first token."""
+    return max(len(request.prompt) for request in requests)
 
 
 def prompt_mask(unused: Tensor, columns: Tensor) -> Tensor:
@@ -231,7 +285,8 @@ def prompt_mask(unused: Tensor, columns: Tensor) -> Tensor:
     """
     query, key = columns[:, None], columns[None, :]
     seen = (key <= query) & (key >= unused[:, :, None]) | (key == query)
-    return torch.zeros(seen.shape).to(seen.device).masked_fill_(~seen, -torch.inf)[:, None]
+    scores = torch.zeros_like(seen, dtype=torch.float)
+    return scores.masked_fill_(~seen, -torch.inf)[:, None]
 
 
 def _move(rows: Memory | _Text, source: int, target: int) -> None:
@@ -242,10 +297,9 @@ def _move(rows: Memory | _Text, source: int, target: int) -> None:
         tensor[target].copy_(tensor[source])
 
 
-def _narrow(rows: Memory | _Text, count: int) -> None:
-    """Keep the first `count` rows."""
-    for name, tensor in _tensors(rows).items():
-        setattr(rows, name, tensor[:count])
+def _narrowed(rows: _Rows, count: int) -> _Rows:
+    """The first `count` rows."""
+    return replace(rows, **{name: tensor[:count] for name, tensor in _tensors(rows).items()})
 
 
 def _tensors(rows: Memory | _Text) -> dict[str, Tensor]:

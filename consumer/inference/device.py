@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from consumer.errors import ConfigError, DeviceLost, OutOfMemory, SttError
 
@@ -189,6 +190,40 @@ def _quota_cores(cpu_max: str) -> int | None:
     """Cores of a cgroup v2 `cpu.max`, rounded up; None: no limit."""
     quota, _, period = cpu_max.partition(" ")
     return None if quota == "max" else max(1, math.ceil(int(quota) / int(period)))
+
+
+def staged(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on a device, as of now; it may still be on its way there.
+
+    From memory that the system may page out, a copy to a GPU would wait for all work before it.
+    """
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Queue:
+    """The one queue of a device that an engine's work goes through.
+
+    On CUDA a stream of its own, as graphs are not recorded on the default one; and attention by
+    the one kernel that takes a bias, or an error: another would be silently slower.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = (
+            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            if device.type == "cuda"
+            else None
+        )
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        if self._stream is None:
+            yield
+            return
+        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        with torch.cuda.stream(self._stream), sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION):
+            yield
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from consumer.core.values import Clip
+from consumer.inference.device import staged
 from consumer.inference.fold import Fold, Folding, bucket, padded, runs, stack
 from consumer.inference.layers import Parameters
 from consumer.inference.mel import LogMel
@@ -23,14 +24,19 @@ class Listener:
     """Mel, encoder and the decoder's cross-attention, over buffers that stay."""
 
     def __init__(
-        self, parameters: Parameters, dims: Dims, decoder: Decoder, folding: Folding
+        self,
+        parameters: Parameters,
+        dims: Dims,
+        decoder: Decoder,
+        folding: Folding,
+        workspace: Workspace,
     ) -> None:
         self._dims = dims
         self._mel = LogMel(dims.n_mels, parameters.device)
         self._encoder = Encoder(parameters, dims)
         self._decoder = decoder
         self._folding = folding
-        self._workspace = Workspace(parameters.device, parameters.dtype)
+        self._workspace = workspace
         self._device = parameters.device
         self._dtype = parameters.dtype
 
@@ -78,7 +84,7 @@ class Listener:
         bias[..., :length] = own.repeat_interleave(len(bias) // len(own), 0)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
+        return staged(torch.from_numpy(array), self._device)
 
     def _memory(self, rows: int, length: int, *, words: bool) -> Memory:
         dims, take = self._dims, self._workspace.take

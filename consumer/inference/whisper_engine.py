@@ -16,7 +16,7 @@ from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, TimedWord
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
-from consumer.inference.device import Device, device_errors
+from consumer.inference.device import Device, Queue, device_errors
 from consumer.inference.fallback import Attempt, best, is_trusted, ladder, left
 from consumer.inference.fold import (
     MAX_SAMPLES,
@@ -29,8 +29,10 @@ from consumer.inference.fold import (
 from consumer.inference.layers import ByteLinear, Linear, Parameters
 from consumer.inference.listen import Listener
 from consumer.inference.model import Decoder, Memory
+from consumer.inference.replay import Steps
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import timed_words
+from consumer.inference.workspace import Workspace
 from schemas.transcript import Model
 
 
@@ -75,7 +77,8 @@ class WhisperTranscriber:
     shortest clips go first.
 
     `folding` says which positions a clip's fold keeps, `attempts` how often a clip is decoded and
-    how; None: until its text can be trusted, by `ladder`.
+    how; None: until its text can be trusted, by `ladder`. `steps` does the decoder's; None: as is
+    fastest on the device.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class WhisperTranscriber:
         attempts: Sequence[Attempt] | None = None,
         max_rows: int = 16,
         max_positions: int = 8192,
+        steps: Steps | None = None,
     ) -> None:
         dims = checkpoint.dims
         where = (checkpoint.state, device.device, device.dtype)
@@ -98,8 +102,10 @@ class WhisperTranscriber:
         self._max_rows = max_rows
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
-        self._listener = Listener(Parameters(*where), dims, decoder, folding)
-        self._decoder = BatchDecoder(decoder, self._vocabulary, device.device)
+        workspace = Workspace(device.device, device.dtype)
+        self._listener = Listener(Parameters(*where), dims, decoder, folding, workspace)
+        self._decoder = BatchDecoder(decoder, self._vocabulary, workspace, steps)
+        self._queue = Queue(device.device)
 
     @property
     def languages(self) -> frozenset[str]:
@@ -121,7 +127,7 @@ class WhisperTranscriber:
             self._check(clip)
         rows = [self._row(clip) for clip in clips]
         by_length = sorted(rows, key=lambda row: len(row.clip.samples))
-        with device_errors():
+        with device_errors(), self._queue():
             for attempt in self._attempts:
                 due = [row for row in by_length if row.due is attempt]
                 for batch in self._batches(due, attempt):
@@ -135,9 +141,9 @@ class WhisperTranscriber:
         What the largest batch needs is held from here on, unless it is more than the device has.
         """
         silence = Clip(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
-        with suppress(OutOfMemory), device_errors():
+        with suppress(OutOfMemory), device_errors(), self._queue():
             self._listener.reserve(self._max_rows, self._max_positions)
-        with device_errors():
+        with device_errors(), self._queue():
             self._listener.prepare(self._max_rows)
             self._attempt([self._row(silence)], self._attempts[0])
 

@@ -9,6 +9,7 @@ from consumer.inference.fold import folded
 from consumer.inference.layers import Parameters
 from consumer.inference.listen import Listener
 from consumer.inference.model import Decoder, Memory
+from consumer.inference.workspace import Workspace
 
 ROWS, POSITIONS = 4, 1200
 
@@ -17,7 +18,8 @@ def listener() -> Listener:
     checkpoint = checkpoint_of(small_whisper())
     parameters = Parameters(checkpoint.state, CPU.device, CPU.dtype)
     decoder = Decoder(parameters, DIMS, checkpoint.alignment_heads)
-    return Listener(parameters, DIMS, decoder, folded)
+    workspace = Workspace(CPU.device, CPU.dtype)
+    return Listener(parameters, DIMS, decoder, folded, workspace)
 
 
 def clips(count: int, seconds: float) -> list[Clip]:

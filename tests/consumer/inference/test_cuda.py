@@ -1,0 +1,84 @@
+"""What only a GPU shows: capture, streams, and that a step waits for nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+
+from consumer.core.values import Clip
+from consumer.errors import OutOfMemory
+from consumer.inference import checkpoint
+from consumer.inference.device import Device, choose, device_errors
+from consumer.inference.replay import AsTheyAre, CudaGraphs, Replays, Step, Steps
+from consumer.inference.whisper_engine import WhisperTranscriber
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+
+
+def speech() -> list[Clip]:
+    rows = (SAMPLES / "manifest.jsonl").read_text("utf-8").splitlines()
+    return [_clip(**json.loads(row)) for row in rows]
+
+
+def _clip(file: str, lang: str, **_: object) -> Clip:
+    samples, rate = soundfile.read(SAMPLES / file, dtype="float32")
+    return Clip(soxr.resample(samples, rate, 16_000).astype(np.float32), (lang,), words=True)
+
+
+def texts(weights: Path, device: Device, steps: Steps | None = None) -> list[str]:
+    engine = WhisperTranscriber(checkpoint.load(weights), device, fold=True, steps=steps)
+    engine.warm_up()
+    clips = speech()
+    engine.transcribe(clips)
+    return [heard.text for heard in engine.transcribe(clips)]
+
+
+@contextmanager
+def waits_are_errors() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+class Watched:
+    """Steps that fail where they wait for the device."""
+
+    def run(self, step: Step) -> None:
+        with waits_are_errors():
+            step()
+
+
+def test_in_fp32_its_texts_are_those_of_a_processor(base_weights: Path):
+    assert texts(base_weights, choose("cuda", "fp32")) == texts(base_weights, choose("cpu", "fp32"))
+
+
+def test_steps_are_recorded_and_their_replays_write_the_same(base_weights: Path):
+    replays = Replays(CudaGraphs())
+    recorded = texts(base_weights, choose("cuda"), replays)
+    assert replays.recordings > 0
+    assert recorded == texts(base_weights, choose("cuda"), AsTheyAre())
+
+
+def test_no_step_waits_for_the_device(base_weights: Path):
+    assert all(texts(base_weights, choose("cuda"), Watched()))
+
+
+def test_too_much_is_out_of_memory():
+    free, _ = torch.cuda.mem_get_info()
+    with pytest.raises(OutOfMemory), device_errors():
+        torch.empty(2 * free, dtype=torch.uint8, device="cuda")
