@@ -75,10 +75,13 @@ class Evidence:
         )
 
 
-def _no_speech(evidence: Evidence) -> bool:
+def says_silence(found: Hypothesis) -> bool:
     """Whisper's own opinion."""
-    found = evidence.hypothesis
     return found.no_speech_prob - _SILENCE_SLOPE * found.avg_logprob > _SILENCE_ABOVE
+
+
+def _no_speech(evidence: Evidence) -> bool:
+    return says_silence(evidence.hypothesis)
 
 
 def _weak_detection(evidence: Evidence) -> bool:

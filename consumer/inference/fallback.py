@@ -9,8 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumer.core.guard import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
+from consumer.core.guard import (
+    MAX_COMPRESSION_RATIO,
+    MAX_NO_SPEECH_PROB,
+    MIN_AVG_LOGPROB,
+    says_silence,
+)
 from consumer.core.loops import is_loop
+from consumer.core.units import keys
 from consumer.core.values import Hypothesis
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -50,6 +56,8 @@ def is_whole(text: Hypothesis) -> bool:
 
 def is_trusted(text: Hypothesis) -> bool:
     """No reason to decode again."""
+    if text.folded and (says_silence(text) or not keys(text.text)):
+        return False  # what is said may have been lost with the fold
     guessed = text.avg_logprob < MIN_AVG_LOGPROB
     if guessed and text.no_speech_prob > MAX_NO_SPEECH_PROB:
         return True  # silence: trying again would only invent words

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from consumer.core.values import Hypothesis
@@ -12,10 +14,11 @@ def text(
     compression_ratio: float = 1.2,
     *,
     ended: bool = True,
+    folded: bool = False,
     said: str = "text",
 ) -> Hypothesis:
     measures = (avg_logprob, no_speech_prob, compression_ratio)
-    return Hypothesis(said, "en", None, (1,), *measures, ended=ended)
+    return Hypothesis(said, "en", None, (1,), *measures, ended=ended, folded=folded)
 
 
 LOOP = text(compression_ratio=2.41)
@@ -53,6 +56,25 @@ def test_a_guess_a_loop_and_a_missing_end_do_not(wrong: Hypothesis):
 def test_a_guess_about_silence_stands():
     assert is_trusted(text(avg_logprob=-1.2, no_speech_prob=0.7))
     assert not is_trusted(text(compression_ratio=3.0, no_speech_prob=0.7))
+
+
+def test_a_folded_guess_about_silence_is_first_held_against_the_padded_encoder():
+    """Folded, base heard nothing but "at" in "At that high level, the air is pure."."""
+    silent = text(avg_logprob=-1.55, no_speech_prob=0.63, folded=True)
+    heard = text(avg_logprob=-0.06, no_speech_prob=0.03)
+    assert not is_trusted(silent)
+    assert best([silent, heard]) is heard
+    confirmed = replace(silent, folded=False)
+    assert best([silent, confirmed]) is confirmed
+
+
+def test_so_is_a_folded_text_without_a_word():
+    assert not is_trusted(text(said="...", folded=True))
+    assert is_trusted(text(said="..."))
+
+
+def test_all_that_the_guard_takes_for_silence_is():
+    assert not is_trusted(text(avg_logprob=-0.9, no_speech_prob=0.7, folded=True))
 
 
 def test_the_first_trusted_attempt_counts():
