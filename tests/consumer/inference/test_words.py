@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from whisper.timing import median_filter
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from consumer.inference.words import alignment, split_words, timed_words
+from consumer.inference.words import alignment, smoothed, split_words, timed_words
 
 ENGLISH = get_tokenizer(multilingual=True, language="en", task="transcribe")
 CHINESE = get_tokenizer(multilingual=True, language="zh", task="transcribe")
@@ -39,6 +40,12 @@ assert torch.get_num_threads() == 3, torch.get_num_threads()
     subprocess.run(
         [sys.executable, "-c", source], check=True, env=os.environ | {"NUMBA_NUM_THREADS": "2"}
     )
+
+
+@given(st.integers(1, 20), st.integers(0, 1000))
+def test_scores_are_smoothed_as_openai_whisper_smooths_them(length: int, seed: int):
+    scores = torch.randn(2, 3, length, generator=torch.Generator().manual_seed(seed)).round()
+    assert smoothed(scores).equal(median_filter(scores, 7))
 
 
 @pytest.mark.parametrize(("tokenizer", "text"), TEXTS)
