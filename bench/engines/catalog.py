@@ -19,6 +19,7 @@ class Heard:
 
     text: str
     words: tuple[TimedWord, ...] | None = None  # None: not asked for, or not of this engine
+    again: bool = False  # not the first attempt's text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Weights:
 
 
 class Engine(Protocol):
-    """Greedy at temperature 0, language given, one attempt a clip."""
+    """Greedy at temperature 0, language given; one attempt a clip, if nothing else is said."""
 
     def transcribe(
         self, clips: Sequence[Float32Array], languages: Sequence[str], *, words: bool
@@ -52,6 +53,7 @@ class Variant:
     dtype: str
     batched: bool = False  # can take several clips in one call
     folded: bool = False  # of ours only
+    again: bool = False  # of ours only: folded texts that can't be trusted are decoded padded
     needs: str | None = None  # package of the `bench` extra that it is
     hugging_face: bool = False  # the layouts of the weights that it wants
     ctranslate2: bool = False
@@ -97,6 +99,7 @@ def keep_quiet() -> None:
     }
 
 
-def ours(dtype: str, *, folded: bool = True) -> Variant:
-    name = f"streamscribe-{dtype}" if folded else f"streamscribe-{dtype}-padded"
-    return Variant(name, "bench.engines.ours:load", dtype, batched=True, folded=folded)
+def ours(dtype: str, *, folded: bool = True, again: bool = False) -> Variant:
+    name = f"streamscribe-{dtype}" + ("-again" if again else "" if folded else "-padded")
+    load = "bench.engines.ours:load"
+    return Variant(name, load, dtype, batched=True, folded=folded, again=again)

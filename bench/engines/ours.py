@@ -1,4 +1,4 @@
-"""Streamscribe's own engine, one attempt a clip."""
+"""Streamscribe's own engine, greedy."""
 
 from __future__ import annotations
 
@@ -17,17 +17,30 @@ MAX_ROWS = 256  # of one batch; what a bench asks for goes through the model tog
 
 
 class Ours:
-    """Takes the first attempt's text whatever it is: a fallback would hide what is compared."""
+    """Takes the first attempt's text whatever it is: a fallback would hide what is compared.
+
+    With `again` a folded text that cannot be trusted is decoded padded, as in the service; never
+    at a temperature.
+    """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: Device, *, fold: bool, folding: Folding = folded
+        self,
+        checkpoint: Checkpoint,
+        device: Device,
+        *,
+        fold: bool,
+        again: bool = False,
+        folding: Folding = folded,
     ) -> None:
+        self._fold = fold
         self._transcriber = WhisperTranscriber(
             checkpoint,
             device,
             fold=fold,
             folding=folding,
-            attempts=ladder(fold=fold)[:1],
+            attempts=[each for each in ladder(fold=fold) if each.temperatures == (0.0,)][
+                : 1 + again
+            ],
             max_rows=MAX_ROWS,
         )
 
@@ -38,9 +51,13 @@ class Ours:
             Clip(samples, (language,), words=words)
             for samples, language in zip(clips, languages, strict=True)
         ]
-        return [Heard(h.text, h.words) for h in self._transcriber.transcribe(asked)]
+        return [
+            Heard(found.text, found.words, again=found.folded != self._fold)
+            for found in self._transcriber.transcribe(asked)
+        ]
 
 
 def load(weights: Weights, variant: Variant) -> Ours:
     checkpoint = load_checkpoint(weights.path)
-    return Ours(checkpoint, choose("cpu", variant.dtype), fold=variant.folded)
+    device = choose("cpu", variant.dtype)
+    return Ours(checkpoint, device, fold=variant.folded, again=variant.again)

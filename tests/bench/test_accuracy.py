@@ -6,7 +6,9 @@ from devstack.scoring import Score
 
 def agreement(dtype: str, errors: int) -> Agreement:
     perfect = (Score(0, 500), Score(0, 500))
-    return Agreement(dtype, "en", perfect, (Score(errors, 500), Score(0, 500)), perfect, 0.5)
+    folded = (Score(errors + 1, 500), Score(0, 500))
+    served = (Score(errors, 500), Score(0, 500))
+    return Agreement(dtype, "en", perfect, folded, perfect, 0.5, served, 0.25)
 
 
 def test_texts_are_alike_to_whoever_counts_errors():
@@ -32,7 +34,8 @@ def test_checks_allow_more_in_16_bits():
 
 def test_better_than_the_reference_is_no_failure():
     one = agreement("fp32", 0)
-    better = Agreement("fp32", "en", (Score(9, 99),), (Score(1, 99),), (Score(1, 99),), 1)
+    few, many = (Score(1, 99),), (Score(9, 99),)
+    better = Agreement("fp32", "en", many, few, few, 1, few, 0)
     assert all(check.ok for check in checks(Measured((one, better), {}, 0)))
 
 
@@ -42,6 +45,8 @@ def test_figures_say_rates_differences_and_agreement():
     assert found["en.streamscribe-bf16.error_percent"] == 0.5
     assert found["en.streamscribe-bf16.worse_points"] == 0.5
     assert found["en.streamscribe-bf16.worse_high_points"] == 1
+    assert found["en.streamscribe-bf16.folded_worse_points"] == 0.6
+    assert found["en.streamscribe-bf16.decoded_again"] == 0.25
     assert found["en.streamscribe-bf16.same_text_as_padded"] == 0.5
     assert found["streamscribe-bf16.batch_1_and_16_same"] == 0.9
     assert found["batch_invariance.clips"] == 20
