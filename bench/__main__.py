@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from consumer.errors import ConfigError
-from consumer.runtime import share_the_machine
+from consumer.runtime import hold_memory, share_the_machine
 from streamscribe.cli import USAGE, Command, guarded, load
 
 BENCHES: Final = {
@@ -58,6 +58,7 @@ def help_text() -> str:
 
 def _measured(bench: Command, argv: Sequence[str]) -> int:
     share_the_machine(os.environ)  # as the worker does
+    hold_memory(os.environ)
     try:
         return load(bench)(argv)
     except ConfigError as error:

@@ -1,8 +1,9 @@
-"""What torch's libraries take from the environment, and only while they are being loaded."""
+"""How torch and its libraries share the machine: set before they are loaded."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+import ctypes
+from collections.abc import Mapping, MutableMapping
 from typing import Final
 
 # A thread of a product waits for the others by spinning, GNU OpenMP's for 15 ms: beside one busy
@@ -17,3 +18,20 @@ def share_the_machine(environ: MutableMapping[str, str]) -> None:
     """Wait briefly and keep little; what the operator has set stays. Call it before torch loads."""
     for name, value in SHARING.items():
         environ.setdefault(name, value)
+
+
+# Of glibc's malloc.h, by the variables that an operator may set instead. By itself it gives back
+# what a batch has freed, now more and now less of it, and the next batch waits for it to come anew.
+HELD: Final = {
+    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20),  # bytes; the most that glibc takes
+    "MALLOC_TRIM_THRESHOLD_": (-1, 256 * 2**20),
+}
+
+
+def hold_memory(environ: Mapping[str, str]) -> None:
+    """Keep what is freed for what comes next. Does nothing where the C library is not glibc."""
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is None:
+        return
+    for name, (parameter, value) in HELD.items():
+        if name not in environ:
+            mallopt(parameter, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from bench.engines.catalog import Heard, Variant, Weights
@@ -12,6 +13,7 @@ from consumer.inference.device import Device, choose
 from consumer.inference.fallback import ladder
 from consumer.inference.fold import Folding, folded
 from consumer.inference.whisper_engine import WhisperTranscriber
+from consumer.runtime import hold_memory
 
 MAX_ROWS = 256  # of one batch; what a bench asks for goes through the model together
 
@@ -58,6 +60,7 @@ class Ours:
 
 
 def load(weights: Weights, variant: Variant) -> Ours:
+    hold_memory(os.environ)  # as the worker does
     checkpoint = load_checkpoint(weights.path)
     device = choose("cpu", variant.dtype)
     return Ours(checkpoint, device, fold=variant.folded, again=variant.again)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
-from consumer.runtime import SHARING, share_the_machine
+from consumer.runtime import HELD, SHARING, share_the_machine
 
 
 def test_what_the_operator_set_stays():
@@ -15,3 +16,31 @@ def test_what_the_operator_set_stays():
 def test_it_is_there_before_torch():
     code = "import sys, consumer.__main__, consumer.runtime; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def kept_mb(environ: dict[str, str]) -> float:
+    """Of 20 MB that were freed, in a process of its own."""
+    code = """
+import os
+import numpy as np
+from bench.memory import resident
+from consumer.runtime import hold_memory
+
+hold_memory(os.environ)
+before = resident().now_mb
+freed = np.ones(2_500_000)
+del freed
+print(resident().now_mb - before)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, env=os.environ | environ
+    )
+    return float(ran.stdout)
+
+
+def test_what_a_batch_frees_is_kept_for_the_next():
+    assert kept_mb({}) > 15
+
+
+def test_unless_the_operator_set_it():
+    assert kept_mb(dict.fromkeys(HELD, "1000000")) < 5
