@@ -21,8 +21,7 @@ MAX_ROWS = 256  # of one batch; what a bench asks for goes through the model tog
 class Ours:
     """Takes the first attempt's text whatever it is: a fallback would hide what is compared.
 
-    With `again` a folded text that cannot be trusted is decoded padded, as in the service; never
-    at a temperature.
+    With `again`, of a fold, a text that cannot be trusted is decoded padded, as in the service.
     """
 
     def __init__(
@@ -40,9 +39,7 @@ class Ours:
             device,
             fold=fold,
             folding=folding,
-            attempts=[each for each in ladder(fold=fold) if each.temperatures == (0.0,)][
-                : 1 + again
-            ],
+            attempts=ladder(fold=fold)[: 1 + again],
             max_rows=MAX_ROWS,
         )
 
