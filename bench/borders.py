@@ -30,14 +30,12 @@ from bench.live.measures import Told
 from bench.live.programme import Long
 from bench.live.whole import clip_of, texts_of
 from bench.progress import progress
-from bench.recordings import SCORED
-from bench.report import Check, Figures, machine, publish, table
+from bench.report import Check, Figures, table
+from bench.trial import Trial, parser
 from consumer.core.values import WHISPER_RATE, EndReason, Utterance
 from consumer.engine import Transcriber
 from consumer.errors import ConfigError
 from consumer.inference import vad
-from consumer.inference.device import set_threads, usable_cores
-from consumer.service import load_transcriber
 from consumer.settings import Settings
 from devstack.options import positive
 from devstack.scoring import score, tokens
@@ -89,40 +87,32 @@ class Take:
 
 
 def main(argv: Sequence[str]) -> int:
-    asked = _parser().parse_args(argv)
-    console = Console()
-    threads = asked.threads or usable_cores()
-    transcriber = load_transcriber(Settings(model=asked.model, dtype=asked.dtype))
-    languages = [code for code in SCORED if code in transcriber.languages]
-    set_threads(1)  # a detector is too small to be shared
-    recordings = [*long_recordings(asked.data, languages, silero(), asked.gap_s)]
-    if not recordings:
-        raise ConfigError(f"{asked.data}: no {RECIPES}, or none in {', '.join(languages)}")
-    cuts = [*_cuts(recordings, asked.takes)]
-    set_threads(threads)
-    takes = _written(transcriber, cuts, console)
-    console.print(_recordings(takes))
-    console.print(_places(takes))
-    where = machine(transcriber.info.dtype, threads) | {"model": transcriber.info.name}
-    publish(console, asked.json, where, figures(takes), checks(takes))
+    trial = Trial.begin(_parser().parse_args(argv))
+    asked, languages = trial.asked, trial.languages
+    with trial.detecting():
+        recordings = [*long_recordings(asked.data, languages, silero(), asked.gap_s)]
+        if not recordings:
+            raise ConfigError(f"{asked.data}: no {RECIPES}, or none in {', '.join(languages)}")
+        cuts = [*_cuts(recordings, asked.takes)]
+    takes = _written(trial.transcriber, cuts, trial.console)
+    trial.console.print(_recordings(takes))
+    trial.console.print(_places(takes))
+    trial.publish(figures(takes), checks(takes))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = options.parser("borders", __doc__)
-    options.add_dtype(parser)
-    options.add_data(parser)
-    options.add_model(parser)
-    parser.add_argument(
+    made = parser("borders", __doc__)
+    made.add_argument(
         "--takes", type=positive, default=1, metavar="N", help="of each recording (default: 1)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--gap-s",
         type=options.above_zero,
         metavar="S",
         help="of silence between the speech of clips (default: as the recipe says)",
     )
-    return parser
+    return made
 
 
 def _cuts(recordings: Iterable[Long], takes: int) -> Iterator[Cut]:

@@ -7,30 +7,25 @@ script, which is the one that the worker uses. Then each text is written in one 
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-
-from bench import options
 from bench.cutting import utterances
 from bench.known_utterances import SNRS_DB, mixed, noises
 from bench.recordings import recordings
-from bench.report import Check, Figures, Sense, machine, publish, table
+from bench.report import Check, Figures, Sense, table
+from bench.trial import Trial, parser
 from consumer.core.chinese import CODE, PROMPT, Orthography, Script
 from consumer.core.pcm import from_float, to_float
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Utterance
 from consumer.engine import Transcriber
 from consumer.errors import ConfigError
 from consumer.inference import vad
-from consumer.inference.device import set_threads, usable_cores
 from consumer.scripts import converters
-from consumer.service import load_transcriber
-from consumer.settings import Detector, Settings
+from consumer.settings import Detector
 from devstack.scoring import score, total
 
 SIMPLIFIED: Final = "以下是普通话的句子。"
@@ -56,37 +51,25 @@ class Spoken:
 
 
 def main(argv: Sequence[str]) -> int:
-    asked = _parser().parse_args(argv)
-    console = Console()
-    threads = asked.threads or usable_cores()
-    transcriber = load_transcriber(Settings(model=asked.model, dtype=asked.dtype))
-    if CODE not in transcriber.languages:
-        raise ConfigError(f"{transcriber.info.name} knows no Chinese; use a multilingual model")
-    set_threads(1)  # a detector is too small to be shared
-    spoken = [*_spoken(asked.data)]
-    set_threads(threads)
+    trial = Trial.begin(parser("chinese", __doc__).parse_args(argv))
+    if CODE not in trial.transcriber.languages:
+        name = trial.transcriber.info.name
+        raise ConfigError(f"{name} knows no Chinese; use a multilingual model")
+    with trial.detecting():
+        spoken = [*_spoken(trial.asked.data)]
     figures: Figures = {}
     heard = dict.fromkeys(_snr(each.snr_db) for each in spoken)
     shown = table("Chinese, step by step", "", *heard, "punctuated", "one script")
     for prompted, prompt in PROMPTS.items():
-        decoded = _decoded(transcriber, spoken, prompt)
+        decoded = _decoded(trial.transcriber, spoken, prompt)
         for written, write in writers().items():
             name = f"{prompted}, {written}"
             row = _row(spoken, [write(hypothesis) for hypothesis in decoded])
             figures |= {f"{name}: {column}": value for column, value in row.items()}
             shown.add_row(name, *(f"{value:.1%}" for value in row.values()))
-    console.print(shown)
-    where = machine(transcriber.info.dtype, threads) | {"model": transcriber.info.name}
-    publish(console, asked.json, where, figures, _checks(figures))
+    trial.console.print(shown)
+    trial.publish(figures, _checks(figures))
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = options.parser("chinese", __doc__)
-    options.add_dtype(parser)
-    options.add_data(parser)
-    options.add_model(parser)
-    return parser
 
 
 def writers() -> dict[str, Writer]:

@@ -21,20 +21,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench import options
 from bench.calibration import BINS, Judgement, Sample, cross_validated, fit, judge, reliability
 from bench.known_utterances import SNRS_DB, Heard, heard
 from bench.progress import progress
-from bench.recordings import SCORED
-from bench.report import Check, Figures, machine, publish, table
+from bench.report import Check, Figures, table
 from bench.spoken import accuracy
+from bench.trial import Trial, parser
 from consumer.core.confidence import OF_TOKENS, OF_WORDS, Calibration
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
 from consumer.engine import Transcriber
 from consumer.errors import ConfigError
-from consumer.inference.device import set_threads, usable_cores
-from consumer.service import load_transcriber
-from consumer.settings import Settings
 
 MAX_ECE: Final = 0.05
 _BATCH: Final = 8
@@ -92,14 +88,11 @@ PARTS: Final[dict[str, Callable[[Heard], bool]]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    asked = _parser().parse_args(argv)
-    console = Console()
-    threads = asked.threads or usable_cores()
-    transcriber = load_transcriber(Settings(model=asked.model, dtype=asked.dtype))
-    set_threads(1)  # a detector is too small to be shared
-    known = [*heard(asked.data, {*SCORED} & transcriber.languages)]
-    set_threads(threads)
-    found = [*_decoded(transcriber, known, console)]
+    trial = Trial.begin(_parser().parse_args(argv))
+    asked, console = trial.asked, trial.console
+    with trial.detecting():
+        known = [*heard(asked.data, {*trial.languages})]
+    found = [*_decoded(trial.transcriber, known, console)]
     _check_enough(found, asked.data, speakers=2 if asked.fit else 1)
     figures: Figures = {}
     for kind in KINDS:
@@ -112,18 +105,14 @@ def main(argv: Sequence[str]) -> int:
         figures |= _figures(kind.name, judged)
     console.print(_reliability_table(KINDS[0], found))
     checks = [Check("ECE", float(figures["words, all: ece"] or 0), MAX_ECE)]
-    where = machine(transcriber.info.dtype, threads) | {"model": transcriber.info.name}
-    publish(console, asked.json, where, figures, checks)
+    trial.publish(figures, checks)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = options.parser("confidence", __doc__)
-    options.add_dtype(parser)
-    options.add_data(parser)
-    options.add_model(parser)
-    parser.add_argument("--fit", action="store_true", help="find the coefficients anew")
-    return parser
+    made = parser("confidence", __doc__)
+    made.add_argument("--fit", action="store_true", help="find the coefficients anew")
+    return made
 
 
 def _check_enough(found: Sequence[Evidence], folder: Path, *, speakers: int) -> None:

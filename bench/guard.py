@@ -8,7 +8,6 @@ openai-whisper's rule alone, and by ours, layer by layer.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ import jiwer
 from rich.console import Console
 from rich.table import Table
 
-from bench import options
 from bench.cutting import utterances
 from bench.known_utterances import SNRS_DB, mixed, noises, nonspeech
 from bench.progress import progress
-from bench.recordings import SCORED, recordings
-from bench.report import Check, Figures, machine, publish, table
+from bench.recordings import recordings
+from bench.report import Check, Figures, table
 from bench.silences import silences
+from bench.trial import Trial, parser
 from consumer.core.chinese import prompt
 from consumer.core.guard import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
 from consumer.core.pcm import from_float, to_float
@@ -33,8 +32,6 @@ from consumer.core.quality import judge
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Utterance
 from consumer.engine import Transcriber
 from consumer.inference import vad
-from consumer.inference.device import set_threads, usable_cores
-from consumer.service import load_transcriber
 from consumer.settings import Detector, Settings
 from devstack.scoring import tokens
 
@@ -92,32 +89,19 @@ GUARDS: Final[Mapping[str, Guard]] = {"none": unguarded, "Whisper's": whispers, 
 
 
 def main(argv: Sequence[str]) -> int:
-    asked = _parser().parse_args(argv)
-    console = Console()
-    threads = asked.threads or usable_cores()
-    transcriber = load_transcriber(Settings(model=asked.model, dtype=asked.dtype))
-    languages = [code for code in SCORED if code in transcriber.languages]
-    set_threads(1)  # a detector is too small to be shared
-    cases = [*_silent(asked.data, languages), *_spoken(asked.data, languages)]
-    set_threads(threads)
-    written = [*_written(transcriber, cases, console)]
+    trial = Trial.begin(parser("guard", __doc__).parse_args(argv))
+    data, languages = trial.asked.data, trial.languages
+    with trial.detecting():
+        cases = [*_silent(data, languages), *_spoken(data, languages)]
+    written = [*_written(trial.transcriber, cases, trial.console)]
     silent = [each for each in written if not each.case.reference]
     spoken = [each for each in written if each.case.reference]
     invented_, right_ = invented(silent), right(spoken)
-    console.print(_table("Texts where nothing is said", "utterances", invented_))
-    console.print(_table("True words or characters", "said", right_))
-    console.print(_layers(silent, spoken))
-    where = machine(transcriber.info.dtype, threads) | {"model": transcriber.info.name}
-    publish(console, asked.json, where, _figures(invented_, right_), _checks(invented_, right_))
+    trial.console.print(_table("Texts where nothing is said", "utterances", invented_))
+    trial.console.print(_table("True words or characters", "said", right_))
+    trial.console.print(_layers(silent, spoken))
+    trial.publish(_figures(invented_, right_), _checks(invented_, right_))
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = options.parser("guard", __doc__)
-    options.add_dtype(parser)
-    options.add_data(parser)
-    options.add_model(parser)
-    return parser
 
 
 def _silent(folder: Path, languages: Sequence[str]) -> Iterator[Case]:
