@@ -127,7 +127,11 @@ def _cuts(recordings: Iterable[Long], takes: int) -> Iterator[Cut]:
 
 def _written(transcriber: Transcriber, cuts: Sequence[Cut], console: Console) -> list[Take]:
     clips = [placed.clip for long, _ in cuts for placed in long.programme.placed]
-    asked = [clip_of(u.samples, long.programme.language) for long, spoken in cuts for u in spoken]
+    asked = [
+        clip_of(u.samples, long.programme.language, u.speech)
+        for long, spoken in cuts
+        for u in spoken
+    ]
     samples = [clip.samples.size for clip in {*clips}] + [clip.samples.size for clip in asked]
     with progress(console, sum(samples) / WHISPER_RATE) as advance:
         whole = texts_of(transcriber, clips, advance)

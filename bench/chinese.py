@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from bench.cutting import utterances
+from bench.decoding import decoded
 from bench.known_utterances import SNRS_DB, mixed, noises
+from bench.progress import progress
 from bench.recordings import recordings
 from bench.report import Check, Figures, Sense, table
 from bench.trial import Trial, parser
 from consumer.core.chinese import CODE, PROMPT, Orthography, Script
 from consumer.core.pcm import from_float, to_float
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Utterance
-from consumer.engine import Transcriber
 from consumer.errors import ConfigError
 from consumer.inference import vad
 from consumer.scripts import converters
@@ -35,7 +36,6 @@ PROMPTS: Final[Mapping[str, str | None]] = {
     "prompt, Traditional": PROMPT,
 }
 _MARKS: Final = frozenset("，。？！、；：,.?!;:")
-_BATCH: Final = 8
 
 Writer = Callable[[Hypothesis], str]
 
@@ -58,18 +58,26 @@ def main(argv: Sequence[str]) -> int:
     with trial.detecting():
         spoken = [*_spoken(trial.asked.data)]
     figures: Figures = {}
-    heard = dict.fromkeys(_snr(each.snr_db) for each in spoken)
-    shown = table("Chinese, step by step", "", *heard, "punctuated", "one script")
-    for prompted, prompt in PROMPTS.items():
-        decoded = _decoded(trial.transcriber, spoken, prompt)
+    columns = dict.fromkeys(_snr(each.snr_db) for each in spoken)
+    shown = table("Chinese, step by step", "", *columns, "punctuated", "one script")
+    for prompted, texts in _decoded(trial, spoken):
         for written, write in writers().items():
             name = f"{prompted}, {written}"
-            row = _row(spoken, [write(hypothesis) for hypothesis in decoded])
+            row = _row(spoken, [write(hypothesis) for hypothesis in texts])
             figures |= {f"{name}: {column}": value for column, value in row.items()}
             shown.add_row(name, *(f"{value:.1%}" for value in row.values()))
     trial.console.print(shown)
     trial.publish(figures, _checks(figures))
     return 0
+
+
+def _decoded(trial: Trial, spoken: Sequence[Spoken]) -> Iterator[tuple[str, list[Hypothesis]]]:
+    """What is written behind each prompt."""
+    seconds = sum(each.utterance.seconds for each in spoken)
+    with progress(trial.console, len(PROMPTS) * seconds) as advance:
+        for name, prompt in PROMPTS.items():
+            clips = [_clip(each, prompt) for each in spoken]
+            yield name, decoded(trial.transcriber, clips, advance, name)
 
 
 def writers() -> dict[str, Writer]:
@@ -92,18 +100,10 @@ def _spoken(folder: Path) -> Iterator[Spoken]:
                 yield Spoken(clip.name, snr_db, clip.reference, cut)
 
 
-def _decoded(
-    transcriber: Transcriber, spoken: Sequence[Spoken], prompt: str | None
-) -> list[Hypothesis]:
-    clips = [
-        Clip(to_float(e.utterance.samples), (CODE,), prompt=prompt, words=True) for e in spoken
-    ]
-    found: dict[int, Hypothesis] = {}
-    order = sorted(range(len(clips)), key=lambda index: len(clips[index].samples))
-    for start in range(0, len(order), _BATCH):
-        batch = order[start : start + _BATCH]
-        found |= zip(batch, transcriber.transcribe([clips[at] for at in batch]), strict=True)
-    return [found[index] for index in range(len(clips))]
+def _clip(spoken: Spoken, prompt: str | None) -> Clip:
+    utterance = spoken.utterance
+    sound, speech = to_float(utterance.samples), utterance.speech
+    return Clip(sound, (CODE,), speech=speech, prompt=prompt, words=True)
 
 
 def _row(spoken: Sequence[Spoken], texts: Sequence[str]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Many clips through a transcriber, in batches of about one length."""
+"""Many clips through a transcriber, as the worker does it, in batches of about one length."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.progress import Advance
+from consumer.core.gaps import transcribed
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
 from consumer.engine import Transcriber
 
@@ -20,6 +21,7 @@ def decoded(
     found: dict[int, Hypothesis] = {}
     for start in range(0, len(order), _BATCH):
         batch = order[start : start + _BATCH]
-        found |= zip(batch, transcriber.transcribe([clips[at] for at in batch]), strict=True)
+        written = transcribed([clips[at] for at in batch], transcriber.transcribe)
+        found |= zip(batch, written, strict=True)
         advance(sum(len(clips[at].samples) for at in batch) / WHISPER_RATE, what)
     return [found[index] for index in range(len(clips))]

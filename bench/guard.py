@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cutting import utterances
+from bench.decoding import decoded
 from bench.known_utterances import SNRS_DB, mixed, noises, nonspeech
 from bench.progress import progress
 from bench.recordings import recordings
@@ -37,7 +38,6 @@ from devstack.scoring import tokens
 
 MAX_INVENTED: Final = 1  # texts on all non-speech, behind the default detector
 MAX_LOST: Final = 0.005  # share of true words
-_BATCH: Final = 8
 
 Guard = Callable[[Hypothesis, Utterance], str]  # what stands of a text
 
@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
     data, languages = trial.asked.data, trial.languages
     with trial.detecting():
         cases = [*_silent(data, languages), *_spoken(data, languages)]
-    written = [*_written(trial.transcriber, cases, trial.console)]
+    written = _written(trial.transcriber, cases, trial.console)
     silent = [each for each in written if not each.case.reference]
     spoken = [each for each in written if each.case.reference]
     invented_, right_ = invented(silent), right(spoken)
@@ -126,22 +126,20 @@ def _spoken(folder: Path, languages: Sequence[str]) -> Iterator[Case]:
                 yield Case(f"{clip.name}, {group}", group, clip.language, cut, clip.reference)
 
 
-def _written(
-    transcriber: Transcriber, cases: Sequence[Case], console: Console
-) -> Iterator[Written]:
-    order = sorted(cases, key=lambda case: len(case.utterance.samples))
-    with progress(console, sum(case.utterance.seconds for case in order)) as advance:
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
-            hypotheses = transcriber.transcribe([_clip(case) for case in batch])
-            for case, hypothesis in zip(batch, hypotheses, strict=True):
-                advance(case.utterance.seconds, f"{case.utterance.seconds:.0f} s")
-                yield Written(case, hypothesis)
+def _written(transcriber: Transcriber, cases: Sequence[Case], console: Console) -> list[Written]:
+    with progress(console, sum(case.utterance.seconds for case in cases)) as advance:
+        found = decoded(transcriber, [_clip(case) for case in cases], advance, "utterances")
+    return [Written(case, text) for case, text in zip(cases, found, strict=True)]
 
 
 def _clip(case: Case) -> Clip:
-    asked = prompt(case.language, None)
-    return Clip(to_float(case.utterance.samples), (case.language,), prompt=asked, words=True)
+    return Clip(
+        to_float(case.utterance.samples),
+        (case.language,),
+        speech=case.utterance.speech,
+        prompt=prompt(case.language, None),
+        words=True,
+    )
 
 
 Rows = dict[str, dict[str, int]]  # by group: how many in all, and by guard

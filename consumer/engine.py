@@ -18,6 +18,7 @@ import soxr
 
 from consumer.core.budget import Timing, positions
 from consumer.core.chinese import CODE, prompt
+from consumer.core.gaps import transcribed
 from consumer.core.language import UNKNOWN
 from consumer.core.pcm import FULL_SCALE
 from consumer.core.values import (
@@ -133,7 +134,8 @@ class ThreadedEngine:
         return self._scorer.score([(request.ear.detector, request.samples) for request in requests])
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
-        return self._write([self._clip(job, padded=batch.padded) for job in batch.jobs])
+        clips = [self._clip(job, padded=batch.padded) for job in batch.jobs]
+        return transcribed(clips, self._write)
 
     def _write(self, clips: Sequence[Clip]) -> list[Hypothesis]:
         """As one batch; where the device's memory does not hold it, as its two halves."""
@@ -160,7 +162,7 @@ class ThreadedEngine:
             samples=whisper_samples(job.utterance),
             languages=languages,
             held=held,
-            speech_s=job.utterance.speech_s,
+            speech=job.utterance.speech,
             task=task,
             prompt=prompt(given, options.prompt, task),
             chinese_prompt=prompt(CODE, options.prompt, task),

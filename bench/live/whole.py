@@ -10,7 +10,7 @@ from bench.live.programme import Spoken
 from bench.progress import Advance
 from consumer.core.chinese import prompt
 from consumer.core.pcm import to_float
-from consumer.core.values import Clip, Int16Array
+from consumer.core.values import Clip, Int16Array, Speech
 from consumer.engine import Transcriber
 from consumer.inference.device import set_threads
 from consumer.service import load_transcriber
@@ -34,7 +34,7 @@ def texts_of(transcriber: Transcriber, clips: Iterable[Spoken], advance: Advance
     return dict(zip(named, (each.text for each in hypotheses), strict=True))
 
 
-def clip_of(samples: Int16Array, language: str) -> Clip:
+def clip_of(samples: Int16Array, language: str, speech: Speech | None = None) -> Clip:
     """[n] at WHISPER_RATE; the prompt is that of live streams."""
     given = prompt(language, None, Task.TRANSCRIBE)
-    return Clip(to_float(samples), (language,), prompt=given, words=True)
+    return Clip(to_float(samples), (language,), speech=speech, prompt=given, words=True)

@@ -68,11 +68,13 @@ class Evidence:
     @property
     def is_doubtful(self) -> bool:
         """Not enough to suppress a text; enough to believe what the text itself says against it."""
-        return (
-            self.hypothesis.no_speech_prob > _DOUBTFUL_NO_SPEECH
-            or self.hypothesis.avg_logprob < _DOUBTFUL_LOGPROB
-            or self.is_faint
-        )
+        return is_doubtful(self.hypothesis) or self.is_faint
+
+
+def is_doubtful(found: Hypothesis) -> bool:
+    """Whisper's own doubt."""
+    doubts_speech = found.no_speech_prob > _DOUBTFUL_NO_SPEECH
+    return doubts_speech or found.avg_logprob < _DOUBTFUL_LOGPROB
 
 
 def says_silence(found: Hypothesis) -> bool:

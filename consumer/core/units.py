@@ -29,6 +29,8 @@ _UNSPACED: Final[_Blocks] = (
     (0x31F0, 0x31FF),
     (0xFF66, 0xFF9F),
 )
+# Whisper codes; of these too every character is a word to it.
+UNSPACED_LANGUAGES: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 _JOINERS: Final = "\u200c\u200d"  # zero-width: what they join is one character to a reader
 
 

@@ -225,7 +225,7 @@ class Clip:
     samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
     languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: those allowed; (): all
     held: Held = UNKNOWN  # what the language is held to be, where it is not given
-    speech_s: float | None = None  # of it, heard as speech; None: all of it
+    speech: Speech | None = None  # what the detector heard of it; None: all of it is speech
     task: Task = Task.TRANSCRIBE
     prompt: str | None = None  # text that is taken to precede the clip
     chinese_prompt: str | None = None  # likewise without one, if it is in Chinese
@@ -234,6 +234,15 @@ class Clip:
     padded: bool = False  # without the fold, to check it
     tried: tuple[Hypothesis, ...] = ()  # what came of earlier attempts at it
     once: bool = False  # one attempt, whatever comes of it
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / WHISPER_RATE
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of it that were heard as speech."""
+        return self.seconds * (1.0 if self.speech is None else self.speech.ratio)
 
 
 @dataclass(frozen=True, slots=True)

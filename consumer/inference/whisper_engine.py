@@ -12,7 +12,7 @@ import torch
 from whisper.utils import compression_ratio
 
 from consumer.core.language import Identified, identify
-from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, TimedWord
+from consumer.core.values import Clip, Hypothesis, TimedWord
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
@@ -208,8 +208,7 @@ class WhisperTranscriber:
     def _likeliest(self, clip: Clip, probabilities: Sequence[float]) -> _Language:
         """The likeliest of those allowed, unless what is held speaks against it."""
         heard = dict(zip(self._vocabulary.language_tokens, probabilities, strict=True))
-        speech_s = len(clip.samples) / WHISPER_RATE if clip.speech_s is None else clip.speech_s
-        identified = identify(heard, clip.languages, speech_s)
+        identified = identify(heard, clip.languages, clip.speech_s)
         code = clip.held.choose(identified)
         return _Language(code, heard[code], identified)
 

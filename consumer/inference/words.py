@@ -19,6 +19,7 @@ from torch import Tensor, std_mean
 from whisper.timing import WordTiming, dtw_cpu, merge_punctuations
 from whisper.tokenizer import Tokenizer
 
+from consumer.core.units import UNSPACED_LANGUAGES
 from consumer.core.values import Float32Array, TimedWord
 
 # Which of seven numbers are put in order, one pair after the other, until the fourth is the median
@@ -29,7 +30,6 @@ _EXCHANGES = (
 )
 _MEDIAN_SIDE = 3  # neighbours on each side
 _POSITIONS_PER_S = 50
-_UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # every character is a word
 _OPENING = "\"'“¿([{-"  # joins the word behind it
 _CLOSING = "\"'.。,，!！?？:：”)]}、"  # joins the word before it
 
@@ -120,7 +120,7 @@ def split_words(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[tuple[str, 
     Whisper's rules, on bytes: its own function stumbles over text that is cut inside a character.
     """
     words: list[tuple[str, int]] = []
-    spaced = tokenizer.language not in _UNSPACED
+    spaced = tokenizer.language not in UNSPACED_LANGUAGES
     for text, count in _whole_characters(tokenizer, tokens):
         if spaced and words and not _begins_word(text):
             before, already = words.pop()

@@ -28,6 +28,7 @@ from consumer.core.values import (
     Listen,
     SessionKey,
     Speech,
+    TimedWord,
     Utterance,
 )
 from consumer.engine import ThreadedEngine, whisper_samples
@@ -243,6 +244,22 @@ async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_h
             await engine.transcribe(Batch((replace(heard, utterance=half, held=held),)))
         ((clip,),) = writer.batches
         assert (clip.held, clip.speech_s) == (expected, 1.0)
+
+
+async def test_speech_that_a_text_leaves_out_is_decoded_by_itself():
+    class Forgetful(Writer):
+        def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+            word = TimedWord("a", 0.0, 0.5, 0.9)
+            return [replace(one, words=(word,)) for one in super().transcribe(clips)]
+
+    heard = job(loud(2))
+    speech = Speech(1.0, 1.0, 1.0, (1.0,) * 20, window_ms=100)
+    writer = Forgetful()
+    async with started(writer) as engine:
+        await engine.transcribe(
+            Batch((replace(heard, utterance=replace(heard.utterance, speech=speech)),))
+        )
+    assert [clip.seconds for batch in writer.batches for clip in batch] == [2.0, 1.5]
 
 
 async def test_entering_measures_a_small_and_a_large_batch_of_speech():
