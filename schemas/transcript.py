@@ -33,6 +33,7 @@ class Doubt(StrEnum):
     REPETITION = "repetition"  # a loop
     TOO_FAST = "too_fast"  # more words a second than can be spoken
     WORD_WITHOUT_SPEECH = "word_without_speech"  # words were removed: nothing was heard under them
+    SPEECH_WITHOUT_WORD = "speech_without_word"  # for a second or more: something is missing
     LOW_LOGPROB = "low_logprob"  # the model is unsure
 
 

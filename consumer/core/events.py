@@ -82,8 +82,9 @@ def written(
     hypothesis: Hypothesis, utterance: Utterance, options: StreamOptions, policy: FinalPolicy
 ) -> tuple[Judged, Hypothesis]:
     """What the evidence says of a text, and the text as it is published unless suppressed."""
-    asked = prompt(hypothesis.language, options.prompt, options.task or Task.TRANSCRIBE)
-    judged = judge(hypothesis, utterance, asked)
+    task = options.task or Task.TRANSCRIBE
+    asked = prompt(hypothesis.language, options.prompt, task)
+    judged = judge(hypothesis, utterance, asked, task)
     return judged, policy.orthography.write(judged.hypothesis, options.languages or ())
 
 

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Final
 
-from consumer.core.guard import is_doubtful
+from consumer.core.guard import LEFT_OUT_S, is_doubtful, wordless
 from consumer.core.units import UNSPACED_LANGUAGES
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Speech, TimedWord
 from schemas.audio import Task
 
-LEAST_S: Final = 1.0  # of speech without a word; where nothing is left out it is at most 0.5
 _ROUNDS: Final = 3  # a piece may have a gap, too
-_SPOKEN: Final = 0.5  # speech probability, the detector's own for the beginning of speech
-_MARGIN_S: Final = 0.2  # how far a word's times are off
-_REACH_S: Final = 0.5  # what a stretched word covers at each of its ends
 _WORD_S: Final = 0.3  # what a stretched word takes: its end, as the alignment waits in front of it
 
 
@@ -57,32 +52,8 @@ def left_out(clip: Clip, found: Hypothesis) -> Gap | None:
     comparable = clip.task is Task.TRANSCRIBE and not clip.padded and not found.tried
     if not comparable or not found.words or clip.speech is None:
         return None
-    longest = max(_wordless(clip.speech, found.words), key=len, default=range(0))
-    window_s = clip.speech.window_ms / 1000
-    if len(longest) * window_s < LEAST_S:
-        return None
-    return _gap(longest.start * window_s, clip, found.words)
-
-
-def _wordless(speech: Speech, words: Sequence[TimedWord]) -> Iterator[range]:
-    """Runs of windows that are speech, with no word near."""
-    window_s = speech.window_ms / 1000
-    for silent, run in groupby(
-        range(len(speech.probabilities)),
-        lambda at: (
-            speech.probabilities[at] >= _SPOKEN
-            and not any(_covers(word, (at + 0.5) * window_s) for word in words)
-        ),
-    ):
-        windows = [*run]
-        if silent:
-            yield range(windows[0], windows[-1] + 1)
-
-
-def _covers(word: TimedWord, at_s: float) -> bool:
-    if not word.start_s - _MARGIN_S <= at_s <= word.end_s + _MARGIN_S:
-        return False
-    return at_s <= word.start_s + _REACH_S or at_s >= word.end_s - _REACH_S
+    start_s, seconds = wordless(clip.speech, found.words)
+    return _gap(start_s, clip, found.words) if seconds >= LEFT_OUT_S else None
 
 
 def _gap(speech_s: float, clip: Clip, words: Sequence[TimedWord]) -> Gap:

@@ -8,16 +8,20 @@ finds, and how much true speech it costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
+from itertools import groupby
+from math import ceil, floor
 from typing import Final
+
+import numpy as np
 
 from consumer.core.loops import Run, longest_run
 from consumer.core.phrases import is_echo, is_silence_phrase
 from consumer.core.signal import Loudness
 from consumer.core.units import keys
 from consumer.core.values import Hypothesis, Speech, TimedWord, Utterance
+from schemas.audio import Task
 from schemas.transcript import Doubt
 
 # openai-whisper's thresholds, transcribe.py: for a verdict here, for another decode in the engine.
@@ -38,6 +42,10 @@ _WHOLE: Final = 0.8  # share of a text that is as good as all of it
 _FASTEST: Final = 10.0  # words, in Chinese characters, a second of speech; speech has 3 to 6
 _SHORTEST_S: Final = 0.3  # of speech, to count words a second in
 
+LEFT_OUT_S: Final = 1.0  # of speech without a word; where nothing is left out it is at most 0.5
+_SPOKEN: Final = 0.5  # speech probability, the detector's own for the beginning of speech
+_REACH_S: Final = 0.5  # what a word that is stretched over seconds covers at each of its ends
+
 _MARGIN_S: Final = 0.2  # how far a word's times are off
 _UNHEARD: Final = 0.35  # speech probability, the detector's own for the end of speech
 _SILENT_DB, _CLEAR_DB = 6.0, 15.0  # above the noise; a word, and an utterance that has hardly any
@@ -53,12 +61,27 @@ class Evidence:
     said: tuple[str, ...]  # the text's words or characters
     run: Run  # of a phrase that comes several times in a row
     prompt: str | None  # that the text was to follow
+    wordless_s: float  # the longest stretch of speech without a word
 
     @classmethod
-    def of(cls, hypothesis: Hypothesis, utterance: Utterance, prompt: str | None) -> Evidence:
-        said = tuple(keys(hypothesis.text))
-        speech_s = max(_SHORTEST_S, utterance.speech_s)
-        return cls(hypothesis, utterance.speech, speech_s, said, longest_run(said), prompt)
+    def of(
+        cls,
+        hypothesis: Hypothesis,
+        utterance: Utterance,
+        prompt: str | None,
+        task: Task = Task.TRANSCRIBE,
+    ) -> Evidence:
+        said, speech = tuple(keys(hypothesis.text)), utterance.speech
+        timed = hypothesis.words if task is Task.TRANSCRIBE else None  # of a translation: guesses
+        return cls(
+            hypothesis,
+            speech,
+            max(_SHORTEST_S, utterance.speech_s),
+            said,
+            longest_run(said),
+            prompt,
+            wordless(speech, timed)[1] if timed else 0.0,
+        )
 
     @property
     def is_faint(self) -> bool:
@@ -119,6 +142,10 @@ def _too_fast(evidence: Evidence) -> bool:
     return len(evidence.said) > _FASTEST * evidence.speech_s
 
 
+def _speech_without_word(evidence: Evidence) -> bool:
+    return evidence.wordless_s >= LEFT_OUT_S
+
+
 def _low_logprob(evidence: Evidence) -> bool:
     return evidence.hypothesis.avg_logprob < MIN_AVG_LOGPROB
 
@@ -134,6 +161,7 @@ SUPPRESSING: Final[tuple[tuple[Doubt, Callable[[Evidence], bool]], ...]] = (
 )
 REVIEWING: Final[tuple[tuple[Doubt, Callable[[Evidence], bool]], ...]] = (
     (Doubt.REPETITION, _repetition),
+    (Doubt.SPEECH_WITHOUT_WORD, _speech_without_word),
     (Doubt.TOO_FAST, _too_fast),
     (Doubt.LOW_LOGPROB, _low_logprob),
 )
@@ -161,3 +189,30 @@ def _peak(speech: Speech, start_s: float, end_s: float) -> float | None:
     first = max(0, int(start_s * 1000 / speech.window_ms))
     behind = ceil(end_s * 1000 / speech.window_ms)
     return max(windows[first:behind], default=None)
+
+
+def wordless(speech: Speech, words: Sequence[TimedWord]) -> tuple[float, float]:
+    """The longest stretch of speech with no word near: where it begins, and its length, seconds."""
+    window_s = speech.window_ms / 1000
+    silent = np.array(speech.probabilities) >= _SPOKEN
+    for word in words:
+        for start_s, end_s in _covered(word):
+            silent[max(0, ceil(start_s / window_s - 0.5)) : floor(end_s / window_s + 0.5)] = False
+    longest = max(_runs(silent.tolist()), key=len, default=range(0))
+    return longest.start * window_s, len(longest) * window_s
+
+
+def _covered(word: TimedWord) -> tuple[tuple[float, float], ...]:
+    start_s, end_s = word.start_s - _MARGIN_S, word.end_s + _MARGIN_S
+    return (start_s, min(end_s, word.start_s + _REACH_S)), (
+        max(start_s, word.end_s - _REACH_S),
+        end_s,
+    )
+
+
+def _runs(wanted: Sequence[bool]) -> Iterator[range]:
+    at = 0
+    for is_wanted, run in groupby(wanted):
+        start, at = at, at + len([*run])
+        if is_wanted:
+            yield range(start, at)

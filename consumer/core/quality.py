@@ -9,6 +9,7 @@ from typing import Final
 from consumer.core.guard import REVIEWING, SUPPRESSING, Evidence, unspoken
 from consumer.core.signal import Loudness, clipped_ratio
 from consumer.core.values import Hypothesis, TimedWord, Utterance
+from schemas.audio import Task
 from schemas.transcript import Doubt, Quality, Verdict
 
 LOW_CONFIDENCE: Final = 0.5  # a word below it is as likely wrong as right, says Whisper
@@ -27,7 +28,12 @@ class Judged:
         return self.quality.verdict is Verdict.SUPPRESSED
 
 
-def judge(hypothesis: Hypothesis, utterance: Utterance, prompt: str | None = None) -> Judged:
+def judge(
+    hypothesis: Hypothesis,
+    utterance: Utterance,
+    prompt: str | None = None,
+    task: Task = Task.TRANSCRIBE,
+) -> Judged:
     """Takes out words with no speech under them, and weighs what is left.
 
     `prompt` is what the text was to follow: to repeat it is what Whisper does on silence.
@@ -35,7 +41,7 @@ def judge(hypothesis: Hypothesis, utterance: Utterance, prompt: str | None = Non
     loudness = Loudness.of(utterance.samples, utterance.rate)
     unheard = unspoken(hypothesis.words or (), utterance, loudness)
     heard = _without(hypothesis, unheard) if unheard else hypothesis
-    verdict, reasons = _weigh(Evidence.of(heard, utterance, prompt), unheard)
+    verdict, reasons = _weigh(Evidence.of(heard, utterance, prompt, task), unheard)
     removed = hypothesis.text if verdict is Verdict.SUPPRESSED else _text(unheard)
     measured = _measure(heard, utterance, loudness)
     quality = replace(measured, verdict=verdict, reasons=tuple(reasons))

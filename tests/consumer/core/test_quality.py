@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from consumer.core.quality import judge
-from consumer.core.values import EndReason, Speech, TimedWord, Utterance
+from consumer.core.values import EndReason, Hypothesis, Speech, TimedWord, Utterance
 from consumer.testing import echo
+from schemas.audio import Task
 from schemas.transcript import Doubt, Verdict
 
 UTTERANCE = Utterance(
@@ -127,3 +128,33 @@ def test_all_of_a_good_text_stands():
     judged = judge(GOOD, UTTERANCE)
     assert judged.hypothesis is GOOD
     assert judged.removed is None
+
+
+# 3 s of speech.
+TALKED = replace(
+    UTTERANCE,
+    end=48_000,
+    samples=np.zeros(48_000, np.int16),
+    speech=Speech(1.0, 0.9, 0.9, probabilities=(0.9,) * 30, window_ms=100),
+)
+
+
+def spoken(*words: tuple[str, float, float]) -> Hypothesis:
+    timed = tuple(TimedWord(*word, 0.9) for word in words)
+    return replace(GOOD, text="".join(word.text for word in timed), words=timed)
+
+
+def test_speech_without_a_word_is_told():
+    judged = judge(spoken(("One", 0.0, 0.4), (" two.", 0.4, 0.9)), TALKED)
+    assert judged.quality.verdict is Verdict.REVIEW
+    assert judged.quality.reasons == (Doubt.SPEECH_WITHOUT_WORD,)
+
+
+def test_speech_that_words_cover_leaves_nothing_to_tell():
+    judged = judge(spoken(("One", 0.0, 0.8), (" two", 1.2, 1.5), (" three.", 2.2, 2.9)), TALKED)
+    assert judged.quality.verdict is Verdict.ACCEPT
+
+
+def test_of_a_translation_nobody_can_tell_what_is_missing():
+    judged = judge(spoken(("One", 0.0, 0.4)), TALKED, task=Task.TRANSLATE)
+    assert judged.quality.verdict is Verdict.ACCEPT
