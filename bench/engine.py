@@ -164,6 +164,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = options.parser("engine", __doc__)
     options.add_data(parser)
     options.add_model(parser)
+    _add_subjects(parser)
+    _add_load(parser)
+    options.add_rounds(parser)
+    options.add_clips(parser)
+    return parser
+
+
+def _add_subjects(parser: argparse.ArgumentParser) -> None:
+    """What is measured, and of whom."""
     many = options.listed
     parser.add_argument(
         "--figures",
@@ -187,6 +196,18 @@ def _parser() -> argparse.ArgumentParser:
         help=f"any of {', '.join(SCORED)} (default: all)",
     )
     parser.add_argument(
+        "--dtype",
+        type=many(options.one_of("auto", "bf16", "fp32", "int8")),
+        default=("auto",),
+        metavar="TYPE,...",
+        help="of this engine: auto, bf16, fp32, int8 (default: auto); checks look at the first",
+    )
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
+    """What the engines are given."""
+    many = options.listed
+    parser.add_argument(
         "--batch",
         type=many(positive),
         default=(1, 8, 16),
@@ -201,13 +222,6 @@ def _parser() -> argparse.ArgumentParser:
         help="speed with them, without them, or both (default: on,off)",
     )
     parser.add_argument(
-        "--dtype",
-        type=many(options.one_of("auto", "bf16", "fp32", "int8")),
-        default=("auto",),
-        metavar="TYPE,...",
-        help="of this engine: auto, bf16, fp32, int8 (default: auto); checks look at the first",
-    )
-    parser.add_argument(
         "--utterance-s",
         type=options.above_zero,
         metavar="S",
@@ -219,6 +233,3 @@ def _parser() -> argparse.ArgumentParser:
         default="length",
         help="how clips are put into batches: alike in length (default), or as it comes",
     )
-    options.add_rounds(parser)
-    options.add_clips(parser)
-    return parser
