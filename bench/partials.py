@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_clips(parser)
     for flag, default, told in (
         ("every-s", 0.7, "new audio between two partials"),
-        ("decode-s", 0.3, "that a decode lasts"),
+        ("decode-s", 0.2, "that a decode lasts"),
     ):
         parser.add_argument(
             f"--{flag}",

@@ -7,9 +7,9 @@ laid beside it where the two fit best, and only what follows is read.
 
 Two decodes of almost the same audio err alike: so what Whisper itself doubts takes more than two. A
 word is stable once the probabilities that the decodes in a row gave it add up to `ENOUGH`, which no
-single one reaches (docs/quality.md has the figures). One of audio that ends in silence counts
-thrice: it is the final's, unless speech comes back. What may yet be cut off, and begin the next
-utterance, stays tentative.
+single one reaches, and the newest gives it `LIKELY` (docs/quality.md has the figures). One of audio
+that ends in silence counts thrice: it is the final's, unless speech comes back. What may yet be cut
+off, and begin the next utterance, stays tentative.
 
 Agreement is of words, in Chinese of characters (`core.units`): case and punctuation may differ. The
 punctuation behind the last stable word stays tentative, because what a decode ends with is often a
@@ -28,6 +28,7 @@ from consumer.core.units import Kind, Unit, keys, kind, units
 from consumer.core.values import Hypothesis
 
 ENOUGH: Final = 1.2  # probabilities of a word, added up; docs/quality.md weighs it
+LIKELY: Final = 0.4  # probability of a word in the newest decode
 _WHOLE: Final = 3  # times that a decode counts of what seems to have ended
 _UNDECODABLE: Final = "\ufffd"  # what a text cut inside a character ends with
 
@@ -121,8 +122,11 @@ def _spoken(hypothesis: Hypothesis, heard: Sequence[Unit]) -> list[_Spoken]:
 
 def _stable(weights: Sequence[float], spoken: Sequence[_Spoken], uncut_s: float) -> int:
     """How many of the units, from the first on, are agreed upon."""
-    pairs = zip(weights, spoken, strict=True)
-    return sum(1 for _ in takewhile(lambda e: e[0] >= ENOUGH and e[1].end_s <= uncut_s, pairs))
+    agreed = (
+        weight >= ENOUGH and word.probability >= LIKELY and word.end_s <= uncut_s
+        for weight, word in zip(weights, spoken, strict=True)
+    )
+    return sum(1 for _ in takewhile(bool, agreed))
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

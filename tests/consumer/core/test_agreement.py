@@ -128,8 +128,15 @@ def test_a_doubted_word_waits_and_so_does_what_follows():
 
 
 def test_the_more_a_word_is_doubted_the_more_decodes_have_to_say_it():
-    told = stable(*["one two"] * 5, probabilities=(0.4, 0.3))
-    assert told == ["", "", "one", "one two", "one two"]
+    told = stable(*["one two"] * 4, probabilities=(0.6, 0.4))
+    assert told == ["", "one", "one two", "one two"]
+
+
+def test_what_the_newest_decode_holds_for_unlikely_is_never_stable():
+    assert stable(*["one"] * 9, probabilities=(0.39,))[-1] == ""
+    likely, unlikely = decoded("one", 0.9), decoded("one", 0.39)
+    assert Agreement().revise(likely).revise(unlikely).stable == ""
+    assert Agreement().revise(unlikely).revise(likely).stable == "one"
 
 
 def test_a_single_decode_is_never_enough():
