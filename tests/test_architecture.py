@@ -16,6 +16,7 @@ import ast
 import gc
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -247,6 +248,50 @@ RULES = (homeless, walls, doors, impurities, orphans, chatter, relatives)
 
 def violations(module: Module) -> list[str]:
     return [found for rule in RULES for found in rule(module)]
+
+
+# Class names that are defined more than once. The list only shrinks, until it is gone.
+DEFINED_TWICE = {
+    *("Agreement", "Book", "Case", "Check", "Clock", "Cut", "DeadLetter", "Decoded", "Doubt"),
+    *("Engine", "Evidence", "Final", "Gap", "Heard", "Item", "Kind", "Measured", "Outcome"),
+    *("Pace", "Plan", "Run", "Sample", "Script", "Source", "Spoken", "Stage", "Standing", "Step"),
+    *("Stream", "SystemClock", "Timing", "Told", "Unit", "Utterance", "Verdict", "Way", "Worker"),
+    *("_Bench", "_Line", "_Play", "_Row", "_Step"),
+}
+# Files of bench that use private attributes of other objects. This list only shrinks, too.
+PRIVATE_IN_BENCH = {
+    "bench/chaos/broken.py",
+    "bench/chaos/broker_faults.py",
+    "bench/chaos/commit_points.py",
+    "bench/chaos/publish.py",
+    "bench/chaos/right_faults.py",
+    "bench/layouts.py",
+}
+PUBLIC_UNDERSCORED = {"_replace", "_asdict", "_fields", "_exit"}  # of namedtuple and os
+
+
+def class_names(module: Module) -> Iterator[str]:
+    return (node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef))
+
+
+def private_attributes(module: Module) -> Iterator[str]:
+    """Attributes with a leading underscore that are read from anything but `self` and `cls`."""
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Attribute) or node.attr in PUBLIC_UNDERSCORED:
+            continue
+        own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+        if node.attr.startswith("_") and not node.attr.startswith("__") and not own:
+            yield module.at(node, f"uses the private attribute {ast.unparse(node)}")
+
+
+def test_no_class_name_is_defined_twice() -> None:
+    counts = Counter(name for module in modules() for name in class_names(module))
+    assert {name for name, count in counts.items() if count > 1} == DEFINED_TWICE
+
+
+def test_bench_uses_no_private_attribute_of_another_object() -> None:
+    found = {m.path for m in modules() if m.room == "bench" and any(private_attributes(m))}
+    assert found == PRIVATE_IN_BENCH
 
 
 def test_every_module_obeys_the_law() -> None:
