@@ -14,6 +14,7 @@ from typing import Final
 from consumer.errors import ConfigError
 from consumer.runtime import hold_memory, share_the_machine
 from streamscribe.cli import USAGE, Command, guarded, load
+from weights.errors import WeightsError
 
 BENCHES: Final = {
     "abuse": Command("bench.abuse.run", "whether hostile records harm streams that do right"),
@@ -61,7 +62,7 @@ def _measured(bench: Command, argv: Sequence[str]) -> int:
     hold_memory(os.environ)
     try:
         return load(bench)(argv)
-    except ConfigError as error:
+    except (ConfigError, WeightsError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return USAGE
 

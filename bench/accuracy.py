@@ -12,9 +12,9 @@ from rich.table import Table
 from bench.bootstrap import Difference, paired
 from bench.engines.catalog import OPENAI_WHISPER, Heard, ours
 from bench.recordings import Recording, scores
-from bench.report import Check, Figures, Sense, table
 from bench.worker import Stand
-from devstack.scoring import Score, tokens, total
+from evaluation.report import Check, Figures, Sense, table
+from evaluation.scoring import Score, tokens, total
 
 BATCH: Final = 8  # of the error rates
 BATCHES: Final = (1, 16)  # that should not change a text

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from devstack.scoring import Score
+from evaluation.scoring import Score
 
 RESAMPLES: Final = 10_000
 SEED: Final = 20_261_123

@@ -30,15 +30,15 @@ from bench.live.measures import Told
 from bench.live.programme import Long
 from bench.live.whole import clip_of, texts_of
 from bench.progress import progress
-from bench.report import Check, Figures, table
 from bench.trial import Trial, parser
 from consumer.core.values import WHISPER_RATE, EndReason, Utterance
 from consumer.engine import Transcriber
 from consumer.errors import ConfigError
 from consumer.inference import vad
 from consumer.settings import Settings
-from devstack.options import positive
-from devstack.scoring import score, tokens
+from evaluation.report import Check, Figures, table
+from evaluation.scoring import score, tokens
+from transport.arguments import positive
 
 STEP_MS: Final = 100  # between the beginnings of two takes
 _SHOWN: Final = 5  # words on each side of a cut

@@ -18,7 +18,6 @@ from bench.decoding import decoded
 from bench.known_utterances import SNRS_DB, mixed, noises
 from bench.progress import progress
 from bench.recordings import recordings
-from bench.report import Check, Figures, Sense, table
 from bench.trial import Trial, parser
 from consumer.core.chinese import CODE, PROMPT, Orthography, Script
 from consumer.core.pcm import from_float, to_float
@@ -27,7 +26,8 @@ from consumer.errors import ConfigError
 from consumer.inference import vad
 from consumer.scripts import converters
 from consumer.settings import Detector
-from devstack.scoring import score, total
+from evaluation.report import Check, Figures, Sense, table
+from evaluation.scoring import score, total
 
 SIMPLIFIED: Final = "以下是普通话的句子。"
 PROMPTS: Final[Mapping[str, str | None]] = {

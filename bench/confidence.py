@@ -24,13 +24,13 @@ from rich.table import Table
 from bench.calibration import BINS, Judgement, Sample, cross_validated, fit, judge, reliability
 from bench.known_utterances import SNRS_DB, Heard, heard
 from bench.progress import progress
-from bench.report import Check, Figures, table
 from bench.spoken import accuracy
 from bench.trial import Trial, parser
 from consumer.core.confidence import OF_TOKENS, OF_WORDS, Calibration
 from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
 from consumer.engine import Transcriber
 from consumer.errors import ConfigError
+from evaluation.report import Check, Figures, table
 
 MAX_ECE: Final = 0.05
 _BATCH: Final = 8

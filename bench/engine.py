@@ -23,15 +23,16 @@ from rich.table import Table
 from bench import accuracy, options, speed, word_times
 from bench.engines.catalog import PEERS, Variant, Weights, ours
 from bench.layouts import written
+from bench.machine import machine
 from bench.progress import progress
 from bench.recordings import SCORED, Recording, cut, recordings, thinned
-from bench.report import Check, Figures, machine, publish
 from bench.worker import Stand
 from consumer.errors import ConfigError
 from consumer.inference.checkpoint import load
 from consumer.inference.device import DTYPES, DtypeWish, choose, usable_cores
 from consumer.inference.vocabulary import Vocabulary
-from devstack.options import positive
+from evaluation.report import Check, Figures, publish
+from transport.arguments import positive
 
 ON_OFF: Final = {"on": True, "off": False}
 SEED: Final = 8

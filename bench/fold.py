@@ -21,13 +21,16 @@ from rich.table import Table
 from bench import options
 from bench.bootstrap import paired
 from bench.engines.ours import Ours
+from bench.machine import machine
 from bench.progress import Advance, progress
 from bench.recordings import SCORED, Recording, batches, recordings, scores, thinned
-from bench.report import Check, Figures, Sense, machine, publish, table
 from consumer.inference.checkpoint import Checkpoint, load
 from consumer.inference.device import Device, choose, set_threads, usable_cores
 from consumer.inference.fold import Fold, folded
-from consumer.inference.fold_record import (
+from consumer.inference.vocabulary import Vocabulary
+from evaluation.report import Check, Figures, Sense, publish, table
+from evaluation.scoring import Score, total
+from weights.fold_record import (
     LIMIT_POINTS,
     MIN_CLIPS,
     FoldRecord,
@@ -35,8 +38,6 @@ from consumer.inference.fold_record import (
     own_folder,
     write,
 )
-from consumer.inference.vocabulary import Vocabulary
-from devstack.scoring import Score, total
 
 BATCH = 8
 

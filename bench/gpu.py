@@ -21,17 +21,18 @@ from rich.table import Table
 
 from bench import options
 from bench.engines.ours import Ours
+from bench.machine import machine
 from bench.memory import resident
 from bench.progress import Advance, progress
 from bench.recordings import cut, recordings
-from bench.report import Check, Figures, Sense, machine, publish, table
 from bench.shapes import SHAPES, random_checkpoint
 from consumer.core.values import WHISPER_RATE, Float32Array
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint, load
 from consumer.inference.device import Device, choose, set_threads, usable_cores
-from devstack.demo_report import percentile
-from devstack.options import positive
+from evaluation.percentiles import percentile
+from evaluation.report import Check, Figures, Sense, publish, table
+from transport.arguments import positive
 
 LEAST_RTFX: Final = {"turbo": 3_500.0, "large-v3": 2_000.0}  # folded, at 4 s, on a GPU: issue B
 MOST_IDLE_MS: Final = {"turbo": 20.0}

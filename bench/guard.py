@@ -23,7 +23,6 @@ from bench.decoding import decoded
 from bench.known_utterances import SNRS_DB, mixed, noises, nonspeech
 from bench.progress import progress
 from bench.recordings import recordings
-from bench.report import Check, Figures, table
 from bench.silences import silences
 from bench.trial import Trial, parser
 from consumer.core.chinese import prompt
@@ -34,7 +33,8 @@ from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Utterance
 from consumer.engine import Transcriber
 from consumer.inference import vad
 from consumer.settings import Detector, Settings
-from devstack.scoring import tokens
+from evaluation.report import Check, Figures, table
+from evaluation.scoring import tokens
 
 MAX_INVENTED: Final = 1  # texts on all non-speech, behind the default detector
 MAX_LOST: Final = 0.005  # share of true words

@@ -10,9 +10,11 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from consumer.inference.weights import Resolved, cache_folder, resolve, search_path
-from devstack.demo_samples import SAMPLES
-from devstack.options import positive
+from consumer.errors import ConfigError
+from evaluation.samples import SAMPLES
+from transport.arguments import positive
+from weights.errors import WeightsError
+from weights.resolve import Resolved, resolve_here
 
 T = TypeVar("T")
 
@@ -58,9 +60,11 @@ def add_model(parser: argparse.ArgumentParser, default: str | None = "base") -> 
 
 
 def weights(name_or_path: str, console: Console) -> Resolved:
-    """As the worker finds them. Raises ConfigError."""
-    search, cache = search_path(os.environ), cache_folder(os.environ)
-    return resolve(name_or_path, search=search, cache=cache, console=console)
+    """Resolve weights as the worker does. Raises `ConfigError`."""
+    try:
+        return resolve_here(name_or_path, os.environ, console)
+    except WeightsError as error:
+        raise ConfigError(str(error)) from error
 
 
 def listed(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:

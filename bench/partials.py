@@ -23,9 +23,9 @@ from bench.live.findings import PARTIALS
 from bench.live.heard import Axis, Partial
 from bench.live.heard import Final as FinalHeard
 from bench.live.stable import Promises, promises, stories
+from bench.machine import machine
 from bench.progress import Advance, progress
 from bench.recordings import SCORED, Recording, recordings, thinned
-from bench.report import Figures, machine, publish, table
 from consumer.core.events import Decoded
 from consumer.core.partition import PartitionTask
 from consumer.core.pcm import from_float
@@ -45,6 +45,7 @@ from consumer.inference import vad
 from consumer.inference.device import usable_cores
 from consumer.service import load_transcriber, policies
 from consumer.settings import Settings
+from evaluation.report import Figures, publish, table
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import encode_audio
 from schemas.languages import bcp47

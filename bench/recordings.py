@@ -13,8 +13,8 @@ import soxr
 
 from consumer.core.values import WHISPER_RATE, Float32Array
 from consumer.errors import ConfigError
-from devstack.demo_samples import Sample, load_samples
-from devstack.scoring import Score, score
+from evaluation.samples import SampleClip, load_samples
+from evaluation.scoring import Score, score
 
 MAX_S: Final = 30.0  # Whisper's window; longer clips are left out
 SCORED: Final = ("en", "zh")  # languages whose references can be scored
@@ -46,7 +46,7 @@ def recordings(folder: Path, languages: Collection[str] | None = None) -> list[R
     return [Recording(s.path.stem, s.language, s.reference, _samples(s.path)) for s in wanted]
 
 
-def _fits(sample: Sample, languages: Collection[str] | None) -> bool:
+def _fits(sample: SampleClip, languages: Collection[str] | None) -> bool:
     spoken = bool(sample.reference.strip()) and sample.seconds <= MAX_S
     return spoken and (languages is None or sample.language in languages)
 

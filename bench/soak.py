@@ -17,14 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import options
+from bench.machine import machine
 from bench.memory import resident
 from bench.progress import progress
 from bench.recordings import Recording, batches, recordings
-from bench.report import Check, Figures, machine, publish, table
 from consumer.core.values import Clip
 from consumer.engine import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
-from consumer.inference.weights import Resolved
+from evaluation.report import Check, Figures, publish, table
+from weights.resolve import Resolved
 
 MOST_SPREAD: Final = 0.02  # of memory, as a share of its median; issue B
 MOST_HELD_MB: Final = {"base": 1_000.0}  # over the interpreter and torch; issue B

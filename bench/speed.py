@@ -14,9 +14,9 @@ from rich.table import Table
 from bench.engines.catalog import FASTER_WHISPER, Variant
 from bench.memory import Resident
 from bench.recordings import Recording, scores
-from bench.report import Check, Figures, Sense, table
 from bench.worker import Stand, Worker
-from devstack.scoring import total
+from evaluation.report import Check, Figures, Sense, table
+from evaluation.scoring import total
 
 Clips: TypeAlias = Mapping[str, Sequence[Recording]]  # by language
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import jiwer
 
-from devstack.scoring import Unit, tokens, unit_of
+from evaluation.scoring import ErrorUnit, tokens, unit_of
 
 _CHINESE_DIGITS: Final = str.maketrans("0123456789", "零一二三四五六七八九")
 
@@ -24,7 +24,7 @@ def accuracy(reference: str, text: str, language: str) -> tuple[float, int]:
 
 def _spoken(text: str, language: str) -> list[str]:
     words = tokens(text, language)
-    if unit_of(language) is Unit.CHARACTERS:
+    if unit_of(language) is ErrorUnit.CHARACTERS:
         return [word.translate(_CHINESE_DIGITS) for word in words]
     parts = (part for word in words for part in (word if word.isdecimal() else (word,)))
     return ["one" if part == "1" else part for part in parts]  # the normaliser's, when alone

@@ -11,12 +11,13 @@ from typing import Self
 from rich.console import Console
 
 from bench import options
+from bench.machine import machine
 from bench.recordings import SCORED
-from bench.report import Check, Figures, machine, publish
 from consumer.engine import Transcriber
 from consumer.inference.device import set_threads, usable_cores
 from consumer.service import load_transcriber
 from consumer.settings import Settings
+from evaluation.report import Check, Figures, publish
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:

@@ -13,10 +13,10 @@ from rich.table import Table
 from bench.accuracy import share
 from bench.engines.catalog import OPENAI_WHISPER, OPENAI_WORDS, Heard, Variant
 from bench.recordings import Recording
-from bench.report import Check, Figures, Sense, table
 from bench.worker import Stand
 from consumer.core.values import TimedWord
-from devstack.scoring import tokens
+from evaluation.report import Check, Figures, Sense, table
+from evaluation.scoring import tokens
 
 BATCH: Final = 8
 NEAR_S: Final = (0.02, 0.06)

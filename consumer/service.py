@@ -9,7 +9,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -35,14 +36,13 @@ from consumer.decoders import Decode, write_flac
 from consumer.engine import ThreadedEngine, Transcriber
 from consumer.errors import ConfigError
 from consumer.health import Health
-from consumer.inference import checkpoint, device, fold_record, vad, weights
+from consumer.inference import checkpoint, device, vad
 from consumer.inference.whisper_engine import WhisperTranscriber
 from consumer.isolation import IsolatedDecoder
 from consumer.kafka.broadcast import KafkaBroadcast
-from consumer.kafka.errors import hush_orphans
+from consumer.kafka.errors import hush_orphans, translated
 from consumer.kafka.source import KafkaSource, SourceSettings
 from consumer.kafka.store import KafkaStore
-from consumer.kafka.topic_admin import check_topics
 from consumer.keeper import Clock, Pace
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
@@ -52,7 +52,11 @@ from schemas.audio import AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio
 from schemas.languages import whisper_code
 from schemas.topics import Topics
-from transport.reload import Credentials
+from transport.cluster import check_topics
+from transport.credentials import Credentials
+from weights import fold_record
+from weights.errors import WeightsError
+from weights.resolve import Resolved, resolve_here
 
 log = structlog.get_logger(__name__)
 
@@ -126,19 +130,20 @@ async def serve(
 
 async def _check(settings: Settings, topics: Topics) -> None:
     """Raises `ConfigError` with all that is wrong with the topics, `Retriable` without Kafka."""
-    if problems := await check_topics(settings.bootstrap, topics, security=settings):
+    with translated("checking the topics"):
+        problems = await check_topics(settings.bootstrap, topics, security=settings)
+    if problems:
         raise ConfigError(problems)
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
     """The model on its device; blocks for seconds. Raises `ConfigError`, `DeviceLost`."""
     chosen = device.choose(settings.device, settings.dtype)
-    found = weights.resolve(
-        settings.model or chosen.default_model,
-        search=weights.search_path(os.environ),
-        cache=weights.cache_folder(os.environ),
-        console=Console(stderr=True),
-    )
+    with _weights_errors():
+        found = resolve_here(
+            settings.model or chosen.default_model, os.environ, Console(stderr=True)
+        )
+        fold = may_fold(settings.fold, found)
     log.info(
         "model loading",
         device=chosen.describe(),
@@ -148,10 +153,18 @@ def load_transcriber(settings: Settings) -> Transcriber:
     )
     loaded = checkpoint.load(found.path, sha256=found.sha256)
     with device.device_errors():
-        return WhisperTranscriber(loaded, chosen, fold=may_fold(settings.fold, found))
+        return WhisperTranscriber(loaded, chosen, fold=fold)
 
 
-def may_fold(mode: FoldMode, found: weights.Resolved) -> bool:
+@contextmanager
+def _weights_errors() -> Iterator[None]:
+    try:
+        yield
+    except WeightsError as error:
+        raise ConfigError(str(error)) from error
+
+
+def may_fold(mode: FoldMode, found: Resolved) -> bool:
     """Whether these weights are folded; says why not, and how to change it."""
     if mode is not FoldMode.AUTO:
         return mode is FoldMode.ON

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,11 +10,12 @@ from typing import Any
 
 from consumer.errors import ConfigError
 from schemas.audio import MAX_ENDPOINT_MS, MAX_RATE, MIN_ENDPOINT_MS, MIN_RATE, AudioCodec
-from schemas.environment import knob, read, variable
 from schemas.errors import WireError
 from schemas.languages import whisper_code
-from schemas.security import Security, security_problems
 from schemas.topics import Topics
+from transport.bootstrap import parse_bootstrap
+from transport.environment import knob, read, variable
+from transport.security import Security, security_problems
 
 
 class LogFormat(StrEnum):
@@ -154,7 +154,6 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "shadow_share": (0, 1),
     "new_streams_per_s": (0.01, 1_000_000),
 }
-_BROKER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:,]+)(:\d{1,5})?")
 
 
 def _wrong(settings: Settings) -> list[tuple[str, str]]:
@@ -168,7 +167,7 @@ def _wrong(settings: Settings) -> list[tuple[str, str]]:
         *((n, f"must be {' or '.join(c)}") for n, c in _CHOICES.items() if value(n) not in c),
         *((n, f"must be {a} to {b}") for n, (a, b) in _RANGES.items() if not a <= value(n) <= b),
         *(("language", problem) for problem in _language_problems(settings.languages)),
-        *(("bootstrap", problem) for problem in _broker_problems(settings.bootstrap)),
+        *(("bootstrap", problem) for problem in _bootstrap_problems(settings.bootstrap)),
         *(("prefix", problem) for problem in _prefix_problems(settings.prefix)),
         *((n, "must not be empty") for n in ("prefix", "group") if not value(n)),
         *((n, "must not hold a |") for n in ("group",) if "|" in value(n)),
@@ -185,10 +184,12 @@ def _language_problems(tags: tuple[str, ...]) -> list[str]:
     return problems
 
 
-def _broker_problems(bootstrap: str) -> list[str]:
-    brokers = [broker.strip() for broker in bootstrap.split(",")]
-    wrong = [broker for broker in brokers if not _BROKER.fullmatch(broker)]
-    return [f"{broker!r} must be host:port, or several of them" for broker in wrong]
+def _bootstrap_problems(bootstrap: str) -> list[str]:
+    try:
+        parse_bootstrap(bootstrap)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _prefix_problems(prefix: str) -> list[str]:

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consumer.errors import SttError
-from consumer.kafka.topic_admin import create_topics
 from devstack.errors import DevstackError
 from devstack.kafka import NODE_COUNTS, LocalKafka
 from devstack.kafka_jars import KAFKA_VERSION, class_path
-from devstack.options import add_partitions, add_prefix
+from transport.arguments import add_partitions, add_prefix
+from transport.cluster import create_topics
+from transport.errors import TransportError
 
 _PARTITIONS = 4  # a machine for trying things, not the 64 of a cluster
 _POLL_S = 0.5
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(_serve(args))
     except asyncio.CancelledError:
         return 0  # SIGTERM
-    except SttError as error:
+    except (SttError, TransportError) as error:
         print(f"streamscribe broker: {error}", file=sys.stderr)
     return 1
 

@@ -21,10 +21,7 @@ from typing import Final
 import orjson
 from rich.console import Console
 
-from bench.report import as_json
 from consumer.errors import SttError
-from consumer.inference import weights
-from consumer.kafka.topic_admin import create_topics
 from devstack.demo_report import (
     Received,
     checks,
@@ -32,11 +29,12 @@ from devstack.demo_report import (
     results,
     table,
 )
-from devstack.demo_samples import Sample, load_samples
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
 from devstack.kafka_jars import class_path
-from devstack.worker import Worker
+from devstack.worker_process import Worker
+from evaluation.report import as_json
+from evaluation.samples import SampleClip, SamplesMissing, load_samples
 from producer.errors import PublishError
 from producer.media import open_file
 from producer.pacing import SystemClock
@@ -46,9 +44,14 @@ from producer.stream import Manner
 from schemas.audio import AudioCodec, StreamOptions
 from schemas.topics import Topics
 from schemas.transcript import StreamEnded
-from subscriber.captions import Captions, PipeConsole
+from subscriber.captions import Captions
 from subscriber.reader import TranscriptReader
-from subscriber.topic_reader import ReaderError
+from transport.cluster import create_topics
+from transport.console import PipeConsole
+from transport.errors import TransportError
+from transport.topic_reader import ReaderError
+from weights.errors import WeightsError
+from weights.resolve import resolve_here
 
 DEFAULT_MODEL: Final = "base"  # multilingual, 145 MB
 _PARTITIONS: Final = 4
@@ -63,7 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed: BaseException | None = None
     try:
         passed = run(options, PipeConsole(highlight=False), log_file)
-    except* (SttError, PublishError, ReaderError) as group:
+    except* (
+        SttError,
+        PublishError,
+        ReaderError,
+        SamplesMissing,
+        TransportError,
+        WeightsError,
+    ) as group:
         failed = first(group)
     finally:
         if failed is None:  # else the message may name it
@@ -118,16 +128,11 @@ class Phases:
 
 
 def fetch_weights(model: str) -> None:
-    weights.resolve(
-        model,
-        search=weights.search_path(os.environ),
-        cache=weights.cache_folder(os.environ),
-        console=Console(stderr=True),
-    )
+    resolve_here(model, os.environ, Console(stderr=True))
 
 
 async def serve(
-    samples: Sequence[Sample], model: str, phases: Phases, log_file: Path
+    samples: Sequence[SampleClip], model: str, phases: Phases, log_file: Path
 ) -> list[Received]:
     """All that a reader received, from a broker and a worker that live as long as this."""
     topics = Topics()
@@ -150,7 +155,7 @@ async def serve(
 
 
 async def converse(
-    bootstrap: str, worker: Worker, samples: Sequence[Sample], captions: Captions
+    bootstrap: str, worker: Worker, samples: Sequence[SampleClip], captions: Captions
 ) -> list[Received]:
     """Publish all samples at once, as they are spoken, and show what comes back."""
     async with (
@@ -165,7 +170,7 @@ async def converse(
     return received
 
 
-async def speak(publisher: AudioPublisher, samples: Sequence[Sample]) -> None:
+async def speak(publisher: AudioPublisher, samples: Sequence[SampleClip]) -> None:
     items = [Item(sample.stream_id, open_file(sample.path)) for sample in samples]
     stage = Stage(publisher.send, SystemClock(), asyncio.Event(), Unseen())
     manner = Manner(AudioCodec.PCM_S16LE, _CHUNK_MS, realtime=True, options=StreamOptions())
@@ -186,7 +191,7 @@ class Unseen:
 
 
 async def listen(
-    reader: TranscriptReader, samples: Sequence[Sample], captions: Captions
+    reader: TranscriptReader, samples: Sequence[SampleClip], captions: Captions
 ) -> list[Received]:
     """Until every stream has ended, or for as long as one should wait for that."""
     received: list[Received] = []

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
 from typing import Any, Final
 
 from rich import box
 from rich.table import Table
 
-from bench.report import Check
-from devstack.demo_samples import Sample
-from devstack.scoring import Score, score, total, unit_of
+from evaluation.percentiles import percentile
+from evaluation.report import Check
+from evaluation.samples import SampleClip
+from evaluation.scoring import Score, score, total, unit_of
 from schemas.transcript import AnyEvent, StreamEnded, TranscriptFinal
 
 MAX_ERROR_RATE: Final = {"en": 0.15, "zh": 0.25}  # of all streams of a language
@@ -38,21 +38,23 @@ class Received:
 class StreamResult:
     """What became of one sample."""
 
-    sample: Sample
+    sample: SampleClip
     text: str  # of all its finals
     score: Score  # of the text
     latencies_s: tuple[float, ...]  # end of speech -> final, by final
     ended: bool
 
 
-def results(samples: Sequence[Sample], received: Iterable[Received]) -> tuple[StreamResult, ...]:
+def results(
+    samples: Sequence[SampleClip], received: Iterable[Received]
+) -> tuple[StreamResult, ...]:
     by_stream: dict[str, list[Received]] = {sample.stream_id: [] for sample in samples}
     for one in received:
         by_stream[one.event.stream_id].append(one)
     return tuple(_result(sample, by_stream[sample.stream_id]) for sample in samples)
 
 
-def _result(sample: Sample, received: Sequence[Received]) -> StreamResult:
+def _result(sample: SampleClip, received: Sequence[Received]) -> StreamResult:
     finals = [(one.event, one.at_ms) for one in received if isinstance(one.event, TranscriptFinal)]
     text = " ".join(final.text.strip() for final, _ in finals)
     return StreamResult(
@@ -67,12 +69,6 @@ def _result(sample: Sample, received: Sequence[Received]) -> StreamResult:
 def latency_s(final: TranscriptFinal, received_ms: int) -> float:
     """From the last of the speech to the reader's hands, to the millisecond."""
     return round((received_ms - final.time_ms) / 1_000 + final.end_s - final.speech_end_s, 3)
-
-
-def percentile(values: Iterable[float], share: float) -> float | None:
-    """The nearest-rank percentile: a value that occurred; None of nothing."""
-    ranked = sorted(values)
-    return ranked[max(0, ceil(share * len(ranked)) - 1)] if ranked else None
 
 
 def by_language(streams: Iterable[StreamResult]) -> dict[str, list[StreamResult]]:

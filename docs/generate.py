@@ -18,9 +18,9 @@ import contract
 
 from consumer.metrics import METRICS, Spec
 from consumer.settings import Settings
-from schemas.environment import PREFIX, variable
-from schemas.security import Security
 from streamscribe.cli import COMMANDS
+from transport.environment import PREFIX, variable
+from transport.security import Security
 
 DOCS: Final = Path(__file__).parent
 MADE: Final = "<!-- Made by docs/generate.py from {source}: change that, then run `make docs`. -->"

@@ -24,7 +24,7 @@ from producer.pacing import SystemClock
 from producer.play import Item, Stage, play_all
 from producer.progress import Bars, Lines
 from producer.publisher import AudioPublisher
-from schemas.security import Security, SecurityError, security_from
+from transport.security import Security, SecurityError, security_from
 
 USAGE: Final = 2
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

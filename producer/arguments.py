@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Final
-from urllib.parse import urlsplit
 
 from producer.media import AudioFormat
 from producer.stream import Manner
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioCodec, StreamOptions, Task
 from schemas.options import decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
-from transport.arguments import usage
+from transport.arguments import add_kafka, argument_type
 
 STDIN: Final = "-"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 10, 2_000  # 2 s of 48 kHz stereo floats still fit into a record
@@ -81,23 +79,11 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_kafka(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("Kafka").add_argument
-    add(
-        "--bootstrap",
-        type=servers,
-        default=os.environ.get("STREAMSCRIBE_BOOTSTRAP", "localhost:9092"),
-        metavar="HOST:PORT",
-        help="Kafka (default: $STREAMSCRIBE_BOOTSTRAP, else localhost:9092)",
+    group = parser.add_argument_group("Kafka")
+    add_kafka(group)
+    group.add_argument(
+        "--topic", metavar="NAME", help="another than PREFIX.audio.v1 or PREFIX.audio.bulk.v1"
     )
-    add(
-        "--prefix",
-        dest="topics",
-        type=topics,
-        default=os.environ.get("STREAMSCRIBE_PREFIX", Topics().prefix),
-        metavar="NAME",
-        help=f"of the topics (default: $STREAMSCRIBE_PREFIX, else {Topics().prefix})",
-    )
-    add("--topic", metavar="NAME", help="another than PREFIX.audio.v1 or PREFIX.audio.bulk.v1")
 
 
 def manner(options: argparse.Namespace) -> Manner:
@@ -126,44 +112,29 @@ def number(text: str, least: int, most: int) -> int:
     raise ValueError(f"{text!r} is no number from {least} to {most}")
 
 
-@usage
+@argument_type
 def rate(text: str) -> int:
     return number(text, MIN_RATE, MAX_RATE)
 
 
-@usage
+@argument_type
 def channels(text: str) -> int:
     return number(text, 1, MAX_CHANNELS)
 
 
-@usage
+@argument_type
 def chunk_ms(text: str) -> int:
     return number(text, MIN_CHUNK_MS, MAX_CHUNK_MS)
 
 
-@usage
-def servers(text: str) -> str:
-    """Kafka's own form: host:port with commas between; without a port 9092."""
-    for server in text.split(","):
-        parts = urlsplit(f"//{server}")  # its port is checked as it is read
-        if not (parts.hostname and parts.netloc == server and parts.port != 0):
-            raise ValueError(f"{text!r} is not HOST:PORT, or several with commas between")
-    return text
-
-
-@usage
-def topics(prefix: str) -> Topics:
-    return Topics(prefix)
-
-
-@usage
+@argument_type
 def stream(text: str) -> str:
     if not valid_stream_id(text):
         raise ValueError(f"{text!r} is not 1-{MAX_STREAM_ID_CHARACTERS} of [A-Za-z0-9._:-]")
     return text
 
 
-@usage
+@argument_type
 def languages(text: str) -> tuple[str, ...]:
     options, problems = decode_options({"language": text.encode()})
     if problems or options.languages is None:
@@ -171,7 +142,7 @@ def languages(text: str) -> tuple[str, ...]:
     return options.languages
 
 
-@usage
+@argument_type
 def prompt(text: str) -> str:
     asked = StreamOptions(prompt=text)
     _, problems = decode_options(dict(encode_options(asked)))

@@ -11,7 +11,6 @@ acks=all and idempotence keep them all, once each.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final, Self
 
 from aiokafka import AIOKafkaProducer
@@ -21,11 +20,12 @@ from aiokafka.structs import RecordMetadata
 from producer.errors import PublishError
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES, AudioChunk
 from schemas.codec import decode_audio, encode_audio
-from schemas.security import Security
 from schemas.topics import Topics
-from transport.client import AccessError
-from transport.denial import denied, missing_topic
+from transport.authorization import denied, missing_topic
+from transport.compat import abandon_producer
 from transport.diagnosis import admitted
+from transport.errors import AccessDenied
+from transport.security import Security
 
 CONNECT_TIMEOUT_S: Final = 10.0
 DELIVERY_TIMEOUT_S: Final = 30.0  # time enough for another broker to take over
@@ -62,7 +62,7 @@ class AudioPublisher:
     async def __aenter__(self) -> Self:
         try:
             arguments = await admitted(self._bootstrap, self._security)
-        except AccessError as error:
+        except AccessDenied as error:
             raise PublishError(str(error)) from error
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
@@ -135,7 +135,7 @@ class AudioPublisher:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S if self._failure is None else 0):
                 await self._producer.flush()
         except TimeoutError:
-            await _give_up(self._producer)
+            await abandon_producer(self._producer, _GIVE_UP_TIMEOUT_S)
         await self._producer.stop()
 
     def _delivered(self, delivery: asyncio.Future[RecordMetadata]) -> None:
@@ -164,17 +164,3 @@ class AudioPublisher:
             case _:
                 reason = type(error).__name__
         return PublishError(f"{self._topic} at {self._bootstrap}: {reason}")
-
-
-async def _give_up(producer: AIOKafkaProducer) -> None:
-    """Drop what is queued: idempotent, it is retried for ever, and `stop` would wait for that.
-
-    There is no public way to; the exact version is pinned, and a test holds this to a dead broker.
-    """
-    await producer.client.close()
-    with contextlib.suppress(TimeoutError):  # cancelled a second time, it ends its requests too
-        async with asyncio.timeout(_GIVE_UP_TIMEOUT_S):
-            await producer._sender.close()  # noqa: SLF001
-    queue = producer._message_accumulator  # noqa: SLF001
-    queue._batches.clear()  # noqa: SLF001
-    queue._pending_batches.clear()  # noqa: SLF001

@@ -38,9 +38,9 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
     },
     "Set up": {
         "broker": Command("devstack.broker", "run Kafka on this machine, without Docker"),
-        "topics": Command("devstack.topics", "create or check the topics"),
-        "acls": Command("devstack.acls", "list or grant the rights that each side needs"),
-        "weights": Command("consumer.inference.weights_cli", "fetch or check model weights"),
+        "topics": Command("admin.topics", "create or check the topics"),
+        "acls": Command("admin.acls", "list or grant the rights that each side needs"),
+        "weights": Command("weights.cli", "fetch or check model weights"),
     },
     "Use": {
         "worker": Command("consumer.__main__", "transcribe: one member of the consumer group"),
@@ -48,9 +48,9 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
         "tail": Command("subscriber.__main__", "transcripts out: print them as they come"),
     },
     "Operate": {
-        "state": Command("devstack.state", "how far each partition has come; end a halt"),
-        "dlq": Command("subscriber.dlq", "look at the records that were refused"),
-        "redrive": Command("subscriber.redrive", "send refused records back"),
+        "state": Command("admin.state", "how far each partition has come; end a halt"),
+        "dlq": Command("admin.dlq", "look at the records that were refused"),
+        "redrive": Command("admin.redrive", "send refused records back"),
     },
 }
 COMMANDS: Final = {name: command for group in GROUPS.values() for name, command in group.items()}

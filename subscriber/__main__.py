@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from schemas.transcript import AnyEvent
-from subscriber.arguments import add_kafka, start
-from subscriber.captions import Captions, PipeConsole, printable
+from subscriber.captions import Captions
 from subscriber.jsonl import json_line
 from subscriber.reader import TranscriptReader
-from subscriber.start import START_HELP, Edge
-from subscriber.topic_reader import CONNECT_TIMEOUT_S, ReaderError
-from transport.arguments import security
+from transport.arguments import add_kafka, security, start
+from transport.console import PipeConsole, printable
+from transport.start import START_HELP, Edge
+from transport.topic_reader import CONNECT_TIMEOUT_S, ReaderError
 
 EPILOG: Final = (
     "Finals whose text was suppressed (nothing was said) and starts of streams need --all."

@@ -10,7 +10,6 @@ strangers, so what could steer the terminal is shown as an escape.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
@@ -30,6 +29,7 @@ from schemas.transcript import (
     UtteranceFailed,
     Verdict,
 )
+from transport.console import count, local_time, printable
 
 _GAP: Final = "  "  # between columns
 _TIME_CELLS: Final = 8
@@ -38,16 +38,7 @@ _LEAST_STREAM_CELLS: Final = 10  # the column grows with the ids seen ...
 _MOST_STREAM_CELLS: Final = 24  # ... up to here
 _MIN_TEXT_CELLS: Final = 20  # of a very narrow terminal
 
-_STEERING: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))  # controls, surrogates, line breaks
-_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _STREAM_COLOURS: Final = ("green", "yellow", "blue", "magenta", "cyan", "bright_red")
-
-
-class PipeConsole(Console):
-    """Says that the pipe is broken, where rich would leave with 1 by itself."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 class Captions:
@@ -114,14 +105,6 @@ def is_quiet(event: AnyEvent) -> bool:
     return isinstance(event, StreamStarted)
 
 
-def local_time(time_ms: int) -> datetime | None:
-    """None: no calendar has it (publishers set the clock of their audio)."""
-    try:
-        return datetime.fromtimestamp(time_ms / 1_000).astimezone()
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
 def fit(text: str, cells: int) -> str:
     """Exactly that many cells wide; what is too long loses its middle, ids differ at their ends."""
     if cell_len(text) <= cells:
@@ -133,17 +116,6 @@ def fit(text: str, cells: int) -> str:
 def colour(stream: str) -> str:
     """The same for a stream in every run."""
     return _STREAM_COLOURS[sum(stream.encode()) % len(_STREAM_COLOURS)]
-
-
-def printable(text: str) -> str:
-    """Without anything that moves the cursor, changes colours or reorders what stands beside it."""
-    return "".join(map(_escaped, text))
-
-
-def _escaped(character: str) -> str:
-    if unicodedata.category(character) in _STEERING or character in _BIDI:
-        return character.encode("unicode_escape", "surrogatepass").decode()
-    return character
 
 
 def said(event: AnyEvent) -> Text:
@@ -173,7 +145,3 @@ def happened(event: AnyEvent) -> str:  # noqa: PLR0911 - one a kind of event
             return f"utterance {utterance} failed: {reason}; its audio is a dead letter"
         case _:
             return event.TYPE
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -14,11 +14,11 @@ from aiokafka import ConsumerRecord
 
 from schemas.codec import decode_event
 from schemas.errors import WireError
-from schemas.security import Security
 from schemas.topics import Topics
 from schemas.transcript import AnyEvent
-from subscriber.start import Edge, Start
-from subscriber.topic_reader import TopicReader
+from transport.security import Security
+from transport.start import Edge, Start
+from transport.topic_reader import TopicReader
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
-from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
 from schemas.topics import Topics
+from transport.cluster import create_topics
 
 pytest_plugins = ["fixtures_security", "fixtures_threads", "fixtures_weights"]
 

@@ -28,8 +28,8 @@ from consumer.engine import Transcriber
 from consumer.inference import vad
 from consumer.service import load_transcriber
 from consumer.settings import Detector, Settings
-from devstack.demo_samples import SAMPLES, load_samples
-from devstack.scoring import tokens
+from evaluation.samples import SAMPLES, load_samples
+from evaluation.scoring import tokens
 
 OFFSETS_MS: Final = range(0, 1000, 100)
 CLIPS: Final = ("en_jfk.flac", "en_ljspeech.flac", "zh_aishell_subsidy.flac")

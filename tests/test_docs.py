@@ -22,8 +22,8 @@ from streamscribe.cli import COMMANDS
 ROOT = Path(__file__).parent.parent
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 PACKAGES = (
-    *("bench", "consumer", "devstack", "producer"),
-    *("schemas", "streamscribe", "subscriber", "transport"),
+    *("admin", "bench", "consumer", "devstack", "evaluation", "producer"),
+    *("schemas", "streamscribe", "subscriber", "transport", "weights"),
 )
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 OF_EVENTS = {Reason.UNKNOWN_EVENT, Reason.BAD_EVENT}  # never written to a dead letter

@@ -17,12 +17,12 @@ from consumer.core.values import EndReason
 from consumer.metrics import METRICS
 from consumer.settings import Settings
 from schemas.codec import AUDIO_HEADERS, EVENT_TYPES
-from schemas.environment import variable
 from schemas.errors import Reason
 from schemas.options import OPTION_HEADERS
 from schemas.topics import Topics
 from schemas.transcript import Doubt, StreamEndReason, Verdict
 from streamscribe.cli import COMMANDS
+from transport.environment import variable
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden" / "public_names.txt"

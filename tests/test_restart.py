@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
-from devstack.scoring import score
-from devstack.worker import Worker
+from devstack.worker_process import Worker
+from evaluation.scoring import score
 from producer.publisher import AudioPublisher
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.topics import Topics
 from schemas.transcript import AnyEvent, StreamEnded, TranscriptFinal
 from subscriber.reader import TranscriptReader
+from transport.cluster import create_topics
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 CLIPS = ("en_jfk.flac", "en_ljspeech.flac", "zh_aishell_crisis.flac")

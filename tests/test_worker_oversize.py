@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
+from admin.dead_letters import DeadLetter, dead_letter
 from bench.chaos.oracle import Mood, Oracle
-from consumer.kafka.topic_admin import create_topics
 from consumer.service import serve
 from consumer.settings import from_environment
 from devstack.kafka import LocalKafka
 from schemas.errors import Reason
 from schemas.topics import Topics
-from subscriber.dead_letters import DeadLetter, dead_letter
+from transport.cluster import create_topics
 
 MEBIBYTE = 1 << 20
 SILENCE = bytes(3_200)  # 100 ms

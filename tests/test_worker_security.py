@@ -26,15 +26,15 @@ from fixtures_security import GROUP
 from secure_kafka import PASSWORD, SecureKafka
 from secure_kafka import RIGHTS as USERS_RIGHTS
 
+from admin.acls import grant
 from bench.chaos.oracle import Mood, Oracle
 from consumer import logs
 from consumer.errors import ConfigError
-from consumer.kafka.acl_admin import grant
 from consumer.service import serve
 from consumer.settings import LogFormat, Settings, from_environment
-from schemas.acls import Acl, Role, acls
-from schemas.security import SaslMechanism, Security
 from schemas.topics import Topics
+from transport.acls import Acl, Role, acls
+from transport.security import SaslMechanism, Security
 
 WITHIN_S = 10.0
 PARTITIONS = 2  # one of each audio topic

@@ -1,19 +1,27 @@
-"""What command lines of every side share: values that say what is wrong, and Kafka's security."""
+"""Command-line arguments that several commands share. Each default may stand in the environment."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from schemas.security import Security, SecurityError, security_from
+from schemas.topics import Topics
+from transport.bootstrap import parse_bootstrap
+from transport.security import Security, SecurityError, security_from
+from transport.start import Start, parse_start
 
 Parsed = TypeVar("Parsed")
+BOOTSTRAP: Final = "localhost:9092"
 
 
-def usage(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
-    """What is wrong with a value, in its own words: argparse would say only that it is."""
+def argument_type(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    """Make a parser that raises `ValueError` usable as an argument's type.
+
+    argparse replaces the message of a `ValueError` by its own, so it is passed on as another error.
+    """
 
     def parsed(text: str) -> Parsed:
         try:
@@ -24,8 +32,74 @@ def usage(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
     return parsed
 
 
+@argument_type
+def start(text: str) -> Start:
+    return parse_start(text, time.time_ns() // 1_000_000)
+
+
+@argument_type
+def topics(prefix: str) -> Topics:
+    return Topics(prefix)
+
+
+@argument_type
+def bootstrap(text: str) -> str:
+    return parse_bootstrap(text)
+
+
+@argument_type
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def add_kafka(parser: argparse._ActionsContainer) -> None:
+    """Add --bootstrap and --prefix, which every command that reaches Kafka has."""
+    parser.add_argument(
+        "--bootstrap",
+        type=bootstrap,
+        default=os.environ.get("STREAMSCRIBE_BOOTSTRAP", BOOTSTRAP),
+        metavar="HOST:PORT,...",
+        help=f"the Kafka brokers (default: $STREAMSCRIBE_BOOTSTRAP, else {BOOTSTRAP})",
+    )
+    add_prefix(parser)
+
+
+def add_prefix(parser: argparse._ActionsContainer) -> None:
+    prefix = Topics().prefix
+    parser.add_argument(
+        "--prefix",
+        dest="topics",
+        type=topics,
+        default=os.environ.get("STREAMSCRIBE_PREFIX", prefix),
+        metavar="NAME",
+        help=f"prefix of the topic names (default: $STREAMSCRIBE_PREFIX, else {prefix})",
+    )
+
+
+def add_group(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--group",
+        default=os.environ.get("STREAMSCRIBE_GROUP", "streamscribe"),
+        metavar="NAME",
+        help="the workers' consumer group (default: $STREAMSCRIBE_GROUP, else streamscribe)",
+    )
+
+
+def add_partitions(parser: argparse._ActionsContainer, otherwise: str) -> None:
+    """Add --partitions; `otherwise`: the default where no topic exists, as a phrase."""
+    parser.add_argument(
+        "--partitions",
+        metavar="N",
+        type=positive,
+        help="partitions of every topic, the most workers there can be (default: those of the "
+        f"topics that exist{otherwise})",
+    )
+
+
 def security(parser: argparse.ArgumentParser) -> Security:
-    """As the environment says; what cannot hold is a usage error."""
+    """Return the security settings of the environment; invalid ones are a usage error."""
     try:
         return security_from(os.environ)
     except SecurityError as error:

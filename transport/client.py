@@ -15,18 +15,15 @@ from typing import Any
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
 
-from schemas.environment import variable
-from schemas.security import SaslMechanism, Security
-
-
-class AccessError(Exception):
-    """Kafka cannot be used as the settings say: one line that tells what to look at."""
+from transport.environment import variable
+from transport.errors import AccessDenied
+from transport.security import SaslMechanism, Security
 
 
 def client_arguments(security: Security) -> dict[str, Any]:
     """Keyword arguments for a consumer, producer or admin client, the secrets as they are now.
 
-    Blocks for as long as small files take to read. Raises AccessError, naming the setting and
+    Blocks for as long as small files take to read. Raises AccessDenied, naming the setting and
     never what the file holds.
     """
     protocol = security.security_protocol
@@ -48,7 +45,7 @@ def secret_files(security: Security) -> list[Path]:
 
 
 def tls_context(security: Security) -> ssl.SSLContext:
-    """Of a client that checks the broker's certificate and name. Raises AccessError."""
+    """Of a client that checks the broker's certificate and name. Raises AccessDenied."""
     with _read("tls_ca_file", security):
         context = ssl.create_default_context(cafile=security.tls_ca_file or None)
     if security.tls_cert_file:
@@ -84,7 +81,7 @@ class _FileToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is un
         """Raises what aiokafka takes for a connection that failed."""
         try:
             return await asyncio.to_thread(_secret, "sasl_token_file", self._security)
-        except AccessError as error:
+        except AccessDenied as error:
             raise AuthenticationFailedError(str(error)) from error
 
 
@@ -93,7 +90,7 @@ def _secret(name: str, security: Security) -> str:
     with _read(name, security):
         secret = Path(getattr(security, name)).read_text("utf-8").rstrip("\r\n")
     if not secret:
-        raise AccessError(f"{variable(name)}={getattr(security, name)}: the file is empty")
+        raise AccessDenied(f"{variable(name)}={getattr(security, name)}: the file is empty")
     return secret
 
 
@@ -103,11 +100,11 @@ def _read(name: str, security: Security) -> Iterator[None]:
     try:
         yield
     except ssl.SSLError as error:
-        raise AccessError(
+        raise AccessDenied(
             f"{where}: no PEM that can be used ({error.reason or 'not read'}): check that it is"
             " whole, and that key, certificate and password belong together"
         ) from error
     except OSError as error:
-        raise AccessError(f"{where}: {error.strerror or error}") from error
+        raise AccessDenied(f"{where}: {error.strerror or error}") from error
     except UnicodeDecodeError:
-        raise AccessError(f"{where}: is no text in UTF-8") from None  # it holds the bytes
+        raise AccessDenied(f"{where}: is no text in UTF-8") from None  # it holds the bytes

@@ -17,9 +17,10 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from schemas.environment import variable
-from schemas.security import SaslMechanism, Security
-from transport.client import AccessError, client_arguments
+from transport.client import client_arguments
+from transport.environment import variable
+from transport.errors import AccessDenied
+from transport.security import SaslMechanism, Security
 
 _TIMEOUT_MS = 3_000  # of each step, at each broker
 _CONFIRM_S = 0.5  # until it is asked again
@@ -37,11 +38,11 @@ class Trouble(NamedTuple):
 async def admitted(bootstrap: str, security: Security) -> dict[str, Any]:
     """The clients' arguments, once the brokers have let us in with them, or do not answer now.
 
-    Raises AccessError where waiting would not help.
+    Raises AccessDenied where waiting would not help.
     """
     trouble = await diagnose(bootstrap, security)
     if trouble is not None and trouble.lasting:
-        raise AccessError(trouble.told)
+        raise AccessDenied(trouble.told)
     return await asyncio.to_thread(client_arguments, security)
 
 
@@ -49,7 +50,7 @@ async def diagnose(bootstrap: str, security: Security) -> Trouble | None:
     """What the first broker says that can be reached; None: all is well with it now."""
     try:
         arguments = await asyncio.to_thread(client_arguments, security)
-    except AccessError as error:
+    except AccessDenied as error:
         return Trouble(str(error), lasting=True)
     trouble = await _ask_all(bootstrap, security, arguments)
     if trouble is not None and trouble.lasting:  # or so it looks while a broker starts or ends

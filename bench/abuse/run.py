@@ -31,10 +31,11 @@ from bench.chaos.recital import recital
 from bench.chaos.run import first
 from bench.chaos.stage import Play, stage
 from bench.chaos.takes import CHUNKS, Closing, Plan, Style
+from bench.machine import machine
 from bench.progress import Advance, progress
-from bench.report import machine, publish
 from devstack.errors import DevstackError
-from devstack.options import positive
+from evaluation.report import publish
+from transport.arguments import positive
 
 _BEGIN_S: Final = 5.0  # within which the streams begin
 _CATCH_UP_S: Final = 5.0  # for readers, once all is committed

@@ -13,6 +13,7 @@ from bench.chaos.arena import GROUP, Arena, NotFired
 from bench.chaos.evidence import Deleted
 from bench.chaos.standings import standings
 from devstack.proxy import Way
+from transport.compat import producer_epoch
 
 END_TXN: Final = 26  # Kafka's number of the request
 _ARMED_S: Final = 40.0  # within which a commit is sure to come
@@ -157,5 +158,5 @@ async def impostor(arena: Arena) -> str:
     name = f"stt.{GROUP}.{arena.topics.audio}.{partition}"
     producer = AIOKafkaProducer(bootstrap_servers=arena.kafka.bootstrap, transactional_id=name)
     async with producer:
-        epoch = producer._txn_manager.producer_epoch  # noqa: SLF001
+        epoch = producer_epoch(producer)
     return f"{name} was taken, its epoch is {epoch} now"

@@ -18,6 +18,8 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.producer.sender import EndTxnHandler
 from aiokafka.protocol.transaction import EndTxnRequest
 
+from transport.compat import group_of
+
 
 class Point(StrEnum):
     BEFORE_BEGIN = "before-begin"
@@ -59,7 +61,7 @@ def install(trap: Trap) -> None:
 
 
 def _fetch(trap: Trap, reader: Any) -> None:
-    if reader._group_id is None:  # noqa: SLF001 - it has no other name
+    if group_of(reader) is None:
         trap(Point.RESTORING)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bench.chaos.arena import Kill
@@ -42,35 +41,3 @@ def waits(
         for each in seen
         if isinstance(each.event, TranscriptFinal) and begin_s <= each.at_s <= end_s
     ]
-
-
-def quantile(values: Sequence[float], share: float) -> float | None:
-    """None: there are no values."""
-    ranked = sorted(values)
-    return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else None
-
-
-@dataclass(slots=True)
-class Histogram:
-    """Counts up to each upper bound, cumulative, as Prometheus tells them."""
-
-    counts: Counter[float] = field(default_factory=Counter)
-
-    def add(self, later: Mapping[float, float], before: Mapping[float, float]) -> None:
-        """What came between two looks at the same process."""
-        for bound, count in later.items():
-            self.counts[bound] += int(count - before.get(bound, 0))
-
-    @property
-    def total(self) -> int:
-        return max(self.counts.values(), default=0)
-
-    def quantile(self, share: float) -> float | None:
-        """Interpolated within its bucket, as PromQL does; None: nothing was counted."""
-        wanted, low, below = share * self.total, 0.0, 0
-        for bound, count in sorted(self.counts.items()):
-            if count and count >= wanted:
-                inside = (wanted - below) / (count - below)
-                return low if bound == float("inf") else low + (bound - low) * inside
-            low, below = bound, count
-        return None

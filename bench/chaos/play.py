@@ -16,7 +16,6 @@ from bench.chaos.arena import Arena, NotFired
 from bench.chaos.check import Verdict, check
 from bench.chaos.evidence import Evidence, Seen, Standing, said
 from bench.chaos.faults import Fault
-from bench.chaos.measure import Histogram
 from bench.chaos.readers import read_all, seen
 from bench.chaos.spoken import spoken
 from bench.chaos.stage import Play, stage
@@ -28,6 +27,7 @@ from consumer.inference import vad
 from consumer.inference.device import set_threads
 from consumer.settings import Detector
 from devstack.errors import DevstackError
+from evaluation.percentiles import BucketCounts
 
 _REST_S: Final = (5.0, 9.0)  # between two faults
 _WARM_S: Final = 5.0
@@ -56,12 +56,12 @@ class Outcome:
     verdict: Verdict
     fired: list[Fired]
     arena: Arena
-    commits: Histogram
+    commits: BucketCounts
     unwell: list[str] = field(default_factory=list)  # of the bench or of workers that stay away
 
 
 async def run(play: Play, folder: Path, advance: Advance) -> Outcome:
-    commits, unwell = Histogram(), list[str]()
+    commits, unwell = BucketCounts(), list[str]()
     async with stage(play, folder) as arena:
         fired = await _perform(play, arena, advance, commits, unwell)
         advance(0, "draining")
@@ -80,7 +80,7 @@ async def run(play: Play, folder: Path, advance: Advance) -> Outcome:
 
 
 async def _perform(
-    play: Play, arena: Arena, advance: Advance, commits: Histogram, unwell: list[str]
+    play: Play, arena: Arena, advance: Advance, commits: BucketCounts, unwell: list[str]
 ) -> list[Fired]:
     """Publish, and let the faults happen."""
     loop = asyncio.get_running_loop()

@@ -17,8 +17,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from bench.chaos.arena import Arena, NotFired
 from bench.chaos.readers import read_all
 from consumer.kafka.state import decode_states
-from consumer.kafka.topic_admin import create_topics
 from schemas.topics import Topics
+from transport.cluster import create_topics
 
 GROUP: Final = "probe"
 _WITHIN_S: Final = 60.0

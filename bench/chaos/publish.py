@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from bench.chaos.recital import SAFE, Item, recital, strays
 from bench.chaos.takes import CHUNKS, Closing, Kind, Plan, Script, Style
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
+from transport.compat import keep_batches
 
 _PATIENCE_S: Final = 3600.0  # for brokers that are away: a record that was sent is never given up
 _PAUSE_S: Final = (0.2, 3.0)  # between takes
@@ -51,7 +52,7 @@ class Publishers:
             max_batch_size=256 << 10,
             max_request_size=MAX_RECORD_BYTES + MAX_HEADER_BYTES + _FRAMING_BYTES,
         )
-        self._producer._message_accumulator._batch_ttl = _PATIENCE_S  # noqa: SLF001
+        keep_batches(self._producer, _PATIENCE_S)
 
     async def __aenter__(self) -> Self:
         await self._producer.start()

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from bench.chaos.arena import Arena, NotFired
+from transport.compat import send_admin_request
 
 _USER: Final = "worker"
 _PASSWORD: Final = "chaos"  # noqa: S105 - of brokers that live as long as the run
@@ -91,13 +92,12 @@ async def _add(admin: AIOKafkaAdminClient, topic: str, operation: int, permissio
     request = CreateAclsRequest(
         _TOPIC, topic, _LITERAL, _EVERYONE, _ANY_HOST, operation, permission
     )
-    response = await admin._send_request(request)  # noqa: SLF001 - no public way to
+    response = await send_admin_request(admin, request)
     ((code, message),) = response.creation_responses
     if code:
         raise NotFired(f"the brokers refuse an ACL: {message}")
 
 
 async def _remove_all(admin: AIOKafkaAdminClient, topic: str) -> None:
-    await admin._send_request(  # noqa: SLF001
-        DeleteAclsRequest(_TOPIC, topic, _LITERAL, _EVERYONE, _ANY_HOST, _ANY, _ANY)
-    )
+    request = DeleteAclsRequest(_TOPIC, topic, _LITERAL, _EVERYONE, _ANY_HOST, _ANY, _ANY)
+    await send_admin_request(admin, request)

@@ -26,14 +26,15 @@ from bench.chaos import measure
 from bench.chaos.broken import Mistake
 from bench.chaos.check import Invariant
 from bench.chaos.faults import FAULTS, Fault
-from bench.chaos.measure import quantile
 from bench.chaos.play import Outcome, run
 from bench.chaos.stage import Play
+from bench.machine import machine
 from bench.progress import progress
-from bench.report import Check, Figures, machine, publish, table
 from devstack.errors import DevstackError
 from devstack.kafka import NODE_COUNTS
-from devstack.options import positive
+from evaluation.percentiles import percentile
+from evaluation.report import Check, Figures, publish, table
+from transport.arguments import positive
 
 _SHOWN: Final = 12  # violations of each invariant
 # Asked for by name alone. Behind damage on its only disk, a broker that is killed drops the rest.
@@ -113,13 +114,13 @@ def figures(play: Play, outcome: Outcome) -> Figures:
         "faults not fired": len(outcome.fired) - len(fired),
         "kinds fired": len({each.fault.name for each in fired}),
         "takeovers": len(took),
-        "takeover p50 s": quantile(took, 0.5),
+        "takeover p50 s": percentile(took, 0.5),
         "takeover max s": max(took, default=None),
         "commit p50 s": outcome.commits.quantile(0.5),
         "commit p95 s": outcome.commits.quantile(0.95),
         "commits timed": outcome.commits.total,
-        "final wait p50 s": quantile(waits, 0.5),
-        "final wait p95 s": quantile(waits, 0.95),
+        "final wait p50 s": percentile(waits, 0.5),
+        "final wait p95 s": percentile(waits, 0.95),
         "final wait max s": max(waits, default=None),
     }
 
@@ -130,14 +131,14 @@ def checks(outcome: Outcome) -> Iterator[Check]:
         yield Check(invariant, len(outcome.verdict.of(invariant)), 0)
     yield Check("workers or publishers unwell", len(outcome.unwell), 0)
     if took := measure.takeovers(outcome.arena.kills, book.seen):
-        yield Check("takeover p50 s", quantile(took, 0.5) or 0.0, _TAKEOVER_P50_S)
+        yield Check("takeover p50 s", percentile(took, 0.5) or 0.0, _TAKEOVER_P50_S)
         yield Check("takeover max s", max(took), _TAKEOVER_MAX_S)
     if (commit := outcome.commits.quantile(0.5)) is not None:
         yield Check("commit p50 s", commit, _COMMIT_P50_S, required=False)
     rolled = [f for f in outcome.fired if f.fault.name == "rolling" and f.proof is not None]
     waits = [w for f in rolled for w in measure.waits(book.sent, book.seen, f.begin_s, f.end_s)]
     if waits:
-        yield Check("rolling: final wait p95 s", quantile(waits, 0.95) or 0.0, _ROLLING_P95_S)
+        yield Check("rolling: final wait p95 s", percentile(waits, 0.95) or 0.0, _ROLLING_P95_S)
 
 
 def _table(outcome: Outcome) -> object:

@@ -14,7 +14,7 @@ from bench.chaos.commit_points import Point
 from bench.chaos.control import order
 from devstack.errors import DevstackError
 from devstack.proxy import Link
-from devstack.worker import Worker
+from devstack.worker_process import Worker
 
 _RESTART_S: Final = 2.0
 _POLL_S: Final = 0.2

@@ -19,10 +19,10 @@ from bench.chaos.slots import Slot
 from bench.chaos.takes import Script
 from bench.recordings import recordings
 from consumer.core.pcm import from_float
-from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
 from devstack.proxy import Link
 from schemas.topics import Topics
+from transport.cluster import create_topics
 
 HANG_S: Final = 40.0  # the service waits for 60: a run has other things to do
 

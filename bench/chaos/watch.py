@@ -10,15 +10,17 @@ from typing import Final
 import aiohttp
 from prometheus_client.samples import Sample
 
-from bench.chaos.measure import Histogram
 from bench.chaos.slots import Slot
 from bench.scraped import TIMEOUT, scraped
+from evaluation.percentiles import BucketCounts
 
 _EVERY_S: Final = 1.0
 _COMMITS: Final = "streamscribe_commit_seconds_bucket"
 
 
-async def commit_times(slots: Sequence[Slot], quiet: Callable[[], bool], found: Histogram) -> None:
+async def commit_times(
+    slots: Sequence[Slot], quiet: Callable[[], bool], found: BucketCounts
+) -> None:
     """Gather commit times outside of fault windows, until cancelled."""
     last: dict[str, dict[float, float]] = {}
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import soundfile
 
+from admin.dead_letters import dead_letter, new_stream_id, redriven
 from bench.fuzz.mutation import with_ogg_serial
 from consumer.core.state import Halt, Order, StreamState
 from consumer.decoders import Decode, decode
@@ -31,7 +32,6 @@ from schemas.transcript import (
     TranscriptFinal,
     Word,
 )
-from subscriber.dead_letters import dead_letter, new_stream_id, redriven
 
 _RATE: Final = 16_000
 _RAW: Final = [codec for codec in AudioCodec if not codec.self_describing]

@@ -15,7 +15,7 @@ from bench.live.heard import Played
 from bench.live.measures import Heard
 from bench.live.programme import Long
 from bench.live.trace import trace
-from bench.report import Check, Figures, table
+from evaluation.report import Check, Figures, table
 
 Acts: TypeAlias = Mapping[str, Sequence[Played]]  # talk: one a round; the others: one
 Value: TypeAlias = float | int | str | None

@@ -20,7 +20,7 @@ from bench.recordings import SCORED, recordings
 from consumer.core.pcm import from_float, to_float
 from consumer.core.values import WHISPER_RATE, Int16Array
 from consumer.errors import ConfigError
-from devstack.demo_samples import Sample, load_samples
+from evaluation.samples import SampleClip, load_samples
 
 RECIPES: Final = "longform_recipes.jsonl"
 NOTHING_SAID: Final = "und"
@@ -91,7 +91,7 @@ def _tight(clip: Spoken) -> Spoken:
     return replace(clip, samples=clip.samples[start:end], segments=segments)
 
 
-def _part(sample: Sample, find: Find) -> Spoken:
+def _part(sample: SampleClip, find: Find) -> Spoken:
     sound = read(sample.path)
     return Spoken(sample.path.stem, sample.language, sample.reference, sound, find(sound))
 

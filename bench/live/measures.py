@@ -16,10 +16,10 @@ from bench.live.heard import Onset, Partial, Played
 from bench.live.pairing import Answer, answers, dealt, first_text_s, latencies, onset_s
 from bench.live.programme import Long, Programme
 from bench.live.stable import Promises, promises, stories
-from bench.report import Check, Figures, Sense
 from consumer.core.values import WHISPER_RATE
-from devstack.demo_report import percentile
-from devstack.scoring import Score, score, tokens, total, unit_of
+from evaluation.percentiles import percentile
+from evaluation.report import Check, Figures, Sense
+from evaluation.scoring import Score, score, tokens, total, unit_of
 
 P50_S: Final = 0.7  # end of speech -> final, the 500 ms of waiting for more speech included
 P95_S: Final = 1.5

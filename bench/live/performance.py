@@ -17,7 +17,7 @@ from bench.live.programme import Programme, Spoken, conversation, joined
 from bench.live.stage import Stage
 from bench.progress import Advance
 from consumer.core.values import WHISPER_RATE
-from devstack.demo_report import percentile
+from evaluation.percentiles import percentile
 
 PATIENCE_S: Final = 30.0  # for what is still to come when all was spoken
 _PROBE_PATIENCE_S: Final = 5.0  # it has failed by then

@@ -37,8 +37,8 @@ from bench.live.performance import Plan, Programmes, find_capacity, perform, spo
 from bench.live.programme import Programme
 from bench.live.stage import stage
 from bench.live.whole import whole_texts
+from bench.machine import machine
 from bench.progress import progress
-from bench.report import machine, publish
 from consumer.core.values import WHISPER_RATE
 from consumer.errors import ConfigError, SttError
 from consumer.inference.checkpoint import load
@@ -46,8 +46,9 @@ from consumer.inference.device import choose, usable_cores
 from consumer.inference.vocabulary import Vocabulary
 from devstack.demo import first
 from devstack.kafka_jars import class_path
-from devstack.options import positive
+from evaluation.report import publish
 from producer.errors import PublishError
+from transport.arguments import positive
 
 ACTS: Final = ("talk", "long", "silent", "overload")
 SCORED: Final = ("talk", "long")  # of these what is written is held to the decode of whole clips

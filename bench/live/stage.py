@@ -19,15 +19,15 @@ from bench.live.programme import Programme
 from bench.live.watch import watch
 from bench.progress import Advance
 from consumer.core.values import WHISPER_RATE
-from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
-from devstack.worker import Worker
+from devstack.worker_process import Worker
 from producer.media import AudioFormat
 from producer.pacing import Pace, SystemClock
 from producer.publisher import AudioPublisher
 from producer.stream import Cut, Manner, OutgoingStream
 from schemas.audio import AudioCodec, StreamOptions
 from schemas.topics import Topics
+from transport.cluster import create_topics
 
 PARTITIONS: Final = 4
 CHUNK_MS: Final = 100

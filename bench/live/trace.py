@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 
 from bench.live.heard import Axis
 from bench.live.pairing import Answer
-from bench.report import Figures
 from consumer.core.values import WHISPER_RATE
-from devstack.demo_report import percentile
+from evaluation.percentiles import percentile
+from evaluation.report import Figures
 
 
 @dataclass(frozen=True, slots=True)

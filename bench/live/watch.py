@@ -11,7 +11,7 @@ import aiohttp
 from bench.live.heard import Look
 from bench.memory import resident
 from bench.scraped import TIMEOUT, scraped
-from devstack.worker import Worker
+from devstack.worker_process import Worker
 
 _EVERY_S: Final = 1.0
 _LAG: Final = "streamscribe_lag_seconds"

@@ -28,7 +28,7 @@ from whisper.model import ModelDimensions
 from consumer.errors import ConfigError
 from consumer.inference import ct2_file
 from consumer.inference.layouts import Malformed, check, dimensions, place, shapes
-from consumer.inference.weights import name_of, sha256_of, tensor_files
+from weights.resolve import name_of, sha256_of, tensor_files
 
 Heads = tuple[tuple[int, int], ...]
 

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from consumer.kafka.errors import deadline, translated
 from schemas.codec import encode_event
 from schemas.transcript import AnyEvent
-from transport.reload import Credentials
+from transport.credentials import Credentials
 
 SEND_S: Final = 2.0  # later a newer partial says more
 _STOP_S: Final = 2.0

@@ -11,6 +11,7 @@ import structlog
 from aiokafka import errors as kafka
 
 from consumer.errors import ConfigError, Fenced, Retriable
+from transport.errors import TransportError, Unreachable
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,10 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
+    except Unreachable as error:
+        raise Retriable(str(error)) from error
+    except TransportError as error:
+        raise ConfigError(str(error)) from error
     except _FENCED as error:
         raise Fenced(f"{doing}: {_told(error)}") from error
     except _DENIED as error:

@@ -30,6 +30,7 @@ from consumer.kafka.batches import (
     whole,
 )
 from schemas.errors import Reason, WireError
+from transport.compat import Send, client_of, replace_send
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +68,7 @@ class FetchGuard:
     """Over one consumer, from before it starts; the consumer need not check checksums then."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        client = consumer._client  # noqa: SLF001 - a test tells when aiokafka fetches otherwise
-        self._send, client.send = client.send, self._guarded
+        replace_send(client_of(consumer), self._guard)
         self._mark = f"unread-{secrets.token_hex(8)}"  # a header that no publisher can know
         self._doubts: dict[Place, Doubt] = {}
 
@@ -76,11 +76,14 @@ class FetchGuard:
         """What a record of the consumer's stands for; None: it is one of the log."""
         return unread(record, self._mark)
 
-    async def _guarded(self, node_id: int, request: Any, **how: Any) -> Any:
-        answer = await self._send(node_id, request, **how)
-        if isinstance(request, FetchRequest):
-            answer.topics = await self._inspected(request, answer)
-        return answer
+    def _guard(self, send: Send) -> Send:
+        async def guarded(node_id: int, request: Any, **how: Any) -> Any:
+            answer = await send(node_id, request, **how)
+            if isinstance(request, FetchRequest):
+                answer.topics = await self._inspected(request, answer)
+            return answer
+
+        return guarded
 
     async def _inspected(self, request: FetchRequest, answer: Any) -> list[Any]:
         positions = {

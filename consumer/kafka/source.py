@@ -22,7 +22,8 @@ from consumer.core.values import Assignment, Lane, Partition, Poll, Record, Unre
 from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import deadline, translated
 from consumer.kafka.fetch_guard import FetchGuard
-from transport.reload import Credentials
+from transport.compat import client_of, position_at_end
+from transport.credentials import Credentials
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             check_crcs=False,  # the guard does
         )
         self._guard = FetchGuard(self._consumer)
-        credentials.follow(self._consumer._client)  # noqa: SLF001 - it has no public name
+        credentials.follow(client_of(self._consumer))
         self._assigned: tuple[Partition, ...] = ()
         self._is_news = False  # the pipeline has not heard of `_assigned`
         self._begun: dict[Partition, object] = {}  # read from; with a mark of each beginning
@@ -195,14 +196,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self, current: set[Partition], records: Sequence[Record | Unread]
     ) -> frozenset[Partition]:
         """Partitions of which Kafka holds nothing that has not been read."""
-        busy = {record.partition for record in records}
-        return frozenset(p for p in current if p not in busy and self._at_end(p))
-
-    def _at_end(self, partition: Partition) -> bool:
-        tp = TopicPartition(*partition)
-        highwater = self._consumer.highwater(tp)
-        state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
-        return highwater is not None and state.position >= highwater
+        read = current - {record.partition for record in records}
+        return frozenset(p for p in read if position_at_end(self._consumer, TopicPartition(*p)))
 
     def _lane(self, partition: Partition) -> Lane:
         return self._settings.topics[partition.topic]

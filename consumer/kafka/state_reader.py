@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer.errors import Retriable
 from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import translated
-from transport.reload import Credentials
+from transport.credentials import Credentials
 
 READ_S: Final = 60.0  # a transaction of another group in the same partition may hold it up
 _POLL_MS: Final = 200

@@ -19,7 +19,7 @@ from consumer.kafka.state_reader import read_states
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
 from schemas.codec import encode_event
 from schemas.topics import Topics
-from transport.reload import Credentials
+from transport.credentials import Credentials
 
 _AT_ONCE: Final = 8  # partitions whose state is read at a time
 

@@ -21,7 +21,8 @@ from aiokafka.structs import RecordMetadata
 
 from consumer.core.values import Partition
 from consumer.kafka.errors import deadline, translated
-from transport.reload import Credentials
+from transport.compat import abandon_producer, transaction_error
+from transport.credentials import Credentials
 
 START_S: Final = 30.0  # a transaction of the one before may have to be decided first
 SEND_S: Final = 20.0
@@ -92,25 +93,12 @@ class TransactionalProducer:
         try:
             return await asyncio.gather(*sent)
         except KafkaError as error:  # of one that was sent all the same, perhaps
-            raise self._refusal() or error from error
-
-    def _refusal(self) -> BaseException | None:
-        """Why the transaction had failed already, before anything was sent in it."""
-        ended = self._producer._txn_manager._transaction_waiter  # noqa: SLF001
-        return ended.exception() if ended.done() and not ended.cancelled() else None
+            raise transaction_error(self._producer) or error from error
 
     async def close(self) -> None:
         """At once: what is under way is left to the next producer of this id."""
-        with contextlib.suppress(KafkaError, OSError):
-            await self._producer.client.close()
-        sender = self._producer._sender  # noqa: SLF001 - `stop` waits for batches, perhaps for ever
-        with contextlib.suppress(Exception):  # its own last error, which was told before
-            async with asyncio.timeout(CLOSE_S):
-                await sender.close()
-            await sender.sender_task
-        accumulator = self._producer._message_accumulator  # noqa: SLF001
-        accumulator._batches.clear()  # noqa: SLF001
-        accumulator._pending_batches.clear()  # noqa: SLF001
+        with contextlib.suppress(KafkaError):
+            await abandon_producer(self._producer, CLOSE_S)
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_S):
                 await self._producer.stop()

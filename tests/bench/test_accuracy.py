@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bench.accuracy import Agreement, Measured, alike, checks, figures, share, tables
-from devstack.scoring import Score
+from evaluation.scoring import Score
 
 
 def agreement(dtype: str, errors: int) -> Agreement:

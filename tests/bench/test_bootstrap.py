@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.bootstrap import paired
-from devstack.scoring import Score
+from evaluation.scoring import Score
 
 CLIPS = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 30)), min_size=1, max_size=30

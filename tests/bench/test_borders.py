@@ -14,7 +14,7 @@ from bench.live.borders import Damage
 from bench.live.programme import Long, Spoken, joined
 from consumer.core.values import WHISPER_RATE, EndReason, Speech, Utterance
 from consumer.errors import ConfigError
-from devstack.demo_samples import SAMPLES, load_samples
+from evaluation.samples import SAMPLES, load_samples
 
 CLIPS = [
     Spoken(name, "en", said, np.zeros(WHISPER_RATE, np.int16), ())

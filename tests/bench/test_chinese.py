@@ -6,7 +6,7 @@ from bench.chinese import main as chinese
 from bench.chinese import writers
 from consumer.core.values import Hypothesis
 from consumer.errors import ConfigError
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 HEARD = Hypothesis("隨著 發現,好", "zh", None, (), -0.1, 0.0, 1.0)
 

@@ -9,7 +9,7 @@ import pytest
 from bench import engine
 from bench.__main__ import main as bench
 from bench.engines.catalog import PEERS, Variant
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 
 def run(tmp_path: Path, weights: Path, line: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from small_whisper import CPU, checkpoint_of, small_whisper
 from bench import fold as bench_fold
 from bench.engines.ours import Ours
 from bench.fold import main, unbiased
-from consumer.inference import fold_record
 from consumer.inference.fold import Folding, folded
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
+from weights import fold_record
 
 
 def run(tmp_path: Path, weights: Path, *flags: str) -> dict[str, object]:

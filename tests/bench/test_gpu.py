@@ -9,7 +9,7 @@ import torch
 from bench import gpu
 from bench.gpu import Way, checks, main
 from consumer.inference.device import Device
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 GPU = Device(torch.device("cuda", 0), torch.float16, "a GPU", "")
 CPU = Device(torch.device("cpu"), torch.float32, "a processor", "")

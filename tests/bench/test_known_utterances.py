@@ -15,7 +15,7 @@ from bench.known_utterances import heard
 from consumer.core.values import WHISPER_RATE
 from consumer.inference import vad
 from consumer.settings import Detector
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 MOON = "zh_aishell3_moon.flac"  # one utterance
 CALL = "en_phone_call.flac"  # several

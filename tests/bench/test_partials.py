@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from bench.__main__ import main
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 
 def test_stable_text_of_real_speech(tmp_path: Path, tiny_en_weights: Path):

@@ -9,7 +9,7 @@ import soundfile
 
 from bench.recordings import Recording, batches, cut, recordings, scores, thinned
 from consumer.errors import ConfigError
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 
 def clip(seconds: float) -> Recording:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.soak import Soaked, checks, figures, main
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 FLAT = Soaked(500.0, (1_000.0, 1_010.0, 1_004.0), 90.0, 60.0)
 

@@ -7,9 +7,9 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from consumer.inference.weights import Resolved
 from consumer.service import may_fold
 from consumer.settings import FoldMode
+from weights.resolve import Resolved
 
 BASE = "ce7704bf91882cf75a7f28cbd722da6d74a4912b2eeea2252f7e89684cb2b291"  # its record is shipped
 UNKNOWN = "0" * 64

@@ -15,7 +15,7 @@ from consumer.settings import (
     from_environment,
 )
 from schemas.audio import AudioCodec
-from schemas.security import SaslMechanism, SecurityProtocol
+from transport.security import SaslMechanism, SecurityProtocol
 
 # Of every knob a text and what it means; another value than the default.
 TEXTS: dict[str, tuple[str, Any]] = {
@@ -152,8 +152,8 @@ def test_all_problems_are_told_at_once():
         ("log_level", "loud", "debug or info"),
         ("endpoint_ms", "100", "200 to 2000"),
         ("http_port", "65536", "0 to 65535"),
-        ("bootstrap", "", "host:port"),
-        ("bootstrap", "kafka:port", "host:port"),
+        ("bootstrap", "", "HOST:PORT"),
+        ("bootstrap", "kafka:port", "HOST:PORT"),
         ("group", " ", "empty"),
         ("language", "klingon", "klingon"),
         ("language", "zh,,en", "''"),

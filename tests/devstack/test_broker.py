@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.kafka.topic_admin import check_topics
 from devstack.broker import main
 from schemas.topics import Topics
+from transport.cluster import check_topics
 
 COMMAND = [sys.executable, "-m", "streamscribe", "broker", "--port", "0", "--prefix", "calls"]
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from leashes import leashed
+from watchdogs import watched
 
 from devstack.demo import first, main
-from devstack.demo_samples import load_samples
+from evaluation.samples import load_samples
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def test_all_samples_become_transcripts_within_bounds(tmp_path: Path):
     assert all("p95" in check["name"] for check in failed), failed
     assert "country" in printed
     assert "月球" in printed
-    assert leashed(process.pid) == []
+    assert watched(process.pid) == []
 
 
 @pytest.mark.broker
@@ -52,11 +52,11 @@ def test_ctrl_c_stops_everything():
         assert process.stdout
         while not process.stdout.readline().startswith("topics"):
             assert process.poll() is None, process.communicate()
-        assert leashed(process.pid)
+        assert watched(process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
-    assert leashed(process.pid) == []
+    assert watched(process.pid) == []
 
 
 def test_weights_that_are_not_there_are_one_line(capsys: pytest.CaptureFixture[str]):

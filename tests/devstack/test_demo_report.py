@@ -7,21 +7,18 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.report import as_json
 from devstack.demo_report import (
     Received,
     checks,
     figures,
     latency_s,
-    percentile,
     results,
     table,
 )
-from devstack.demo_samples import Sample
+from evaluation.report import as_json
+from evaluation.samples import SampleClip
 from schemas.transcript import (
     Model,
     Quality,
@@ -32,11 +29,11 @@ from schemas.transcript import (
     TranscriptFinal,
 )
 
-EN = Sample(Path("en_a.flac"), "en", "red green blue grey", 4.0)
-ZH = Sample(Path("zh_b.flac"), "zh", "月球探测器", 2.5)
+EN = SampleClip(Path("en_a.flac"), "en", "red green blue grey", 4.0)
+ZH = SampleClip(Path("zh_b.flac"), "zh", "月球探测器", 2.5)
 
 
-def final(sample: Sample, text: str, *, received_ms: int = 1_300, index: int = 0) -> Received:
+def final(sample: SampleClip, text: str, *, received_ms: int = 1_300, index: int = 0) -> Received:
     event = TranscriptFinal(
         stream_id=sample.stream_id,
         session_id="0-0",
@@ -64,7 +61,7 @@ def final(sample: Sample, text: str, *, received_ms: int = 1_300, index: int = 0
     return Received(event, received_ms)
 
 
-def ended(sample: Sample) -> Received:
+def ended(sample: SampleClip) -> Received:
     event = StreamEnded(
         stream_id=sample.stream_id,
         session_id="0-0",
@@ -173,21 +170,3 @@ def test_the_table_has_a_row_a_stream_and_a_language():
 
 def test_the_table_says_which_stream_did_not_end():
     assert [row[0] for row in rows(*GOOD[:-1]) if "not ended" in row[0]] == ["en_a (not ended)"]
-
-
-@pytest.mark.parametrize(
-    ("share", "value"), [(0.0, 1.0), (0.5, 2.0), (0.75, 3.0), (0.95, 4.0), (1.0, 4.0)]
-)
-def test_a_percentile_is_a_value_that_occurred(share: float, value: float):
-    assert percentile([4.0, 2.0, 1.0, 3.0], share) == value
-
-
-def test_there_is_no_percentile_of_nothing():
-    assert percentile([], 0.5) is None
-
-
-@given(values=st.lists(st.floats(0, 100), min_size=1), share=st.floats(0, 1))
-def test_the_share_of_the_values_is_at_most_the_percentile(values: list[float], share: float):
-    at = percentile(values, share)
-    assert at is not None
-    assert sum(value <= at for value in values) >= share * len(values) - 1e-9

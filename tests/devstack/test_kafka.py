@@ -13,10 +13,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 
-from consumer.kafka.topic_admin import create_topics
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
 from schemas.topics import Topics
+from transport.cluster import create_topics
 
 RECORDS = [b"first", b"second", b"third"]
 

@@ -11,7 +11,6 @@ import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
 
-from consumer.kafka.topic_admin import create_topics
 from devstack.kafka import LocalKafka
 from devstack.ports import free_ports
 from producer.errors import PublishError
@@ -19,6 +18,7 @@ from producer.publisher import AudioPublisher
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import decode_audio
 from schemas.topics import Topics
+from transport.cluster import create_topics
 
 ReadTopic = Callable[[str], Awaitable[list[ConsumerRecord]]]
 

@@ -25,7 +25,8 @@ from schemas.transcript import (
     UtteranceFailed,
     Verdict,
 )
-from subscriber.captions import Captions, fit, printable
+from subscriber.captions import Captions, fit
+from transport.console import printable
 
 TODAY_MS = int(datetime.now().astimezone().replace(hour=9, minute=41, second=7).timestamp()) * 1_000
 

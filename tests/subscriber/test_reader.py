@@ -15,8 +15,8 @@ from schemas.codec import WireRecord
 from schemas.topics import Topics
 from schemas.transcript import AnyEvent, StreamWarning
 from subscriber.reader import TranscriptReader
-from subscriber.start import Edge
-from subscriber.topic_reader import ReaderError
+from transport.start import Edge
+from transport.topic_reader import ReaderError
 
 Send: TypeAlias = Callable[..., Awaitable[None]]
 
@@ -115,7 +115,7 @@ async def test_a_partition_that_is_added_is_read_from_its_beginning(
     admin: AIOKafkaAdminClient,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("subscriber.topic_reader.METADATA_MAX_AGE_MS", 100)
+    monkeypatch.setattr("transport.topic_reader.METADATA_MAX_AGE_MS", 100)
     async with TranscriptReader(kafka.bootstrap, topics.transcripts) as reader:
         events = aiter(reader)
         await send("old partition")

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from secure_kafka import SecureKafka
 
-from consumer.kafka.acl_admin import grant
-from consumer.kafka.topic_admin import create_topics
-from schemas.acls import Role, acls
-from schemas.security import Security
+from admin.acls import grant
 from schemas.topics import Topics
+from transport.acls import Role, acls
+from transport.cluster import create_topics
+from transport.security import Security
 
 GROUP = "night"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from consumer.inference.weights import cache_folder, resolve, search_path
+from weights.resolve import cache_folder, resolve, search_path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,8 +14,8 @@ import structlog
 
 from consumer.core.values import Lane, Partition, Unread
 from consumer.kafka.source import KafkaSource, SourceSettings
-from schemas.security import Security
-from transport.reload import Credentials
+from transport.credentials import Credentials
+from transport.security import Security
 
 
 def peak_bytes() -> int:

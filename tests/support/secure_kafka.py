@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from devstack.kafka import LocalKafka
 from devstack.kafka_node import Node
 from devstack.ports import HOST, free_ports
-from schemas.security import SaslMechanism, Security, SecurityProtocol
+from transport.security import SaslMechanism, Security, SecurityProtocol
 
 PASSWORD: Final = "correct-horse-7f3a"  # in no message, no log: the tests look for it
 RIGHTS: Final = 15  # of a worker: for each of them there is a user who has all but that one

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from schemas.security import SaslMechanism, Security, SecurityProtocol
-from transport.client import AccessError, client_arguments, secret_files
+from transport.client import client_arguments, secret_files
+from transport.errors import AccessDenied
+from transport.security import SaslMechanism, Security, SecurityProtocol
 
 SASL = Security(
     security_protocol=SecurityProtocol.SASL_PLAINTEXT,
@@ -79,7 +80,7 @@ def test_a_key_of_another_certificate_is_refused(folder: Path) -> None:
     authority = trustme.CA()
     authority.issue_cert("a").private_key_pem.write_to_path(folder / "key.pem")
     authority.issue_cert("b").cert_chain_pems[0].write_to_path(folder / "cert.pem")
-    with pytest.raises(AccessError, match="key, certificate and password belong together"):
+    with pytest.raises(AccessDenied, match="key, certificate and password belong together"):
         client_arguments(tls(tls_cert_file="cert.pem", tls_key_file="key.pem"))
 
 
@@ -105,7 +106,7 @@ def test_a_file_that_cannot_be_used_names_its_setting(
 ) -> None:
     if content is not None:
         (folder / "password").write_bytes(content)
-    with pytest.raises(AccessError) as refused:
+    with pytest.raises(AccessDenied) as refused:
         client_arguments(security)
     assert told in str(refused.value)
     assert "secret" not in str(refused.value)

@@ -11,9 +11,9 @@ import trustme
 from secure_kafka import PASSWORD, SecureKafka
 
 from devstack.ports import free_ports
-from schemas.security import SaslMechanism, Security, SecurityProtocol
-from transport.client import AccessError
 from transport.diagnosis import admitted, diagnose
+from transport.errors import AccessDenied
+from transport.security import SaslMechanism, Security, SecurityProtocol
 
 WRONG = "wrong-battery-91c2"
 At = Callable[[SecureKafka], str]
@@ -62,7 +62,7 @@ async def test_a_wrong_secret_names_the_setting_and_the_user(
     security = replace(
         secure_kafka.security("worker", mechanism), sasl_password_file=wrong, sasl_token_file=wrong
     )
-    with pytest.raises(AccessError) as refused:
+    with pytest.raises(AccessDenied) as refused:
         await admitted(secure_kafka.sasl_tls, security)
     told = str(refused.value)
     assert told.startswith(f"Kafka at {secure_kafka.sasl_tls} refuses {security.user} ")

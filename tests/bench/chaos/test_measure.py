@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
 from said_and_seen import FINALS, STARTED, sent, sound
 
 from bench.chaos.arena import Kill
 from bench.chaos.evidence import Seen
-from bench.chaos.measure import Histogram, quantile, takeovers, waits
+from bench.chaos.measure import takeovers, waits
 
 
 def final(partition: int, at_s: float) -> Seen:
@@ -32,19 +31,3 @@ def test_a_final_waits_from_the_record_that_ends_it() -> None:
     seen = [Seen(3, 1, 7.0, FINALS[0]), Seen(3, 2, 9.0, FINALS[1])]
     assert waits(records, seen) == [7, 9]
     assert waits(records, seen, begin_s=8) == [9]
-
-
-def test_quantiles() -> None:
-    assert quantile([], 0.5) is None
-    assert quantile([3, 1, 2], 0.5) == 2
-    assert quantile([3, 1, 2], 0.95) == 3
-
-
-def test_a_histogram_counts_what_came_between_two_looks() -> None:
-    found = Histogram()
-    found.add({0.1: 12, 0.2: 20, float("inf"): 20}, {0.1: 10, 0.2: 10, float("inf"): 10})
-    assert found.total == 10
-    assert found.quantile(0.5) == pytest.approx(0.1 + 0.1 * 3 / 8)
-    assert Histogram().quantile(0.5) is None
-    found.add({float("inf"): 100}, {})
-    assert found.quantile(0.99) == 0.2

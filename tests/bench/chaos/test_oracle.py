@@ -12,7 +12,7 @@ from bench.recordings import recordings
 from consumer.core.pcm import from_float, to_float
 from consumer.core.values import Clip
 from consumer.errors import OutOfMemory
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 SPEECH = from_float(recordings(SAMPLES)[0].samples)
 

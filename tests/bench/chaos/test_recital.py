@@ -13,7 +13,7 @@ from consumer.core.pcm import from_float
 from consumer.core.values import Partition, Record
 from consumer.decoders import decode
 from consumer.service import read_chunks
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 from schemas.audio import AudioDefaults
 from schemas.errors import WireError
 

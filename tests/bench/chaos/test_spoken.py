@@ -11,7 +11,7 @@ from consumer.core.values import Int16Array
 from consumer.inference import vad
 from consumer.inference.vad import SpeechScorer
 from consumer.settings import Detector
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 RATE = 16_000
 SPEECH = from_float(recordings(SAMPLES)[1].samples)  # 8.1 s without a long pause

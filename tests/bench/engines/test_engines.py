@@ -11,8 +11,8 @@ from bench.engines.catalog import OPENAI_WORDS, PEERS, Engine, Variant, Weights,
 from bench.layouts import written
 from bench.recordings import Recording, recordings
 from consumer.inference.checkpoint import load
-from devstack.demo_samples import SAMPLES
-from devstack.scoring import english
+from evaluation.samples import SAMPLES
+from evaluation.scoring import english
 
 USED = [PEERS[name] for name in ("openai-whisper", "faster-whisper", "transformers")]
 VARIANTS = [ours("fp32"), ours("fp32", again=True), OPENAI_WORDS, *USED]

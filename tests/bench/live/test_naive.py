@@ -6,7 +6,7 @@ import pytest
 
 from bench.cutting import read
 from bench.live.naive import LONGEST_MS, Stream
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 
 def heard(pcm: bytes, step: int, endpoint_ms: int = 500) -> list[tuple[float, float]]:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from leashes import leashed
+from watchdogs import watched
 
 from bench.__main__ import main
-from devstack.demo_samples import SAMPLES
+from evaluation.samples import SAMPLES
 
 
 @pytest.mark.broker
@@ -47,14 +47,14 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, tiny_en_weights: Path):
         try:
             while not it.stdout.readline().lstrip().startswith("seed"):
                 assert it.poll() is None, it.communicate()
-            while not leashed(it.pid, "streamscribe worker"):
+            while not watched(it.pid, "streamscribe worker"):
                 assert it.poll() is None, it.communicate()
             it.send_signal(signal.SIGINT)
             _, errors = it.communicate(timeout=60)
         finally:
             it.kill()
     assert (it.returncode, errors) == (130, "")
-    assert leashed(it.pid) == []
+    assert watched(it.pid) == []
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from consumer.core.values import Clip, Float32Array, Hypothesis
 from consumer.inference import checkpoint
 from consumer.inference.device import Device
 from consumer.inference.whisper_engine import WhisperTranscriber
-from devstack.scoring import score
+from evaluation.scoring import score
 from schemas.audio import Task
 
 SAMPLES = Path(__file__).parents[3] / "samples"

@@ -20,8 +20,8 @@ from consumer.kafka.source import KafkaSource, SourceSettings
 from devstack.kafka import LocalKafka
 from devstack.proxy import Link
 from schemas.errors import Reason
-from schemas.security import Security
-from transport.reload import Credentials
+from transport.credentials import Credentials
+from transport.security import Security
 
 ALL = frozenset(Lane)
 ROOT = Path(__file__).parents[3]

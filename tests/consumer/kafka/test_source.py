@@ -10,9 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from consumer.core.values import Lane, Partition
 from consumer.kafka.source import KafkaSource, SourceSettings
 from devstack.kafka import LocalKafka
-from schemas.security import Security
 from schemas.topics import Topics
-from transport.reload import Credentials
+from transport.credentials import Credentials
+from transport.security import Security
 
 CREDENTIALS = Credentials(Security())
 ALL = frozenset(Lane)

@@ -18,10 +18,10 @@ from consumer.kafka.store import KafkaStore
 from consumer.kafka.transaction import Output, TransactionalProducer
 from devstack.kafka import LocalKafka
 from schemas.codec import decode_event
-from schemas.security import Security
 from schemas.topics import Topics
 from schemas.transcript import StreamEnded, StreamEndReason
-from transport.reload import Credentials
+from transport.credentials import Credentials
+from transport.security import Security
 
 CREDENTIALS = Credentials(Security())
 

@@ -1,0 +1,124 @@
+"""What the state topic knows of every partition, and how an operator sets one aside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from consumer.core.state import Found, Halt, recover
+from consumer.core.values import Partition
+from consumer.errors import ConfigError
+from consumer.kafka.bounds import bounds
+from consumer.kafka.errors import translated
+from consumer.kafka.state import decode_states, encode_reset, keys_of
+from consumer.kafka.state_reader import Pair, read_states
+from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
+from schemas.topics import Topics
+from transport.compat import client_of
+from transport.credentials import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One partition as its next worker would find it."""
+
+    partition: Partition
+    found: Found | None  # None: its records cannot be read
+    problem: str | None  # why a worker would halt
+
+
+@dataclass(frozen=True, slots=True)
+class StateAdmin:
+    """The state of one group; raises `Retriable`, `ConfigError`."""
+
+    bootstrap: str
+    credentials: Credentials
+    topics: Topics
+    group: str
+
+    async def survey(self) -> list[Standing]:
+        """Every partition of both audio topics."""
+        async with self._consumer() as consumer:
+            names = (self.topics.audio, self.topics.audio_bulk)
+            numbers = {name: await self._numbers(consumer, name) for name in names}
+            consumer.assign([TopicPartition(t, n) for t in names for n in numbers[t]])
+            records = {number: await self._records(number) for number in sorted(numbers[names[0]])}
+            return [
+                await self._standing(consumer, Partition(name, number), records[number])
+                for name in names
+                for number in sorted(numbers[name])
+            ]
+
+    async def reset(self, partition: Partition, offset: int) -> None:
+        """Go on from `offset` as if nothing had been open: what was so is lost, or repeated.
+
+        A worker that serves the partition is fenced by it, and opens it again.
+        """
+        records = await self._records(partition.number)
+        streams = keys_of(self.group, partition.topic, records)
+        reset = encode_reset(self.group, partition.topic, offset, streams)
+        name = transactional_id(self.group, partition)
+        producer = TransactionalProducer(self.bootstrap, self.credentials, name)
+        try:
+            await producer.start()
+            await producer.write(
+                [Output(self.topics.state, partition.number, *record) for record in reset]
+            )
+        finally:
+            await producer.close()
+
+    async def bounds(self, partition: Partition) -> tuple[int, int]:
+        """The first offset that Kafka has of an audio partition, and the one behind the last."""
+        async with self._consumer() as consumer:
+            if partition.number not in await self._numbers(consumer, partition.topic):
+                raise ConfigError(f"{partition.topic} has no partition {partition.number}")
+            consumer.assign([TopicPartition(*partition)])
+            return await bounds(consumer, TopicPartition(*partition))
+
+    async def _standing(
+        self, consumer: AIOKafkaConsumer, partition: Partition, records: list[Pair]
+    ) -> Standing:
+        with translated("asking for offsets"):
+            log_start, log_end = await bounds(consumer, TopicPartition(*partition))
+            offset = await consumer.committed(TopicPartition(*partition))
+        try:
+            state, streams = decode_states(self.group, partition.topic, records)
+        except Halt as error:
+            return Standing(partition, None, str(error))
+        found = Found(state, streams, offset, log_start, log_end)
+        try:
+            recover(found, from_earliest=True)
+        except Halt as error:
+            return Standing(partition, found, str(error))
+        return Standing(partition, found, None)
+
+    async def _records(self, number: int) -> list[Pair]:
+        return await read_states(self.bootstrap, self.credentials, self.topics.state, number)
+
+    async def _numbers(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+        # Asked for all topics, Kafka names them; asked for this one, it might create it.
+        cluster = await client_of(consumer).fetch_all_metadata()
+        numbers: set[int] | None = cluster.partitions_for_topic(topic)
+        if not numbers:
+            raise ConfigError(f"{topic}: missing; run `streamscribe topics create`")
+        return numbers
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """Names the group and never joins it."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            group_id=self.group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            **self.credentials.arguments,
+        )
+        with translated("reaching the brokers"):
+            try:
+                await consumer.start()
+                yield consumer
+            finally:
+                await consumer.stop()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admin.dead_letters import (
+    DeadLetter,
+    last_record,
+    new_stream_id,
+    redriven,
+)
+from schemas.audio import MAX_RECORD_BYTES
+from schemas.codec import decode_audio
+from schemas.topics import valid_stream_id
+
+LETTER = DeadLetter(
+    place="3/42",
+    key=b"call-7",
+    value=b"\0\0",
+    headers=(("codec", b"pcm_s16le"), ("seq", b"9"), ("start", b"160"), ("language", b"zh")),
+    told={"reason": "too_long", "topic": "speech.audio.v1", "partition": "3", "offset": "7"},
+    dead_ms=1_763_868_000_250,
+)
+
+
+def test_it_goes_back_without_its_place_in_the_old_stream() -> None:
+    back = redriven(LETTER, "call-7.redrive-1")
+    assert back.headers == [
+        ("codec", b"pcm_s16le"),
+        ("language", b"zh"),
+        ("redriven-from", b"speech.audio.v1/3/7"),
+    ]
+    chunk = decode_audio(*back)
+    assert (chunk.stream_id, chunk.payload, chunk.seq) == ("call-7.redrive-1", b"\0\0", None)
+
+
+def test_it_says_where_it_came_from_last() -> None:
+    again = replace(LETTER, headers=(("redriven-from", b"x/0/0"), ("codec", None)))
+    assert redriven(again, "s").headers == [("redriven-from", b"speech.audio.v1/3/7")]
+
+
+def test_a_stream_s_letters_stay_together_and_runs_apart() -> None:
+    other = replace(LETTER, place="3/43")
+    assert new_stream_id(LETTER, "ab") == new_stream_id(other, "ab") == "call-7.redrive-ab"
+    assert new_stream_id(LETTER, "cd") != new_stream_id(LETTER, "ab")
+
+
+@given(st.none() | st.binary(max_size=200))
+def test_any_key_becomes_a_stream_id(key: bytes | None) -> None:
+    assert valid_stream_id(new_stream_id(replace(LETTER, key=key), "c0ffee"))
+
+
+def test_letters_without_a_stream_stay_apart() -> None:
+    nameless = replace(LETTER, key=None)
+    assert nameless.stream_id is None
+    assert new_stream_id(nameless, "ab") == "dead-letter-3-42.redrive-ab"
+
+
+@pytest.mark.parametrize(
+    ("letter", "may"),
+    [
+        (LETTER, True),
+        (replace(LETTER, value=None), True),
+        (replace(LETTER, value=bytes(MAX_RECORD_BYTES)), True),
+        (replace(LETTER, value=bytes(MAX_RECORD_BYTES + 1)), False),
+        (replace(LETTER, headers=(("prompt", bytes(9_000)),)), False),
+        (replace(LETTER, told={"sha256": "0"}), False),
+        (replace(LETTER, told={"records": "7"}), False),
+    ],
+)
+def test_only_what_the_audio_topics_take_and_is_whole_goes_back(
+    letter: DeadLetter, *, may: bool
+) -> None:
+    assert letter.may_return is may
+
+
+def test_an_end_is_the_publisher_s_own_or_ours() -> None:
+    assert not LETTER.ends
+    assert replace(LETTER, headers=(("end", b"1"),)).ends
+    assert decode_audio(*last_record("s")).end

