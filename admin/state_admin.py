@@ -13,8 +13,8 @@ from consumer.core.values import Partition
 from consumer.errors import ConfigError
 from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import translated
-from consumer.kafka.state import decode_states, encode_reset, keys_of
 from consumer.kafka.state_reader import Pair, read_states
+from consumer.kafka.state_records import decode_states, encode_reset, keys_of
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
 from schemas.topics import Topics
 from transport.compat import client_of

@@ -16,7 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from bench.chaos.arena import Arena, NotFired
 from bench.chaos.readers import read_all
-from consumer.kafka.state import decode_states
+from consumer.kafka.state_records import decode_states
 from schemas.topics import Topics
 from transport.cluster import create_topics
 

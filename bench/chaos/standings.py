@@ -9,7 +9,7 @@ from typing import Any
 from bench.chaos.arena import GROUP, Arena
 from bench.chaos.evidence import Standing
 from bench.chaos.readers import ends, read_all
-from consumer.kafka.state import decode_states
+from consumer.kafka.state_records import decode_states
 
 
 async def standings(arena: Arena) -> dict[int, Standing]:

@@ -18,7 +18,7 @@ from bench.fuzz.mutation import with_ogg_serial
 from consumer.core.state import Halt, Order, StreamState
 from consumer.decoders import Decode, decode
 from consumer.isolation import IsolatedDecoder
-from consumer.kafka.state import decode_states
+from consumer.kafka.state_records import decode_states
 from schemas.audio import MAX_CHANNELS, MAX_RECORD_SECONDS, AudioChunk, AudioCodec, StreamOptions
 from schemas.codec import WireRecord, decode_audio, decode_event, encode_audio, encode_event
 from schemas.errors import WireError
@@ -208,7 +208,9 @@ def _letter_corpus() -> list[bytes]:
 
 def _state_corpus() -> list[bytes]:
     order = Order(_RATE, 1, 160, 0, (1, None, 2), 1, 160, positioned=True)
-    state = StreamState(needed=3, taken=4, last_ms=5, order=order, session=None, done=(6,))
+    state = StreamState(
+        needed_offset=3, read_offset=4, last_ms=5, order=order, session=None, decided_offsets=(6,)
+    )
     return [msgspec.json.encode({"v": 1, "state": state})]
 
 

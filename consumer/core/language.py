@@ -34,26 +34,26 @@ class Identified:
         return self.probability >= CLEAR and self.speech_s >= SHORTEST_S
 
 
-class Held(NamedTuple):
+class LanguageHold(NamedTuple):
     """What a stream remembers between two utterances: small, and all of it."""
 
     code: str | None = None  # Whisper's; None: nothing likely was heard yet
     challenger: str | None = None  # another language that the last utterance sounded like
 
-    def follow(self, heard: Identified) -> Held:
+    def follow(self, heard: Identified) -> LanguageHold:
         """After one more utterance."""
         if not heard.is_likely:
             return self
         if self.code is None or heard.is_clear or heard.code in {self.code, self.challenger}:
-            return Held(heard.code)
-        return Held(self.code, heard.code)
+            return LanguageHold(heard.code)
+        return LanguageHold(self.code, heard.code)
 
     def choose(self, heard: Identified) -> str:
         """What the utterance is to be decoded as."""
         return self.follow(heard).code or heard.code
 
 
-UNKNOWN: Final = Held()
+UNKNOWN: Final = LanguageHold()
 
 
 def identify(

@@ -25,7 +25,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any, NamedTuple, TypeAlias
 
-from consumer.core.language import Held
+from consumer.core.language import LanguageHold
 from consumer.core.state import (
     Arrivals,
     PartitionState,
@@ -115,7 +115,7 @@ class Ledger:
         self._tally = Counter(asdict(restored.partition.tally))
         self._queues: dict[str, _Queue] = {}
         self._followed: dict[str, Callable[[], StreamState]] = {}
-        self._needed = {name: state.needed for name, state in restored.streams.items()}
+        self._needed = {name: state.needed_offset for name, state in restored.streams.items()}
         self._touched: set[str] = set()  # streams that may have moved since they were written
         self._let_in: set[str] = set()  # streams that no state tells of yet
         self._forgotten: set[str] = set()
@@ -220,17 +220,17 @@ class Ledger:
     def attempt(self, ticket: Ticket) -> None:
         """One more decode of this entry is to begin, as soon as that is committed."""
         session = self._before(ticket)
-        self._correct(ticket, tries=session.tries + 1)
+        self._correct(ticket, attempts=session.attempts + 1)
         self._attempts.append(ticket)
 
     def urge(self) -> None:
         """A decode may begin only once N as it is now is committed."""
         self._is_urged = True
 
-    def hold(self, ticket: Ticket, held: Held) -> None:
+    def hold(self, ticket: Ticket, held: LanguageHold) -> None:
         """What its session's language is held to be, now that it is this entry's turn."""
-        if self._before(ticket).held != held:
-            self._correct(ticket, held=held)
+        if self._before(ticket).language != held:
+            self._correct(ticket, language=held)
 
     def prepare(
         self, *, progress: bool = True, clean: bool = False, force: bool = False
@@ -288,7 +288,7 @@ class Ledger:
                 self._needed.pop(name, None)
                 self._forgotten.discard(name)
             else:
-                self._needed[name] = state.needed
+                self._needed[name] = state.needed_offset
         del self._dead[: commit.buried]
         del self._attempts[: len(commit.attempts)]
         self.committed = commit.state
@@ -356,7 +356,9 @@ class Ledger:
         return self._followed[stream_id]()
 
     def _resume(self, moved: Mapping[str, StreamState | None]) -> int:
-        needed = self._needed | {n: None if s is None else s.needed for n, s in moved.items()}
+        needed = self._needed | {
+            n: None if s is None else s.needed_offset for n, s in moved.items()
+        }
         return min([self.position, *(at for at in needed.values() if at is not None)])
 
     def _drop(self, stream_id: str, count: int) -> None:

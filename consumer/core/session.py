@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self, TypeVar
 
-from consumer.core.language import UNKNOWN, Held
+from consumer.core.language import UNKNOWN, LanguageHold
 from consumer.core.progress import Ledger, Ticket
 from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig, Span
 from consumer.core.state import SessionState
@@ -74,7 +74,7 @@ class Heard:
     source: Source
     traceparent: str | None
     tries: int = 0  # decodes of it that were begun before, by workers that ended uncleanly
-    held: Held = UNKNOWN  # its session's language, as far as it was known when it ended
+    held: LanguageHold = UNKNOWN  # its session's language, as far as it was known when it ended
 
 
 class Draft(NamedTuple):
@@ -87,7 +87,7 @@ class Draft(NamedTuple):
     time_ms: int  # Unix time of its last sample
     first_offset: int  # of the record that it begins in
     uncut_s: float  # of it: what lies behind may yet be of the next utterance
-    held: Held = UNKNOWN  # its session's language
+    held: LanguageHold = UNKNOWN  # its session's language
 
 
 class Session:
@@ -192,12 +192,12 @@ class Session:
             time_ms=self._timeline.time_ms(utterance.end - 1),
             first_offset=self._timeline.offsets(utterance.start, utterance.start + 1)[0],
             uncut_s=self._config.uncut_ms / 1000,
-            held=self._state.held,
+            held=self._state.language,
         )
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: LanguageHold) -> None:
         """What its language is held to be, after one more text."""
-        self._state = replace(self._state, held=held)
+        self._state = replace(self._state, language=held)
 
     def gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
         """Audio up to sample `to` is missing; the open utterance must have been closed."""
@@ -276,8 +276,8 @@ class Session:
             ended_at_ms=timeline.time_ms(utterance.end - 1),
             source=Source(*self.key.partition, *timeline.offsets(utterance.start, utterance.end)),
             traceparent=state.traceparent,
-            tries=state.tries,
-            held=state.held,
+            tries=state.attempts,
+            held=state.language,
         )
         speech = state.speech_samples + utterance.end - utterance.start
         self._state = replace(
@@ -285,7 +285,7 @@ class Session:
             events=state.events + 1,
             utterances=state.utterances + 1,
             speech_samples=speech,
-            tries=0,
+            attempts=0,
         )
         return heard
 

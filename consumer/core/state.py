@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from consumer.core.language import UNKNOWN, Held
+from consumer.core.language import UNKNOWN, LanguageHold
 from schemas.audio import StreamOptions
 
 Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's crc32, position, wall time
@@ -49,25 +49,29 @@ class SessionState:
     gaps: int
     audio_samples: int
     speech_samples: int
-    tries: int = 0  # decodes of the next utterance that were begun and, as far as known, not ended
-    held: Held = UNKNOWN  # its language
+    attempts: int = (
+        0  # decodes of the next utterance that were begun and, as far as known, not ended
+    )
+    language: LanguageHold = UNKNOWN  # its language
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
     """One stream id."""
 
-    needed: int | None  # F: lowest offset still needed; None: nothing is unfinished
-    taken: int  # the offset behind the last record that was read as of the cut
+    needed_offset: int | None  # F: lowest offset still needed; None: nothing is unfinished
+    read_offset: int  # the offset behind the last record that was read as of the cut
     last_ms: int  # append time of its last record
     order: Order | None  # as it was before what is undecided
     session: SessionState | None  # None: none is open
-    done: tuple[int, ...] = ()  # offsets above F that are decided: records before them came late
+    decided_offsets: tuple[
+        int, ...
+    ] = ()  # offsets above F that are decided: records before them came late
 
     @property
-    def resume(self) -> int:
+    def resume_offset(self) -> int:
         """Records below it are done with."""
-        return self.taken if self.needed is None else self.needed
+        return self.read_offset if self.needed_offset is None else self.needed_offset
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
-from consumer.core.language import Held
+from consumer.core.language import LanguageHold
 from consumer.core.order import (
     Close,
     End,
@@ -83,8 +83,12 @@ class Stream:
         self._steps: deque[Move] = deque()
         self._late: dict[int, Chunk] = {}  # by `seq`: came before those that come before them
         self._order: Order | None = None if state is None else state.order
-        self._taken = 0 if state is None else state.resume  # offset behind the last record read
-        self._done = () if state is None else state.done  # offsets that are not to be read again
+        self._taken = (
+            0 if state is None else state.resume_offset
+        )  # offset behind the last record read
+        self._done = (
+            () if state is None else state.decided_offsets
+        )  # offsets that are not to be read again
         self._read_offsets = list(self._done)  # of records, in the order in which they were read
         self._session = None if state is None else self._restored(state)
         self._unread = state  # until the first record at which it goes on has come
@@ -125,12 +129,12 @@ class Stream:
         offsets = [*(each.offset for each in waiting), *(c.offset for c in self._late.values())]
         needed = min(offsets, default=None)
         return StreamState(
-            needed=needed,
-            taken=self._taken,
+            needed_offset=needed,
+            read_offset=self._taken,
             last_ms=self.last_ms,
             order=waiting[0].before if waiting else self._order,
             session=None if self._session is None else self._session.state,
-            done=self._decided(waiting[0].offset if waiting else None, needed),
+            decided_offsets=self._decided(waiting[0].offset if waiting else None, needed),
         )
 
     def push(self, chunk: Chunk) -> bool:
@@ -227,7 +231,7 @@ class Stream:
         """The open utterance so far."""
         return None if self._session is None else self._session.draft()
 
-    def hold(self, session: SessionKey, held: Held) -> None:
+    def hold(self, session: SessionKey, held: LanguageHold) -> None:
         """What that session's language is held to be, if it is still open."""
         if self._session is not None and self._session.key == session:
             self._session.hold(held)

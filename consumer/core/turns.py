@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from consumer.core.events import Decoded
-from consumer.core.language import Held
+from consumer.core.language import LanguageHold
 from consumer.core.session import Heard
 from consumer.core.values import SessionKey
 
@@ -30,7 +30,7 @@ class Told:
     """What one more text brings."""
 
     settled: Sequence[Settled]  # in order
-    held: Held  # the session's language behind them
+    held: LanguageHold  # the session's language behind them
     first: Heard | None  # whose turn it is now
     again: Heard | None  # the same, if it is to be decoded again, with what is held now
 
@@ -39,7 +39,7 @@ class Told:
 class _Line:
     """The utterances of one session that are not settled."""
 
-    held: Held
+    held: LanguageHold
     waiting: deque[Heard] = field(default_factory=deque)
     texts: dict[int, Decoded | None] = field(default_factory=dict)  # by utterance
     again: int | None = None  # the utterance that was decoded again: once is enough

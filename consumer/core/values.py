@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from consumer.core.language import UNKNOWN, Held, Identified
+from consumer.core.language import UNKNOWN, Identified, LanguageHold
 from schemas.audio import AudioChunk, StreamOptions, Task
 from schemas.errors import Reason
 
@@ -205,7 +205,7 @@ class Job:
     deadline: float  # monotonic seconds; the earliest is served first
     utterance: Utterance
     options: StreamOptions
-    held: Held = UNKNOWN  # its session's language, as far as it is known
+    held: LanguageHold = UNKNOWN  # its session's language, as far as it is known
     alone: bool = False  # it may be what ended a worker: nothing else goes with it
     tried: tuple[Hypothesis, ...] = ()  # attempts at it whose text does not stand
 
@@ -224,7 +224,7 @@ class Clip:
 
     samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
     languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: those allowed; (): all
-    held: Held = UNKNOWN  # what the language is held to be, where it is not given
+    held: LanguageHold = UNKNOWN  # what the language is held to be, where it is not given
     speech: Speech | None = None  # what the detector heard of it; None: all of it is speech
     task: Task = Task.TRANSCRIBE
     prompt: str | None = None  # text that is taken to precede the clip

@@ -14,8 +14,8 @@ from consumer.core.state import Found
 from consumer.core.values import Partition
 from consumer.errors import Fenced
 from consumer.kafka.dead_letters import dead_record
-from consumer.kafka.state import decode_states, encode_opened, encode_states
 from consumer.kafka.state_reader import read_states
+from consumer.kafka.state_records import decode_states, encode_opened, encode_states
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
 from schemas.codec import encode_event
 from schemas.topics import Topics

@@ -11,7 +11,7 @@ import pytest
 from builders import MODEL, OPTIONS, PARTITION, RATE, loud, quiet
 
 from consumer.core.chinese import PROMPT
-from consumer.core.language import UNKNOWN, Held
+from consumer.core.language import UNKNOWN, LanguageHold
 from consumer.core.values import (
     WHISPER_RATE,
     Batch,
@@ -238,7 +238,10 @@ async def test_a_clip_wants_one_attempt_after_those_it_had_but_if_it_may_end_the
 async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_has():
     heard = job(quiet(2))
     half = replace(heard.utterance, speech=Speech(0.5, 1.0, 0.5))
-    for held, expected in ((Held("de", "zh"), Held("de", "zh")), (Held("yue"), UNKNOWN)):
+    for held, expected in (
+        (LanguageHold("de", "zh"), LanguageHold("de", "zh")),
+        (LanguageHold("yue"), UNKNOWN),
+    ):
         writer = Writer()
         async with started(writer) as engine:
             await engine.transcribe(Batch((replace(heard, utterance=half, held=held),)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.language import CLEAR, LIKELY, SHORTEST_S, Held, Identified, identify
+from consumer.core.language import CLEAR, LIKELY, SHORTEST_S, Identified, LanguageHold, identify
 
 CLEAR_ZH = Identified("zh", 0.95, 3.0)
 CLEAR_EN = Identified("en", 0.95, 3.0)
@@ -16,9 +16,9 @@ UNLIKELY_EN = Identified("en", 0.45, 3.0)
 SHORT_EN = Identified("en", 0.99, 0.6)
 
 
-def chosen(heard: Iterable[Identified], held: Held | None = None) -> list[str]:
+def chosen(heard: Iterable[Identified], held: LanguageHold | None = None) -> list[str]:
     """What each utterance of a stream is decoded as."""
-    held = held or Held()
+    held = held or LanguageHold()
     codes = []
     for each in heard:
         codes.append(held.choose(each))
@@ -85,10 +85,10 @@ def test_likely_and_clear_have_their_thresholds(
     st.integers(0, 20),
 )
 def test_what_is_held_is_all_that_a_replay_needs(heard: list[Identified], cut: int):
-    held = Held()
+    held = LanguageHold()
     for each in heard[:cut]:
         held = held.follow(each)
-    restored = Held(held.code, held.challenger)
+    restored = LanguageHold(held.code, held.challenger)
     assert chosen(heard[cut:], restored) == chosen(heard)[cut:]
 
 

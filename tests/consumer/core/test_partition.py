@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from one_worker import Worker, said, sorted_by_stream, survive, work
 
 from consumer.core.events import Decoded
-from consumer.core.language import UNKNOWN, Held, Identified
+from consumer.core.language import UNKNOWN, Identified, LanguageHold
 from consumer.core.progress import Commit, DeadLetter, Outcome
 from consumer.core.state import PartitionState, Tally, recover
 from consumer.core.values import (
@@ -566,7 +566,7 @@ def test_a_successor_knows_what_was_held_as_of_the_last_final_that_is_out(ended:
     successor.keeps_dying = True
     successor.read(*log.records[successor.task.ledger.position :])
     successor.commit()
-    assert [job.held for job in successor.jobs] == [Held("zh")]
+    assert [job.held for job in successor.jobs] == [LanguageHold("zh")]
 
 
 many_utterances = st.dictionaries(

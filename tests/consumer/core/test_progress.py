@@ -284,7 +284,7 @@ def test_a_decode_that_may_end_the_worker_is_written_down_before_it_begins():
     assert commit.attempts == (ticket,)
     ((_, state),) = commit.streams
     assert state is not None
-    assert state.session == replace(SESSION, tries=1)
+    assert state.session == replace(SESSION, attempts=1)
     assert not ledger.has_output
 
 

@@ -45,5 +45,5 @@ def test_what_was_read_before_it_was_deleted_is_not_missed():
 
 
 def test_records_below_a_streams_first_unfinished_one_are_done_with():
-    assert StreamState(7, 9, 0, None, None).resume == 7
-    assert StreamState(None, 9, 0, None, None).resume == 9
+    assert StreamState(7, 9, 0, None, None).resume_offset == 7
+    assert StreamState(None, 9, 0, None, None).resume_offset == 9

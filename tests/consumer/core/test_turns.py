@@ -7,7 +7,7 @@ from builders import PARTITION, loud
 from one_stream import OneStream
 
 from consumer.core.events import Decoded
-from consumer.core.language import UNKNOWN, Held, Identified
+from consumer.core.language import UNKNOWN, Identified, LanguageHold
 from consumer.core.session import Heard
 from consumer.core.turns import Turns
 from consumer.core.values import SessionKey
@@ -49,7 +49,7 @@ def test_texts_that_come_early_wait_for_their_turn(turns: Turns, heard: list[Hea
     assert not turns.tell(heard[1], text(ZH, "zh")).settled
     told = turns.tell(heard[0], text(ZH, "zh"))
     assert numbers(told.settled) == [0, 1, 2]
-    assert (told.held, told.first, told.again) == (Held("zh"), heard[3], None)
+    assert (told.held, told.first, told.again) == (LanguageHold("zh"), heard[3], None)
     told = turns.tell(heard[3], text(ZH, "zh"))
     assert (numbers(told.settled), told.first) == ([3], None)
 
@@ -60,12 +60,12 @@ def test_what_was_taken_for_another_language_is_decoded_again(turns: Turns, hear
     told = turns.tell(heard[0], text(ZH, "zh"))
     assert numbers(told.settled) == [0]
     assert told.again is not None
-    assert (told.again.id, told.again.held) == (heard[1].id, Held("zh"))
+    assert (told.again.id, told.again.held) == (heard[1].id, LanguageHold("zh"))
     later = turns.tell(heard[2], text(ZH, "zh"))
     assert (later.settled, later.again) == ([], None)
     told = turns.tell(told.again, text(SHORT_EN, "zh"))
     assert numbers(told.settled) == [1, 2]
-    assert told.held == Held("zh")
+    assert told.held == LanguageHold("zh")
 
 
 def test_once_is_enough(turns: Turns, heard: list[Heard]):
@@ -78,7 +78,7 @@ def test_once_is_enough(turns: Turns, heard: list[Heard]):
 def test_an_utterance_without_a_text_says_nothing(turns: Turns, heard: list[Heard]):
     turns.tell(heard[0], text(ZH, "zh"))
     told = turns.tell(heard[1], None)
-    assert (numbers(told.settled), told.held) == ([1], Held("zh"))
+    assert (numbers(told.settled), told.held) == ([1], LanguageHold("zh"))
 
 
 def test_a_language_that_was_given_is_not_held(turns: Turns, heard: list[Heard]):
@@ -90,8 +90,8 @@ def test_sessions_do_not_wait_for_each_other(turns: Turns, heard: list[Heard]):
     other = replace(
         heard[0],
         id=heard[0].id._replace(session=SessionKey(PARTITION, "s", "0-9")),
-        held=Held("en"),
+        held=LanguageHold("en"),
     )
     turns.expect(other)
     told = turns.tell(other, text(EN, "en"))
-    assert (numbers(told.settled), told.held, told.first) == ([0], Held("en"), None)
+    assert (numbers(told.settled), told.held, told.first) == ([0], LanguageHold("en"), None)

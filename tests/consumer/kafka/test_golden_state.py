@@ -10,7 +10,7 @@ from pathlib import Path
 
 from builders import PARTITION
 
-from consumer.core.language import UNKNOWN, Held
+from consumer.core.language import UNKNOWN, LanguageHold
 from consumer.core.progress import Commit
 from consumer.core.state import (
     Arrivals,
@@ -20,7 +20,7 @@ from consumer.core.state import (
     StreamState,
     Tally,
 )
-from consumer.kafka.state import decode_states, encode_states
+from consumer.kafka.state_records import decode_states, encode_states
 from schemas.audio import StreamOptions, Task
 
 GOLDEN = Path(__file__).parent / "golden" / "state-1.txt"
@@ -71,8 +71,8 @@ SESSION = SessionState(
     gaps=1,
     audio_samples=119_000,
     speech_samples=60_000,
-    tries=2,
-    held=Held("zh", "yue"),
+    attempts=2,
+    language=LanguageHold("zh", "yue"),
 )
 BARE_SESSION = SessionState(
     session_id="3-101",
@@ -88,8 +88,8 @@ BARE_SESSION = SessionState(
     gaps=0,
     audio_samples=0,
     speech_samples=0,
-    tries=0,
-    held=UNKNOWN,
+    attempts=0,
+    language=UNKNOWN,
 )
 FULL = PartitionState(
     next_offset=200,
@@ -100,7 +100,7 @@ FULL = PartitionState(
     arrivals=Arrivals(level=2.5, time_ms=1_700_000_000_900, letter_ms=1_700_000_000_800),
 )
 STREAMS: dict[str, StreamState | None] = {
-    "call-7": StreamState(150, 160, 1_700_000_000_500, ORDER, SESSION, done=(155, 158)),
+    "call-7": StreamState(150, 160, 1_700_000_000_500, ORDER, SESSION, decided_offsets=(155, 158)),
     "desk": StreamState(None, 161, 0, BARE_ORDER, None),
     "desk.0": StreamState(162, 170, 7, BARE_ORDER, BARE_SESSION),
     "gone": None,

@@ -10,7 +10,7 @@ from builders import PARTITION
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.language import UNKNOWN, Held
+from consumer.core.language import UNKNOWN, LanguageHold
 from consumer.core.progress import Commit
 from consumer.core.state import (
     Halt,
@@ -20,7 +20,7 @@ from consumer.core.state import (
     StreamState,
     Tally,
 )
-from consumer.kafka.state import decode_states, encode_states
+from consumer.kafka.state_records import decode_states, encode_states
 from schemas.audio import StreamOptions, Task
 
 TOPIC = PARTITION.topic
@@ -63,13 +63,13 @@ sessions = st.builds(
     gaps=counts,
     audio_samples=counts,
     speech_samples=counts,
-    tries=counts,
-    held=st.builds(Held, st.none() | st.just("zh"), st.none() | st.just("yue")),
+    attempts=counts,
+    language=st.builds(LanguageHold, st.none() | st.just("zh"), st.none() | st.just("yue")),
 )
 streams = st.builds(
     StreamState,
-    needed=optional,
-    taken=counts,
+    needed_offset=optional,
+    read_offset=counts,
     last_ms=counts,
     order=st.none() | orders,
     session=st.none() | sessions,
@@ -118,7 +118,7 @@ def test_a_state_of_a_stream_is_below_a_kilobyte():
         "63-123456789012", 48_000, 2, StreamOptions(("zh-Hans", "en"), task=Task.TRANSCRIBE),
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 1 << 40, True,
         (1 << 40, 1.7e12 + 1 / 3), 1 << 20, 1 << 20, 1 << 20, 1 << 40, 1 << 40, 2,
-        Held("yue", "haw"),
+        LanguageHold("yue", "haw"),
     )  # fmt: skip
     stream = StreamState(1 << 40, 1 << 40, 1_700_000_000_000, order, session)
     record, _ = encode_states("g" * 64, commit(PartitionState(1, 1), {"s" * 128: stream}))
@@ -150,9 +150,10 @@ def test_a_stream_that_an_earlier_release_wrote_down_holds_no_language_yet():
         "0-7", 8_000, 1, StreamOptions(), None, 0, False, (0, 0.0), 1, 0, 0, 0, 0
     )
     stream = StreamState(7, 9, 0, None, session)
-    told = msgspec.to_builtins(stream)
-    del told["session"]["held"]
-    value = msgspec.json.encode({"v": 1, "state": told})
+    record, _ = encode_states("calls", commit(PartitionState(1, 1), {"s": stream}))
+    told = msgspec.json.decode(record.value or b"")
+    del told["state"]["session"]["held"]
+    value = msgspec.json.encode(told)
     found = decode_states("calls", TOPIC, [(f"S|calls|{TOPIC}|s".encode(), value)])[1]
     assert found == {"s": stream}
-    assert session.held == UNKNOWN
+    assert session.language == UNKNOWN

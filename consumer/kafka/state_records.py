@@ -1,0 +1,198 @@
+"""The records of the state topic, one compacted record a key.
+
+    P|<group>|<topic>            PartitionState
+    S|<group>|<topic>|<stream>   StreamState; a null value: the stream is forgotten
+    O|<group>|<topic>            the worker that opened the partition last
+
+The state of input partition p is written to partition p of the state topic. Two groups, or the live
+and the bulk topic, share that partition, and their keys differ.
+
+The JSON names of the values are persisted: they stay when a field of `consumer.core` is renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from consumer.core.language import UNKNOWN, LanguageHold
+from consumer.core.progress import Commit
+from consumer.core.state import Halt, Identity, PartitionState, StreamState
+from schemas.audio import StreamOptions
+
+VERSION: Final = 1  # of the records: a reader refuses a newer one
+
+_T = TypeVar("_T")
+
+
+class StateRecord(NamedTuple):
+    """One record as Kafka takes it."""
+
+    key: bytes
+    value: bytes | None
+
+
+class _Versioned(msgspec.Struct):
+    v: int
+    state: msgspec.Raw
+
+
+class _Order(msgspec.Struct):
+    rate: int
+    channels: int
+    end: int
+    first_seq: int | None
+    first: Identity
+    next_seq: int | None
+    last_samples: int
+    positioned: bool
+    uncertain: bool = False
+    over: bool = False
+
+
+class _Session(msgspec.Struct):
+    session_id: str
+    rate: int
+    channels: int
+    options: StreamOptions
+    traceparent: str | None
+    cut: int
+    in_speech: bool
+    origin: tuple[int, float]
+    events: int
+    utterances: int
+    gaps: int
+    audio_samples: int
+    speech_samples: int
+    attempts: int = msgspec.field(name="tries", default=0)
+    language: LanguageHold = msgspec.field(name="held", default=UNKNOWN)  # an array in JSON
+
+
+class _Stream(msgspec.Struct):
+    needed_offset: int | None = msgspec.field(name="needed")
+    read_offset: int = msgspec.field(name="taken")
+    last_ms: int
+    order: _Order | None
+    session: _Session | None
+    decided_offsets: tuple[int, ...] = msgspec.field(name="done", default=())
+
+
+class _Tally(msgspec.Struct):
+    accepted: int = 0
+    duplicate: int = 0
+    dead_letter: int = 0
+    refused: int = 0
+
+
+class _Arrivals(msgspec.Struct):
+    level: float = 0.0
+    time_ms: int = 0
+    letter_ms: int | None = None
+
+
+class _Partition(msgspec.Struct):
+    next_offset: int
+    resume_offset: int
+    time_ms: int = 0
+    clean: bool = True
+    tally: _Tally = msgspec.field(default_factory=_Tally)
+    arrivals: _Arrivals | None = None
+
+
+def encode_states(group: str, commit: Commit) -> list[StateRecord]:
+    """What a commit writes down."""
+    topic = commit.partition.topic
+    streams = [
+        StateRecord(
+            _stream_prefix(group, topic) + name.encode(),
+            None if state is None else _encode_stream(state),
+        )
+        for name, state in commit.streams
+    ]
+    return [*streams, StateRecord(_partition_key(group, topic), _encode_partition(commit.state))]
+
+
+def decode_states(
+    group: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
+) -> tuple[PartitionState | None, dict[str, StreamState]]:
+    """What the newest record of each key says, of this group and topic.
+
+    Raises `Halt` for a record that cannot be read, or that a newer version wrote.
+    """
+    newest = {key: value for key, value in records if key is not None}
+    of_partition = newest.get(_partition_key(group, topic))
+    prefix = _stream_prefix(group, topic)
+    streams = {
+        key.removeprefix(prefix).decode(): _decode_stream(key, value)
+        for key, value in newest.items()
+        if key.startswith(prefix) and value is not None
+    }
+    if of_partition is None:
+        return None, streams
+    return _decode_partition(_partition_key(group, topic), of_partition), streams
+
+
+def encode_opened(group: str, topic: str, worker: str) -> StateRecord:
+    """What whoever opens a partition writes first, and reads through."""
+    return StateRecord(f"O|{group}|{topic}".encode(), worker.encode())
+
+
+def keys_of(
+    group: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
+) -> list[bytes]:
+    """Of all streams of this group and topic that anything is known of, readable or not."""
+    newest = dict(records)
+    prefix = _stream_prefix(group, topic)
+    return [key for key, value in newest.items() if key and value and key.startswith(prefix)]
+
+
+def encode_reset(
+    group: str, topic: str, offset: int, streams: Iterable[bytes]
+) -> list[StateRecord]:
+    """A partition that is read on from `offset`, as if nothing had been open."""
+    state = PartitionState(offset, offset)
+    gone = [StateRecord(key, None) for key in streams]
+    return [*gone, StateRecord(_partition_key(group, topic), _encode_partition(state))]
+
+
+def _partition_key(group: str, topic: str) -> bytes:
+    return f"P|{group}|{topic}".encode()
+
+
+def _stream_prefix(group: str, topic: str) -> bytes:
+    return f"S|{group}|{topic}|".encode()
+
+
+def _encode_partition(state: PartitionState) -> bytes:
+    return _encode(msgspec.convert(state, _Partition, from_attributes=True))
+
+
+def _encode_stream(state: StreamState) -> bytes:
+    return _encode(msgspec.convert(state, _Stream, from_attributes=True))
+
+
+def _encode(record: msgspec.Struct) -> bytes:
+    return msgspec.json.encode({"v": VERSION, "state": record})
+
+
+def _decode_partition(key: bytes, value: bytes) -> PartitionState:
+    return msgspec.convert(_decode(key, value, _Partition), PartitionState, from_attributes=True)
+
+
+def _decode_stream(key: bytes, value: bytes) -> StreamState:
+    return msgspec.convert(_decode(key, value, _Stream), StreamState, from_attributes=True)
+
+
+def _decode(key: bytes, value: bytes, kind: type[_T]) -> _T:
+    try:
+        record = msgspec.json.decode(value, type=_Versioned)
+        if record.v > VERSION:
+            raise Halt(
+                f"state record {key!r} is of version {record.v}, this worker reads {VERSION}: "
+                "upgrade it"
+            )
+        return msgspec.json.decode(record.state, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Halt(f"state record {key!r} cannot be read: {error}") from error
