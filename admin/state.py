@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from admin.state_admin import Standing, StateAdmin
-from consumer.core.values import Partition
+from consumer.core.streams.records import Partition
 from consumer.errors import SttError
 from transport.arguments import add_group, add_kafka, security
 from transport.credentials import Credentials

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from consumer.core.state import Found, Halt, recover
-from consumer.core.values import Partition
+from consumer.core.partition.state import Found, Halt, recover
+from consumer.core.streams.records import Partition
 from consumer.errors import ConfigError
 from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import translated

@@ -31,7 +31,7 @@ from bench.live.programme import Long
 from bench.live.whole import clip_of, texts_of
 from bench.progress import progress
 from bench.trial import Trial, parser
-from consumer.core.values import WHISPER_RATE, EndReason, Utterance
+from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Utterance
 from consumer.engine import Transcriber
 from consumer.errors import ConfigError
 from consumer.inference import vad

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from consumer.core.confidence import Calibration, log_odds
+from consumer.core.text.quality import Calibration, log_odds
 
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 

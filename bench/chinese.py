@@ -19,9 +19,11 @@ from bench.known_utterances import SNRS_DB, mixed, noises
 from bench.progress import progress
 from bench.recordings import recordings
 from bench.trial import Trial, parser
-from consumer.core.chinese import CODE, PROMPT, Orthography, Script
-from consumer.core.pcm import from_float, to_float
-from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Utterance
+from consumer.core.audio.samples import from_float, to_float
+from consumer.core.audio.utterance import WHISPER_RATE, Utterance
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.chinese import CODE, PROMPT, Orthography, Script
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError
 from consumer.inference import vad
 from consumer.scripts import converters

@@ -26,8 +26,10 @@ from bench.known_utterances import SNRS_DB, Heard, heard
 from bench.progress import progress
 from bench.spoken import accuracy
 from bench.trial import Trial, parser
-from consumer.core.confidence import OF_TOKENS, OF_WORDS, Calibration
-from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
+from consumer.core.audio.utterance import WHISPER_RATE
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.hypothesis import Hypothesis
+from consumer.core.text.quality import OF_TOKENS, OF_WORDS, Calibration
 from consumer.engine import Transcriber
 from consumer.errors import ConfigError
 from evaluation.report import Check, Figures, table

@@ -8,9 +8,9 @@ from pathlib import Path
 import soundfile
 import soxr
 
-from consumer.core.pcm import from_float
-from consumer.core.segmenter import Cut, Segmenter, SegmenterConfig
-from consumer.core.values import WHISPER_RATE, EndReason, Int16Array, Utterance
+from consumer.core.audio.samples import from_float
+from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig
+from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Int16Array, Utterance
 from consumer.engine import Scorer
 
 _PORTION_S = 0.5  # scored at once: little is scored again behind a cut

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.progress import Advance
-from consumer.core.gaps import transcribed
-from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
+from consumer.core.audio.utterance import WHISPER_RATE
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.hypothesis import Hypothesis
+from consumer.core.text.missing_speech import transcribed
 from consumer.engine import Transcriber
 
 _BATCH: Final = 8

@@ -26,7 +26,7 @@ from bench.memory import resident
 from bench.progress import Advance, progress
 from bench.recordings import cut, recordings
 from bench.shapes import SHAPES, random_checkpoint
-from consumer.core.values import WHISPER_RATE, Float32Array
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint, load
 from consumer.inference.device import Device, choose, set_threads, usable_cores

@@ -25,11 +25,13 @@ from bench.progress import progress
 from bench.recordings import recordings
 from bench.silences import silences
 from bench.trial import Trial, parser
-from consumer.core.chinese import prompt
-from consumer.core.guard import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
-from consumer.core.pcm import from_float, to_float
-from consumer.core.quality import judge
-from consumer.core.values import WHISPER_RATE, Clip, Hypothesis, Utterance
+from consumer.core.audio.samples import from_float, to_float
+from consumer.core.audio.utterance import WHISPER_RATE, Utterance
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.chinese import prompt
+from consumer.core.text.hallucination import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
+from consumer.core.text.hypothesis import Hypothesis
+from consumer.core.text.quality import judge
 from consumer.engine import Transcriber
 from consumer.inference import vad
 from consumer.settings import Detector, Settings

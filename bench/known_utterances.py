@@ -12,8 +12,8 @@ import numpy as np
 
 from bench.cutting import read, utterances
 from bench.recordings import recordings
-from consumer.core.pcm import from_float, to_float
-from consumer.core.values import WHISPER_RATE, Float32Array, Int16Array
+from consumer.core.audio.samples import from_float, to_float
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
 from consumer.inference import vad
 from consumer.settings import Detector
 

@@ -26,19 +26,13 @@ from bench.live.stable import Promises, promises, stories
 from bench.machine import machine
 from bench.progress import Advance, progress
 from bench.recordings import SCORED, Recording, recordings, thinned
-from consumer.core.events import Decoded
-from consumer.core.partition import PartitionTask
-from consumer.core.pcm import from_float
-from consumer.core.state import PartitionState, Restored
-from consumer.core.values import (
-    WHISPER_RATE,
-    Batch,
-    Job,
-    JobKind,
-    Lane,
-    Partition,
-    Record,
-)
+from consumer.core.audio.samples import from_float
+from consumer.core.audio.utterance import WHISPER_RATE
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.partition.state import PartitionState, Restored
+from consumer.core.scheduling.jobs import Batch, Job, JobKind
+from consumer.core.streams.records import Lane, Partition, Record
+from consumer.core.text.hypothesis import Decoded
 from consumer.decoders import decode
 from consumer.engine import ThreadedEngine
 from consumer.inference import vad

@@ -15,20 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
-from consumer.core.budget import CONTEXT, Budget, positions
-from consumer.core.values import (
-    Batch,
-    EndReason,
-    Hypothesis,
-    Job,
-    JobId,
-    JobKind,
-    Lane,
-    Partition,
-    SessionKey,
-    Speech,
-    Utterance,
-)
+from consumer.core.audio.utterance import EndReason, Speech, Utterance
+from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
+from consumer.core.scheduling.jobs import Batch, Job, JobKind
+from consumer.core.streams.records import JobId, Lane, Partition, SessionKey
+from consumer.core.text.hypothesis import Hypothesis
 from schemas.audio import StreamOptions
 
 RATE = 1000  # Hz, of utterances that nobody hears

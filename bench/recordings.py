@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from consumer.core.values import WHISPER_RATE, Float32Array
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
 from consumer.errors import ConfigError
 from evaluation.samples import SampleClip, load_samples
 from evaluation.scoring import Score, score

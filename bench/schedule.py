@@ -29,9 +29,10 @@ from rich.table import Table
 
 from bench.options import above_zero, data_folder, writable
 from bench.queueing import Cost, Engine, FirstCome, Outcome, Policy, Talk, simulate, stream
-from consumer.core.budget import Budget, Timing, measured, positions
-from consumer.core.planner import Planner
-from consumer.core.values import Job, Lane
+from consumer.core.scheduling.capacity import Budget, Timing, measured, positions
+from consumer.core.scheduling.jobs import Job
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.records import Lane
 from evaluation.report import Check, Figures, Sense, publish, table
 
 CPU: Final = Cost(position_s=93.8e-6, step_s=2.6e-3, row_step_s=0.76e-3)

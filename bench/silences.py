@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from consumer.core.pcm import from_float
-from consumer.core.values import WHISPER_RATE, Int16Array
+from consumer.core.audio.samples import from_float
+from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 

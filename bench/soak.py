@@ -21,7 +21,7 @@ from bench.machine import machine
 from bench.memory import resident
 from bench.progress import progress
 from bench.recordings import Recording, batches, recordings
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
 from consumer.engine import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
 from evaluation.report import Check, Figures, publish, table

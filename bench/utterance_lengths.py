@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.cutting import read, utterances
-from consumer.core.values import WHISPER_RATE, Int16Array
+from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 from consumer.inference import vad
 from consumer.settings import Detector
 

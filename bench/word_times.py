@@ -14,7 +14,7 @@ from bench.accuracy import share
 from bench.engines.catalog import OPENAI_WHISPER, OPENAI_WORDS, Heard, Variant
 from bench.recordings import Recording
 from bench.worker import Stand
-from consumer.core.values import TimedWord
+from consumer.core.text.hypothesis import TimedWord
 from evaluation.report import Check, Figures, Sense, table
 from evaluation.scoring import tokens
 

@@ -19,7 +19,7 @@ from bench.engines.catalog import Engine, Heard, Variant, Weights, keep_quiet
 from bench.memory import Resident, resident
 from bench.progress import Advance
 from bench.recordings import Recording, batches
-from consumer.core.values import Float32Array
+from consumer.core.audio.utterance import Float32Array
 
 _loaded: list[Engine] = []  # of a worker's own process
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from consumer.core.pcm import Pcm
+from consumer.core.audio.samples import Pcm
 from consumer.decoders import decode
 from schemas.audio import AudioCodec
 from schemas.errors import WireError

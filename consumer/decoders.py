@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import soundfile
 
-from consumer.core.pcm import Pcm, from_float, sample_bytes, unpack
-from consumer.core.values import Int16Array, Utterance
+from consumer.core.audio.samples import Pcm, from_float, sample_bytes, unpack
+from consumer.core.audio.utterance import Int16Array, Utterance
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
 from schemas.errors import Reason, WireError
 

@@ -16,22 +16,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from consumer.core.budget import Timing, positions
-from consumer.core.chinese import CODE, prompt
-from consumer.core.gaps import transcribed
-from consumer.core.language import UNKNOWN
-from consumer.core.pcm import FULL_SCALE
-from consumer.core.values import (
-    WHISPER_RATE,
-    Batch,
-    Clip,
-    Float32Array,
-    Hypothesis,
-    Int16Array,
-    Job,
-    Listen,
-    Utterance,
-)
+from consumer.core.audio.samples import FULL_SCALE
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array, Utterance
+from consumer.core.scheduling.capacity import Timing, positions
+from consumer.core.scheduling.jobs import Batch, Clip, Job
+from consumer.core.streams.entries import Listen
+from consumer.core.streams.language import UNKNOWN
+from consumer.core.text.chinese import CODE, prompt
+from consumer.core.text.hypothesis import Hypothesis
+from consumer.core.text.missing_speech import transcribed
 from consumer.errors import DeviceLost, OutOfMemory
 from consumer.inference.device import set_threads
 from schemas.audio import Task

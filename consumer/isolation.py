@@ -18,7 +18,7 @@ from typing import Final, Self
 import numpy as np
 import structlog
 
-from consumer.core.pcm import Pcm
+from consumer.core.audio.samples import Pcm
 from consumer.decoder_process import ANSWER, request
 from consumer.decoders import decode
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec

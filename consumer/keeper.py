@@ -18,11 +18,12 @@ from typing import Protocol
 
 import structlog
 
-from consumer.core.caps import REASONS as TURNED_AWAY
-from consumer.core.partition import PartitionPolicy, PartitionTask
-from consumer.core.progress import Commit
-from consumer.core.state import Found, Halt, PartitionState, recover
-from consumer.core.values import Job, Partition
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.partition import PartitionPolicy, PartitionTask
+from consumer.core.partition.state import Found, Halt, PartitionState, recover
+from consumer.core.partition.stream_admission import REASONS as TURNED_AWAY
+from consumer.core.scheduling.jobs import Job
+from consumer.core.streams.records import Partition
 from consumer.errors import ConfigError, Fenced, Retriable
 from consumer.metrics import Metrics
 

@@ -10,10 +10,11 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from consumer.core.partition import PartitionTask
-from consumer.core.planner import Planner
-from consumer.core.progress import Commit
-from consumer.core.values import Batch, Lane
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.scheduling.jobs import Batch
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.records import Lane
 from schemas.transcript import TranscriptFinal
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)

@@ -19,26 +19,16 @@ from typing import Final, Protocol
 
 import structlog
 
-from consumer.core.admission import Admission
-from consumer.core.events import Decoded
-from consumer.core.partition import PartitionPolicy, PartitionTask
-from consumer.core.planner import Planner
-from consumer.core.progress import Outcome
-from consumer.core.shadow import Shadow, disagreement
-from consumer.core.values import (
-    Assignment,
-    Batch,
-    Float32Array,
-    Hypothesis,
-    Job,
-    JobKind,
-    Lane,
-    Listen,
-    Partition,
-    Poll,
-    Record,
-    Unread,
-)
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.partition.commit import Outcome
+from consumer.core.partition.partition import PartitionPolicy, PartitionTask
+from consumer.core.scheduling.capacity import Admission
+from consumer.core.scheduling.fold_audit import Shadow, disagreement
+from consumer.core.scheduling.jobs import Batch, Job, JobKind
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.entries import Listen
+from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, Unread
+from consumer.core.text.hypothesis import Decoded, Hypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.keeper import Bell, Clock, Feed, Keeper, Pace, Store, Surroundings
 from consumer.metrics import Metrics

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from opencc import OpenCC
 
-from consumer.core.chinese import Convert, Script
+from consumer.core.text.chinese import Convert, Script
 
 # Traditional as Taiwan writes it, because Whisper does: "t2s" would leave its 隨著 half converted.
 _CONFIGURATIONS: Mapping[Script, str] = {Script.HANS: "tw2s", Script.HANT: "s2tw"}

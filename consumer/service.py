@@ -18,20 +18,19 @@ import numpy as np
 import structlog
 from rich.console import Console
 
-from consumer.core.admission import Admission
-from consumer.core.budget import Budget, measured
-from consumer.core.caps import StreamCaps
-from consumer.core.channels import split
-from consumer.core.chinese import Orthography, Script
-from consumer.core.drafts import DraftPolicy
-from consumer.core.events import FinalPolicy
-from consumer.core.partition import PartitionPolicy
-from consumer.core.pcm import mono
-from consumer.core.planner import Planner
-from consumer.core.segmenter import SegmenterConfig
-from consumer.core.shadow import Shadow
-from consumer.core.stream import StreamPolicy
-from consumer.core.values import Chunk, Lane, Record
+from consumer.core.audio.samples import mono
+from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.partition.interim import DraftPolicy
+from consumer.core.partition.partition import PartitionPolicy
+from consumer.core.partition.stream_admission import StreamCaps
+from consumer.core.scheduling.capacity import Admission, Budget, measured
+from consumer.core.scheduling.fold_audit import Shadow
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.chunks import Chunk, split
+from consumer.core.streams.records import Lane, Record
+from consumer.core.streams.stream import StreamPolicy
+from consumer.core.text.chinese import Orthography, Script
+from consumer.core.text.events import FinalPolicy
 from consumer.decoders import Decode, write_flac
 from consumer.engine import ThreadedEngine, Transcriber
 from consumer.errors import ConfigError

@@ -12,22 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from consumer.core.pcm import Framer
-from consumer.core.progress import Commit, DeadLetter
-from consumer.core.state import Found, PartitionState, StreamState
-from consumer.core.values import (
-    Batch,
-    Float32Array,
-    Hypothesis,
-    Int16Array,
-    Job,
-    Lane,
-    Listen,
-    Partition,
-    Poll,
-    Record,
-    Unread,
-)
+from consumer.core.audio.utterance import Float32Array, Int16Array
+from consumer.core.audio.windows import Framer
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.state import Found, PartitionState
+from consumer.core.scheduling.jobs import Batch, Job
+from consumer.core.streams.entries import DeadLetter, Listen
+from consumer.core.streams.records import Lane, Partition, Poll, Record, Unread
+from consumer.core.streams.state import StreamState
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import Fenced, Retriable
 from schemas.transcript import AnyEvent
 

@@ -379,7 +379,7 @@ def test_a_planted_violation_is_found(path: str, source: str, problem: str) -> N
     ("path", "source"),
     [
         ("consumer/core/x.py", "import math\nimport numpy as np\nfrom schemas.audio import Task"),
-        ("consumer/core/x.py", "from consumer.core.values import Job"),
+        ("consumer/core/x.py", "from consumer.core.scheduling.jobs import Job"),
         ("consumer/engine.py", "from consumer.inference.decode import decode"),
         ("consumer/kafka/x.py", "async def f(tg): tg.create_task(g())"),
         ("bench/x.py", "import torch, aiokafka\nfrom consumer.core import planner\nprint(1)"),

@@ -15,15 +15,15 @@ from bench.decoding import decoded
 from bench.live.borders import damage
 from bench.live.material import silero
 from bench.live.whole import clip_of
-from consumer.core.segmenter import SegmenterConfig
-from consumer.core.values import (
+from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.audio.utterance import (
     WHISPER_RATE,
     EndReason,
     Float32Array,
     Int16Array,
-    Listen,
     Utterance,
 )
+from consumer.core.streams.entries import Listen
 from consumer.engine import Transcriber
 from consumer.inference import vad
 from consumer.service import load_transcriber

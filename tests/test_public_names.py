@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from consumer.core.progress import Outcome
-from consumer.core.values import EndReason
+from consumer.core.audio.utterance import EndReason
+from consumer.core.partition.commit import Outcome
 from consumer.metrics import METRICS
 from consumer.settings import Settings
 from schemas.codec import AUDIO_HEADERS, EVENT_TYPES

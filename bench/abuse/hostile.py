@@ -24,7 +24,7 @@ from bench.chaos.recital import Stray, recital, strays
 from bench.chaos.takes import HEADER, Closing, Kind, Label, Plan, Script, Style
 from bench.fuzz.mutation import mutated
 from bench.fuzz.targets import TARGETS
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
 from schemas.codec import WireRecord
 from schemas.errors import Reason

@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Final
 
 from bench.chaos.commit_points import Trap
-from consumer.core.progress import Commit, Ledger
-from consumer.core.state import StreamState
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.ledger import Ledger
+from consumer.core.streams.state import StreamState
 from consumer.kafka.store import KafkaJournal
 
 _BETWEEN_S: Final = 0.2  # finals are out, and progress is not

@@ -18,7 +18,7 @@ from bench.chaos.evidence import Evidence, Said, Seen, said
 from bench.chaos.hidden_counters import BLOCK, Piece
 from bench.chaos.spans import Span, merged, overlaps, without
 from bench.chaos.takes import Kind, Style
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from schemas.errors import Reason
 from schemas.transcript import (
     AnyEvent,

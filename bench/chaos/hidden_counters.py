@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from consumer.core.values import Int16Array
+from consumer.core.audio.utterance import Int16Array
 
 BLOCK: Final = 320  # samples
 MAX_TAKE: Final = (1 << 24) - 1

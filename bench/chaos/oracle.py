@@ -16,8 +16,10 @@ from typing import Final
 import numpy as np
 
 from bench.chaos.hidden_counters import Piece, find
-from consumer.core.pcm import FULL_SCALE
-from consumer.core.values import WHISPER_RATE, Clip, Hypothesis
+from consumer.core.audio.samples import FULL_SCALE
+from consumer.core.audio.utterance import WHISPER_RATE
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import OutOfMemory
 from schemas.transcript import Model
 

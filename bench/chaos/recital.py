@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 
 from bench.chaos.takes import HEADER, Closing, Kind, Label, Plan, Script, Style
-from consumer.core.values import WHISPER_RATE, Int16Array
+from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 from schemas.audio import MAX_HEADERS, MAX_RECORD_BYTES, AudioChunk
 from schemas.codec import WireRecord, encode_audio
 from schemas.errors import Reason

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
 from bench.chaos.spans import Span
-from consumer.core.segmenter import Cut, Segmenter
-from consumer.core.values import WHISPER_RATE, EndReason, Float32Array, Int16Array
+from consumer.core.audio.segmenter import Cut, Segmenter
+from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Float32Array, Int16Array
 from consumer.inference.vad import SpeechScorer
 
 _STEP: Final = WHISPER_RATE  # samples that are scored at once

@@ -18,7 +18,7 @@ from bench.chaos.right_faults import broker_settings, worker_settings
 from bench.chaos.slots import Slot
 from bench.chaos.takes import Script
 from bench.recordings import recordings
-from consumer.core.pcm import from_float
+from consumer.core.audio.samples import from_float
 from devstack.kafka import LocalKafka
 from devstack.proxy import Link
 from schemas.topics import Topics

@@ -14,7 +14,7 @@ from typing import Final, Self
 import numpy as np
 
 from bench.chaos.hidden_counters import BLOCK, hide
-from consumer.core.values import WHISPER_RATE, Int16Array
+from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 
 HEADER: Final = "bench"
 CHUNKS: Final = (1000, 1600, 3200, 4800)  # samples of a record

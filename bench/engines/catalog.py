@@ -10,7 +10,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Final, Protocol, cast
 
-from consumer.core.values import Float32Array, TimedWord
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.text.hypothesis import TimedWord
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import torch
 from faster_whisper import WhisperModel
 
 from bench.engines.catalog import Heard, Variant, Weights
-from consumer.core.values import Float32Array, TimedWord
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.text.hypothesis import TimedWord
 
 
 class FasterWhisper:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
 from transformers import WhisperForConditionalGeneration as Whisper
 
 from bench.engines.catalog import Heard, Variant, Weights
-from consumer.core.values import WHISPER_RATE, Float32Array
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
 from consumer.inference.device import DTYPES, DtypeWish
 
 

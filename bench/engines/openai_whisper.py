@@ -15,7 +15,8 @@ from whisper.timing import find_alignment, merge_punctuations
 from whisper.tokenizer import get_tokenizer
 
 from bench.engines.catalog import Heard, Variant, Weights
-from consumer.core.values import Float32Array, TimedWord
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.text.hypothesis import TimedWord
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.checkpoint import load as load_checkpoint
 

@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 
 from bench.engines.catalog import Heard, Variant, Weights
-from consumer.core.values import Clip, Float32Array
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.fallback import ladder
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.checkpoint import load as load_checkpoint
 from consumer.inference.device import Device, choose
-from consumer.inference.fallback import ladder
 from consumer.inference.fold import Folding, folded
 from consumer.inference.whisper_engine import WhisperTranscriber
 from consumer.runtime import hold_memory

@@ -15,7 +15,8 @@ import soundfile
 
 from admin.dead_letters import dead_letter, new_stream_id, redriven
 from bench.fuzz.mutation import with_ogg_serial
-from consumer.core.state import Halt, Order, StreamState
+from consumer.core.partition.state import Halt
+from consumer.core.streams.state import Order, StreamState
 from consumer.decoders import Decode, decode
 from consumer.isolation import IsolatedDecoder
 from consumer.kafka.state_records import decode_states

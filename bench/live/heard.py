@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bench.live.programme import Programme
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from schemas.transcript import TranscriptFinal, TranscriptPartial, UtteranceStarted
 
 

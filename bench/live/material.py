@@ -17,8 +17,8 @@ from bench.cutting import read
 from bench.known_utterances import nonspeech
 from bench.live.programme import Long, Spoken, joined
 from bench.recordings import SCORED, recordings
-from consumer.core.pcm import from_float, to_float
-from consumer.core.values import WHISPER_RATE, Int16Array
+from consumer.core.audio.samples import from_float, to_float
+from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 from consumer.errors import ConfigError
 from evaluation.samples import SampleClip, load_samples
 

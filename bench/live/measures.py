@@ -16,7 +16,7 @@ from bench.live.heard import Onset, Partial, Played
 from bench.live.pairing import Answer, answers, dealt, first_text_s, latencies, onset_s
 from bench.live.programme import Long, Programme
 from bench.live.stable import Promises, promises, stories
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from evaluation.percentiles import percentile
 from evaluation.report import Check, Figures, Sense
 from evaluation.scoring import Score, score, tokens, total, unit_of

@@ -26,9 +26,9 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.engines.catalog import FASTER_WHISPER, Engine, Weights, keep_quiet
-from consumer.core.pcm import to_float
-from consumer.core.segmenter import SegmenterConfig
-from consumer.core.values import WHISPER_RATE, Float32Array
+from consumer.core.audio.samples import to_float
+from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
 from consumer.inference.device import set_threads
 from consumer.settings import Settings, from_environment
 from schemas.topics import Topics

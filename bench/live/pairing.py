@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bench.live.heard import Axis, Final, Onset, Partial
 from bench.live.programme import Placed, Programme
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 
 
 @dataclass(frozen=True, slots=True)

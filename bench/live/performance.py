@@ -16,7 +16,7 @@ from bench.live.measures import LEAVES, Heard
 from bench.live.programme import Programme, Spoken, conversation, joined
 from bench.live.stage import Stage
 from bench.progress import Advance
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from evaluation.percentiles import percentile
 
 PATIENCE_S: Final = 30.0  # for what is still to come when all was spoken

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from consumer.core.values import WHISPER_RATE, Int16Array
+from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 
 TALK: Final = 0.45  # share of a stream's time in which somebody speaks; issue D
 MIN_GAP_S: Final = 1.0  # between clips: twice the wait for the end of speech

@@ -39,7 +39,7 @@ from bench.live.stage import stage
 from bench.live.whole import whole_texts
 from bench.machine import machine
 from bench.progress import progress
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.errors import ConfigError, SttError
 from consumer.inference.checkpoint import load
 from consumer.inference.device import choose, usable_cores

@@ -1,6 +1,6 @@
 """What partials promised and whether it held. Pure.
 
-Words are counted as `consumer.core.units` does: words where spaces part them, characters where
+Words are counted as `core.text.units` does: words where spaces part them, characters where
 nothing does; case and punctuation do not count.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.live.heard import Axis, Final, Partial
-from consumer.core.agreement import fit
-from consumer.core.units import keys
+from consumer.core.text.agreement import fit
+from consumer.core.text.units import keys
 from schemas.transcript import TranscriptFinal
 
 LONG_S = 4.0  # speech from which on most words should be stable before the final; issue D

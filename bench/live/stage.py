@@ -18,7 +18,7 @@ from bench.live.heard import Act, Axis, Ended, Heard, Look, Played
 from bench.live.programme import Programme
 from bench.live.watch import watch
 from bench.progress import Advance
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from devstack.kafka import LocalKafka
 from devstack.worker_process import Worker
 from producer.media import AudioFormat

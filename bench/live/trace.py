@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 from bench.live.heard import Axis
 from bench.live.pairing import Answer
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from evaluation.percentiles import percentile
 from evaluation.report import Figures
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from bench.decoding import decoded
 from bench.live.programme import Spoken
 from bench.progress import Advance
-from consumer.core.chinese import prompt
-from consumer.core.pcm import to_float
-from consumer.core.values import Clip, Int16Array, Speech
+from consumer.core.audio.samples import to_float
+from consumer.core.audio.utterance import Int16Array, Speech
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.chinese import prompt
 from consumer.engine import Transcriber
 from consumer.inference.device import set_threads
 from consumer.service import load_transcriber

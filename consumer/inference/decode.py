@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor
 
-from consumer.core.values import Float32Array
+from consumer.core.audio.utterance import Float32Array
 from consumer.inference.device import staged
 from consumer.inference.model import Decoder, Memory
 from consumer.inference.replay import Steps, steps_of

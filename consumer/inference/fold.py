@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from consumer.core.values import WHISPER_RATE, Float32Array
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
 from consumer.inference.device import staged
 from consumer.inference.fold import Fold, Folding, bucket, padded, runs, stack
 from consumer.inference.layers import Parameters

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
-from consumer.core.values import Float32Array
+from consumer.core.audio.utterance import Float32Array
 from consumer.inference.device import staged
 
 FRAMES_PER_POSITION = 2

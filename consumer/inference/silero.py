@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from consumer.core.values import WHISPER_RATE, Float32Array
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
 
 WINDOW_MS = 32
 CONTEXT_MS = 4  # of audio before each window

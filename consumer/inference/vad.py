@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import webrtcvad
 
-from consumer.core.pcm import Framer, from_float, to_float, window_start
-from consumer.core.resample import resampling
-from consumer.core.segmenter import SegmenterConfig
-from consumer.core.values import WHISPER_RATE, Float32Array, Int16Array
+from consumer.core.audio.samples import from_float, to_float
+from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
+from consumer.core.audio.windows import Framer, resampling, window_start
 from consumer.inference import silero
 from consumer.settings import Detector
 

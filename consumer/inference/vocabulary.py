@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from consumer.core.chinese import CODE
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.chinese import CODE
 from schemas.audio import Task
 
 _MULTILINGUAL_VOCABULARY = 51_865  # tokens of the smallest multilingual one

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from whisper.utils import compression_ratio
 
-from consumer.core.language import Identified, identify
-from consumer.core.values import Clip, Hypothesis, TimedWord
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.streams.language import Identified, identify
+from consumer.core.text.fallback import Attempt, best, is_trusted, ladder, left
+from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.decode import BatchDecoder, Decoded, Request
 from consumer.inference.device import Device, Queue, device_errors
-from consumer.inference.fallback import Attempt, best, is_trusted, ladder, left
 from consumer.inference.fold import (
     MAX_SAMPLES,
     POSITION_SAMPLES,

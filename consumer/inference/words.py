@@ -19,8 +19,9 @@ from torch import Tensor, std_mean
 from whisper.timing import WordTiming, dtw_cpu, merge_punctuations
 from whisper.tokenizer import Tokenizer
 
-from consumer.core.units import UNSPACED_LANGUAGES
-from consumer.core.values import Float32Array, TimedWord
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.text.hypothesis import TimedWord
+from consumer.core.text.units import UNSPACED_LANGUAGES
 
 # Which of seven numbers are put in order, one pair after the other, until the fourth is the median
 # (Devillard 1998, "Fast median search"). Sorting them all takes ten times the memory.

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from consumer.core.values import Partition, Unread
+from consumer.core.streams.records import Partition, Unread
 from consumer.kafka.unpack import unpack
 from schemas.audio import MAX_RECORD_BYTES
 from schemas.errors import Reason, WireError

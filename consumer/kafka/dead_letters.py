@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from consumer.core.progress import DeadLetter
+from consumer.core.streams.entries import DeadLetter
 from schemas.codec import WireRecord
 
 WHOLE_BYTES: Final = (4 << 20) - (256 << 10)  # of a value that the topic takes, with its headers

@@ -18,7 +18,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
-from consumer.core.values import Unread
+from consumer.core.streams.records import Unread
 from consumer.kafka.batches import (
     MAX_UNPACKED_BYTES,
     GarbledError,

@@ -18,7 +18,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
-from consumer.core.values import Assignment, Lane, Partition, Poll, Record, Unread
+from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, Unread
 from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import deadline, translated
 from consumer.kafka.fetch_guard import FetchGuard

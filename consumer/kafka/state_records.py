@@ -17,9 +17,10 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from consumer.core.language import UNKNOWN, LanguageHold
-from consumer.core.progress import Commit
-from consumer.core.state import Halt, Identity, PartitionState, StreamState
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.state import Halt, PartitionState
+from consumer.core.streams.language import UNKNOWN, LanguageHold
+from consumer.core.streams.state import Identity, StreamState
 from schemas.audio import StreamOptions
 
 VERSION: Final = 1  # of the records: a reader refuses a newer one

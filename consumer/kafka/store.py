@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from consumer.core.progress import Commit
-from consumer.core.state import Found
-from consumer.core.values import Partition
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.state import Found
+from consumer.core.streams.records import Partition
 from consumer.errors import Fenced
 from consumer.kafka.dead_letters import dead_record
 from consumer.kafka.state_reader import read_states

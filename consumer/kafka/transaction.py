@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from consumer.core.values import Partition
+from consumer.core.streams.records import Partition
 from consumer.kafka.errors import deadline, translated
 from transport.compat import abandon_producer, transaction_error
 from transport.credentials import Credentials

@@ -10,9 +10,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from admin import state
-from consumer.core.progress import Commit
-from consumer.core.state import PartitionState, StreamState
-from consumer.core.values import Partition
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.state import PartitionState
+from consumer.core.streams.records import Partition
+from consumer.core.streams.state import StreamState
 from consumer.errors import Fenced
 from consumer.kafka.store import KafkaJournal, KafkaStore
 from consumer.kafka.transaction import Output, TransactionalProducer

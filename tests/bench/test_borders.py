@@ -12,7 +12,7 @@ from bench.borders import Take, checks, figures
 from bench.borders import main as borders
 from bench.live.borders import Damage
 from bench.live.programme import Long, Spoken, joined
-from consumer.core.values import WHISPER_RATE, EndReason, Speech, Utterance
+from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Speech, Utterance
 from consumer.errors import ConfigError
 from evaluation.samples import SAMPLES, load_samples
 

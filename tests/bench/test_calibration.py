@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.calibration import Sample, cross_validated, fit, judge, reliability
-from consumer.core.confidence import Calibration
+from consumer.core.text.quality import Calibration
 
 
 def sample(right: float, words: int = 10, speaker: str = "a", probability: float = 0.5) -> Sample:

@@ -4,7 +4,7 @@ import pytest
 
 from bench.chinese import main as chinese
 from bench.chinese import writers
-from consumer.core.values import Hypothesis
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError
 from evaluation.samples import SAMPLES
 

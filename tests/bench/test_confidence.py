@@ -10,7 +10,7 @@ import pytest
 
 from bench.confidence import KINDS, Evidence, _check_enough, judgements
 from bench.known_utterances import Heard
-from consumer.core.values import TimedWord
+from consumer.core.text.hypothesis import TimedWord
 from consumer.errors import ConfigError
 from consumer.testing import echo
 

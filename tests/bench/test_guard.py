@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bench.guard import Case, Written, invented, lost, ours, right, unguarded, whispers
-from consumer.core.values import EndReason, Hypothesis, Speech, Utterance
+from consumer.core.audio.utterance import EndReason, Speech, Utterance
+from consumer.core.text.hypothesis import Hypothesis
 
 
 def written(text: str, *, number: int = 0, reference: str = "", **measures: Any) -> Written:

@@ -12,7 +12,7 @@ import soundfile
 
 from bench.cutting import read, utterances
 from bench.known_utterances import heard
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.inference import vad
 from consumer.settings import Detector
 from evaluation.samples import SAMPLES

@@ -9,9 +9,9 @@ import pytest
 
 from bench.queueing import Cost, Engine, FirstCome, Talk, simulate, stream
 from bench.schedule import ATTEMPTS, BUDGET, CPU, POLICIES, Scenario, recorded_lengths
-from consumer.core.budget import Budget
-from consumer.core.planner import Planner
-from consumer.core.values import Job
+from consumer.core.scheduling.capacity import Budget
+from consumer.core.scheduling.jobs import Job
+from consumer.core.scheduling.planner import Planner
 
 UNIT = Cost(position_s=0, step_s=0, row_step_s=1.0, tokens_per_s=1.0, extra_tokens=0)
 FLAT = Engine(UNIT)  # 1 RTFx

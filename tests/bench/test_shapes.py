@@ -6,9 +6,9 @@ import torch
 from small_whisper import CPU, DIMS
 
 from bench.shapes import SHAPES, random_checkpoint
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.fallback import ladder
 from consumer.inference.checkpoint import OFFICIAL
-from consumer.inference.fallback import ladder
 from consumer.inference.layouts import check
 from consumer.inference.whisper_engine import WhisperTranscriber
 

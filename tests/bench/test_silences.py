@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.silences import LENGTH_S, silences
-from consumer.core.signal import clipped_ratio
-from consumer.core.values import WHISPER_RATE
+from consumer.core.audio.loudness import clipped_ratio
+from consumer.core.audio.utterance import WHISPER_RATE
 
 
 def test_the_seed_makes_ten_minutes_of_whole_sounds():

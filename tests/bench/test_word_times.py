@@ -4,7 +4,7 @@ import pytest
 
 from bench.engines.catalog import Heard
 from bench.word_times import Measured, Starts, apart, checks, faulty, figures, tables
-from consumer.core.values import TimedWord
+from consumer.core.text.hypothesis import TimedWord
 
 
 def words(*starts: tuple[str, float]) -> tuple[TimedWord, ...]:

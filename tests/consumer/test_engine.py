@@ -10,27 +10,20 @@ import numpy as np
 import pytest
 from builders import MODEL, OPTIONS, PARTITION, RATE, loud, quiet
 
-from consumer.core.chinese import PROMPT
-from consumer.core.language import UNKNOWN, LanguageHold
-from consumer.core.values import (
+from consumer.core.audio.utterance import (
     WHISPER_RATE,
-    Batch,
-    Clip,
-    Ear,
     EndReason,
     Float32Array,
-    Hypothesis,
     Int16Array,
-    Job,
-    JobId,
-    JobKind,
-    Lane,
-    Listen,
-    SessionKey,
     Speech,
-    TimedWord,
     Utterance,
 )
+from consumer.core.scheduling.jobs import Batch, Clip, Job, JobKind
+from consumer.core.streams.entries import Ear, Listen
+from consumer.core.streams.language import UNKNOWN, LanguageHold
+from consumer.core.streams.records import JobId, Lane, SessionKey
+from consumer.core.text.chinese import PROMPT
+from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.engine import ThreadedEngine, whisper_samples
 from consumer.errors import DeviceLost, OutOfMemory
 from consumer.testing import echo

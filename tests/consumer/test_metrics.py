@@ -8,12 +8,15 @@ import pytest
 from builders import PARTITION, Log, fresh, loud, policy, quiet, score_all
 from prometheus_client import generate_latest
 
-from consumer.core.budget import Budget
-from consumer.core.events import Decoded
-from consumer.core.partition import PartitionTask
-from consumer.core.planner import Planner
-from consumer.core.progress import DeadLetter, Ledger, Outcome
-from consumer.core.values import Batch, Lane, Partition, Record
+from consumer.core.partition.commit import Outcome
+from consumer.core.partition.ledger import Ledger
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.scheduling.capacity import Budget
+from consumer.core.scheduling.jobs import Batch
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.entries import DeadLetter
+from consumer.core.streams.records import Lane, Partition, Record
+from consumer.core.text.hypothesis import Decoded
 from consumer.metrics import METRICS, Metrics
 from consumer.testing import EchoEngine, echo
 from schemas.transcript import TranscriptFinal, Verdict

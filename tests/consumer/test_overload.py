@@ -15,7 +15,7 @@ import pytest
 from builders import PARTITION, RATE
 from simulated import POLL_RECORDS, START_MS, Worker, decode_s
 
-from consumer.core.values import Partition, Record
+from consumer.core.streams.records import Partition, Record
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import encode_audio
 from schemas.transcript import StreamEnded, TranscriptFinal, TranscriptPartial

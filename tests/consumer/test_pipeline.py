@@ -10,25 +10,17 @@ import pytest
 from builders import DRAFTS, PARTITION, Log, loud, policy, quiet
 from structlog.testing import capture_logs
 
-from consumer.core.admission import Admission
-from consumer.core.budget import Budget
-from consumer.core.drafts import DraftPolicy
-from consumer.core.planner import Planner
-from consumer.core.progress import Commit
-from consumer.core.shadow import Shadow
-from consumer.core.state import PartitionState, Tally
-from consumer.core.values import (
-    Assignment,
-    Batch,
-    Float32Array,
-    Hypothesis,
-    Job,
-    JobKind,
-    Lane,
-    Listen,
-    Partition,
-    Poll,
-)
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.interim import DraftPolicy
+from consumer.core.partition.state import PartitionState, Tally
+from consumer.core.scheduling.capacity import Admission, Budget
+from consumer.core.scheduling.fold_audit import Shadow
+from consumer.core.scheduling.jobs import Batch, Job, JobKind
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.entries import Listen
+from consumer.core.streams.records import Assignment, Lane, Partition, Poll
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.keeper import Pace
 from consumer.metrics import Metrics

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumer.core.chinese import Script
+from consumer.core.text.chinese import Script
 from consumer.scripts import converters
 
 HANS = "随着头发的发现，里面有著名的皇后和后两者，台湾为什么"

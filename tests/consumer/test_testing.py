@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from builders import PARTITION, loud, quiet
 
-from consumer.core.segmenter import Segmenter, SegmenterConfig
-from consumer.core.values import Ear, EndReason, Int16Array, Listen, SessionKey
+from consumer.core.audio.segmenter import Segmenter, SegmenterConfig
+from consumer.core.audio.utterance import EndReason, Int16Array
+from consumer.core.streams.entries import Ear, Listen
+from consumer.core.streams.records import SessionKey
 from consumer.testing import EchoEngine
 
 KEY = SessionKey(PARTITION, "s", "0-0")

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from consumer.core.caps import StreamCaps
-from consumer.core.drafts import DraftPolicy
-from consumer.core.events import FinalPolicy
-from consumer.core.partition import PartitionPolicy, PartitionTask
-from consumer.core.pcm import mono, unpack
-from consumer.core.segmenter import SegmenterConfig
-from consumer.core.state import PartitionState, Restored
-from consumer.core.stream import StreamPolicy
-from consumer.core.values import Chunk, Int16Array, Lane, Partition, Record, Unread
+from consumer.core.audio.samples import mono, unpack
+from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.audio.utterance import Int16Array
+from consumer.core.partition.interim import DraftPolicy
+from consumer.core.partition.partition import PartitionPolicy, PartitionTask
+from consumer.core.partition.state import PartitionState, Restored
+from consumer.core.partition.stream_admission import StreamCaps
+from consumer.core.streams.chunks import Chunk
+from consumer.core.streams.records import Lane, Partition, Record, Unread
+from consumer.core.streams.stream import StreamPolicy
+from consumer.core.text.events import FinalPolicy
 from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio, encode_audio

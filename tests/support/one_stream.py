@@ -8,13 +8,15 @@ from typing import Any, TypeAlias
 
 from builders import KNOWN, MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fresh, read
 
-from consumer.core.events import Decoded, final
-from consumer.core.progress import Ledger
-from consumer.core.segmenter import SegmenterConfig
-from consumer.core.session import Heard
-from consumer.core.state import StreamState
-from consumer.core.stream import Stream, StreamPolicy
-from consumer.core.values import EndReason, Float32Array, Int16Array, Listen, Record, Utterance
+from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array, Utterance
+from consumer.core.partition.ledger import Ledger
+from consumer.core.streams.entries import Heard, Listen
+from consumer.core.streams.records import Record
+from consumer.core.streams.state import StreamState
+from consumer.core.streams.stream import Stream, StreamPolicy
+from consumer.core.text.events import final
+from consumer.core.text.hypothesis import Decoded
 from consumer.testing import EchoEngine, echo
 from schemas.audio import AudioChunk
 from schemas.transcript import AnyEvent

@@ -9,11 +9,12 @@ from typing import Any
 
 from builders import PARTITION, fresh, policy, score_all
 
-from consumer.core.events import Decoded
-from consumer.core.partition import PartitionTask
-from consumer.core.progress import Commit, Outcome
-from consumer.core.state import Restored, recover
-from consumer.core.values import Hypothesis, Job, Record, Unread
+from consumer.core.partition.commit import Commit, Outcome
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.partition.state import Restored, recover
+from consumer.core.scheduling.jobs import Job
+from consumer.core.streams.records import Record, Unread
+from consumer.core.text.hypothesis import Decoded, Hypothesis
 from consumer.testing import EchoEngine, MemoryStore, echo
 from schemas.transcript import AnyEvent, TranscriptFinal
 

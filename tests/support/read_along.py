@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from consumer.core.values import Lane, Partition, Unread
+from consumer.core.streams.records import Lane, Partition, Unread
 from consumer.kafka.source import KafkaSource, SourceSettings
 from transport.credentials import Credentials
 from transport.security import Security

@@ -14,13 +14,14 @@ from selectors import SelectorKey, SelectSelector
 
 from builders import policy
 
-from consumer.core.admission import Admission
-from consumer.core.budget import Timing, measured, positions
-from consumer.core.drafts import DraftPolicy
-from consumer.core.planner import Planner
-from consumer.core.progress import Commit
-from consumer.core.shadow import Shadow
-from consumer.core.values import Assignment, Batch, Hypothesis, Lane, Partition, Poll, Record
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.interim import DraftPolicy
+from consumer.core.scheduling.capacity import Admission, Timing, measured, positions
+from consumer.core.scheduling.fold_audit import Shadow
+from consumer.core.scheduling.jobs import Batch
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.keeper import Pace
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline

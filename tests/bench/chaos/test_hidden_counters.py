@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bench.chaos.hidden_counters import BLOCK, Piece, find, hide
 from bench.recordings import recordings
-from consumer.core.pcm import from_float, to_float
+from consumer.core.audio.samples import from_float, to_float
 from evaluation.samples import SAMPLES
 
 NOISE = np.random.default_rng(1).integers(-3000, 3000, 20 * BLOCK).astype(np.int16)

@@ -9,8 +9,8 @@ from bench.chaos import oracle
 from bench.chaos.hidden_counters import Piece, hide
 from bench.chaos.oracle import DEVICE_ASSERT, Mood, Oracle
 from bench.recordings import recordings
-from consumer.core.pcm import from_float, to_float
-from consumer.core.values import Clip
+from consumer.core.audio.samples import from_float, to_float
+from consumer.core.scheduling.jobs import Clip
 from consumer.errors import OutOfMemory
 from evaluation.samples import SAMPLES
 
@@ -19,8 +19,8 @@ SPEECH = from_float(recordings(SAMPLES)[0].samples)
 POISONED = """
 from bench.chaos.oracle import Mood, Oracle
 from bench.chaos.hidden_counters import hide
-from consumer.core.pcm import to_float
-from consumer.core.values import Clip
+from consumer.core.audio.samples import to_float
+from consumer.core.scheduling.jobs import Clip
 import numpy as np
 Oracle(Mood()).transcribe([Clip(to_float(hide(np.zeros(3200, np.int16), 4, poison={3})))])
 """

@@ -9,8 +9,8 @@ from bench.chaos.hidden_counters import find
 from bench.chaos.recital import Item, recital, strays
 from bench.chaos.takes import HEADER, Closing, Kind, Label, Plan, Script, Style
 from bench.recordings import recordings
-from consumer.core.pcm import from_float
-from consumer.core.values import Partition, Record
+from consumer.core.audio.samples import from_float
+from consumer.core.streams.records import Partition, Record
 from consumer.decoders import decode
 from consumer.service import read_chunks
 from evaluation.samples import SAMPLES

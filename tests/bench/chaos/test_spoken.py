@@ -6,8 +6,8 @@ import pytest
 from bench.chaos import spoken as takes
 from bench.chaos.spans import Span, without
 from bench.recordings import recordings
-from consumer.core.pcm import from_float
-from consumer.core.values import Int16Array
+from consumer.core.audio.samples import from_float
+from consumer.core.audio.utterance import Int16Array
 from consumer.inference import vad
 from consumer.inference.vad import SpeechScorer
 from consumer.settings import Detector

@@ -16,7 +16,8 @@ from torch import Tensor
 from whisper.model import ModelDimensions
 
 import consumer
-from consumer.core.values import Clip, Hypothesis
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError
 from consumer.inference.checkpoint import Checkpoint, load, usual_heads
 from consumer.inference.layouts import place, shapes

@@ -13,7 +13,7 @@ import soundfile
 import soxr
 import torch
 
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
 from consumer.errors import OutOfMemory
 from consumer.inference import checkpoint
 from consumer.inference.device import Device, choose, device_errors

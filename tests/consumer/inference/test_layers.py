@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_whisper import checkpoint_of, small_whisper
 
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
 from consumer.inference.device import Device
 from consumer.inference.layers import Linear, compiled_rows, filled_up, row_counts
 from consumer.inference.whisper_engine import WhisperTranscriber

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from small_whisper import CPU, DIMS, checkpoint_of, small_whisper
 
-from consumer.core.values import WHISPER_RATE, Clip
+from consumer.core.audio.utterance import WHISPER_RATE
+from consumer.core.scheduling.jobs import Clip
 from consumer.inference.fold import folded
 from consumer.inference.layers import Parameters
 from consumer.inference.listen import Listener

@@ -5,7 +5,7 @@ import pytest
 import torch
 from whisper import log_mel_spectrogram, pad_or_trim
 
-from consumer.core.values import Float32Array
+from consumer.core.audio.utterance import Float32Array
 from consumer.inference.fold import CONTEXT, MAX_SAMPLES, folded, stack
 from consumer.inference.mel import LogMel
 

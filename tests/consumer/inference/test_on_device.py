@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
 from consumer.inference import decode, listen, mel
 from consumer.inference.decode import BatchDecoder, Request
 from consumer.inference.fold import folded

@@ -8,8 +8,8 @@ import pytest
 from small_whisper import CPU, DIMS
 
 from bench.shapes import random_checkpoint
-from consumer.core.values import Clip
-from consumer.inference.fallback import Attempt
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.text.fallback import Attempt
 from consumer.inference.replay import AsTheyAre, Replays, Steps
 from consumer.inference.whisper_engine import WhisperTranscriber
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from consumer.core.pcm import to_float
+from consumer.core.audio.samples import to_float
 from consumer.inference.silero import CLIP_SAMPLES, Network, fresh_state
 
 SAMPLES = Path(__file__).parents[3] / "samples"

@@ -11,9 +11,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.core.pcm import window_at, window_start
-from consumer.core.segmenter import Segmenter, Span
-from consumer.core.values import EndReason, Float32Array, Int16Array
+from consumer.core.audio.segmenter import Segmenter, Span
+from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
+from consumer.core.audio.windows import window_at, window_start
 from consumer.inference.vad import Frames, Gate, Silero, SpeechScorer, Webrtc, load
 from consumer.settings import Detector
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from whisper.tokenizer import get_tokenizer
 
-from consumer.core.values import Clip
+from consumer.core.scheduling.jobs import Clip
 from consumer.inference.vocabulary import Vocabulary
 from schemas.audio import Task
 

@@ -15,8 +15,10 @@ from small_whisper import CPU, checkpoint_of, small_whisper
 from whisper import DecodingOptions, DecodingResult, Whisper, timing
 from whisper.tokenizer import get_tokenizer
 
-from consumer.core.language import UNKNOWN
-from consumer.core.values import Clip, Float32Array, Hypothesis
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.scheduling.jobs import Clip
+from consumer.core.streams.language import UNKNOWN
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.inference import checkpoint
 from consumer.inference.device import Device
 from consumer.inference.whisper_engine import WhisperTranscriber
@@ -136,7 +138,7 @@ def test_speech_that_nothing_can_be_made_of_comes_to_the_same_texts_one_attempt_
     folded: WhisperTranscriber, monkeypatch: pytest.MonkeyPatch
 ):
     """The floor is where no text comes up to it: every clip takes every attempt."""
-    monkeypatch.setattr("consumer.inference.fallback.MIN_AVG_LOGPROB", 0.0)
+    monkeypatch.setattr("consumer.core.text.fallback.MIN_AVG_LOGPROB", 0.0)
     clips = [Clip(SPEECH[at].samples[:40_000], SPEECH[at].languages[:at]) for at in (0, 4)]
     texts, calls = one_by_one(folded, clips)
     assert [written(text) for text in texts] == [written(t) for t in folded.transcribe(clips)]

@@ -8,7 +8,7 @@ from batch_bytes import CODECS, HEAD_BYTES, batch, nameless, sealed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.values import Partition, Unread
+from consumer.core.streams.records import Partition, Unread
 from consumer.kafka.batches import (
     GarbledError,
     Missing,

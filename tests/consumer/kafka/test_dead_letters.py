@@ -6,8 +6,8 @@ from hashlib import sha256
 import pytest
 from builders import PARTITION
 
-from consumer.core.progress import DeadLetter
-from consumer.core.values import Record
+from consumer.core.streams.entries import DeadLetter
+from consumer.core.streams.records import Record
 from consumer.kafka.dead_letters import KEPT_BYTES, WHOLE_BYTES, dead_record
 
 

@@ -13,7 +13,7 @@ from batch_bytes import batch, bomb, nameless, put
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.values import Lane, Partition, Record, Unread
+from consumer.core.streams.records import Lane, Partition, Record, Unread
 from consumer.kafka import fetch_guard
 from consumer.kafka.fetch_guard import ALIKE, READINGS, Doubt, doubted
 from consumer.kafka.source import KafkaSource, SourceSettings

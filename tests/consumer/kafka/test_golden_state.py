@@ -10,16 +10,10 @@ from pathlib import Path
 
 from builders import PARTITION
 
-from consumer.core.language import UNKNOWN, LanguageHold
-from consumer.core.progress import Commit
-from consumer.core.state import (
-    Arrivals,
-    Order,
-    PartitionState,
-    SessionState,
-    StreamState,
-    Tally,
-)
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.state import Arrivals, PartitionState, Tally
+from consumer.core.streams.language import UNKNOWN, LanguageHold
+from consumer.core.streams.state import Order, SessionState, StreamState
 from consumer.kafka.state_records import decode_states, encode_states
 from schemas.audio import StreamOptions, Task
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from consumer.core.values import Lane, Partition
+from consumer.core.streams.records import Lane, Partition
 from consumer.kafka.source import KafkaSource, SourceSettings
 from devstack.kafka import LocalKafka
 from schemas.topics import Topics

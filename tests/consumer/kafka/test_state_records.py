@@ -10,16 +10,10 @@ from builders import PARTITION
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.language import UNKNOWN, LanguageHold
-from consumer.core.progress import Commit
-from consumer.core.state import (
-    Halt,
-    Order,
-    PartitionState,
-    SessionState,
-    StreamState,
-    Tally,
-)
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.state import Halt, PartitionState, Tally
+from consumer.core.streams.language import UNKNOWN, LanguageHold
+from consumer.core.streams.state import Order, SessionState, StreamState
 from consumer.kafka.state_records import decode_states, encode_states
 from schemas.audio import StreamOptions, Task
 

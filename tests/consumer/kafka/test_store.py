@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from consumer.core.progress import Commit, DeadLetter
-from consumer.core.state import Halt, PartitionState, StreamState, Tally
-from consumer.core.values import Partition, Record
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.state import Halt, PartitionState, Tally
+from consumer.core.streams.entries import DeadLetter
+from consumer.core.streams.records import Partition, Record
+from consumer.core.streams.state import StreamState
 from consumer.errors import Fenced
 from consumer.kafka.state_reader import read_states
 from consumer.kafka.store import KafkaStore

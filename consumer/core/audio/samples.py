@@ -1,0 +1,105 @@
+"""Samples: raw audio read as int16, converted to float and mixed to one channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from consumer.core.audio.utterance import Float32Array, Int16Array
+from schemas.audio import AudioCodec
+from schemas.errors import Reason, WireError
+
+FULL_SCALE = 32_768  # int16 for an amplitude of 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pcm:
+    """Decoded audio."""
+
+    samples: Int16Array  # [n, channels]
+    rate: int  # Hz
+
+
+def sample_bytes(codec: AudioCodec) -> int:
+    """Bytes of one sample of one channel of a raw codec."""
+    return _DTYPES[codec].itemsize
+
+
+def unpack(payload: bytes, codec: AudioCodec, channels: int) -> Int16Array:
+    """Raw interleaved audio as samples [n, channels].
+
+    Raises `WireError` when the payload ends inside a sample, or a float is no number.
+    """
+    frame_bytes = sample_bytes(codec) * channels
+    if len(payload) % frame_bytes:
+        raise WireError(
+            Reason.BAD_PAYLOAD,
+            f"{len(payload)} bytes of {codec} with {channels} channel(s) end inside a sample;"
+            f" send whole multiples of {frame_bytes} bytes",
+        )
+    raw = np.frombuffer(payload, _DTYPES[codec]).reshape(-1, channels)
+    match codec:
+        case AudioCodec.PCM_F32LE:
+            return from_float(raw)
+        case AudioCodec.PCM_MULAW:
+            return _MULAW.take(raw)
+        case AudioCodec.PCM_ALAW:
+            return _ALAW.take(raw)
+        case _:
+            return raw.astype(np.int16, copy=False)
+
+
+def from_float(samples: Float32Array) -> Int16Array:
+    """Amplitudes of -1..1 as int16, rounded, and clipped where they are louder.
+
+    Raises `WireError` when one is infinite or no number.
+    """
+    if not np.isfinite(samples).all():
+        raise WireError(
+            Reason.BAD_PAYLOAD, "a sample is infinite or not a number; send amplitudes of -1..1"
+        )
+    scaled: Float32Array = np.rint(samples.clip(-1, 1) * np.float32(FULL_SCALE))
+    return scaled.clip(max=FULL_SCALE - 1).astype(np.int16)
+
+
+def to_float(samples: Int16Array) -> Float32Array:
+    """Amplitudes of -1..1."""
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def mono(samples: Int16Array) -> Int16Array:
+    """The mean of the channels: [n, channels] -> [n]."""
+    if samples.shape[1] == 1:
+        return samples[:, 0]
+    mixed: Int16Array = (samples.sum(axis=1, dtype=np.int32) // samples.shape[1]).astype(np.int16)
+    return mixed
+
+
+def _mulaw_table() -> Int16Array:
+    """Every byte of mu-law (ITU-T G.711, table 2) as 16-bit samples."""
+    inverted = ~np.arange(256, dtype=np.uint8)
+    exponent = (inverted >> 4 & 7).astype(np.int32)
+    magnitude = ((((inverted & 15).astype(np.int32) << 3) + 132) << exponent) - 132
+    return np.where(inverted & 128, -magnitude, magnitude).astype(np.int16)
+
+
+def _alaw_table() -> Int16Array:
+    """Every byte of A-law (ITU-T G.711, table 1) as 16-bit samples."""
+    toggled = np.arange(256, dtype=np.uint8) ^ 0x55
+    exponent = (toggled >> 4 & 7).astype(np.int32)
+    mantissa = ((toggled & 15).astype(np.int32) << 4) + 8
+    magnitude = np.where(exponent, (mantissa + 256) << np.maximum(exponent - 1, 0), mantissa)
+    return np.where(toggled & 128, magnitude, -magnitude).astype(np.int16)
+
+
+_MULAW, _ALAW = _mulaw_table(), _alaw_table()
+
+
+_DTYPES: dict[AudioCodec, np.dtype[Any]] = {
+    AudioCodec.PCM_S16LE: np.dtype("<i2"),
+    AudioCodec.PCM_F32LE: np.dtype("<f4"),
+    AudioCodec.PCM_MULAW: np.dtype(np.uint8),
+    AudioCodec.PCM_ALAW: np.dtype(np.uint8),
+}

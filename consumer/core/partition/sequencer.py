@@ -1,0 +1,80 @@
+"""The utterances of a session settle in their order, in whatever order their texts come.
+
+    expect -> (text) -> tell -> in its turn: settled
+                                       '---> decoded again: it is in another language
+
+What language an utterance is in, those before it help to tell (`core.streams.language`). It is
+decoded with what is known of them at that time, which need not be all: they may be in the same
+batch. In its turn all is known; if that makes it another language, it is decoded again. So what
+language a final is in depends on the audio before it alone, and a successor that goes on from any
+cut decides alike. Nothing is published later for it: finals leave in order anyway.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from consumer.core.streams.entries import Heard
+from consumer.core.streams.language import LanguageHold
+from consumer.core.streams.records import SessionKey
+from consumer.core.text.hypothesis import Decoded
+
+Settled: TypeAlias = tuple[Heard, Decoded | None]  # None: there is no text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What one more text brings."""
+
+    settled: Sequence[Settled]  # in order
+    held: LanguageHold  # the session's language behind them
+    first: Heard | None  # whose turn it is now
+    again: Heard | None  # the same, if it is to be decoded again, with what is held now
+
+
+@dataclass(slots=True)
+class _Line:
+    """The utterances of one session that are not settled."""
+
+    held: LanguageHold
+    waiting: deque[Heard] = field(default_factory=deque)
+    texts: dict[int, Decoded | None] = field(default_factory=dict)  # by utterance
+    again: int | None = None  # the utterance that was decoded again: once is enough
+
+    def settle(self) -> tuple[list[Settled], Heard | None]:
+        """All that can be; and the one behind them, if its text does not stand."""
+        settled: list[Settled] = []
+        while self.waiting and (number := self.waiting[0].utterance.number) in self.texts:
+            text = self.texts.pop(number)
+            heard = None if text is None else text.hypothesis.identified
+            if text is not None and heard is not None:
+                if text.hypothesis.language != self.held.choose(heard) and self.again != number:
+                    self.again = number
+                    return settled, replace(self.waiting[0], held=self.held)
+                self.held = self.held.follow(heard)
+            settled.append((self.waiting.popleft(), text))
+        return settled, None
+
+
+class Turns:
+    """Of all sessions of one partition."""
+
+    def __init__(self) -> None:
+        self._lines: dict[SessionKey, _Line] = {}
+
+    def expect(self, heard: Heard) -> None:
+        """An utterance has ended; those of a session come here in their order."""
+        line = self._lines.setdefault(heard.id.session, _Line(heard.held))
+        line.waiting.append(heard)
+
+    def tell(self, heard: Heard, text: Decoded | None) -> Told:
+        """Its text has come; None: there will be none."""
+        line = self._lines[heard.id.session]
+        line.texts[heard.utterance.number] = text
+        settled, again = line.settle()
+        if not line.waiting:
+            del self._lines[heard.id.session]
+        return Told(settled, line.held, line.waiting[0] if line.waiting else None, again)

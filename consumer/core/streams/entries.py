@@ -1,0 +1,81 @@
+"""What a stream hands out: audio to score, utterances, dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from consumer.core.audio.utterance import Int16Array, Utterance
+from consumer.core.streams.language import UNKNOWN, LanguageHold
+from consumer.core.streams.records import JobId, Record, SessionKey
+from schemas.audio import StreamOptions
+from schemas.transcript import AnyEvent, Source
+
+
+@dataclass(slots=True, eq=False)
+class Ear:
+    """Where a scorer keeps a detector between two calls: a new one, empty, at every cut."""
+
+    before: Int16Array | None = None  # audio up to the cut, where speech goes on over it
+    detector: object | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listen:
+    """Audio to be scored: it follows what the same ear heard last."""
+
+    session: SessionKey
+    ear: Ear
+    rate: int  # Hz
+    samples: Int16Array  # [n] mono
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """An utterance that waits for its text, and all that its final says beside it."""
+
+    id: JobId
+    ticket: Ticket
+    utterance: Utterance
+    options: StreamOptions
+    index: int  # of its event
+    started_at_ms: int  # Unix time of the first sample
+    speech_end_ms: int  # of the last sample heard as speech
+    ended_at_ms: int  # of the last sample
+    source: Source
+    traceparent: str | None
+    tries: int = 0  # decodes of it that were begun before, by workers that ended uncleanly
+    held: LanguageHold = UNKNOWN  # its session's language, as far as it was known when it ended
+
+
+class Draft(NamedTuple):
+    """An open utterance as it would be if no more speech came."""
+
+    id: JobId
+    utterance: Utterance
+    options: StreamOptions
+    is_ending: bool  # quiet for as long as the post-roll: it may well be all of it
+    time_ms: int  # Unix time of its last sample
+    first_offset: int  # of the record that it begins in
+    uncut_s: float  # of it: what lies behind may yet be of the next utterance
+    held: LanguageHold = UNKNOWN  # its session's language
+
+
+class Ticket(NamedTuple):
+    """Names an entry that waits for its events."""
+
+    stream_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that cannot be used, with the reason."""
+
+    record: Record
+    reason: str  # a stable code
+    message: str  # for people
+    records: int | None = None  # that it stands for, from its own offset on: a batch; None: itself
+
+
+Effect: TypeAlias = AnyEvent | DeadLetter

@@ -1,0 +1,193 @@
+"""What a record means, given those before it: pure, and the same on every replay.
+
+    Order + Chunk -> steps, and the order behind it
+
+Steps are taken later, when all audio before them has been scored (`core.streams.stream`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from consumer.core.audio.utterance import EndReason
+from consumer.core.streams.chunks import Chunk, _identity, wall_ms
+from consumer.core.streams.entries import DeadLetter
+from consumer.core.streams.session import Begin
+from consumer.core.streams.state import Order
+from consumer.core.streams.timeline import Sound
+from schemas.errors import Reason, WireError
+from schemas.transcript import StreamEndReason
+
+PADDING_MS = 60  # `start` may overlap by as much: codecs pad
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    offset: int  # of the record that brought it
+    before: Order | None  # what reading that record again for this step begins with
+
+
+@dataclass(frozen=True, slots=True)
+class Open(Step):
+    begin: Begin
+
+
+@dataclass(frozen=True, slots=True)
+class Gap(Step):
+    to: int
+    wall_ms: float
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loss(Step):
+    first_offset: int
+    last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close(Step):
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class End(Step):
+    reason: StreamEndReason
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse(Step):
+    letter: DeadLetter
+
+
+Move: TypeAlias = Open | Sound | Gap | Loss | Close | End | Refuse
+
+
+def read(
+    chunk: Chunk, order: Order | None, begin: Callable[[Chunk], Begin]
+) -> tuple[Order | None, list[Move]]:
+    """The order behind a record whose turn it is, and its steps.
+
+    Raises `WireError` when it contradicts the session.
+    """
+    steps: list[Move] = []
+    if order is not None and (reason := _session_break(chunk, order)) is not None:
+        steps.append(End(chunk.offset, order, reason))
+        order = replace(order, over=True)
+    if (order is None or order.over) and len(chunk.samples):
+        steps.append(Open(chunk.offset, order, begin(chunk)))
+        order = _first(chunk)
+    if order is not None and not order.over:
+        order = _follow(chunk, order, steps)
+    return order, steps
+
+
+def is_repeat(chunk: Chunk, order: Order | None, late: Collection[int]) -> bool:
+    """Whether it came before; `late`: the numbers that are held back."""
+    seq = chunk.audio.seq
+    if order is None or seq is None or order.next_seq is None or order.uncertain:
+        return False
+    if seq >= order.next_seq:
+        return seq in late
+    return not _is_restart(chunk, order)
+
+
+def _is_restart(chunk: Chunk, order: Order) -> bool:
+    """A number before the first, or the first again, but not the first record again."""
+    seq, first = chunk.audio.seq, order.first_seq
+    if seq is None or first is None:
+        return False
+    return seq < first or (seq == first and _identity(chunk) != order.first)
+
+
+def _session_break(chunk: Chunk, order: Order) -> StreamEndReason | None:
+    """Why the record belongs to another session than the open one."""
+    seq = chunk.audio.seq
+    if order.over:
+        return None
+    if seq is not None and order.next_seq is not None and seq < order.next_seq:
+        return StreamEndReason.RESTART
+    if order.uncertain and _overlap(chunk, order) * 1000 > PADDING_MS * chunk.rate:
+        return StreamEndReason.RESTART
+    if len(chunk.samples) and (chunk.rate, chunk.channels) != (order.rate, order.channels):
+        return StreamEndReason.FORMAT
+    return None
+
+
+def _first(chunk: Chunk) -> Order:
+    """What is known of a session before its first record."""
+    audio = chunk.audio
+    return Order(
+        rate=chunk.rate,
+        channels=chunk.channels,
+        end=audio.start or 0,
+        first_seq=audio.seq,
+        first=_identity(chunk),
+        next_seq=audio.seq,
+        last_samples=len(chunk.samples),
+        positioned=audio.start is not None,
+    )
+
+
+def _follow(chunk: Chunk, order: Order, steps: list[Move]) -> Order:
+    """Add the steps of a record of the open session; what is known behind it."""
+    gap = _gap(chunk, order)
+    if gap is not None:
+        steps += [Close(chunk.offset, order, EndReason.GAP), gap]
+        order = replace(order, end=gap.to)
+    order = replace(order, next_seq=chunk.audio.seq, uncertain=False)
+    if len(chunk.samples):
+        sound = _sound(chunk, order)
+        steps.append(sound)
+        behind = replace(order, end=max(order.end, sound.end), last_samples=len(chunk.samples))
+    else:
+        behind = order
+    behind = replace(
+        behind,
+        next_seq=None if chunk.audio.seq is None else chunk.audio.seq + 1,
+        positioned=chunk.audio.start is not None,
+    )
+    if chunk.audio.flush:
+        steps.append(Close(chunk.offset, order, EndReason.FLUSH))
+    if chunk.audio.end:
+        steps.append(End(chunk.offset, order, StreamEndReason.END))
+    return replace(behind, over=chunk.audio.end)
+
+
+def _gap(chunk: Chunk, order: Order) -> Gap | None:
+    start, seq = chunk.audio.start, chunk.audio.seq
+    if start is not None:
+        to, estimated = start, False
+    elif seq is not None and order.next_seq is not None:
+        to, estimated = order.end + (seq - order.next_seq) * order.last_samples, True
+    else:
+        return None
+    if to <= order.end:
+        return None
+    return Gap(chunk.offset, order, to, wall_ms(chunk), estimated)
+
+
+def _overlap(chunk: Chunk, order: Order) -> int:
+    """Samples by which the record says that it begins before the end of what came before."""
+    return 0 if chunk.audio.start is None else order.end - chunk.audio.start
+
+
+def _sound(chunk: Chunk, order: Order) -> Sound:
+    overlap = _overlap(chunk, order)
+    if overlap * 1000 > PADDING_MS * chunk.rate:
+        raise WireError(
+            Reason.OVERLAP,
+            f"start={chunk.audio.start} lies {overlap} samples before the end of what came before: "
+            "send each sample once, or begin a new stream",
+        )
+    overlap = min(overlap, len(chunk.samples))
+    return Sound(
+        samples=chunk.samples[overlap:],
+        first=order.end,
+        offset=chunk.offset,
+        wall_ms=wall_ms(chunk) + overlap * 1000 / chunk.rate,
+        appended_ms=chunk.timestamp_ms,
+        before=order,
+    )

@@ -1,0 +1,86 @@
+"""Records of the audio topics, unchecked, and the names of partitions, sessions, utterances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from schemas.errors import Reason
+
+
+class Lane(IntEnum):
+    """Which audio topic a record came from; the smaller is served first."""
+
+    LIVE = 0
+    BULK = 1
+
+
+class Partition(NamedTuple):
+    """One input partition: what one assignment, one ledger and one transactional id are about."""
+
+    topic: str
+    number: int
+
+
+class Record(NamedTuple):
+    """One record as Kafka gave it; nothing about it has been checked."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int  # append time (the audio topics use LogAppendTime)
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def next_offset(self) -> int:
+        return self.offset + 1
+
+
+class Unread(NamedTuple):
+    """A batch of records that nobody can read, in their place in the log."""
+
+    partition: Partition
+    offset: int  # of its first record
+    last_offset: int
+    timestamp_ms: int | None  # append time; None: not known
+    raw: bytes  # the batch as Kafka gave it
+    reason: Reason
+    message: str  # for people
+
+    @property
+    def next_offset(self) -> int:
+        return self.last_offset + 1
+
+
+class Assignment(NamedTuple):
+    """A partition that this worker is to serve from now on."""
+
+    partition: Partition
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Poll:
+    """What one look at Kafka brought; to be taken in this order."""
+
+    assigned: tuple[Assignment, ...] | None = None  # all that is ours now; None: as before
+    overtaken: tuple[Partition, ...] = ()  # what was to be read next has been deleted
+    records: tuple[Record | Unread, ...] = ()
+    caught_up: frozenset[Partition] = frozenset()  # no record of theirs waits in Kafka
+
+
+class SessionKey(NamedTuple):
+    """Names one session of one stream."""
+
+    partition: Partition
+    stream_id: str
+    session_id: str
+
+
+class JobId(NamedTuple):
+    """Names one utterance of one session everywhere: logs, results, events."""
+
+    session: SessionKey
+    utterance: int

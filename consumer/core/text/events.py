@@ -1,0 +1,103 @@
+"""An utterance and what Whisper wrote for it -> the event that goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from consumer.core.audio.utterance import Utterance
+from consumer.core.streams.entries import Heard
+from consumer.core.text.chinese import Orthography, prompt
+from consumer.core.text.hypothesis import Decoded, Hypothesis, TimedWord
+from consumer.core.text.quality import Judged, confidence, judge
+from schemas.audio import StreamOptions, Task
+from schemas.languages import bcp47
+from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Word
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPolicy:
+    """How finals are written."""
+
+    orthography: Orthography = field(default_factory=Orthography)
+    tell_suppressed: bool = False  # in `suppressed_text`
+
+
+AS_IT_IS: Final = FinalPolicy()
+
+
+def final(
+    heard: Heard, decoded: Decoded, model: Model, policy: FinalPolicy = AS_IT_IS
+) -> TranscriptFinal:
+    """A suppressed final keeps its number and its reasons; its text is empty."""
+    utterance = heard.utterance
+    found = decoded.hypothesis
+    if not heard.options.words:
+        found = replace(found, words=None)  # a draft has them all the same
+    judged, hypothesis = written(found, utterance, heard.options, policy)
+    suppressed = judged.is_suppressed
+    return TranscriptFinal(
+        stream_id=heard.id.session.stream_id,
+        session_id=heard.id.session.session_id,
+        index=heard.index,
+        time_ms=heard.ended_at_ms,
+        traceparent=heard.traceparent,
+        utterance=utterance.number,
+        start_s=utterance.start / utterance.rate,
+        end_s=utterance.end / utterance.rate,
+        speech_end_s=utterance.speech_end / utterance.rate,
+        start_sample=utterance.start,
+        end_sample=utterance.end,
+        rate=utterance.rate,
+        started_at_ms=heard.started_at_ms,
+        end_reason=utterance.end_reason,
+        language=bcp47(hypothesis.language),
+        language_probability=hypothesis.language_probability,
+        text="" if suppressed else hypothesis.text,
+        words=None if suppressed else _words(hypothesis.words, utterance.start / utterance.rate),
+        confidence=confidence(hypothesis),
+        quality=judged.quality,
+        model=replace(model, fold=hypothesis.folded),
+        source=heard.source,
+        timing=Timing(
+            speech_end_to_final_ms=decoded.done_ms - heard.speech_end_ms,
+            queue_ms=decoded.queue_ms,
+            decode_ms=decoded.decode_ms,
+        ),
+        suppressed_text=judged.removed if policy.tell_suppressed else None,
+    )
+
+
+def written(
+    hypothesis: Hypothesis, utterance: Utterance, options: StreamOptions, policy: FinalPolicy
+) -> tuple[Judged, Hypothesis]:
+    """What the evidence says of a text, and the text as it is published unless suppressed."""
+    task = options.task or Task.TRANSCRIBE
+    asked = prompt(hypothesis.language, options.prompt, task)
+    judged = judge(hypothesis, utterance, asked, task)
+    return judged, policy.orthography.write(judged.hypothesis, options.languages or ())
+
+
+def failed(heard: Heard, reason: str) -> UtteranceFailed:
+    """In the place of a final that cannot be had."""
+    utterance = heard.utterance
+    return UtteranceFailed(
+        stream_id=heard.id.session.stream_id,
+        session_id=heard.id.session.session_id,
+        index=heard.index,
+        time_ms=heard.ended_at_ms,
+        traceparent=heard.traceparent,
+        utterance=utterance.number,
+        start_sample=utterance.start,
+        end_sample=utterance.end,
+        rate=utterance.rate,
+        reason=reason,
+    )
+
+
+def _words(words: tuple[TimedWord, ...] | None, offset_s: float) -> tuple[Word, ...] | None:
+    if words is None:
+        return None
+    return tuple(
+        Word(w.text, offset_s + w.start_s, offset_s + w.end_s, w.probability) for w in words
+    )

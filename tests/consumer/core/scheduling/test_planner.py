@@ -1,0 +1,306 @@
+"""Which utterances the model takes next, and how a backlog is shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.core.audio.utterance import EndReason, Speech, Utterance
+from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
+from consumer.core.scheduling.jobs import Job, JobKind
+from consumer.core.scheduling.planner import AGAIN_S, Planner
+from consumer.core.streams.records import JobId, Lane, Partition, SessionKey
+from consumer.core.text.hypothesis import Hypothesis
+from schemas.audio import StreamOptions
+
+RATE = 1000
+WIDE = Budget(positions=1_000_000, rows=16, overhead=400)
+ONE = Budget(positions=1_000_000, rows=1)
+PARTITION = Partition("speech.audio.v1", 0)
+
+
+def job(
+    stream: str = "a",
+    number: int = 0,
+    *,
+    seconds: float = 4.0,
+    deadline: float = 1.0,
+    kind: JobKind = JobKind.FINAL,
+    lane: Lane = Lane.LIVE,
+    epoch: int = 1,
+) -> Job:
+    end = round(seconds * RATE)
+    samples = np.empty(0, np.int16)
+    heard = Speech(1.0, 1.0, 1.0)
+    return Job(
+        id=JobId(SessionKey(PARTITION, stream, "0-0"), number),
+        epoch=epoch,
+        kind=kind,
+        lane=lane,
+        closed_at=0.0,
+        deadline=deadline,
+        utterance=Utterance(number, 0, end, end, RATE, samples, EndReason.SILENCE, heard),
+        options=StreamOptions(),
+    )
+
+
+def partial(stream: str = "a", number: int = 0, *, deadline: float = 1.0) -> Job:
+    return job(stream, number, deadline=deadline, kind=JobKind.PARTIAL)
+
+
+def planner(*jobs: Job, budget: Budget = WIDE) -> Planner:
+    made = Planner(budget)
+    made.add(jobs)
+    return made
+
+
+def taken(of: Planner, now: float = 0.0) -> list[Job]:
+    batch = of.take(now)
+    return [] if batch is None else [*batch.jobs]
+
+
+def all_taken(of: Planner, now: float = 0.0) -> list[list[Job]]:
+    batches = []
+    while jobs := taken(of, now):
+        batches.append(jobs)
+    return batches
+
+
+def streams(jobs: list[Job]) -> list[str]:
+    return [each.id.session.stream_id for each in jobs]
+
+
+def test_nothing_waits() -> None:
+    assert Planner(WIDE).take(0.0) is None
+
+
+def test_live_goes_before_bulk_finals_before_partials_whatever_their_deadlines() -> None:
+    bulk = job("bulk", lane=Lane.BULK, deadline=0.1)
+    early = partial("partial", deadline=0.2)
+    late = job("final", deadline=9.0)
+    order = all_taken(planner(bulk, early, late))
+    assert [streams(batch) for batch in order] == [["final"], ["partial"], ["bulk"]]
+
+
+def test_a_batch_holds_one_class_alone() -> None:
+    batch = taken(planner(job("a"), partial("b"), job("c", lane=Lane.BULK), job("d")))
+    assert streams(batch) == ["a", "d"]
+
+
+def test_the_earliest_deadline_goes_first() -> None:
+    order = all_taken(planner(job("b", deadline=2), job("a", deadline=1), budget=ONE))
+    assert [streams(batch) for batch in order] == [["a"], ["b"]]
+
+
+def test_equal_deadlines_keep_the_order_of_arrival() -> None:
+    order = all_taken(planner(*(job(name) for name in "dacb"), budget=ONE))
+    assert [streams(batch) for batch in order] == [["d"], ["a"], ["c"], ["b"]]
+
+
+def test_a_backlog_of_one_stream_is_a_batch_of_its_consecutive_utterances() -> None:
+    batch = taken(planner(*(job("a", number) for number in range(5))))
+    assert [each.id.utterance for each in batch] == [0, 1, 2, 3, 4]
+
+
+def test_an_utterance_never_overtakes_one_of_its_own_stream() -> None:
+    """Its text could not be published before."""
+    long = job("a", 1, seconds=15.0, deadline=2)
+    mixed = planner(job("b", deadline=1), long, job("a", 2, deadline=3), job("c", deadline=4))
+    assert streams(taken(mixed)) == ["b", "c"]
+
+
+def test_a_long_row_is_not_decoded_beside_short_ones() -> None:
+    short = [job(f"s{number}", seconds=1.0, deadline=2) for number in range(15)]
+    batches = all_taken(planner(job("long", seconds=15.0, deadline=1), *short))
+    assert [len(batch) for batch in batches] == [1, 15]
+
+
+def test_the_first_job_is_in_the_batch_though_others_would_fill_it_better() -> None:
+    short = job("short", seconds=0.5, deadline=1)
+    long = [job(f"l{number}", seconds=10.0, deadline=2) for number in range(16)]
+    assert taken(planner(short, *long))[0] is short
+
+
+def test_a_job_larger_than_the_budget_goes_alone() -> None:
+    tight = Budget(positions=10, rows=16, overhead=400)
+    batches = all_taken(planner(job("a"), job("b"), budget=tight))
+    assert [len(batch) for batch in batches] == [1, 1]
+
+
+def test_what_may_end_the_worker_goes_first_and_alone() -> None:
+    suspect = replace(job("s", 1, deadline=9.0), alone=True)
+    waiting = planner(job("a", deadline=0.5), job("s", deadline=0.5), suspect)
+    assert taken(waiting) == [suspect]
+    assert len(taken(waiting)) == 2
+
+
+def test_one_hot_stream_does_not_starve_the_others() -> None:
+    """Its backlog is spread as if it had been spoken; the others' next utterances come between."""
+    four = Budget(positions=4 * positions(4.0) + 100, rows=4, overhead=400)
+    hot = planner(*(job("hot", number, deadline=0.5) for number in range(100)), budget=four)
+    taken(hot)
+    hot.add([job(f"s{number}", deadline=3.5) for number in range(8)])
+    assert streams(taken(hot)) == ["s0", "s1", "s2", "s3"]
+    assert streams(taken(hot)) == ["s4", "s5", "s6", "s7"]
+    assert streams(taken(hot)) == ["hot"] * 4
+
+
+def test_a_stream_that_has_caught_up_owes_nothing() -> None:
+    fresh = planner(*(job("a", number, deadline=1) for number in range(3)), budget=ONE)
+    all_taken(fresh)
+    fresh.add([job("a", 3, deadline=2), job("b", deadline=2.1)])
+    assert streams(taken(fresh)) == ["a"]
+
+
+def test_only_the_newest_partial_of_a_stream_waits() -> None:
+    newest = partial("a", deadline=3)
+    waiting = planner(partial("a", deadline=1), partial("b"), partial("a", deadline=2), newest)
+    assert len(waiting) == 2
+    assert newest in taken(waiting)
+    assert waiting.dropped_partials() == 2
+
+
+def test_a_final_ends_the_partials_of_its_utterance_and_of_those_before() -> None:
+    waiting = planner(partial("a", 4), partial("b", 6), job("a", 4), job("b", 5))
+    kinds = {
+        (each.id.session.stream_id, each.kind) for batch in all_taken(waiting) for each in batch
+    }
+    assert kinds == {("a", JobKind.FINAL), ("b", JobKind.FINAL), ("b", JobKind.PARTIAL)}
+    assert waiting.dropped_partials() == 1
+
+
+def test_a_stale_partial_is_dropped_and_a_late_final_is_not() -> None:
+    late = planner(partial("a", deadline=1), job("b", deadline=1))
+    assert streams(taken(late, now=2.0)) == ["b"]
+    assert taken(late, now=2.0) == []
+    assert late.dropped_partials() == 1
+    assert late.dropped_partials() == 0, "each is told once"
+
+
+def test_work_of_a_lost_partition_is_forgotten() -> None:
+    kept, old = job("a", epoch=2), job("b", epoch=1)
+    waiting = planner(kept, old, partial("c"))
+    waiting.keep({PARTITION: 2})
+    assert taken(waiting) == [kept]
+    assert waiting.waiting_s(Lane.LIVE) == 0
+    assert waiting.dropped_partials() == 0, "it was lost, not dropped"
+
+
+BUDGETS = st.builds(Budget, st.integers(1, 9000), st.integers(1, 20), st.integers(0, 1000))
+DOUBTED = Hypothesis("la la la la", "en", None, (), -0.1, 0.0, 9.9)
+
+
+def retried(of: Planner, *streams_: str, now: float = 0.0, tries: int = 1) -> None:
+    for name in streams_:
+        of.again(job(name, deadline=-9.0), tries * (DOUBTED,), now)
+
+
+def test_another_attempt_waits_for_finals_that_are_due_and_for_no_others() -> None:
+    due, later = job("due", deadline=AGAIN_S - 0.1), job("later", deadline=AGAIN_S + 0.1)
+    waiting = planner(due, later, budget=ONE)
+    retried(waiting, "bad")
+    assert [streams(batch) for batch in all_taken(waiting)] == [["due"], ["bad"], ["later"]]
+
+
+def test_only_attempts_of_one_kind_share_a_batch() -> None:
+    waiting = planner(*(job(name, deadline=2.0) for name in "ab"))
+    retried(waiting, "c", "d")
+    retried(waiting, "e", tries=2)
+    order = all_taken(waiting)
+    assert [streams(batch) for batch in order] == [["c", "d"], ["e"], ["a", "b"]]
+    assert [[len(each.tried) for each in batch] for batch in order] == [[1, 1], [2], [0, 0]]
+
+
+def test_attempts_after_the_first_are_as_long_as_whispers_window() -> None:
+    waiting = planner(budget=Budget(positions=2 * CONTEXT + 100, rows=16))
+    retried(waiting, *"abc")
+    assert [len(batch) for batch in all_taken(waiting)] == [2, 1]
+
+
+def test_another_attempt_is_not_behind_its_streams_backlog() -> None:
+    waiting = planner(*(job("hot", number, deadline=0.5) for number in range(9)), budget=ONE)
+    (first,) = taken(waiting)
+    waiting.again(first, (DOUBTED,), now=0.1)
+    numbers = [each.id.utterance for batch in all_taken(waiting) for each in batch]
+    assert numbers == [*range(9)]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 9), st.floats(0.3, 15)), max_size=60),
+    BUDGETS,
+    st.floats(0.05, 2.0),
+)
+def test_no_number_of_later_finals_starves_another_attempt(
+    told: list[tuple[str, float, float]], budget: Budget, batch_s: float
+) -> None:
+    finals = [
+        job(stream, number, seconds=seconds, deadline=at + 0.5)
+        for number, (stream, at, seconds) in enumerate(sorted(told, key=lambda each: each[1]))
+    ]
+    waiting, now, before = planner(budget=budget), 0.0, []
+    retried(waiting, "bad")
+    while True:
+        waiting.add([final for final in finals if now - batch_s < final.deadline - 0.5 <= now])
+        batch = taken(waiting, now)
+        if batch[0].tried:
+            break
+        before.append(batch[0].deadline)
+        now += batch_s
+    assert all(deadline <= AGAIN_S for deadline in before)
+
+
+def test_seconds_wait_by_lane() -> None:
+    waiting = planner(job("a", seconds=1.5), job("b", seconds=2.0, lane=Lane.BULK), partial("c"))
+    assert waiting.waiting_s(Lane.LIVE) == 5.5
+    assert waiting.waiting_s(Lane.BULK) == 2.0
+    all_taken(waiting)
+    assert waiting.waiting_s(Lane.LIVE) == waiting.waiting_s(Lane.BULK) == 0
+
+
+JOBS = st.lists(
+    st.builds(
+        lambda stream, seconds, deadline, kind, lane: (stream, seconds, deadline, kind, lane),
+        st.sampled_from("abcde"),
+        st.floats(0.3, 28.0),
+        st.floats(0.0, 20.0),
+        st.sampled_from(JobKind),
+        st.sampled_from(Lane),
+    ),
+    max_size=60,
+)
+
+
+@given(JOBS, BUDGETS, st.floats(0.0, 20.0))
+def test_every_final_is_taken_once_within_the_budget_and_in_its_streams_order(
+    told: list[tuple[str, float, float, JobKind, Lane]], budget: Budget, now: float
+) -> None:
+    jobs = [
+        job(f"{stream}{lane}", number, seconds=seconds, deadline=deadline, kind=kind, lane=lane)
+        for number, (stream, seconds, deadline, kind, lane) in enumerate(told)
+    ]
+    waiting = planner(*jobs, budget=budget)
+    batches = all_taken(waiting, now)
+    done = [each for batch in batches for each in batch]
+    assert len(done) + waiting.dropped_partials() == len(jobs)
+    assert len({each.id for each in done}) == len(done)
+    assert {each.id for each in jobs if each.kind is JobKind.FINAL} <= {each.id for each in done}
+    assert all(fits(batch, budget) for batch in batches)
+    assert all(one < next_ for one, next_ in pairwise_of_streams(done))
+    assert waiting.waiting_s(Lane.LIVE) == waiting.waiting_s(Lane.BULK) == len(waiting) == 0
+
+
+def fits(batch: list[Job], budget: Budget) -> bool:
+    longest = max(positions(each.utterance.seconds) for each in batch)
+    rows = len(batch)
+    return rows == 1 or (rows <= budget.rows and rows * longest <= budget.positions)
+
+
+def pairwise_of_streams(done: list[Job]) -> list[tuple[int, int]]:
+    by_stream: dict[tuple[SessionKey, JobKind], list[int]] = {}
+    for each in done:
+        by_stream.setdefault((each.id.session, each.kind), []).append(each.id.utterance)
+    return [pair for numbers in by_stream.values() for pair in pairwise(numbers)]

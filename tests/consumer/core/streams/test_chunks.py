@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import RATE, Log, fresh, loud, policy, quiet, read, score_all
+
+from consumer.core.audio.samples import unpack
+from consumer.core.audio.utterance import Int16Array
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.streams.chunks import Chunk, addressed, names, split
+from consumer.core.streams.records import Record
+from consumer.testing import EchoEngine
+from schemas.audio import AudioChunk
+from schemas.errors import Reason, WireError
+from schemas.transcript import StreamEnded, StreamStarted, TranscriptFinal
+
+
+def both(left: Int16Array, right: Int16Array) -> Int16Array:
+    return np.stack([left, right], axis=1)
+
+
+def chunk(samples: Int16Array, stream_id: str = "call") -> AudioChunk:
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    return AudioChunk(stream_id, samples.tobytes(), rate=RATE, channels=channels)
+
+
+def read_split(record: Record) -> tuple[Chunk, ...]:
+    """As the service reads PCM when it splits."""
+    whole = read(record)
+    if not whole.audio.payload:
+        return (whole,)
+    return split(whole, unpack(whole.audio.payload, whole.audio.codec, whole.channels))
+
+
+def test_each_channel_becomes_a_stream():
+    record = Log().append(chunk(both(loud(1), quiet(1))))
+    left, right = read_split(record)
+    assert (left.audio.stream_id, right.audio.stream_id) == ("call.0", "call.1")
+    assert left.samples.all()
+    assert not right.samples.any()
+    assert {left.channels, right.channels} == {1}
+
+
+def test_one_channel_stays_as_it_is():
+    (only,) = read_split(Log().append(chunk(loud(1))))
+    assert only.audio.stream_id == "call"
+
+
+def test_a_name_has_to_leave_room():
+    record = Log().append(chunk(both(loud(1), loud(1)), "x" * 127))
+    with pytest.raises(WireError, match="126 at most") as raised:
+        read_split(record)
+    assert raised.value.reason is Reason.BAD_STREAM_ID
+
+
+def test_what_has_no_audio_is_for_all_that_are_open():
+    end = read(Log().append(AudioChunk("call", b"", end=True)))
+    for open_ in ({"call.0", "call.1"}, {"call.1"}, {"call", "call.0"}):
+        told = {each.audio.stream_id for each in addressed(end, open_.__contains__)}
+        assert told == open_
+    assert [each.audio.stream_id for each in addressed(end, lambda _: False)] == ["call"]
+
+
+def test_two_sides_of_a_call_are_heard_apart():
+    log = Log()
+    log.append(chunk(both(np.concatenate([loud(2), quiet(1)]), quiet(3))))
+    log.append(chunk(both(quiet(3), np.concatenate([loud(2), quiet(1)]))))
+    log.append_raw(b"call", b"x", [("codec", b"g722")])
+    log.append(AudioChunk("call", b"", end=True))
+    rules = replace(policy(), read=read_split, splits=True)
+    task = PartitionTask(log.partition, 1, rules, fresh())
+    for record in log.records:
+        task.ingest(record, 0.0)
+    score_all(task, EchoEngine())
+    jobs, _ = task.jobs(0.0, 0)
+    assert [(job.id.session.stream_id, job.utterance.start < 2 * RATE) for job in jobs] == [
+        ("call.0", True),
+        ("call.1", False),
+    ]
+    assert task.streams == 0
+    commit = task.ledger.prepare()
+    assert commit is not None
+    assert [letter.reason for letter in commit.dead_letters] == [Reason.UNKNOWN_CODEC]
+    for name in names("call"):
+        kinds = {type(event) for event in commit.events if event.stream_id == name}
+        assert StreamStarted in kinds
+        assert not kinds & {TranscriptFinal, StreamEnded}  # behind what has no text yet

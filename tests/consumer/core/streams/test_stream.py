@@ -1,0 +1,784 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import OPTIONS, RATE, loud, quiet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from one_stream import OneStream, spans, without_log
+
+from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
+from consumer.core.streams.entries import Listen
+from consumer.core.streams.session import complete
+from consumer.core.streams.stream import WINDOW
+from consumer.testing import EchoEngine
+from schemas.audio import AudioChunk, StreamOptions, Task
+from schemas.errors import Reason, WireError
+from schemas.transcript import (
+    StreamEnded,
+    StreamEndReason,
+    StreamGap,
+    StreamLoss,
+    StreamStarted,
+    StreamWarning,
+    TranscriptFinal,
+)
+
+SECOND = RATE
+
+
+def ends(stream: OneStream) -> list[StreamEndReason]:
+    return [event.reason for event in stream.events() if isinstance(event, StreamEnded)]
+
+
+def gaps(stream: OneStream) -> list[tuple[int, int, bool]]:
+    return [
+        (event.start_sample, event.end_sample, event.estimated)
+        for event in stream.events()
+        if isinstance(event, StreamGap)
+    ]
+
+
+# --- the life of a stream
+
+
+def test_a_stream_starts_speaks_and_ends():
+    stream = OneStream()
+    stream.speak(np.concatenate([quiet(1), loud(2), quiet(1)]))
+    stream.send(quiet(0.1), end=True)
+    assert stream.kinds() == ["started", "final", "ended"]
+    assert stream.stream.is_over
+
+
+def test_a_session_is_named_by_its_first_record():
+    stream = OneStream()
+    stream.send(loud(1), end=True)
+    stream.send(loud(1), end=True)
+    assert [event.session_id for event in stream.events()] == ["0-0"] * 3 + ["0-1"] * 3
+
+
+def test_the_end_needs_no_audio():
+    stream = OneStream()
+    stream.send(loud(1))
+    assert stream.send(quiet(0), end=True)
+    assert stream.kinds() == ["started", "final", "ended"]
+
+
+@pytest.mark.parametrize("header", ["end", "flush"])
+def test_an_end_or_flush_of_nothing_begins_no_session(header: str):
+    stream = OneStream()
+    stream.send(quiet(0), **{header: True})
+    assert stream.stream.is_over
+    assert stream.events() == []
+
+
+def test_a_flush_ends_the_open_utterance_and_the_stream_goes_on():
+    stream = OneStream()
+    stream.send(loud(1), flush=True)
+    assert stream.reasons == [EndReason.FLUSH]
+    stream.send(loud(1), end=True)
+    assert stream.reasons == [EndReason.FLUSH, EndReason.END_OF_STREAM]
+    assert spans(stream) == [(0, SECOND), (SECOND, 2 * SECOND)]
+
+
+def test_a_flush_in_silence_says_nothing():
+    stream = OneStream()
+    stream.send(quiet(1), flush=True)
+    assert stream.utterances == []
+    assert stream.kinds() == ["started"]
+
+
+def test_a_stalled_stream_gives_what_it_has_and_goes_on():
+    stream = OneStream()
+    stream.send(loud(1))
+    assert stream.stream.in_speech
+    stream.stream.stall()
+    stream.listen()
+    assert stream.reasons == [EndReason.STALLED]
+    assert not stream.stream.waits
+    stream.send(loud(1), end=True)
+    assert stream.kinds() == ["started", "final", "final", "ended"]
+
+
+def test_what_a_stall_leaves_over_of_a_word_is_heard():
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.stream.stall()
+    stream.listen()
+    stream.send(loud(0.1))
+    stream.send(quiet(1))
+    assert spans(stream) == [
+        (0, SECOND),
+        (SECOND, 21_248),
+    ]  # to the end of a window, and the post-roll
+    assert not stream.stream.waits
+
+
+def test_behind_a_cut_in_speech_the_detector_hears_what_came_before_it_first():
+    heard_before: list[Int16Array | None] = []
+    engine = EchoEngine()
+
+    def score(request: Listen) -> Float32Array:
+        if request.ear.detector is None:
+            heard_before.append(request.ear.before)
+        return engine.score_one(request)
+
+    stream = OneStream(score=score)
+    stream.speak(loud(3))
+    stream.stream.stall()
+    stream.listen()
+    stream.speak(loud(1))
+    stream.speak(quiet(2))
+    stream.speak(loud(1))
+    assert [None if b is None else len(b) for b in heard_before[:3]] == [None, RATE, None]
+
+
+def test_a_stalled_stream_does_not_stall_again():
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.stream.stall()
+    stream.listen()
+    assert stream.stream.in_speech
+    assert not stream.stream.waits
+
+
+def test_an_idle_stream_ends_with_what_it_has():
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.stream.expire()
+    stream.listen()
+    assert stream.stream.is_over
+    assert stream.reasons == [EndReason.END_OF_STREAM]
+    assert ends(stream) == [StreamEndReason.IDLE]
+
+
+def test_nothing_stalls_or_expires_where_nothing_is_open():
+    stream = OneStream()
+    stream.stream.stall()
+    stream.stream.expire()
+    stream.listen()
+    assert stream.stream.is_over
+
+
+def test_a_score_that_nobody_asked_for_is_refused():
+    with pytest.raises(ValueError, match="nothing was asked for"):
+        OneStream().stream.hear(np.zeros(1, np.float32))
+
+
+# --- duplicates and restarts
+
+
+def test_a_repeat_is_dropped():
+    stream = OneStream()
+    assert stream.send(loud(1), seq=3)
+    assert stream.send(loud(1), seq=4)
+    assert not stream.send(loud(1), seq=3)
+    assert not stream.send(loud(1), seq=4)
+    stream.send(quiet(0), seq=5, end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+
+
+def test_the_first_record_again_is_a_repeat():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    assert not stream.send(loud(1), seq=0, start=0)
+    assert stream.kinds() == ["started"]
+
+
+def test_the_first_number_with_other_audio_is_a_restart():
+    stream = OneStream()
+    stream.send(loud(1), seq=0)
+    stream.send(loud(1), seq=1)
+    assert stream.send(loud(2), seq=0)
+    assert stream.reasons == [EndReason.END_OF_STREAM]
+    assert stream.stream.in_speech
+    stream.send(quiet(0), seq=1, end=True)
+    assert spans(stream) == [(0, 2 * SECOND), (0, 2 * SECOND)]
+    assert stream.kinds() == ["started", "final", "ended", "started", "final", "ended"]
+
+
+@pytest.mark.parametrize("place", ["start", "captured_ms"])
+def test_a_stream_that_begins_anew_with_the_same_silence_is_a_restart(place: str):
+    stream = OneStream()
+    stream.send(quiet(1), seq=0, **{place: 1_000})
+    stream.send(quiet(1), seq=1)
+    assert stream.send(quiet(1), seq=0, **{place: 90_000})
+    assert ends(stream) == [StreamEndReason.RESTART]
+
+
+def test_a_number_before_the_first_is_a_restart():
+    """Else a stream joined in its middle that begins anew would be dropped as repeats."""
+    stream = OneStream()
+    stream.send(loud(1), seq=57)
+    assert stream.send(loud(1), seq=0)
+    assert ends(stream) == [StreamEndReason.RESTART]
+
+
+def test_without_numbers_nothing_is_a_repeat():
+    stream = OneStream()
+    for _ in range(3):
+        assert stream.send(loud(1))
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, 3 * SECOND)]
+
+
+def test_a_record_without_a_number_ends_the_count():
+    stream = OneStream()
+    stream.send(loud(1), seq=5)
+    stream.send(loud(1))
+    stream.send(loud(1), seq=90)
+    assert gaps(stream) == []
+
+
+# --- gaps and overlaps
+
+
+def test_a_gap_in_the_numbers_ends_the_utterance_and_is_estimated():
+    stream = OneStream()
+    stream.send(loud(1), seq=0)
+    stream.send(loud(0.5), seq=1)
+    stream.send(loud(1), seq=4)
+    assert stream.reasons == []  # the missing ones may be late
+    stream.stream.stall()
+    stream.listen()
+    assert stream.reasons == [EndReason.GAP, EndReason.STALLED]
+    assert spans(stream)[0] == (0, SECOND * 3 // 2)
+    assert spans(stream)[1] == (SECOND * 5 // 2, SECOND * 7 // 2)
+    assert gaps(stream) == [(SECOND * 3 // 2, SECOND * 5 // 2, True)]
+
+
+def test_a_gap_by_position_is_exact():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(loud(1), seq=4, start=3 * SECOND)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, SECOND), (3 * SECOND, 4 * SECOND)]
+    assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
+
+
+def test_numbers_may_jump_where_positions_say_that_nothing_is_missing():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(loud(1), seq=9, start=SECOND)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+    assert gaps(stream) == []
+
+
+def test_the_gap_comes_between_the_finals_around_it():
+    stream = OneStream()
+    stream.send(loud(1), start=0)
+    stream.send(loud(1), start=2 * SECOND, end=True)
+    events = stream.events()
+    assert [type(event) for event in events] == [
+        StreamStarted,
+        TranscriptFinal,
+        StreamGap,
+        TranscriptFinal,
+        StreamEnded,
+    ]
+    assert [event.index for event in events] == list(range(5))
+
+
+def test_an_end_that_says_what_is_missing_before_it():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(quiet(0), seq=1, start=3 * SECOND, end=True)
+    assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
+
+
+def test_padding_is_trimmed():
+    stream = OneStream()
+    stream.send(np.arange(16_000, dtype=np.int16), start=0)
+    stream.send(np.arange(15_040, 31_040, dtype=np.int16), start=15_040)
+    stream.send(quiet(0), end=True)
+    (utterance,) = stream.utterances
+    np.testing.assert_array_equal(utterance.samples, np.arange(31_040))
+
+
+def test_a_record_that_is_all_padding_adds_nothing():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    assert stream.send(loud(0.01), seq=1, start=SECOND - 480)
+    stream.send(loud(1), seq=2, start=SECOND)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+
+
+def test_more_overlap_is_refused_and_the_stream_goes_on_as_before():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    with pytest.raises(WireError, match="lies 961 samples before the end") as raised:
+        stream.send(loud(1), seq=1, start=SECOND - 961)
+    assert raised.value.reason is Reason.OVERLAP
+    assert stream.send(loud(1), seq=1, start=SECOND)
+    stream.send(quiet(0), seq=2, end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+    assert gaps(stream) == []
+
+
+# --- records that come late
+
+
+def numbered(stream: OneStream, *seqs: int) -> None:
+    for seq in seqs:
+        stream.send(np.full(8_000, seq + 1, np.int16), seq=seq)
+
+
+def heard_order(stream: OneStream) -> list[int]:
+    """The numbers of the records as they stand in the audio."""
+    stream.send(quiet(0), end=True)
+    samples = np.concatenate([utterance.samples for utterance in stream.utterances])
+    return (samples[::8_000] - 1).tolist()
+
+
+@pytest.mark.parametrize(
+    "seqs",
+    [(0, 2, 1, 3), (0, 3, 2, 1, 4), (0, 1, 8, 2, 3, 4, 5, 6, 7), (0, 2, 2, 1), (0, 2, 4, 3, 1)],
+)
+def test_late_records_are_put_in_order(seqs: tuple[int, ...]):
+    stream = OneStream()
+    numbered(stream, *seqs)
+    assert heard_order(stream) == sorted(set(seqs))
+    assert gaps(stream) == []
+
+
+def test_what_has_not_come_when_the_window_is_full_is_missing():
+    stream = OneStream()
+    numbered(stream, 0, *range(2, 10))
+    assert stream.reasons == [EndReason.GAP]
+    assert not stream.send(loud(0.1), seq=1)  # too late now
+    assert heard_order(stream) == [0, *range(2, 10)]
+    assert gaps(stream) == [(8_000, 16_000, True)]
+
+
+def test_a_second_hole_is_waited_for_on_its_own():
+    stream = OneStream()
+    numbered(stream, 0, *range(2, 6), *range(7, 11))
+    assert stream.reasons == [EndReason.GAP]
+    numbered(stream, 6)
+    assert heard_order(stream) == [0, *range(2, 11)]
+    assert gaps(stream) == [(8_000, 16_000, True)]
+
+
+def test_a_restart_does_not_wait():
+    stream = OneStream()
+    numbered(stream, 5, 7)
+    stream.send(loud(1), seq=0)
+    assert ends(stream) == [StreamEndReason.RESTART]
+    assert gaps(stream) == []
+
+
+def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    stream.send(loud(1), seq=2, start=100)
+    stream.send(loud(1), seq=1, start=SECOND)
+    stream.send(quiet(0), seq=3, end=True)
+    for heard in stream.heard:
+        stream.ledger.settle(heard.ticket)
+    commit = stream.ledger.prepare()
+    assert commit is not None
+    (letter,) = commit.dead_letters
+    assert (letter.reason, letter.record.offset) == (Reason.OVERLAP, 1)
+    assert stream.reasons == [EndReason.GAP]
+    assert spans(stream) == [(0, 2 * SECOND)]
+
+
+# --- records that cannot be used
+
+
+def refused(stream: OneStream, seq: int | None) -> None:
+    record = stream.log.append_raw(b"s", b"")
+    stream.ledger.read(record.offset, record.timestamp_ms)
+    stream.stream.refuse(record, seq)
+    stream.listen()
+
+
+@pytest.mark.parametrize("seq", [1, None])
+def test_what_a_refused_record_held_is_missing(seq: int | None):
+    stream = OneStream()
+    stream.send(loud(1), seq=None if seq is None else 0)
+    refused(stream, seq)
+    assert stream.reasons == [EndReason.GAP]
+    stream.send(loud(1), seq=None if seq is None else 2)
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, SECOND), (2 * SECOND, 3 * SECOND)]
+    assert gaps(stream) == [(SECOND, 2 * SECOND, True)]
+
+
+def test_where_records_say_their_place_the_next_one_says_what_is_missing():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, start=0)
+    refused(stream, 1)
+    stream.send(loud(1), seq=2, start=3 * SECOND)
+    stream.send(quiet(0), end=True)
+    assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
+
+
+def test_a_refused_record_may_be_what_others_waited_for():
+    stream = OneStream()
+    numbered(stream, 0, 2, 3)
+    refused(stream, 1)
+    assert heard_order(stream) == [0, 2, 3]
+    assert gaps(stream) == [(8_000, 16_000, True)]
+
+
+def test_a_refused_record_of_no_session_means_nothing():
+    stream = OneStream()
+    refused(stream, 0)
+    assert stream.events() == []
+
+
+# --- batches that nobody can read
+
+
+def missed(stream: OneStream, records: int) -> bool:
+    unread = stream.log.append_unread(records)
+    stream.ledger.skip(unread.offset, unread.last_offset, 0)
+    told = stream.stream.miss(unread.offset, unread.last_offset)
+    stream.listen()
+    return told
+
+
+def test_a_stream_without_numbers_is_told_what_may_have_been_its_own():
+    stream = OneStream()
+    stream.send(loud(1))
+    assert missed(stream, 3)
+    assert stream.reasons == [EndReason.GAP]
+    stream.send(loud(1), end=True)
+    assert spans(stream) == [(0, SECOND), (SECOND, 2 * SECOND)]
+    told = stream.events()
+    assert [type(e) for e in told] == [
+        *(StreamStarted, TranscriptFinal, StreamLoss, TranscriptFinal, StreamEnded)
+    ]
+    assert (told[2].first_offset, told[2].last_offset) == (1, 3)
+
+
+@pytest.mark.parametrize("place", ["seq", "start"])
+def test_numbers_and_places_show_that_nothing_is_missing(place: str):
+    """The utterance goes on: whoever publishes such batches cannot cut the speech of others."""
+    stream = OneStream()
+    stream.send(loud(1), **{place: 0})
+    assert not missed(stream, 3)
+    stream.send(loud(1), **{place: 1 if place == "seq" else SECOND}, end=True)
+    assert spans(stream) == [(0, 2 * SECOND)]
+    assert stream.kinds() == ["started", "final", "ended"]
+
+
+def test_numbers_show_what_is_missing():
+    stream = OneStream()
+    numbered(stream, 0)
+    assert not missed(stream, 2)
+    numbered(stream, *range(3, 3 + WINDOW))
+    assert gaps(stream) == [(8_000, 24_000, True)]
+
+
+def test_where_no_session_is_open_there_is_nobody_to_tell():
+    stream = OneStream()
+    assert not missed(stream, 1)
+    stream.send(loud(1), end=True)
+    assert not missed(stream, 1)
+    assert stream.kinds() == ["started", "final", "ended"]
+
+
+# --- records that were deleted unread
+
+
+def overtaken(log_start: int) -> OneStream:
+    """A stream of three records in order, two of them decided, that goes on at `log_start`."""
+    before = OneStream()
+    for seq in range(3):
+        before.send(loud(1), seq=seq, start=seq * SECOND, flush=seq == 1)
+    state = before.stream.state()
+    after = OneStream(state=state)
+    after.log.skip(log_start)
+    after.ledger.read(log_start - 1, 0)
+    after.stream.overtaken(log_start)
+    return after
+
+
+def test_what_was_deleted_is_told_and_the_session_goes_on():
+    stream = overtaken(10)
+    stream.send(loud(1), seq=10, start=10 * SECOND)
+    stream.send(quiet(0), seq=11, end=True)
+    assert stream.kinds() == ["loss", "gap", "final", "ended"]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_the_session_may_have_ended_in_what_was_deleted(numbered: bool):
+    stream = overtaken(10)
+    stream.send(loud(1), seq=1 if numbered else None, start=SECOND)
+    stream.send(quiet(0), seq=2 if numbered else None, end=True)
+    assert spans(stream) == [(SECOND, 2 * SECOND)]
+    assert stream.kinds() == ["loss", "ended", "started", "final", "ended"]
+
+
+def test_an_ended_stream_may_have_begun_anew_in_what_was_deleted():
+    before = OneStream()
+    numbered(before, 0, 1, 2)
+    before.send(quiet(0), seq=3, end=True)
+    after = OneStream(state=before.stream.state())
+    after.log.skip(10)
+    after.ledger.read(9, 0)
+    after.stream.overtaken(10)
+    again = OneStream(state=after.stream.state())
+    for stream in (after, again):
+        stream.log.skip(10)
+        assert stream.send(loud(1), seq=2)
+        stream.send(quiet(0), seq=3, end=True)
+        assert stream.kinds() == ["started", "final", "ended"]
+
+
+# --- sessions that have ended
+
+
+def test_a_repeat_of_an_ended_sessions_record_is_dropped():
+    stream = OneStream()
+    numbered(stream, 0, 1)
+    stream.send(quiet(0), seq=2, end=True)
+    assert not stream.send(np.full(8_000, 1, np.int16), seq=0)
+    assert not stream.send(quiet(0), seq=2, end=True)
+    assert stream.kinds() == ["started", "final", "ended"]
+
+
+def test_an_ended_stream_that_begins_anew_is_a_new_session():
+    stream = OneStream()
+    stream.send(loud(1), seq=0, end=True)
+    assert stream.send(loud(2), seq=0, end=True)
+    assert stream.kinds() == ["started", "final", "ended"] * 2
+
+
+# --- formats and options
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate"), [(loud(1, 8_000), 8_000), (np.full((RATE, 2), 1000, np.int16), RATE)]
+)
+def test_another_format_is_another_session(audio: Int16Array, rate: int):
+    stream = OneStream()
+    stream.send(loud(1))
+    stream.send(audio, rate=rate, end=True)
+    assert [utterance.seconds for utterance in stream.utterances] == [1.0, 1.0]
+    assert stream.utterances[1].rate == rate
+    assert ends(stream) == [StreamEndReason.FORMAT, StreamEndReason.END]
+
+
+def test_an_end_without_audio_has_no_format():
+    stream = OneStream()
+    stream.send(loud(1, 8_000), rate=8_000)
+    stream.send(quiet(0), end=True)
+    assert ends(stream) == [StreamEndReason.END]
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
+def test_every_rate_keeps_its_own_time_axis(rate: int):
+    stream = OneStream()
+    stream.speak(np.concatenate([quiet(1, rate), loud(2, rate), quiet(1, rate)]), rate=rate)
+    (utterance,) = stream.utterances
+    assert utterance.rate == rate
+    assert utterance.start / rate == pytest.approx(0.7, abs=0.033)
+    assert utterance.speech_end / rate == pytest.approx(3, abs=0.033)
+    assert utterance.end - utterance.speech_end == rate * 200 // 1000
+
+
+def test_stereo_is_announced_and_mixed():
+    stream = OneStream()
+    stream.send(np.stack([loud(1), quiet(1)], axis=1), end=True)
+    assert set(stream.utterances[0].samples.tolist()) == {500}
+    started = stream.events()[0]
+    assert isinstance(started, StreamStarted)
+    assert (started.channels, started.rate) == (2, RATE)
+
+
+def test_options_are_completed_by_the_defaults():
+    asked = StreamOptions(languages=("zh", "en"), words=True)
+    made = complete(asked, OPTIONS)
+    assert made.languages == ("zh", "en")
+    assert made.words is True
+    assert (made.task, made.endpoint_ms) == (Task.TRANSCRIBE, 500)
+
+
+def test_asking_for_any_language_is_an_answer():
+    assert complete(StreamOptions(languages=()), OPTIONS).languages == ()
+
+
+def test_the_first_record_decides_the_options():
+    stream = OneStream()
+    stream.send(loud(1), options=StreamOptions(languages=("zh",), prompt="hello"))
+    stream.send(quiet(0), end=True, options=StreamOptions(languages=("de",)))
+    assert stream.heard[0].options.languages == ("zh",)
+    assert stream.heard[0].options.prompt == "hello"
+    started = stream.events()[0]
+    assert isinstance(started, StreamStarted)
+    assert started.languages == ("zh",)
+
+
+@pytest.mark.parametrize(("endpoint_ms", "utterances"), [(200, 2), (2_000, 1)])
+def test_the_publisher_says_what_silence_ends_an_utterance(endpoint_ms: int, utterances: int):
+    stream = OneStream()
+    audio = np.concatenate([loud(1), quiet(1), loud(1)])
+    stream.send(audio, options=StreamOptions(endpoint_ms=endpoint_ms), end=True)
+    assert len(stream.utterances) == utterances
+
+
+def test_a_wrong_option_is_warned_of_once():
+    stream = OneStream()
+    record = stream.log.append(AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1))
+    stream.take(record._replace(headers=(*record.headers, ("words", b"maybe"))))
+    stream.send(quiet(0), end=True)
+    events = stream.events()
+    assert [type(event) for event in events[:2]] == [StreamStarted, StreamWarning]
+    assert [isinstance(event, StreamWarning) for event in events].count(True) == 1
+    assert "words" in events[1].message  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("asked", "languages", "holds"),
+    [
+        (("yue",), OPTIONS.languages, "the default holds"),
+        (("zh-yue", "en", "zh-Hant"), ("en", "zh-Hant"), "en, zh-Hant holds"),
+    ],
+)
+def test_a_language_that_the_model_lacks_is_warned_of(
+    asked: tuple[str, ...], languages: tuple[str, ...], holds: str
+):
+    stream = OneStream()
+    stream.send(loud(1), options=StreamOptions(languages=asked))
+    stream.send(quiet(0), end=True)
+    assert [heard.options.languages for heard in stream.heard] == [languages]
+    started, warning = stream.events()[:2]
+    assert isinstance(started, StreamStarted)
+    assert isinstance(warning, StreamWarning)
+    assert started.languages == languages
+    assert warning.message == f"language: this worker's model does not know {asked[0]}; {holds}"
+
+
+def test_the_trace_goes_through():
+    stream = OneStream()
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    stream.send(loud(1), traceparent=trace, end=True)
+    assert {event.traceparent for event in stream.events()} == {trace}
+
+
+# --- any chunking, any pace
+
+MS = RATE // 1000
+loudness = st.lists(
+    st.tuples(st.booleans(), st.integers(10, 2_500)), min_size=1, max_size=8
+)  # loud or not, ms
+
+
+def audio_of(runs: list[tuple[bool, int]]) -> Int16Array:
+    return np.concatenate([(loud if is_loud else quiet)(ms / 1000) for is_loud, ms in runs])
+
+
+def stretches(runs: list[tuple[bool, int]]) -> Iterator[tuple[int, int]]:
+    """Where it is loud, [start, end) in samples; neighbours are one."""
+    mask = np.concatenate([[0], audio_of(runs) != 0, [0]]).astype(int)
+    edges = np.flatnonzero(np.diff(mask)).tolist()
+    yield from zip(edges[::2], edges[1::2], strict=True)
+
+
+def published(
+    audio: Int16Array,
+    cuts_ms: Sequence[int] = (),
+    lazy: Sequence[bool] = (False,),
+    late_ms: Sequence[int] = (0,),
+    **more: Any,
+) -> OneStream:
+    """The audio in chunks cut at `cuts_ms`; scored after each record, unless it is lazy."""
+    stream = OneStream()
+    edges = [0, *(ms * MS for ms in cuts_ms if 0 < ms * MS < len(audio)), len(audio)]
+    for seq, (at, to) in enumerate(pairwise(edges)):
+        chunk = AudioChunk(
+            "s",
+            audio[at:to].tobytes(),
+            rate=RATE,
+            channels=1,
+            seq=seq,
+            start=at,
+            captured_ms=1_700_000_000_000 + at // MS + late_ms[seq % len(late_ms)],
+            end=to == len(audio),
+            **more,
+        )
+        stream.push(stream.log.append(chunk))
+        if not lazy[seq % len(lazy)]:
+            stream.listen()
+    stream.listen()
+    return stream
+
+
+cuts = st.lists(st.integers(1, 10_000), unique=True, max_size=40).map(sorted)
+laziness = st.lists(st.booleans(), min_size=1, max_size=5)
+endpoints = st.sampled_from([200, 500, 2_000])
+
+
+@given(runs=loudness, cuts_ms=cuts, lazy=laziness, endpoint_ms=endpoints)
+@settings(max_examples=60, deadline=None)
+def test_any_chunking_gives_the_same_utterances_and_events(
+    runs: list[tuple[bool, int]], cuts_ms: list[int], lazy: list[bool], endpoint_ms: int
+):
+    audio, options = audio_of(runs), StreamOptions(endpoint_ms=endpoint_ms)
+    whole = published(audio, options=options)
+    parts = published(audio, cuts_ms, lazy, options=options)
+    for one, other in zip(whole.utterances, parts.utterances, strict=True):
+        assert (one.start, one.end, one.speech_end) == (other.start, other.end, other.speech_end)
+        assert one.end_reason is other.end_reason
+        assert astuple(one.speech) == astuple(other.speech)
+        np.testing.assert_array_equal(one.samples, other.samples)
+    one_events, other_events = whole.events(), parts.events()
+    assert list(map(without_log, one_events)) == list(map(without_log, other_events))
+
+
+@given(
+    runs=loudness,
+    cuts_ms=cuts,
+    lazy=laziness,
+    endpoint_ms=endpoints,
+    late_ms=st.lists(st.integers(0, 900), min_size=1, max_size=4),
+)
+@settings(max_examples=40, deadline=None)
+def test_events_do_not_depend_on_when_one_listens(
+    runs: list[tuple[bool, int]],
+    cuts_ms: list[int],
+    lazy: list[bool],
+    endpoint_ms: int,
+    late_ms: list[int],
+):
+    audio, options = audio_of(runs), StreamOptions(endpoint_ms=endpoint_ms)
+    at_once = published(audio, cuts_ms, late_ms=late_ms, options=options)
+    late = published(audio, cuts_ms, lazy, late_ms, options=options)
+    assert at_once.events() == late.events()
+
+
+def test_the_time_of_an_utterance_does_not_depend_on_the_record_after_it():
+    def ended_ms(*, lazy: bool) -> int:
+        audio, options = np.concatenate([loud(0.3), quiet(0.244)]), StreamOptions(endpoint_ms=200)
+        stream = published(audio, [512], [lazy], [0, 700], options=options)
+        return stream.events()[1].time_ms
+
+    assert ended_ms(lazy=False) == ended_ms(lazy=True) == 1_700_000_000_512
+
+
+@given(runs=loudness, step=st.integers(10, 3_000))
+@settings(max_examples=60, deadline=None)
+def test_all_speech_is_in_an_utterance_and_utterances_are_the_audio(
+    runs: list[tuple[bool, int]], step: int
+):
+    audio = audio_of(runs)
+    utterances = published(audio, range(step, len(audio) // MS, step)).utterances
+    covered = np.zeros(len(audio), bool)
+    for utterance in utterances:
+        assert not covered[utterance.start : utterance.end].any()
+        covered[utterance.start : utterance.end] = True
+        np.testing.assert_array_equal(utterance.samples, audio[utterance.start : utterance.end])
+    for start, end in stretches(runs):
+        if end - start >= (250 + 32) * MS:  # so that 250 ms of whole windows are in it
+            assert covered[start:end].all()
+    assert [utterance.number for utterance in utterances] == list(range(len(utterances)))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.core.text.units import is_han, keys, units
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("hello there", ["hello", " there"]),
+        ("Don't pay $3.50, please.", ["Don't", " pay", " $3.50,", " please."]),
+        ("你好，世界。", ["你", "好，", "世", "界。"]),
+        ("用Python写3行", ["用", "Python", "写", "3", "行"]),
+        ("他说：“你好”（笑）", ["他", "说：", "“你", "好”", "（笑）"]),
+        ("이것은 책", ["이것은", " 책"]),
+        ("が\u3099ん", ["が\u3099", "ん"]),
+        ("น้ำ", ["น้", "ำ"]),
+        ("…", ["…"]),
+        ("", []),
+    ],
+)
+def test_a_unit_is_a_word_or_a_character(text: str, parts: list[str]):
+    assert [unit.text for unit in units(text)] == parts
+
+
+@given(st.text())
+def test_units_join_to_the_text(text: str):
+    assert "".join(unit.text for unit in units(text)) == text
+
+
+@given(st.text())
+def test_the_trail_is_the_end_of_the_unit(text: str):
+    assert all(unit.text.endswith(unit.trail) for unit in units(text))
+
+
+def test_keys_know_no_case_width_or_punctuation():
+    assert keys("Hello, WORLD! ") == keys("hello world") == ["hello", "world"]
+    assert keys("ＡＢＣ１２") == ["abc12"]
+    assert keys("……") == []
+
+
+@pytest.mark.parametrize(
+    ("character", "han"), [("中", True), ("〇", True), ("𠮷", True), ("か", False), ("a", False)]
+)
+def test_han_is_told_from_kana_and_latin(character: str, han: bool):
+    assert is_han(character) is han
