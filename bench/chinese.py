@@ -21,7 +21,7 @@ from bench.recordings import recordings
 from bench.trial import Trial, parser
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Utterance
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import CODE, PROMPT, Orthography, Script
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError
@@ -87,7 +87,7 @@ def writers() -> dict[str, Writer]:
     orthography = Orthography(converters(), Script.HANS)
     return {
         "as it is": lambda hypothesis: hypothesis.text,
-        "written": lambda hypothesis: orthography.write(hypothesis, ()).text,
+        "written": lambda hypothesis: orthography.normalise(hypothesis, ()).text,
     }
 
 
@@ -102,10 +102,10 @@ def _spoken(folder: Path) -> Iterator[Spoken]:
                 yield Spoken(clip.name, snr_db, clip.reference, cut)
 
 
-def _clip(spoken: Spoken, prompt: str | None) -> Clip:
+def _clip(spoken: Spoken, prompt: str | None) -> DecodeRequest:
     utterance = spoken.utterance
     sound, speech = to_float(utterance.samples), utterance.speech
-    return Clip(sound, (CODE,), speech=speech, prompt=prompt, words=True)
+    return DecodeRequest(sound, (CODE,), speech=speech, prompt=prompt, words=True)
 
 
 def _row(spoken: Sequence[Spoken], texts: Sequence[str]) -> dict[str, float]:

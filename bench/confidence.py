@@ -27,7 +27,7 @@ from bench.progress import progress
 from bench.spoken import accuracy
 from bench.trial import Trial, parser
 from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.quality import OF_TOKENS, OF_WORDS, Calibration
 from consumer.engine import Transcriber
@@ -133,7 +133,7 @@ def _decoded(
     with progress(console, sum(len(each.samples) for each in order)) as advance:
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
-            clips = [Clip(each.samples, (each.language,), words=True) for each in batch]
+            clips = [DecodeRequest(each.samples, (each.language,), words=True) for each in batch]
             for each, hypothesis in zip(batch, transcriber.transcribe(clips), strict=True):
                 advance(len(each.samples), f"{len(each.samples) / WHISPER_RATE:.0f} s")
                 if hypothesis.words:

@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.progress import Advance
 from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.missing_speech import transcribed
 from consumer.engine import Transcriber
@@ -16,7 +16,7 @@ _BATCH: Final = 8
 
 
 def decoded(
-    transcriber: Transcriber, clips: Sequence[Clip], advance: Advance, what: str
+    transcriber: Transcriber, clips: Sequence[DecodeRequest], advance: Advance, what: str
 ) -> list[Hypothesis]:
     """One a clip, in order; `advance` is told seconds of audio, and `what` they are."""
     order = sorted(range(len(clips)), key=lambda index: len(clips[index].samples))

@@ -27,11 +27,11 @@ from bench.silences import silences
 from bench.trial import Trial, parser
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Utterance
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import prompt
 from consumer.core.text.hallucination import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.core.text.quality import judge
+from consumer.core.text.quality import assess
 from consumer.engine import Transcriber
 from consumer.inference import vad
 from consumer.settings import Detector, Settings
@@ -65,7 +65,9 @@ class Written:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why ours takes something away; empty where it does not."""
-        judged = judge(self.hypothesis, self.case.utterance, prompt(self.hypothesis.language, None))
+        judged = assess(
+            self.hypothesis, self.case.utterance, prompt(self.hypothesis.language, None)
+        )
         return judged.quality.reasons if judged.removed else ()
 
     def text(self, guard: Guard) -> str:
@@ -83,7 +85,7 @@ def whispers(hypothesis: Hypothesis, _: Utterance) -> str:
 
 
 def ours(hypothesis: Hypothesis, utterance: Utterance) -> str:
-    judged = judge(hypothesis, utterance, prompt(hypothesis.language, None))
+    judged = assess(hypothesis, utterance, prompt(hypothesis.language, None))
     return "" if judged.is_suppressed else judged.hypothesis.text
 
 
@@ -134,8 +136,8 @@ def _written(transcriber: Transcriber, cases: Sequence[Case], console: Console) 
     return [Written(case, text) for case, text in zip(cases, found, strict=True)]
 
 
-def _clip(case: Case) -> Clip:
-    return Clip(
+def _clip(case: Case) -> DecodeRequest:
+    return DecodeRequest(
         to_float(case.utterance.samples),
         (case.language,),
         speech=case.utterance.speech,

@@ -32,7 +32,7 @@ from consumer.core.partition.partition import PartitionTask
 from consumer.core.partition.state import PartitionState, Restored
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.streams.records import Lane, Partition, Record
-from consumer.core.text.hypothesis import Decoded
+from consumer.core.text.hypothesis import TimedHypothesis
 from consumer.decoders import decode
 from consumer.engine import ThreadedEngine
 from consumer.inference import vad
@@ -112,7 +112,7 @@ class _Due:
 
     at_s: float
     job: Job
-    text: Decoded
+    text: TimedHypothesis
 
 
 @dataclass(slots=True)
@@ -160,13 +160,13 @@ class _Play:
         self._due = [due for due in self._due if due.at_s > now_s]
         for due in arrived:
             self._finish(due, now_s)
-        while asked := self.task.listen():
+        while asked := self.task.score_requests():
             scores = await self.engine.score(asked)
             for request, probabilities in zip(asked, scores, strict=True):
-                self.task.hear(request, probabilities)
+                self.task.on_scores(request, probabilities)
         jobs, finals = self.task.jobs(now_s, round(1000 * now_s))
         self._tell(finals, now_s)
-        drafts, _ = self.task.drafts(now_s)
+        drafts, _ = self.task.interim_jobs(now_s)
         again, self._again = self._again, []
         for kind in ([*again], [*jobs, *drafts]):  # attempts of one kind in a batch
             await self._decode(kind, now_s)
@@ -177,21 +177,23 @@ class _Play:
             batch = Batch(tuple(ordered[start : start + ROWS]))
             hypotheses = await self.engine.transcribe(batch)
             for job, hypothesis in zip(batch.jobs, hypotheses, strict=True):
-                text = Decoded(hypothesis, 0, round(1000 * self.decode_s), round(1000 * now_s))
+                text = TimedHypothesis(
+                    hypothesis, 0, round(1000 * self.decode_s), round(1000 * now_s)
+                )
                 self._due.append(_Due(now_s + self.decode_s, job, text))
 
     def _finish(self, due: _Due, now_s: float) -> None:
         job, text = due.job, due.text
-        if job.kind is JobKind.PARTIAL:
-            partial, is_final = self.task.drafted(job, text)
+        if job.kind is JobKind.INTERIM:
+            partial, is_final = self.task.on_interim(job, text)
             if partial is not None:
                 self.partials.append(Partial(now_s, partial))
             if not is_final:
                 return
-        if tried := text.hypothesis.tried:
-            self._again.append(replace(job, kind=JobKind.FINAL, tried=tried))
+        if tried := text.hypothesis.earlier:
+            self._again.append(replace(job, kind=JobKind.FINAL, earlier=tried))
             return
-        jobs, finals = self.task.finish(job.id, text, now_s)
+        jobs, finals = self.task.on_decoded(job.id, text, now_s)
         self._again += jobs
         self._tell(finals, now_s)
 

@@ -18,7 +18,7 @@ import numpy as np
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
-from consumer.core.streams.records import JobId, Lane, Partition, SessionKey
+from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 from schemas.audio import StreamOptions
 
@@ -40,7 +40,7 @@ class Policy(Protocol):
 
     def take(self, now: float) -> Batch | None: ...
 
-    def again(self, job: Job, tried: tuple[Hypothesis, ...], now: float) -> None: ...
+    def retry(self, job: Job, tried: tuple[Hypothesis, ...], now: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class Engine:
 
     def doubts(self, job: Job) -> bool:
         """Whether another attempt is due after this one."""
-        return not self.at_once and self.loops(job) and len(job.tried) + 1 < len(_ROWS)
+        return not self.at_once and self.loops(job) and len(job.earlier) + 1 < len(_ROWS)
 
     def takes_s(self, jobs: Sequence[Job]) -> float:
-        took = self._attempt(jobs, len(jobs[0].tried))
+        took = self._attempt(jobs, len(jobs[0].earlier))
         loops = [job for job in jobs if self.at_once and self.loops(job)]
         return took + sum(self._attempt(loops, number) for number in range(1, len(_ROWS)) if loops)
 
@@ -121,13 +121,13 @@ class FirstCome:
         taken, self._jobs = self._jobs[:rows], self._jobs[rows:]
         return Batch(tuple(taken)) if taken else None
 
-    def again(
+    def retry(
         self,
         job: Job,
         tried: tuple[Hypothesis, ...],
         now: float,  # noqa: ARG002 - the planner's signature
     ) -> None:
-        self._jobs.append(replace(job, tried=tried))
+        self._jobs.append(replace(job, earlier=tried))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def stream(
     session = SessionKey(Partition("speech", lane), name, f"{lane}-0")
     for number, (at, seconds) in zip(count(), closed, strict=False):
         yield Job(
-            id=JobId(session, number),
+            id=UtteranceId(session, number),
             epoch=1,
             kind=JobKind.FINAL,
             lane=lane,
@@ -218,7 +218,7 @@ def simulate(policy: Policy, jobs: Sequence[Job], engine: Engine, until_s: float
     of its stream before it are.
     """
     outcome, now, arrived = Outcome(), 0.0, 0
-    out_at: dict[JobId, float] = {}
+    out_at: dict[UtteranceId, float] = {}
     while now < until_s and (arrived < len(jobs) or len(policy)):
         now = now if len(policy) else max(now, jobs[arrived].closed_at)
         ended = bisect_right(jobs, now, lo=arrived, key=lambda job: job.closed_at)
@@ -228,7 +228,7 @@ def simulate(policy: Policy, jobs: Sequence[Job], engine: Engine, until_s: float
             now += _decode(batch, engine, outcome)
             for job in batch.jobs:
                 if engine.doubts(job):
-                    policy.again(job, (*job.tried, _DOUBTFUL), now)
+                    policy.retry(job, (*job.earlier, _DOUBTFUL), now)
                 else:
                     out_at[job.id] = now
     outcome.finals.extend(_finals(jobs, out_at, engine, until_s))
@@ -245,7 +245,7 @@ def _decode(batch: Batch, engine: Engine, outcome: Outcome) -> float:
 
 
 def _finals(
-    jobs: Sequence[Job], out_at: dict[JobId, float], engine: Engine, until_s: float
+    jobs: Sequence[Job], out_at: dict[UtteranceId, float], engine: Engine, until_s: float
 ) -> Iterator[Final]:
     """In order within a stream: no final leaves before the one before it."""
     before: dict[SessionKey, float] = {}

@@ -29,7 +29,7 @@ from rich.table import Table
 
 from bench.options import above_zero, data_folder, writable
 from bench.queueing import Cost, Engine, FirstCome, Outcome, Policy, Talk, simulate, stream
-from consumer.core.scheduling.capacity import Budget, Timing, measured, positions
+from consumer.core.scheduling.capacity import BatchTiming, Budget, measured_budget, positions
 from consumer.core.scheduling.jobs import Job
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.records import Lane
@@ -42,11 +42,11 @@ DOUBTFUL: Final = 0.02
 _SEED: Final = 7
 
 
-def _timing(rows: int, seconds: float = 4.0) -> Timing:
-    return Timing(rows * positions(seconds), CPU.of([seconds] * rows))
+def _timing(rows: int, seconds: float = 4.0) -> BatchTiming:
+    return BatchTiming(rows * positions(seconds), CPU.of([seconds] * rows))
 
 
-BUDGET: Final = measured(_timing(1), _timing(8), rows=ROWS)
+BUDGET: Final = measured_budget(_timing(1), _timing(8), rows=ROWS)
 CAPACITY: Final = 8 * 4.0 / CPU.of([4.0] * 8)  # RTFx
 POLICIES: Final[dict[str, Callable[[], Policy]]] = {
     "one at a time": lambda: FirstCome(Budget(1 << 30, 1)),

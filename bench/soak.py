@@ -21,7 +21,7 @@ from bench.machine import machine
 from bench.memory import resident
 from bench.progress import progress
 from bench.recordings import Recording, batches, recordings
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.engine import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
 from evaluation.report import Check, Figures, publish, table
@@ -104,8 +104,8 @@ def _soak(
     return Soaked(before_mb, tuple(steady_mb), audio_s, now)
 
 
-def _clip(clip: Recording, *, words: bool) -> Clip:
-    return Clip(clip.samples, (clip.language,), words=words)
+def _clip(clip: Recording, *, words: bool) -> DecodeRequest:
+    return DecodeRequest(clip.samples, (clip.language,), words=words)
 
 
 def figures(soaked: Soaked) -> Figures:

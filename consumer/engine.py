@@ -18,9 +18,9 @@ import soxr
 
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array, Utterance
-from consumer.core.scheduling.capacity import Timing, positions
-from consumer.core.scheduling.jobs import Batch, Clip, Job
-from consumer.core.streams.entries import Listen
+from consumer.core.scheduling.capacity import BatchTiming, positions
+from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job
+from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.chinese import CODE, prompt
 from consumer.core.text.hypothesis import Hypothesis
@@ -59,7 +59,7 @@ class Transcriber(Protocol):
     def warm_up(self) -> None:
         """Do once what the first call would otherwise do late."""
 
-    def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+    def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """One hypothesis a clip, in order; clips of up to 30 s that may differ in everything.
 
         Where a clip wants one attempt and its text should not stand, `tried` says so: if it is of
@@ -82,7 +82,7 @@ class ThreadedEngine:
         self._scorer = scorer
         self._transcriber = transcriber
         self._hang_s = hang_s
-        self.timings: tuple[Timing, ...] = ()
+        self.timings: tuple[BatchTiming, ...] = ()
         self._detectors = ThreadPoolExecutor(1, "detectors", set_threads, (1,))
         self._model = ThreadPoolExecutor(1, "model", set_threads, (threads,))
 
@@ -97,7 +97,7 @@ class ThreadedEngine:
         for pool in (self._detectors, self._model):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def score(self, requests: Sequence[Listen]) -> list[Float32Array]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
         return await _on(self._detectors, lambda: self._hear(requests))
 
     async def transcribe(self, batch: Batch) -> list[Hypothesis]:
@@ -110,27 +110,27 @@ class ThreadedEngine:
                 f"the model has not answered for {self._hang_s:.0f} s; restart the worker"
             ) from None
 
-    def _measure(self) -> tuple[Timing, ...]:
-        clip = Clip(_known_speech(), languages=("en",), words=True)
+    def _measure(self) -> tuple[BatchTiming, ...]:
+        clip = DecodeRequest(_known_speech(), languages=("en",), words=True)
         return tuple(self._timing([clip] * rows) for rows in _TIMED_ROWS)
 
-    def _timing(self, clips: Sequence[Clip]) -> Timing:
+    def _timing(self, clips: Sequence[DecodeRequest]) -> BatchTiming:
         seconds = min(_seconds(lambda: self._write(clips)) for _ in range(_RUNS))
         rows, length = len(clips), len(clips[0].samples) / WHISPER_RATE
-        return Timing(rows * positions(length), seconds)
+        return BatchTiming(rows * positions(length), seconds)
 
-    def _hear(self, requests: Sequence[Listen]) -> list[Float32Array]:
+    def _hear(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
         for request in requests:
-            ear = request.ear
+            ear = request.vad
             if ear.detector is None:
-                ear.detector, ear.before = self._scorer.open(request.rate, ear.before), None
-        return self._scorer.score([(request.ear.detector, request.samples) for request in requests])
+                ear.detector, ear.lead_in = self._scorer.open(request.rate, ear.lead_in), None
+        return self._scorer.score([(request.vad.detector, request.samples) for request in requests])
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
         clips = [self._clip(job, padded=batch.padded) for job in batch.jobs]
         return transcribed(clips, self._write)
 
-    def _write(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+    def _write(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """As one batch; where the device's memory does not hold it, as its two halves."""
         try:
             return self._transcriber.transcribe(clips)
@@ -144,17 +144,17 @@ class ThreadedEngine:
         half = len(clips) // 2  # here, because the error keeps the failed batch's tensors alive
         return self._write(clips[:half]) + self._write(clips[half:])
 
-    def _clip(self, job: Job, *, padded: bool) -> Clip:
+    def _clip(self, job: Job, *, padded: bool) -> DecodeRequest:
         options = job.options
         asked = dict.fromkeys(whisper_code(tag) for tag in options.languages or ())
         languages = tuple(code for code in asked if code in self._transcriber.languages)
-        held = job.held if job.held.code in self._transcriber.languages else UNKNOWN
+        held = job.language if job.language.code in self._transcriber.languages else UNKNOWN
         task = options.task or Task.TRANSCRIBE
         given = languages[0] if len(languages) == 1 else ""
-        return Clip(
+        return DecodeRequest(
             samples=whisper_samples(job.utterance),
             languages=languages,
-            held=held,
+            language=held,
             speech=job.utterance.speech,
             task=task,
             prompt=prompt(given, options.prompt, task),
@@ -162,8 +162,8 @@ class ThreadedEngine:
             hotwords=options.hotwords,
             words=bool(options.words),
             padded=padded,
-            tried=job.tried,
-            once=not job.alone,
+            earlier=job.earlier,
+            once=not job.isolated,
         )
 
 

@@ -21,7 +21,7 @@ import structlog
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.partition import PartitionPolicy, PartitionTask
 from consumer.core.partition.state import Found, Halt, PartitionState, recover
-from consumer.core.partition.stream_admission import REASONS as TURNED_AWAY
+from consumer.core.partition.stream_admission import REJECTION_REASONS as TURNED_AWAY
 from consumer.core.scheduling.jobs import Job
 from consumer.core.streams.records import Partition
 from consumer.errors import ConfigError, Fenced, Retriable
@@ -231,7 +231,7 @@ class Keeper:
             if self._unproven:
                 self._serve(task)
         if not self._is_given_away:
-            await self._commit(journal, task, clean=task.is_quiet)
+            await self._commit(journal, task, clean=task.is_idle)
 
     async def _commit(
         self,
@@ -255,7 +255,7 @@ class Keeper:
         now = self._around.clock.monotonic()
         self._around.metrics.committed(commit, now - began)
         self._tell_flood(commit, now)
-        self._around.add(task.post(commit, now))
+        self._around.add(task.on_committed(commit, now))
 
     def _tell_flood(self, commit: Commit, now: float) -> None:
         over = [letter for letter in commit.dead_letters if letter.reason in TURNED_AWAY]

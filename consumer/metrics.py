@@ -140,7 +140,7 @@ class Metrics:
             topic, number = task.partition
             lag_s = task.lag_ms(now, now_ms) / 1000
             self.set("lag_seconds", lag_s, topic=topic, partition=str(number))
-        self.count("partials_dropped", planner.dropped_partials())
+        self.count("partials_dropped", planner.dropped_interims())
         for lane in Lane:
             self.set("waiting_seconds", planner.waiting_s(lane), lane=lane.name.lower())
 

@@ -22,13 +22,13 @@ import structlog
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Outcome
 from consumer.core.partition.partition import PartitionPolicy, PartitionTask
-from consumer.core.scheduling.capacity import Admission
-from consumer.core.scheduling.fold_audit import Shadow, disagreement
+from consumer.core.scheduling.capacity import Backpressure
+from consumer.core.scheduling.fold_audit import FoldAudit, disagreement
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.scheduling.planner import Planner
-from consumer.core.streams.entries import Listen
-from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, Unread
-from consumer.core.text.hypothesis import Decoded, Hypothesis
+from consumer.core.streams.entries import ScoreRequest
+from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, UnreadableBatch
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.keeper import Bell, Clock, Feed, Keeper, Pace, Store, Surroundings
 from consumer.metrics import Metrics
@@ -67,7 +67,7 @@ class Source(Feed, Protocol):
 class Engine(Protocol):
     """Hears and writes, on threads of its own."""
 
-    async def score(self, requests: Sequence[Listen]) -> list[Float32Array]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
         """Speech probabilities of every window that each request completes."""
 
     async def transcribe(self, batch: Batch) -> list[Hypothesis]:
@@ -89,9 +89,9 @@ class Pipeline:
         shells: tuple[Source, Engine, Store, Broadcast],
         policies: Mapping[Lane, PartitionPolicy],
         planner: Planner,
-        admissions: Mapping[Lane, Admission],
+        admissions: Mapping[Lane, Backpressure],
         *,
-        shadow: Shadow,
+        shadow: FoldAudit,
         pace: Pace,
         metrics: Metrics,
         clock: Clock,
@@ -149,7 +149,7 @@ class Pipeline:
             poll = await self._poll()
             if poll.assigned is not None:
                 self._assign(poll.assigned, group)
-            for partition in poll.overtaken:
+            for partition in poll.out_of_range:
                 self._keepers[partition].overtaken()
             self._read(poll.records)
             self._tick(poll.caught_up)
@@ -186,7 +186,7 @@ class Pipeline:
             self._keepers[partition] = keeper
             group.create_task(keeper.run(), name=f"keep {partition.topic} {partition.number}")
 
-    def _read(self, records: Sequence[Record | Unread]) -> None:
+    def _read(self, records: Sequence[Record | UnreadableBatch]) -> None:
         """All of them, or as many as memory is meant to hold: compressed ones may be hours."""
         now, left_s = self._clock.monotonic(), MOST_POLL_S
         for index, record in enumerate(records):
@@ -194,24 +194,24 @@ class Pipeline:
                 self._put_back(records[index:])
                 return
             if (task := self._task(record.partition)) is not None:
-                before_s = task.taken_s
+                before_s = task.read_s
                 self._tell_outcome(record, task.ingest(record, now))
-                left_s -= task.taken_s - before_s
+                left_s -= task.read_s - before_s
 
-    def _tell_outcome(self, record: Record | Unread, outcome: Outcome | None) -> None:
+    def _tell_outcome(self, record: Record | UnreadableBatch, outcome: Outcome | None) -> None:
         if outcome is not None:
             count = record.next_offset - record.offset
             self._metrics.count("records", count, outcome=outcome)
-            if isinstance(record, Unread):
+            if isinstance(record, UnreadableBatch):
                 self._skipped(record)
 
-    def _put_back(self, records: Sequence[Record | Unread]) -> None:
+    def _put_back(self, records: Sequence[Record | UnreadableBatch]) -> None:
         first = {record.partition: record.offset for record in reversed(records)}
         for partition, offset in first.items():
             if self._task(partition) is not None:
                 self._source.begin(partition, offset)
 
-    def _skipped(self, batch: Unread) -> None:
+    def _skipped(self, batch: UnreadableBatch) -> None:
         self._metrics.count("batches_skipped", reason=batch.reason)
         log.warning(
             "a batch of records was skipped, nobody can read it",
@@ -231,10 +231,12 @@ class Pipeline:
 
     async def _listen(self) -> None:
         """Score what came, all streams in one call, until every cut is known."""
-        while asked := [(task, request) for task in self._tasks for request in task.listen()]:
+        while asked := [
+            (task, request) for task in self._tasks for request in task.score_requests()
+        ]:
             scores = await self._engine.score([request for _, request in asked])
             for (task, request), probabilities in zip(asked, scores, strict=True):
-                task.hear(request, probabilities)
+                task.on_scores(request, probabilities)
 
     def _plan(self) -> None:
         now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
@@ -242,7 +244,7 @@ class Pipeline:
             if keeper.task is None:
                 continue
             jobs, finals = keeper.task.jobs(now, now_ms)
-            drafts, begun = keeper.task.drafts(now)
+            drafts, begun = keeper.task.interim_jobs(now)
             self._add([*jobs, *drafts])
             self._tell(begun)
             self._final(keeper, finals)
@@ -259,7 +261,7 @@ class Pipeline:
             self._work.ring()
 
     def _void(self) -> None:
-        self._planner.keep({task.partition: task.epoch for task in self._tasks})
+        self._planner.discard_stale({task.partition: task.epoch for task in self._tasks})
 
     # --- dispatch
 
@@ -298,26 +300,28 @@ class Pipeline:
         if task is None or task.epoch != job.epoch:
             return  # another worker has it now, or it is opened anew
         queue_ms = round((began - job.closed_at) * 1000)
-        decoded = Decoded(hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
+        decoded = TimedHypothesis(
+            hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms()
+        )
         wanted = job if job.kind is JobKind.FINAL else self._drafted(task, job, decoded)
         if wanted is None:
             return
         now = self._clock.monotonic()
-        if hypothesis.tried:
+        if hypothesis.earlier:
             self._metrics.count("retries")
-            self._planner.again(wanted, hypothesis.tried, now)
+            self._planner.retry(wanted, hypothesis.earlier, now)
             return
         self._shadow.offer(wanted, hypothesis)
-        jobs, finals = task.finish(wanted.id, decoded, now)
+        jobs, finals = task.on_decoded(wanted.id, decoded, now)
         self._add(jobs)
         self._final(self._keepers[partition], finals)
 
-    def _drafted(self, task: PartitionTask, job: Job, decoded: Decoded) -> Job | None:
+    def _drafted(self, task: PartitionTask, job: Job, decoded: TimedHypothesis) -> Job | None:
         """The final that the draft's text is of too, if the utterance has ended meanwhile."""
-        partial, is_final = task.drafted(job, decoded)
+        partial, is_final = task.on_interim(job, decoded)
         if partial is not None:
             self._tell([partial])
-        return self._planner.withdraw(job.id) if is_final else None
+        return self._planner.cancel(job.id) if is_final else None
 
     # --- partials
 

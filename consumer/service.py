@@ -20,11 +20,11 @@ from rich.console import Console
 
 from consumer.core.audio.samples import mono
 from consumer.core.audio.segmenter import SegmenterConfig
-from consumer.core.partition.interim import DraftPolicy
+from consumer.core.partition.interim import InterimPolicy
 from consumer.core.partition.partition import PartitionPolicy
-from consumer.core.partition.stream_admission import StreamCaps
-from consumer.core.scheduling.capacity import Admission, Budget, measured
-from consumer.core.scheduling.fold_audit import Shadow
+from consumer.core.partition.stream_admission import StreamLimits
+from consumer.core.scheduling.capacity import Backpressure, Budget, measured_budget
+from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.chunks import Chunk, split
 from consumer.core.streams.records import Lane, Record
@@ -114,7 +114,7 @@ async def serve(
                 policies(settings, transcriber, scorer.segmenter, decoder.decode),
                 Planner(_budget(settings, engine)),
                 _admissions(settings),
-                shadow=Shadow(settings.shadow_share),
+                shadow=FoldAudit(settings.shadow_share),
                 pace=_pace(settings),
                 metrics=metrics,
                 clock=SystemClock(),
@@ -209,13 +209,13 @@ def policies(
             from_earliest=settings.start_at == "earliest",
             stream=StreamPolicy(segmenter, options, transcriber.languages, prefix),
             read=read,
-            splits=settings.split_channels,
+            split_channels=settings.split_channels,
             write=write_flac,
             model=transcriber.info,
             finals=FinalPolicy(orthography(settings.script), settings.tell_suppressed),
-            drafts=DraftPolicy(settings.partial_every_s, settings.eager),
+            interim=InterimPolicy(settings.partial_every_s, settings.eager),
             final_within_s=settings.final_within_s,
-            caps=StreamCaps(settings.max_streams, settings.new_streams_per_s),
+            limits=StreamLimits(settings.max_streams, settings.new_streams_per_s),
             stall_s=settings.stall_s,
             idle_s=settings.idle_s,
         )
@@ -261,16 +261,16 @@ def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
 
 def _budget(settings: Settings, engine: ThreadedEngine) -> Budget:
     """As measured at warm-up, unless it is set."""
-    budget = measured(*engine.timings, rows=settings.batch_rows)
+    budget = measured_budget(*engine.timings, rows=settings.batch_rows)
     if settings.batch_positions:
         budget = replace(budget, positions=settings.batch_positions)
     log.info("batch budget", **asdict(budget), timings=[asdict(t) for t in engine.timings])
     return budget
 
 
-def _admissions(settings: Settings) -> dict[Lane, Admission]:
+def _admissions(settings: Settings) -> dict[Lane, Backpressure]:
     marks = {Lane.LIVE: settings.pause_above_s, Lane.BULK: settings.bulk_pause_above_s}
-    return {lane: Admission(mark, mark / 2) for lane, mark in marks.items()}
+    return {lane: Backpressure(mark, mark / 2) for lane, mark in marks.items()}
 
 
 def _pace(settings: Settings) -> Pace:

@@ -17,8 +17,8 @@ from consumer.core.audio.windows import Framer
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Found, PartitionState
 from consumer.core.scheduling.jobs import Batch, Job
-from consumer.core.streams.entries import DeadLetter, Listen
-from consumer.core.streams.records import Lane, Partition, Poll, Record, Unread
+from consumer.core.streams.entries import DeadLetter, ScoreRequest
+from consumer.core.streams.records import Lane, Partition, Poll, Record, UnreadableBatch
 from consumer.core.streams.state import StreamState
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import Fenced, Retriable
@@ -57,7 +57,7 @@ class ScriptedSource:
         self._polls = iter(polls)
         self._stop = stop
         self._began = asyncio.Event()
-        self._log: list[Record | Unread] = []
+        self._log: list[Record | UnreadableBatch] = []
         self.asked_for: list[frozenset[Lane]] = []
         self.positions: dict[Partition, int] = {}  # of what is read
         self.told: list[Mapping[Partition, int]] = []
@@ -87,7 +87,7 @@ class ScriptedSource:
     async def tell(self, offsets: Mapping[Partition, int]) -> None:
         self.told.append(offsets)
 
-    def _read(self) -> list[Record | Unread]:
+    def _read(self) -> list[Record | UnreadableBatch]:
         never = float("inf")
         positions = self.positions
         records = [r for r in self._log if r.offset >= positions.get(r.partition, never)]
@@ -204,7 +204,7 @@ class EchoEngine:
         self._window_ms = window_ms
         self.batches: list[list[Job]] = []
 
-    async def score(self, requests: Sequence[Listen]) -> list[Float32Array]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
         await asyncio.sleep(0)
         return [self.score_one(request) for request in requests]
 
@@ -213,11 +213,11 @@ class EchoEngine:
         self.batches.append(list(batch.jobs))
         return [echo(job.utterance.samples) for job in batch.jobs]
 
-    def score_one(self, request: Listen) -> Float32Array:
+    def score_one(self, request: ScoreRequest) -> Float32Array:
         """Without the waiting."""
-        if request.ear.detector is None:
-            request.ear.detector = Framer(self._window_ms, request.rate)
-        framer = request.ear.detector
+        if request.vad.detector is None:
+            request.vad.detector = Framer(self._window_ms, request.rate)
+        framer = request.vad.detector
         assert isinstance(framer, Framer)
         return np.array([window.any() for window in framer.push(request.samples)], np.float32)
 

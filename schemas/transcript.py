@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     SUPPRESSED = "suppressed"  # nothing was said: the text is empty, the reasons say why
 
 
-class Doubt(StrEnum):
+class QualityReason(StrEnum):
     """Why a final's text was suppressed, or is worth a look; `Quality.reasons` are such."""
 
     NO_SPEECH = "no_speech"  # Whisper's no_speech_prob with its avg_logprob

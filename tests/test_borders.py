@@ -23,7 +23,7 @@ from consumer.core.audio.utterance import (
     Int16Array,
     Utterance,
 )
-from consumer.core.streams.entries import Listen
+from consumer.core.streams.entries import ScoreRequest
 from consumer.engine import Transcriber
 from consumer.inference import vad
 from consumer.service import load_transcriber
@@ -71,10 +71,10 @@ def cut(sound: Int16Array, segmenter: SegmenterConfig) -> list[Utterance]:
     return stream.utterances
 
 
-def score(request: Listen) -> Float32Array:
-    if request.ear.detector is None:
-        request.ear.detector = SCORER.open(request.rate)
-    [scores] = SCORER.score([(request.ear.detector, request.samples)])
+def score(request: ScoreRequest) -> Float32Array:
+    if request.vad.detector is None:
+        request.vad.detector = SCORER.open(request.rate)
+    [scores] = SCORER.score([(request.vad.detector, request.samples)])
     return scores
 
 

@@ -20,7 +20,7 @@ from schemas.codec import AUDIO_HEADERS, EVENT_TYPES
 from schemas.errors import Reason
 from schemas.options import OPTION_HEADERS
 from schemas.topics import Topics
-from schemas.transcript import Doubt, StreamEndReason, Verdict
+from schemas.transcript import QualityReason, StreamEndReason, Verdict
 from streamscribe.cli import COMMANDS
 from transport.environment import variable
 
@@ -40,7 +40,7 @@ def names() -> list[str]:
         *sorted(f"log {event}: {', '.join(keys)}" for event, keys in log_events()),
         *(f"metric {m.name} {m.kind} {', '.join(m.labels)}".rstrip() for m in METRICS),
         *(f"outcome {outcome}" for outcome in Outcome),
-        *(f"quality reason {reason}" for reason in Doubt),
+        *(f"quality reason {reason}" for reason in QualityReason),
         *(f"reason {reason}" for reason in Reason),
         *(f"setting {variable(field.name)}" for field in fields(Settings)),
         *(f"stream end reason {reason}" for reason in StreamEndReason),

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from bench.chaos import oracle
 from bench.chaos.evidence import Dead, Seen, Sent, Standing
 from bench.chaos.takes import Kind
-from consumer.core.partition.stream_admission import REASONS as TURNED_AWAY
+from consumer.core.partition.stream_admission import REJECTION_REASONS as TURNED_AWAY
 from evaluation.report import Check, Figures, Sense
 from schemas.errors import Reason
 from schemas.transcript import TranscriptFinal

@@ -43,7 +43,8 @@ def _state_as_of_now(ledger: Ledger, stream_id: str, taken: int) -> StreamState 
 
 def _has_moved(ledger: Ledger) -> bool:
     """Commit as soon as anything was read."""
-    return bool(ledger._ready or ledger._dead or ledger._touched) and not ledger.is_committing  # noqa: SLF001
+    waits = ledger._ready or ledger._dead_letters or ledger._changed  # noqa: SLF001
+    return bool(waits) and not ledger.is_committing
 
 
 def _committing_apart(trap: Trap) -> Callable[[KafkaJournal, Commit], Awaitable[None]]:

@@ -18,7 +18,7 @@ import numpy as np
 from bench.chaos.hidden_counters import Piece, find
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import OutOfMemory
 from schemas.transcript import Model
@@ -53,7 +53,7 @@ class Oracle:
     def warm_up(self) -> None:
         """There is nothing to prepare."""
 
-    def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+    def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """Raises `OutOfMemory`; ends the process where a clip holds poison."""
         most = self._mood.most_rows
         if most is not None and len(clips) > most:
@@ -76,7 +76,7 @@ def read(text: str) -> list[Piece]:
     return [Piece(take, start, end) for take, start, end in found]
 
 
-def _hypothesis(clip: Clip) -> Hypothesis:
+def _hypothesis(clip: DecodeRequest) -> Hypothesis:
     pieces = find(np.rint(clip.samples * FULL_SCALE).astype(np.int16))
     if any(piece.poisoned for piece in pieces):
         os.write(2, f"device assert at {write(pieces)}\n".encode())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from bench.engines.catalog import Heard, Variant, Weights
 from consumer.core.audio.utterance import Float32Array
-from consumer.core.scheduling.jobs import Clip
-from consumer.core.text.fallback import ladder
+from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.core.text.fallback import fallback_steps
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.checkpoint import load as load_checkpoint
 from consumer.inference.device import Device, choose
@@ -40,7 +40,7 @@ class Ours:
             device,
             fold=fold,
             folding=folding,
-            attempts=ladder(fold=fold)[: 1 + again],
+            attempts=fallback_steps(fold=fold)[: 1 + again],
             max_rows=MAX_ROWS,
         )
 
@@ -48,7 +48,7 @@ class Ours:
         self, clips: Sequence[Float32Array], languages: Sequence[str], *, words: bool
     ) -> list[Heard]:
         asked = [
-            Clip(samples, (language,), words=words)
+            DecodeRequest(samples, (language,), words=words)
             for samples, language in zip(clips, languages, strict=True)
         ]
         return [

@@ -16,7 +16,7 @@ import soundfile
 from admin.dead_letters import dead_letter, new_stream_id, redriven
 from bench.fuzz.mutation import with_ogg_serial
 from consumer.core.partition.state import Halt
-from consumer.core.streams.state import Order, StreamState
+from consumer.core.streams.state import RecordOrder, StreamState
 from consumer.decoders import Decode, decode
 from consumer.isolation import IsolatedDecoder
 from consumer.kafka.state_records import decode_states
@@ -208,7 +208,7 @@ def _letter_corpus() -> list[bytes]:
 
 
 def _state_corpus() -> list[bytes]:
-    order = Order(_RATE, 1, 160, 0, (1, None, 2), 1, 160, positioned=True)
+    order = RecordOrder(_RATE, 1, 160, 0, (1, None, 2), 1, 160, positioned=True)
     state = StreamState(
         needed_offset=3, read_offset=4, last_ms=5, order=order, session=None, decided_offsets=(6,)
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.live.heard import Axis, Final, Partial
-from consumer.core.text.agreement import fit
+from consumer.core.text.agreement import align_prefix
 from consumer.core.text.units import keys
 from schemas.transcript import TranscriptFinal
 
@@ -80,7 +80,9 @@ def promises(told: Sequence[Story], axes: dict[str, Axis]) -> Promises:
         stable_characters=sum(len(_texts(story)[-1]) for story in told if story.partials),
         taken_back=sum(map(_taken_back, told)),
         stable_words=sum(map(len, stable)),
-        changed_words=sum(fit(said, final)[1] for said, final in zip(stable, whole, strict=True)),
+        changed_words=sum(
+            align_prefix(said, final)[1] for said, final in zip(stable, whole, strict=True)
+        ),
         long_words=sum(len(final) for final, is_long in zip(whole, long, strict=True) if is_long),
         long_stable_words=sum(
             min(len(said), len(final))

@@ -10,7 +10,7 @@ from bench.live.programme import Spoken
 from bench.progress import Advance
 from consumer.core.audio.samples import to_float
 from consumer.core.audio.utterance import Int16Array, Speech
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import prompt
 from consumer.engine import Transcriber
 from consumer.inference.device import set_threads
@@ -35,7 +35,7 @@ def texts_of(transcriber: Transcriber, clips: Iterable[Spoken], advance: Advance
     return dict(zip(named, (each.text for each in hypotheses), strict=True))
 
 
-def clip_of(samples: Int16Array, language: str, speech: Speech | None = None) -> Clip:
+def clip_of(samples: Int16Array, language: str, speech: Speech | None = None) -> DecodeRequest:
     """[n] at WHISPER_RATE; the prompt is that of live streams."""
     given = prompt(language, None, Task.TRANSCRIBE)
-    return Clip(to_float(samples), (language,), speech=speech, prompt=given, words=True)
+    return DecodeRequest(to_float(samples), (language,), speech=speech, prompt=given, words=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference.device import staged
 from consumer.inference.fold import Fold, Folding, bucket, padded, runs, stack
 from consumer.inference.layers import Parameters
@@ -40,7 +40,7 @@ class Listener:
         self._device = parameters.device
         self._dtype = parameters.dtype
 
-    def listen(self, clips: Sequence[Clip], *, fold: bool, times: int = 1) -> Memory:
+    def listen(self, clips: Sequence[DecodeRequest], *, fold: bool, times: int = 1) -> Memory:
         """A memory with every clip in so many rows, one after the other.
 
         It lives in the buffers of the one before, which is lost. The encoder runs over parts of
@@ -68,7 +68,7 @@ class Listener:
             self._memory(count, length, words=True)
 
     def _hear(
-        self, clips: Sequence[Clip], folds: Sequence[Fold], cross: Tensor, bias: Tensor
+        self, clips: Sequence[DecodeRequest], folds: Sequence[Fold], cross: Tensor, bias: Tensor
     ) -> None:
         """Write keys, values and bias of a part; its own longest clip decides what it costs."""
         batch = stack(folds)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import CODE
 from schemas.audio import Task
 
@@ -49,7 +49,7 @@ class Vocabulary:
         text: str = self.tokenizer("en").decode(list(tokens))
         return text.strip()
 
-    def prompt(self, clip: Clip, language: str) -> list[int]:
+    def prompt(self, clip: DecodeRequest, language: str) -> list[int]:
         """Tokens that a clip's text follows: what precedes it, then language and task.
 
         Hotwords stand before the preceding text, as in faster-whisper. What does not fit beside

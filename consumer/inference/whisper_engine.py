@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from whisper.utils import compression_ratio
 
-from consumer.core.scheduling.jobs import Clip
-from consumer.core.streams.language import Identified, identify
-from consumer.core.text.fallback import Attempt, best, is_trusted, ladder, left
+from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.core.streams.language import IdentifiedLanguage, identify
+from consumer.core.text.fallback import FallbackStep, fallback_steps, is_accepted, remaining, select
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
@@ -43,32 +43,32 @@ class _Language:
 
     code: str
     probability: float | None  # None: given
-    identified: Identified | None = None  # the clip by itself; None: given
+    identified: IdentifiedLanguage | None = None  # the clip by itself; None: given
 
 
 @dataclass(slots=True, eq=False)
 class _Row:
     """One clip on its way."""
 
-    clip: Clip
+    clip: DecodeRequest
     language: _Language | None  # None: not yet known
-    attempts: Sequence[Attempt]  # that are left
+    attempts: Sequence[FallbackStep]  # that are left
     texts: list[Hypothesis]  # of those that were made
 
     @property
     def is_settled(self) -> bool:
-        return not self.attempts or any(map(is_trusted, self.texts))
+        return not self.attempts or any(map(is_accepted, self.texts))
 
     @property
-    def due(self) -> Attempt | None:
+    def due(self) -> FallbackStep | None:
         """The next attempt; None: not in this call."""
-        had_one = len(self.texts) > len(self.clip.tried)
+        had_one = len(self.texts) > len(self.clip.earlier)
         return None if self.is_settled or (self.clip.once and had_one) else self.attempts[0]
 
     @property
     def hypothesis(self) -> Hypothesis:
-        found = best(self.texts)
-        return found if self.is_settled else replace(found, tried=tuple(self.texts))
+        found = select(self.texts)
+        return found if self.is_settled else replace(found, earlier=tuple(self.texts))
 
 
 class WhisperTranscriber:
@@ -89,7 +89,7 @@ class WhisperTranscriber:
         *,
         fold: bool,
         folding: Folding = folded,
-        attempts: Sequence[Attempt] | None = None,
+        attempts: Sequence[FallbackStep] | None = None,
         max_rows: int = 16,
         max_positions: int = 8192,
         steps: Steps | None = None,
@@ -99,7 +99,7 @@ class WhisperTranscriber:
         parameters = Parameters(*where, ByteLinear if device.int8 else Linear)
         decoder = Decoder(parameters, dims, checkpoint.alignment_heads)
         self.info = Model(checkpoint.name, checkpoint.sha256, device.numbers, fold)
-        self._attempts = ladder(fold=fold) if attempts is None else attempts
+        self._attempts = fallback_steps(fold=fold) if attempts is None else attempts
         self._max_rows = max_rows
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
@@ -114,7 +114,7 @@ class WhisperTranscriber:
         return frozenset(self._vocabulary.language_tokens or {"en"})
 
     @torch.inference_mode()
-    def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+    def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """One hypothesis a clip, in their order; clips whose text looks wrong are decoded again.
 
         A clip that wants one attempt gets the first that its `tried` has not had; the last text
@@ -141,33 +141,33 @@ class WhisperTranscriber:
 
         What the largest batch needs is held from here on, unless it is more than the device has.
         """
-        silence = Clip(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
+        silence = DecodeRequest(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
         with suppress(OutOfMemory), device_errors(), self._queue():
             self._listener.reserve(self._max_rows, self._max_positions)
         with device_errors(), self._queue():
             self._listener.prepare(self._max_rows)
             self._attempt([self._row(silence)], self._attempts[0])
 
-    def _check(self, clip: Clip) -> None:
+    def _check(self, clip: DecodeRequest) -> None:
         if not 0 < len(clip.samples) <= MAX_SAMPLES:
             raise ValueError(f"a clip of {len(clip.samples)} samples; 1 to {MAX_SAMPLES} will do")
         if self._vocabulary.multilingual and not self.languages.issuperset(clip.languages):
             unknown = ", ".join(sorted({*clip.languages} - self.languages))
             raise ValueError(f"{self.info.name} knows no language called {unknown}")
 
-    def _row(self, clip: Clip) -> _Row:
+    def _row(self, clip: DecodeRequest) -> _Row:
         attempts = [each for each in self._attempts if not (each.folded and clip.padded)]
-        rest = left(attempts, len(clip.tried))
-        return _Row(clip, self._given(clip), rest, [*clip.tried])
+        rest = remaining(attempts, len(clip.earlier))
+        return _Row(clip, self._given(clip), rest, [*clip.earlier])
 
-    def _batches(self, rows: Sequence[_Row], attempt: Attempt) -> Iterator[Sequence[_Row]]:
+    def _batches(self, rows: Sequence[_Row], attempt: FallbackStep) -> Iterator[Sequence[_Row]]:
         """Rows in their order, the shortest first, in as few batches as the bounds allow."""
         times = len(attempt.temperatures)
         kept = [kept_positions(len(row.clip.samples), fold=attempt.folded) for row in rows]
         for run in runs(kept, rows=self._max_rows // times, positions=self._max_positions // times):
             yield rows[run]
 
-    def _attempt(self, rows: Sequence[_Row], attempt: Attempt) -> None:
+    def _attempt(self, rows: Sequence[_Row], attempt: FallbackStep) -> None:
         """Decode rows once at every temperature, and note what came out."""
         clips = [row.clip for row in rows]
         times = len(attempt.temperatures)
@@ -187,10 +187,10 @@ class WhisperTranscriber:
         for row in rows:
             row.attempts = row.attempts[1:]
 
-    def _given(self, clip: Clip) -> _Language | None:
+    def _given(self, clip: DecodeRequest) -> _Language | None:
         """The language of an earlier attempt is kept: what it was heard in does not change."""
-        if clip.tried:
-            first = clip.tried[0]
+        if clip.earlier:
+            first = clip.earlier[0]
             return _Language(first.language, first.language_probability, first.identified)
         if not self._vocabulary.multilingual:
             return _Language("en", None)
@@ -206,14 +206,14 @@ class WhisperTranscriber:
             for row, probabilities in zip(rows, heard, strict=True)
         ]
 
-    def _likeliest(self, clip: Clip, probabilities: Sequence[float]) -> _Language:
+    def _likeliest(self, clip: DecodeRequest, probabilities: Sequence[float]) -> _Language:
         """The likeliest of those allowed, unless what is held speaks against it."""
         heard = dict(zip(self._vocabulary.language_tokens, probabilities, strict=True))
         identified = identify(heard, clip.languages, clip.speech_s)
-        code = clip.held.choose(identified)
+        code = clip.language.decide(identified)
         return _Language(code, heard[code], identified)
 
-    def _request(self, clip: Clip, language: str, temperature: float) -> Request:
+    def _request(self, clip: DecodeRequest, language: str, temperature: float) -> Request:
         inside = max(1, len(clip.samples) // POSITION_SAMPLES)
         return Request(
             prompt=self._vocabulary.prompt(clip, language),

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from consumer.core.streams.records import Partition, Unread
+from consumer.core.streams.records import Partition, UnreadableBatch
 from consumer.kafka.unpack import unpack
 from schemas.audio import MAX_RECORD_BYTES
 from schemas.errors import Reason, WireError
@@ -134,13 +134,13 @@ def stand_in(batch: bytes, gone: Missing, error: WireError, mark: str) -> bytes:
     return bytes(made)
 
 
-def unread(record: Any, mark: str) -> Unread | None:
+def unread(record: Any, mark: str) -> UnreadableBatch | None:
     """What a record of aiokafka's stands for; None: it is one of the log."""
     told = dict(record.headers).get(mark)
     if told is None:
         return None
     last, timestamp, reason, message = told.decode().split(" ", 3)
-    return Unread(
+    return UnreadableBatch(
         Partition(record.topic, record.partition),
         record.offset,
         int(last),

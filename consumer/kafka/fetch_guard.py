@@ -18,7 +18,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
-from consumer.core.streams.records import Unread
+from consumer.core.streams.records import UnreadableBatch
 from consumer.kafka.batches import (
     MAX_UNPACKED_BYTES,
     GarbledError,
@@ -72,7 +72,7 @@ class FetchGuard:
         self._mark = f"unread-{secrets.token_hex(8)}"  # a header that no publisher can know
         self._doubts: dict[Place, Doubt] = {}
 
-    def unread(self, record: Any) -> Unread | None:
+    def unread(self, record: Any) -> UnreadableBatch | None:
         """What a record of the consumer's stands for; None: it is one of the log."""
         return unread(record, self._mark)
 

@@ -18,7 +18,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
-from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, Unread
+from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, UnreadableBatch
 from consumer.kafka.bounds import bounds
 from consumer.kafka.errors import deadline, translated
 from consumer.kafka.fetch_guard import FetchGuard
@@ -161,9 +161,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._is_news = False
         return tuple(Assignment(p, self._lane(p)) for p in self._assigned)
 
-    async def _fetch(self, lanes: frozenset[Lane]) -> tuple[list[Record | Unread], list[Partition]]:
+    async def _fetch(
+        self, lanes: frozenset[Lane]
+    ) -> tuple[list[Record | UnreadableBatch], list[Partition]]:
         """Live before bulk: bulk is looked at without waiting. And what has been deleted."""
-        records: list[Record | Unread] = []
+        records: list[Record | UnreadableBatch] = []
         overtaken: list[Partition] = []
         for lane in sorted(lanes):
             ready = [TopicPartition(*p) for p in self._begun if self._lane(p) is lane]
@@ -176,7 +178,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def _get(
         self, ready: list[TopicPartition], wait_ms: int, overtaken: list[Partition]
-    ) -> list[Record | Unread]:
+    ) -> list[Record | UnreadableBatch]:
         try:
             batches = await self._consumer.getmany(
                 *ready, timeout_ms=wait_ms, max_records=POLL_RECORDS
@@ -193,7 +195,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         ]
 
     def _caught_up(
-        self, current: set[Partition], records: Sequence[Record | Unread]
+        self, current: set[Partition], records: Sequence[Record | UnreadableBatch]
     ) -> frozenset[Partition]:
         """Partitions of which Kafka holds nothing that has not been read."""
         read = current - {record.partition for record in records}

@@ -6,8 +6,8 @@ import torch
 from small_whisper import CPU, DIMS
 
 from bench.shapes import SHAPES, random_checkpoint
-from consumer.core.scheduling.jobs import Clip
-from consumer.core.text.fallback import ladder
+from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.core.text.fallback import fallback_steps
 from consumer.inference.checkpoint import OFFICIAL
 from consumer.inference.layouts import check
 from consumer.inference.whisper_engine import WhisperTranscriber
@@ -31,7 +31,7 @@ def test_texts_of_random_weights_have_the_length_asked_for(tokens: int, fold: bo
     check(checkpoint.state, DIMS)
     noise = np.random.default_rng(1).standard_normal((3, 16_000), np.float32)
 
-    attempts = ladder(fold=fold)[:1]
+    attempts = fallback_steps(fold=fold)[:1]
     engine = WhisperTranscriber(checkpoint, CPU, fold=fold, attempts=attempts)
-    heard = engine.transcribe([Clip(one, ("en",)) for one in noise])
+    heard = engine.transcribe([DecodeRequest(one, ("en",)) for one in noise])
     assert [len(one.tokens) for one in heard] == [tokens] * 3

@@ -18,10 +18,10 @@ from consumer.core.audio.utterance import (
     Speech,
     Utterance,
 )
-from consumer.core.scheduling.jobs import Batch, Clip, Job, JobKind
-from consumer.core.streams.entries import Ear, Listen
+from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobKind
+from consumer.core.streams.entries import ScoreRequest, VadState
 from consumer.core.streams.language import UNKNOWN, LanguageHold
-from consumer.core.streams.records import JobId, Lane, SessionKey
+from consumer.core.streams.records import Lane, SessionKey, UtteranceId
 from consumer.core.text.chinese import PROMPT
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.engine import ThreadedEngine, whisper_samples
@@ -59,12 +59,12 @@ class Writer:
     languages: frozenset[str] = frozenset({"en", "zh", "de"})
     fits: int = 100  # clips at once
     before: Callable[[], object] = lambda: None
-    batches: list[list[Clip]] = field(default_factory=list)
+    batches: list[list[DecodeRequest]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
 
     def warm_up(self) -> None: ...
 
-    def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+    def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
         self.before()
         self.threads.add(threading.current_thread().name)
         self.batches.append(list(clips))
@@ -75,7 +75,7 @@ class Writer:
 
 def job(samples: Int16Array, rate: int = RATE, options: StreamOptions = OPTIONS) -> Job:
     return Job(
-        id=JobId(KEY, 0),
+        id=UtteranceId(KEY, 0),
         epoch=1,
         kind=JobKind.FINAL,
         lane=Lane.LIVE,
@@ -114,7 +114,7 @@ async def texts(engine: ThreadedEngine, *lengths: int) -> list[str]:
     return [hypothesis.text for hypothesis in await engine.transcribe(batch(*lengths))]
 
 
-async def clip_of(options: StreamOptions) -> Clip:
+async def clip_of(options: StreamOptions) -> DecodeRequest:
     writer = Writer()
     async with started(writer) as engine:
         await engine.transcribe(Batch((job(loud(0.1), options=options),)))
@@ -130,7 +130,7 @@ async def test_model_and_detectors_have_a_thread_each():
     scorer, writer = Counting(), Writer()
     async with started(writer, scorer) as engine:
         for _ in range(3):
-            await engine.score([Listen(KEY, Ear(), RATE, loud(0.1))])
+            await engine.score([ScoreRequest(KEY, VadState(), RATE, loud(0.1))])
             await engine.transcribe(batch(10))
     assert len(scorer.threads) == len(writer.threads) == 1
     assert scorer.threads != writer.threads
@@ -138,10 +138,10 @@ async def test_model_and_detectors_have_a_thread_each():
 
 
 async def test_an_ear_keeps_its_detector_and_a_new_one_gets_its_own():
-    scorer, one, other = Counting(), Ear(), Ear()
+    scorer, one, other = Counting(), VadState(), VadState()
     async with started(Writer(), scorer) as engine:
-        first = Listen(KEY, one, 8_000, loud(0.1, 8_000))
-        second = Listen(KEY, other, 16_000, loud(0.1))
+        first = ScoreRequest(KEY, one, 8_000, loud(0.1, 8_000))
+        second = ScoreRequest(KEY, other, 16_000, loud(0.1))
         assert [s.tolist() for s in await engine.score([first, second])] == [[800], [1600]]
         assert [s.tolist() for s in await engine.score([second, first])] == [[3200], [1600]]
     assert scorer.opened == [8_000, 16_000]
@@ -222,10 +222,10 @@ async def test_a_clip_wants_one_attempt_after_those_it_had_but_if_it_may_end_the
 ):
     writer, tried = Writer(), (echo(loud(0.1)),)
     async with started(writer) as engine:
-        await engine.transcribe(Batch((replace(job(loud(0.1)), alone=alone, tried=tried),)))
+        await engine.transcribe(Batch((replace(job(loud(0.1)), isolated=alone, earlier=tried),)))
     ((clip,),) = writer.batches
     assert clip.once is not alone
-    assert clip.tried is tried
+    assert clip.earlier is tried
 
 
 async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_has():
@@ -237,14 +237,14 @@ async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_h
     ):
         writer = Writer()
         async with started(writer) as engine:
-            await engine.transcribe(Batch((replace(heard, utterance=half, held=held),)))
+            await engine.transcribe(Batch((replace(heard, utterance=half, language=held),)))
         ((clip,),) = writer.batches
-        assert (clip.held, clip.speech_s) == (expected, 1.0)
+        assert (clip.language, clip.speech_s) == (expected, 1.0)
 
 
 async def test_speech_that_a_text_leaves_out_is_decoded_by_itself():
     class Forgetful(Writer):
-        def transcribe(self, clips: Sequence[Clip]) -> list[Hypothesis]:
+        def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
             word = TimedWord("a", 0.0, 0.5, 0.9)
             return [replace(one, words=(word,)) for one in super().transcribe(clips)]
 
@@ -320,5 +320,5 @@ async def test_a_model_that_does_not_answer_is_lost_and_the_detectors_still_hear
         writer.before = released.wait
         with pytest.raises(DeviceLost, match="has not answered for 0 s"):
             await engine.transcribe(batch(10))
-        (score,) = await engine.score([Listen(KEY, Ear(), RATE, loud(0.1))])
+        (score,) = await engine.score([ScoreRequest(KEY, VadState(), RATE, loud(0.1))])
     assert score.tolist() == [1600]

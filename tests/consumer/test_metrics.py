@@ -16,7 +16,7 @@ from consumer.core.scheduling.jobs import Batch
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.records import Lane, Partition, Record
-from consumer.core.text.hypothesis import Decoded
+from consumer.core.text.hypothesis import TimedHypothesis
 from consumer.metrics import METRICS, Metrics
 from consumer.testing import EchoEngine, echo
 from schemas.transcript import TranscriptFinal, Verdict
@@ -38,8 +38,8 @@ def spoken() -> tuple[Batch, TranscriptFinal]:
         task.ingest(record, 0.0)
     score_all(task, EchoEngine())
     ((job,), _) = task.jobs(0.0, 0)
-    decoded = Decoded(echo(job.utterance.samples), 40, 80, log.now_ms + 500)
-    _, (final,) = task.finish(job.id, decoded, 0.0)
+    decoded = TimedHypothesis(echo(job.utterance.samples), 40, 80, log.now_ms + 500)
+    _, (final,) = task.on_decoded(job.id, decoded, 0.0)
     return Batch((job,)), final
 
 
@@ -144,7 +144,7 @@ def test_commits_are_counted_by_result():
     metrics = Metrics()
     ledger = Ledger(PARTITION, 1, fresh())
     ledger.read(0, 0)
-    ledger.bury(DeadLetter(Record(PARTITION, 0, 0, b"s", b"", ()), "bad_header", "why"))
+    ledger.dead_letter(DeadLetter(Record(PARTITION, 0, 0, b"s", b"", ()), "bad_header", "why"))
     commit = ledger.prepare()
     assert commit is not None
     metrics.committed(commit, 0.5)

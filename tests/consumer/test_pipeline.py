@@ -12,13 +12,13 @@ from structlog.testing import capture_logs
 
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit
-from consumer.core.partition.interim import DraftPolicy
+from consumer.core.partition.interim import InterimPolicy
 from consumer.core.partition.state import PartitionState, Tally
-from consumer.core.scheduling.capacity import Admission, Budget
-from consumer.core.scheduling.fold_audit import Shadow
+from consumer.core.scheduling.capacity import Backpressure, Budget
+from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.scheduling.planner import Planner
-from consumer.core.streams.entries import Listen
+from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
@@ -57,7 +57,7 @@ def pipeline(
     shadow_share: float = 0.0,
     metrics: Metrics | None = None,
     broadcast: MemoryBroadcast | None = None,
-    drafts: DraftPolicy = DRAFTS,
+    drafts: InterimPolicy = DRAFTS,
     clock: ManualClock | None = None,
     pace: Pace = PACE,
     **changes: float,
@@ -66,8 +66,8 @@ def pipeline(
         (source, engine, store, broadcast or MemoryBroadcast()),
         {lane: policy(lane, drafts, **changes) for lane in Lane},
         Planner(Budget(positions=4096, rows=16)),
-        {lane: Admission(60, 30) for lane in Lane},
-        shadow=Shadow(shadow_share),
+        {lane: Backpressure(60, 30) for lane in Lane},
+        shadow=FoldAudit(shadow_share),
         pace=pace,
         metrics=metrics or Metrics(),
         clock=clock or ManualClock(),
@@ -390,9 +390,9 @@ async def test_an_utterance_that_seems_to_end_is_decoded_before_that_is_certain(
     for record in log.records:
         polls += [Poll(records=(record,)), Poll(), Poll()]
     source = ScriptedSource(polls, stop)
-    await pipeline(source, engine, store, drafts=DraftPolicy(0.7, eager=True)).run(stop)
+    await pipeline(source, engine, store, drafts=InterimPolicy(0.7, eager=True)).run(stop)
     jobs = [job for batch in engine.batches for job in batch]
-    assert [job.kind for job in jobs] == [JobKind.PARTIAL] * 2
+    assert [job.kind for job in jobs] == [JobKind.INTERIM] * 2
     expected = await run(polls_of(log))
     assert texts(store) == texts(expected)
 
@@ -459,7 +459,7 @@ async def test_a_poll_of_very_long_records_is_taken_in_parts() -> None:
     class Noting(EchoEngine):
         most_s = 0.0
 
-        async def score(self, requests: Sequence[Listen]) -> list[Float32Array]:
+        async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
             self.most_s = max(self.most_s, sum(len(r.samples) / r.rate for r in requests))
             return await super().score(requests)
 
@@ -496,8 +496,8 @@ class Doubting(EchoEngine):
 
 
 def _doubted(job: Job, text: Hypothesis) -> Hypothesis:
-    stands = job.id.session.stream_id != "one" or len(job.tried) == 2
-    return text if stands else replace(text, tried=(*job.tried, text))
+    stands = job.id.session.stream_id != "one" or len(job.earlier) == 2
+    return text if stands else replace(text, earlier=(*job.earlier, text))
 
 
 @pytest.mark.parametrize("in_flight", [False, True])
@@ -510,10 +510,10 @@ async def test_a_draft_that_does_not_stand_is_told_to_nobody_and_is_the_finals_f
     polls = [poll for r in log.records for poll in (Poll(records=(r,)), Poll(), Poll())]
     source = ScriptedSource([ASSIGNED, *polls], stop)
     engine = Doubting(until=stop if in_flight else None)
-    drafts = DraftPolicy(9.0, eager=True)
+    drafts = InterimPolicy(9.0, eager=True)
     await pipeline(source, engine, store, broadcast=told, drafts=drafts).run(stop)
-    jobs = [(job.kind, len(job.tried)) for batch in engine.batches for job in batch]
-    assert jobs == [(JobKind.PARTIAL, 0), (JobKind.FINAL, 1), (JobKind.FINAL, 2)]
+    jobs = [(job.kind, len(job.earlier)) for batch in engine.batches for job in batch]
+    assert jobs == [(JobKind.INTERIM, 0), (JobKind.FINAL, 1), (JobKind.FINAL, 2)]
     assert not [event for event in told.events if isinstance(event, TranscriptPartial)]
     assert texts(store) == texts(await run(polls_of(log)))
 
@@ -536,9 +536,9 @@ async def test_a_draft_that_comes_when_its_utterance_has_ended_is_told_before_th
     log, stop, store, told = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
     log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True, options=PARTIALS)
     source, engine, spoken = ScriptedSource(polls(), stop), Late(), asyncio.Event()
-    drafts = DraftPolicy(9.0, eager=True)
+    drafts = InterimPolicy(9.0, eager=True)
     await pipeline(source, engine, store, broadcast=told, drafts=drafts).run(stop)
-    assert [job.kind for batch in engine.batches for job in batch] == [JobKind.PARTIAL]
+    assert [job.kind for batch in engine.batches for job in batch] == [JobKind.INTERIM]
     (final,) = (event for event in store.events if isinstance(event, TranscriptFinal))
     (partial,) = (event for event in told.events if isinstance(event, TranscriptPartial))
     assert (partial.utterance, partial.stable_text) == (final.utterance, final.text)
@@ -550,7 +550,7 @@ async def test_finals_of_others_are_decoded_between_two_attempts_at_a_bad_one() 
         log.speak(name, np.concatenate([loud(1), quiet(1)]), end=True)
     engine = Doubting(until=stop)
     await pipeline(ScriptedSource(polls_of(log), stop), engine, store, metrics=metrics).run(stop)
-    order = [[(job.id.session.stream_id, len(job.tried)) for job in b] for b in engine.batches]
+    order = [[(job.id.session.stream_id, len(job.earlier)) for job in b] for b in engine.batches]
     assert order == [[("one", 0)], [("two", 0)], [("one", 1)], [("one", 2)]]
     assert texts(store) == texts(await run(polls_of(log)))
     assert metrics.registry.get_sample_value("streamscribe_retries_total") == 2
@@ -564,8 +564,8 @@ async def test_attempts_begin_anew_when_a_partition_is_opened_again(error: Excep
     assert texts(store) == texts(await run(polls_of(two_streams())))
     epochs = {}
     for job in (job for batch in engine.batches for job in batch):
-        assert len(job.tried) == epochs.get((job.epoch, job.id), 0)
-        epochs[job.epoch, job.id] = len(job.tried) + 1
+        assert len(job.earlier) == epochs.get((job.epoch, job.id), 0)
+        epochs[job.epoch, job.id] = len(job.earlier) + 1
 
 
 async def test_partials_of_a_stream_that_wants_them() -> None:

@@ -6,7 +6,7 @@ from builders import PARTITION, loud, quiet
 
 from consumer.core.audio.segmenter import Segmenter, SegmenterConfig
 from consumer.core.audio.utterance import EndReason, Int16Array
-from consumer.core.streams.entries import Ear, Listen
+from consumer.core.streams.entries import ScoreRequest, VadState
 from consumer.core.streams.records import SessionKey
 from consumer.testing import EchoEngine
 
@@ -14,9 +14,9 @@ KEY = SessionKey(PARTITION, "s", "0-0")
 
 
 def scores(audio: Int16Array, rate: int, pieces: int = 1) -> np.ndarray:
-    engine, ear = EchoEngine(), Ear()
+    engine, ear = EchoEngine(), VadState()
     parts = np.array_split(audio, pieces)
-    return np.concatenate([engine.score_one(Listen(KEY, ear, rate, part)) for part in parts])
+    return np.concatenate([engine.score_one(ScoreRequest(KEY, ear, rate, part)) for part in parts])
 
 
 def test_whatever_is_not_zero_is_speech():

@@ -10,12 +10,12 @@ import numpy as np
 from consumer.core.audio.samples import mono, unpack
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import Int16Array
-from consumer.core.partition.interim import DraftPolicy
+from consumer.core.partition.interim import InterimPolicy
 from consumer.core.partition.partition import PartitionPolicy, PartitionTask
 from consumer.core.partition.state import PartitionState, Restored
-from consumer.core.partition.stream_admission import StreamCaps
+from consumer.core.partition.stream_admission import StreamLimits
 from consumer.core.streams.chunks import Chunk
-from consumer.core.streams.records import Lane, Partition, Record, Unread
+from consumer.core.streams.records import Lane, Partition, Record, UnreadableBatch
 from consumer.core.streams.stream import StreamPolicy
 from consumer.core.text.events import FinalPolicy
 from consumer.testing import EchoEngine
@@ -35,7 +35,7 @@ OPTIONS = StreamOptions(
 KNOWN = WHISPER_CODES - {"yue"}  # as Whisper base
 
 
-DRAFTS = DraftPolicy(every_s=0.7, eager=False)
+DRAFTS = InterimPolicy(every_s=0.7, eager=False)
 
 
 def loud(seconds: float, rate: int = RATE) -> Int16Array:
@@ -56,20 +56,20 @@ def read(record: Record) -> Chunk:
 
 
 def policy(
-    lane: Lane = Lane.LIVE, drafts: DraftPolicy = DRAFTS, **changes: float
+    lane: Lane = Lane.LIVE, drafts: InterimPolicy = DRAFTS, **changes: float
 ) -> PartitionPolicy:
     return PartitionPolicy(
         lane=lane,
         from_earliest=True,
         stream=StreamPolicy(SEGMENTER, OPTIONS, KNOWN, "" if lane is Lane.LIVE else "b"),
         read=lambda record: (read(record),),
-        splits=False,
+        split_channels=False,
         write=lambda utterance: utterance.samples.tobytes(),
         model=MODEL,
         finals=FinalPolicy(),
-        drafts=drafts,
+        interim=drafts,
         final_within_s=0.5,
-        caps=StreamCaps(int(changes.get("streams", 10_000)), changes.get("new_per_s", 100.0)),
+        limits=StreamLimits(int(changes.get("streams", 10_000)), changes.get("new_per_s", 100.0)),
         stall_s=changes.get("stall_s", 2.0),
         idle_s=changes.get("idle_s", 300.0),
     )
@@ -101,10 +101,10 @@ class Log:
         self.records.append(record)
         return record
 
-    def append_unread(self, count: int = 1) -> Unread:
+    def append_unread(self, count: int = 1) -> UnreadableBatch:
         """A batch of so many records that nobody can read; it stands where each of them does."""
         offset = self._skipped + len(self.records)
-        unread = Unread(
+        unread = UnreadableBatch(
             self.partition, offset, offset + count - 1, None, b"batch", Reason.CORRUPT_BATCH, "why"
         )
         self.records += [unread] * count
@@ -144,6 +144,6 @@ def fresh(next_offset: int = 0) -> Restored:
 
 def score_all(task: PartitionTask, engine: EchoEngine) -> None:
     """Let the task hear all that it was given."""
-    while requests := task.listen():
+    while requests := task.score_requests():
         for request in requests:
-            task.hear(request, engine.score_one(request))
+            task.on_scores(request, engine.score_one(request))

@@ -11,17 +11,17 @@ from builders import KNOWN, MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fre
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array, Utterance
 from consumer.core.partition.ledger import Ledger
-from consumer.core.streams.entries import Heard, Listen
+from consumer.core.streams.entries import PendingUtterance, ScoreRequest
 from consumer.core.streams.records import Record
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream, StreamPolicy
 from consumer.core.text.events import final
-from consumer.core.text.hypothesis import Decoded
+from consumer.core.text.hypothesis import TimedHypothesis
 from consumer.testing import EchoEngine, echo
 from schemas.audio import AudioChunk
 from schemas.transcript import AnyEvent
 
-Score: TypeAlias = Callable[[Listen], Float32Array]
+Score: TypeAlias = Callable[[ScoreRequest], Float32Array]
 
 
 class OneStream:
@@ -39,7 +39,7 @@ class OneStream:
         self.ledger = Ledger(PARTITION, 1, fresh())
         policy = StreamPolicy(segmenter, OPTIONS, KNOWN)
         self.stream = Stream(PARTITION, stream_id, policy, self.ledger, state)
-        self.heard: list[Heard] = []
+        self.heard: list[PendingUtterance] = []
         self._score = score or EchoEngine().score_one
 
     def send(self, audio: Int16Array, *, rate: int = RATE, **more: Any) -> bool:
@@ -69,11 +69,11 @@ class OneStream:
     def listen(self) -> None:
         """Score until all is decided."""
         while True:
-            request, heard = self.stream.listen()
+            request, heard = self.stream.score_request()
             self.heard += heard
             if request is None:
                 return
-            self.heard += self.stream.hear(self._score(request))
+            self.heard += self.stream.on_scores(self._score(request))
 
     @property
     def utterances(self) -> list[Utterance]:
@@ -86,13 +86,13 @@ class OneStream:
     def events(self) -> list[AnyEvent]:
         """All that can be published once every utterance has a text."""
         for heard in self.heard:
-            decoded = Decoded(echo(heard.utterance.samples), 0, 0, 0)
-            self.ledger.settle(heard.ticket, final(heard, decoded, MODEL))
+            decoded = TimedHypothesis(echo(heard.utterance.samples), 0, 0, 0)
+            self.ledger.complete(heard.entry, final(heard, decoded, MODEL))
         self.heard.clear()
         commit = self.ledger.prepare()
         if commit is None:
             return []
-        self.ledger.post(commit)
+        self.ledger.on_committed(commit)
         return list(commit.events)
 
     def kinds(self) -> list[str]:

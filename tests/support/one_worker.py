@@ -13,8 +13,8 @@ from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.partition import PartitionTask
 from consumer.core.partition.state import Restored, recover
 from consumer.core.scheduling.jobs import Job
-from consumer.core.streams.records import Record, Unread
-from consumer.core.text.hypothesis import Decoded, Hypothesis
+from consumer.core.streams.records import Record, UnreadableBatch
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.testing import EchoEngine, MemoryStore, echo
 from schemas.transcript import AnyEvent, TranscriptFinal
 
@@ -37,12 +37,12 @@ class Worker:
         self.commits: list[Commit] = []
         self._engine = EchoEngine()
 
-    def read(self, *records: Record | Unread, now: float = 0.0) -> list[Outcome | None]:
+    def read(self, *records: Record | UnreadableBatch, now: float = 0.0) -> list[Outcome | None]:
         outcomes = self.take(*records, now=now)
         self.listen(now)
         return outcomes
 
-    def take(self, *records: Record | Unread, now: float = 0.0) -> list[Outcome | None]:
+    def take(self, *records: Record | UnreadableBatch, now: float = 0.0) -> list[Outcome | None]:
         """Without listening to them yet."""
         return [self.task.ingest(record, now) for record in records]
 
@@ -57,8 +57,8 @@ class Worker:
     def finish(self, job: Job) -> list[TranscriptFinal]:
         """Decode it; its final, and those of others that waited for it."""
         self.jobs.remove(job)
-        decoded = Decoded(self.write(job), 1, 2, self.task.ledger.time_ms)
-        jobs, finals = self.task.finish(job.id, decoded, 0.0)
+        decoded = TimedHypothesis(self.write(job), 1, 2, self.task.ledger.time_ms)
+        jobs, finals = self.task.on_decoded(job.id, decoded, 0.0)
         self.jobs += jobs
         return finals
 
@@ -74,9 +74,9 @@ class Worker:
         if commit is not None:
             self.store.write(commit)
             self.commits.append(commit)
-            self.jobs += self.task.post(commit, 0.0)
+            self.jobs += self.task.on_committed(commit, 0.0)
             self.listen()
-            for job in [job for job in self.jobs if job.alone and not self.keeps_dying]:
+            for job in [job for job in self.jobs if job.isolated and not self.keeps_dying]:
                 self.finish(job)
                 self.commit()
         return commit
@@ -86,7 +86,9 @@ class Worker:
         return [event for commit in self.commits for event in commit.events]
 
 
-def work(worker: Worker, records: Sequence[Record | Unread], chance: random.Random) -> None:
+def work(
+    worker: Worker, records: Sequence[Record | UnreadableBatch], chance: random.Random
+) -> None:
     """Read in polls of any size; results come in any order, commits at any time or never."""
     at = 0
     while at < len(records):
@@ -108,7 +110,7 @@ def said(event: AnyEvent) -> AnyEvent:
 
 
 def survive(
-    records: Sequence[Record | Unread],
+    records: Sequence[Record | UnreadableBatch],
     crashes: Sequence[int],
     *,
     ticks: bool = False,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from consumer.core.streams.records import Lane, Partition, Unread
+from consumer.core.streams.records import Lane, Partition, UnreadableBatch
 from consumer.kafka.source import KafkaSource, SourceSettings
 from transport.credentials import Credentials
 from transport.security import Security
@@ -33,7 +33,7 @@ async def main(bootstrap: str, topic: str, records: int) -> None:
         source.begin(Partition(topic, 0), 0)
         while records > 0:
             for record in (await source.poll(frozenset(Lane))).records:
-                skipped = isinstance(record, Unread)
+                skipped = isinstance(record, UnreadableBatch)
                 reason = record.reason if skipped else "read"
                 sys.stdout.write(f"{record.offset} {record.next_offset - 1} {reason}\n")
                 records -= 1

@@ -15,9 +15,9 @@ from selectors import SelectorKey, SelectSelector
 from builders import policy
 
 from consumer.core.partition.commit import Commit
-from consumer.core.partition.interim import DraftPolicy
-from consumer.core.scheduling.capacity import Admission, Timing, measured, positions
-from consumer.core.scheduling.fold_audit import Shadow
+from consumer.core.partition.interim import InterimPolicy
+from consumer.core.scheduling.capacity import Backpressure, BatchTiming, measured_budget, positions
+from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.jobs import Batch
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record
@@ -33,8 +33,8 @@ POLL_S = 0.05  # the longest wait for a record
 POLL_RECORDS = 500
 COMMIT_S = 0.03
 # Whisper base on two CPU cores as first measured: utterances of 4 s.
-ONE, EIGHT = Timing(positions(4.0), 0.108), Timing(8 * positions(4.0), 0.43)
-BUDGET = measured(ONE, EIGHT, rows=16)
+ONE, EIGHT = BatchTiming(positions(4.0), 0.108), BatchTiming(8 * positions(4.0), 0.43)
+BUDGET = measured_budget(ONE, EIGHT, rows=16)
 POSITION_S = (EIGHT.seconds - ONE.seconds) / (EIGHT.positions - ONE.positions)
 
 
@@ -201,10 +201,10 @@ class Worker:
         marks = {Lane.LIVE: self.pause_above_s, Lane.BULK: 60.0}
         pipeline = Pipeline(
             (self.source, TimedEngine(), self.store, self.broadcast),
-            {lane: policy(lane, DraftPolicy(every_s=0.7, eager=True)) for lane in Lane},
+            {lane: policy(lane, InterimPolicy(every_s=0.7, eager=True)) for lane in Lane},
             planner,
-            {lane: Admission(mark, mark / 2) for lane, mark in marks.items()},
-            shadow=Shadow(0.0),
+            {lane: Backpressure(mark, mark / 2) for lane, mark in marks.items()},
+            shadow=FoldAudit(0.0),
             pace=Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=60.0),
             metrics=self.metrics,
             clock=LoopClock(),

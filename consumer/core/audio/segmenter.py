@@ -52,7 +52,7 @@ class SegmenterConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class UtteranceSpan:
     """An utterance, [start, end) in samples since the last cut."""
 
     start: int
@@ -67,7 +67,7 @@ class Cut:
     """Everything before `at` is decided, and scoring starts afresh there."""
 
     at: int  # samples since the last cut
-    span: Span | None  # the utterance that ends at the cut; None: it was silence
+    span: UtteranceSpan | None  # the utterance that ends at the cut; None: it was silence
     in_speech: bool = False  # how the next segmenter starts
 
 
@@ -104,13 +104,13 @@ class Segmenter:
         self._check_unspent()
         for probability in probabilities.tolist():
             self._probabilities.append(probability)
-            cut = self._listen() if self._open is None else self._follow(self._open)
+            cut = self._in_silence() if self._open is None else self._in_speech(self._open)
             if cut is not None:
                 self._spent = True
                 return cut
         return None
 
-    def draft(self) -> Span | None:
+    def open_span(self) -> UtteranceSpan | None:
         """The open utterance as it would end if no more speech came; None: none is open.
 
         Where it has been quiet for `post_roll_ms`, that is the span an endpoint would give.
@@ -139,7 +139,7 @@ class Segmenter:
         # quiet before it was too short to end anything, and may lie between two syllables.
         return Cut(length, span, in_speech=reason is EndReason.STALLED)
 
-    def _listen(self) -> Cut | None:
+    def _in_silence(self) -> Cut | None:
         if (first := self._onset()) is not None:
             self._open = self._begin(first)
         elif self.scored >= self._samples(self._config.silence_cut_ms):
@@ -160,15 +160,15 @@ class Segmenter:
         end = len(self._probabilities)
         start = max(0, self._start(first) - self._samples(self._config.pre_roll_ms))
         looked_back = range(max(first, end - self._endpoint_windows), end)
-        quiet = sum(not self._heard(index) for index in looked_back)
+        quiet = sum(not self._is_speech(index) for index in looked_back)
         return _Open(first, start, self._samples(self._config.min_speech_ms), quiet)
 
-    def _follow(self, utterance: _Open) -> Cut | None:
+    def _in_speech(self, utterance: _Open) -> Cut | None:
         newest = len(self._probabilities) - 1
         oldest = newest - self._endpoint_windows
-        utterance.quiet += not self._heard(newest)
+        utterance.quiet += not self._is_speech(newest)
         if oldest >= utterance.first:
-            utterance.quiet -= not self._heard(oldest)
+            utterance.quiet -= not self._is_speech(oldest)
         if oldest + 1 >= utterance.first and utterance.quiet >= self._endpoint_quiet:
             return self._endpoint(utterance)
         longest = utterance.start + self._samples(self._config.max_utterance_ms)
@@ -191,7 +191,7 @@ class Segmenter:
 
     def _split(self, utterance: _Open) -> Cut:
         quietest = self._quietest(utterance, self._config.split_ms)
-        if self._heard(quietest):
+        if self._is_speech(quietest):
             quietest = self._quietest(utterance, self._config.retreat_ms)
         at = (self._start(quietest) + self._start(quietest + 1)) // 2
         speech_end = min(at, self._speech_end(utterance, quietest + 1))
@@ -211,14 +211,18 @@ class Segmenter:
     def _speech_end(self, utterance: _Open, stop: int) -> int:
         """End of the last window heard before window `stop`."""
         for index in range(stop - 1, utterance.first - 1, -1):
-            if self._heard(index):
+            if self._is_speech(index):
                 return self._start(index + 1)
         return self._start(utterance.first)
 
-    def _span(self, utterance: _Open, end: int, speech_end: int, reason: EndReason) -> Span | None:
+    def _span(
+        self, utterance: _Open, end: int, speech_end: int, reason: EndReason
+    ) -> UtteranceSpan | None:
         if speech_end - self._start(utterance.first) < utterance.min_speech:
             return None
-        return Span(utterance.start, end, speech_end, reason, self._speech(utterance.start, end))
+        return UtteranceSpan(
+            utterance.start, end, speech_end, reason, self._speech(utterance.start, end)
+        )
 
     def _speech(self, start: int, end: int) -> Speech:
         windows = self._probabilities[self._index(start) : self._index(end - 1) + 1]
@@ -230,7 +234,7 @@ class Segmenter:
             window_ms=self._config.window_ms,
         )
 
-    def _heard(self, index: int) -> bool:
+    def _is_speech(self, index: int) -> bool:
         return self._probabilities[index] >= self._config.offset
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from consumer.core.partition.state import PartitionState
-from consumer.core.streams.entries import DeadLetter, Ticket
+from consumer.core.streams.entries import DeadLetter, EntryId
 from consumer.core.streams.records import Partition
 from consumer.core.streams.state import StreamState
 from schemas.transcript import AnyEvent
@@ -31,6 +31,6 @@ class Commit:
     dead_letters: tuple[DeadLetter, ...]
     state: PartitionState
     streams: tuple[tuple[str, StreamState | None], ...]  # those that moved; None: forgotten
-    taken: tuple[tuple[str, int], ...]  # entries taken of each stream's queue
-    buried: int  # dead letters by offset among them
-    attempts: tuple[Ticket, ...]  # decodes that may begin once this is committed
+    published: tuple[tuple[str, int], ...]  # entries taken of each stream's queue
+    dead_letter_count: int  # dead letters by offset among them
+    attempts: tuple[EntryId, ...]  # decodes that may begin once this is committed

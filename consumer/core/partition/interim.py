@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from consumer.core.audio.utterance import Utterance
-from consumer.core.streams.entries import Draft, Heard
-from consumer.core.streams.records import JobId
+from consumer.core.streams.entries import InterimDecode, PendingUtterance
+from consumer.core.streams.records import UtteranceId
 from consumer.core.text.agreement import Agreement
-from consumer.core.text.hypothesis import Decoded, Hypothesis
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from schemas.languages import bcp47
 from schemas.transcript import TranscriptPartial, UtteranceStarted
 
@@ -28,7 +28,7 @@ _SOONER: Final = 3  # times as often
 
 
 @dataclass(frozen=True, slots=True)
-class DraftPolicy:
+class InterimPolicy:
     """What is decoded before its time."""
 
     every_s: float  # of new audio between two partials
@@ -36,29 +36,29 @@ class DraftPolicy:
 
 
 @dataclass(slots=True)
-class _Line:
+class _Interim:
     """The newest utterance of one stream."""
 
-    id: JobId
+    id: UtteranceId
     asked_end: int = 0  # last sample of what was asked for
     ending: Utterance | None = None  # asked for because it seemed to end
-    text: Decoded | None = None  # of `ending`
+    text: TimedHypothesis | None = None  # of `ending`
     agreement: Agreement = field(default_factory=Agreement)
 
 
-class Drafts:
+class InterimDecodes:
     """Of all sessions of one partition."""
 
-    def __init__(self, policy: DraftPolicy) -> None:
+    def __init__(self, policy: InterimPolicy) -> None:
         self._policy = policy
-        self._lines: dict[str, _Line] = {}  # by stream id
+        self._lines: dict[str, _Interim] = {}  # by stream id
 
-    def begin(self, draft: Draft) -> UtteranceStarted | None:
+    def begin(self, draft: InterimDecode) -> UtteranceStarted | None:
         """The event of a new utterance, once, where it is wanted."""
         session = draft.id.session
         if self._line(draft.id) is not None:
             return None
-        self._lines[session.stream_id] = _Line(draft.id, draft.utterance.start)
+        self._lines[session.stream_id] = _Interim(draft.id, draft.utterance.start)
         if not draft.options.partials:
             return None
         return UtteranceStarted(
@@ -70,7 +70,7 @@ class Drafts:
             start_s=draft.utterance.start / draft.utterance.rate,
         )
 
-    def wants(self, draft: Draft) -> bool:
+    def wants(self, draft: InterimDecode) -> bool:
         """Whether it is worth decoding now; then it is taken to be asked for."""
         line, utterance = self._lines[draft.id.session.stream_id], draft.utterance
         if draft.is_ending and self._policy.eager:
@@ -85,12 +85,12 @@ class Drafts:
         line.asked_end = utterance.end
         return True
 
-    def _every_s(self, line: _Line, utterance: Utterance) -> float:
+    def _every_s(self, line: _Interim, utterance: Utterance) -> float:
         is_young = utterance.seconds < _YOUNG_S and not line.agreement.text
         return self._policy.every_s / (_SOONER if is_young else 1)
 
     def decoded(
-        self, draft: Draft, text: Decoded, written: Hypothesis | None
+        self, draft: InterimDecode, text: TimedHypothesis, written: Hypothesis | None
     ) -> TranscriptPartial | None:
         """What a draft says; `written`: as it would be published, None for what would not be.
 
@@ -108,7 +108,7 @@ class Drafts:
         )
         return _partial(draft, line.agreement, written.language)
 
-    def text(self, heard: Heard, now_ms: int) -> Decoded | None:
+    def text(self, heard: PendingUtterance, now_ms: int) -> TimedHypothesis | None:
         """Of an utterance that has ended, if it is known already; or what was tried."""
         line = self._line(heard.id)
         if line is None or line.ending is None or line.text is None:
@@ -117,7 +117,7 @@ class Drafts:
             return None
         return replace(line.text, queue_ms=0, done_ms=now_ms)
 
-    def end(self, id_: JobId) -> None:
+    def end(self, id_: UtteranceId) -> None:
         """The final of the utterance is told."""
         if self._line(id_) is not None:
             del self._lines[id_.session.stream_id]
@@ -126,7 +126,7 @@ class Drafts:
         """The stream is over; what it had begun to say last may have come to nothing."""
         self._lines.pop(stream_id, None)
 
-    def _line(self, id_: JobId) -> _Line | None:
+    def _line(self, id_: UtteranceId) -> _Interim | None:
         line = self._lines.get(id_.session.stream_id)
         return None if line is None or line.id != id_ else line
 
@@ -136,7 +136,7 @@ def is_same(one: Utterance, other: Utterance) -> bool:
     return (one.start, one.end) == (other.start, other.end)
 
 
-def _partial(draft: Draft, agreement: Agreement, language: str) -> TranscriptPartial:
+def _partial(draft: InterimDecode, agreement: Agreement, language: str) -> TranscriptPartial:
     session, utterance = draft.id.session, draft.utterance
     return TranscriptPartial(
         stream_id=session.stream_id,

@@ -25,14 +25,14 @@ class Lag:
         self._caught_up_at: float | None = None  # None: a record may have waited ever since
         self._is_caught_up = False
 
-    def read(self, appended_ms: int, now: float) -> None:
+    def on_read(self, appended_ms: int, now: float) -> None:
         """A record is taken in."""
         self._ahead_ms = max(self._ahead_ms, appended_ms - now * 1000)
         self._is_told |= self._is_caught_up
         self._is_caught_up = False
         self._read_ms = max(self._read_ms, appended_ms)
 
-    def look(self, now: float, *, caught_up: bool) -> None:
+    def on_poll(self, now: float, *, caught_up: bool) -> None:
         """Kafka has been looked at; `caught_up`: no record waits in it."""
         self._is_caught_up = caught_up
         if caught_up:

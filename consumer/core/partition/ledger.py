@@ -26,7 +26,7 @@ from typing import Any
 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.state import Arrivals, Restored, Tally
-from consumer.core.streams.entries import DeadLetter, Effect, Ticket
+from consumer.core.streams.entries import DeadLetter, Effect, EntryId
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import Partition
 from consumer.core.streams.state import SessionState, StreamState
@@ -66,13 +66,13 @@ class Ledger:
         self._queues: dict[str, _Queue] = {}
         self._followed: dict[str, Callable[[], StreamState]] = {}
         self._needed = {name: state.needed_offset for name, state in restored.streams.items()}
-        self._touched: set[str] = set()  # streams that may have moved since they were written
-        self._let_in: set[str] = set()  # streams that no state tells of yet
+        self._changed: set[str] = set()  # streams that may have moved since they were written
+        self._admitted: set[str] = set()  # streams that no state tells of yet
         self._forgotten: set[str] = set()
         self._ready: set[str] = set()  # streams whose queue begins with a finished entry
-        self._dead: list[DeadLetter] = []
-        self._attempts: list[Ticket] = []
-        self._is_urged = False
+        self._dead_letters: list[DeadLetter] = []
+        self._attempts: list[EntryId] = []
+        self._commit_required = False
         self._open: Commit | None = None
 
     @property
@@ -83,7 +83,7 @@ class Ledger:
     @property
     def has_output(self) -> bool:
         """Whether a commit would publish anything, or let a decode begin."""
-        waits = self._ready or self._dead or self._attempts or self._is_urged
+        waits = self._ready or self._dead_letters or self._attempts or self._commit_required
         return bool(waits) and self._open is None
 
     @property
@@ -122,23 +122,23 @@ class Ledger:
         """What became of the record just read; of a replayed one it was told before."""
         self._tally[outcome] += not self.is_replay
 
-    def bury(self, letter: DeadLetter) -> None:
+    def dead_letter(self, letter: DeadLetter) -> None:
         """The record just read goes to the dead-letter topic, unless it is there already."""
         if not self.is_replay:
-            self._dead.append(letter)
+            self._dead_letters.append(letter)
 
     def follow(self, stream_id: str, state: Callable[[], StreamState]) -> None:
         """`state` tells how far the stream has come."""
         self._followed[stream_id] = state
         self._forgotten.discard(stream_id)
 
-    def let_in(self, stream_id: str) -> None:
+    def admit(self, stream_id: str) -> None:
         """The stream is new: whoever replays must not turn it away, so its state leaves with N."""
-        self._let_in.add(stream_id)
+        self._admitted.add(stream_id)
 
-    def touch(self, stream_id: str) -> None:
+    def mark_changed(self, stream_id: str) -> None:
         """The stream's state may have moved."""
-        self._touched.add(stream_id)
+        self._changed.add(stream_id)
 
     def forget(self, stream_id: str) -> None:
         """The stream is over and nothing of it will be read again."""
@@ -146,38 +146,38 @@ class Ledger:
             raise ValueError(f"{stream_id} has entries that wait")
         del self._followed[stream_id]
         self._queues.pop(stream_id, None)
-        self._touched.discard(stream_id)
-        self._let_in.discard(stream_id)
+        self._changed.discard(stream_id)
+        self._admitted.discard(stream_id)
         self._forgotten.add(stream_id)
 
-    def expect(self, stream_id: str, since_ms: int | None = None) -> Ticket:
+    def append_pending(self, stream_id: str, since_ms: int | None = None) -> EntryId:
         """Queue an entry whose events are not known yet; the stream has not moved past it.
 
         `since_ms`: append time of the record that made it one; None: of the newest one.
         """
         return self._append(stream_id, None, since_ms)
 
-    def note(self, stream_id: str, *effects: Effect) -> None:
+    def append(self, stream_id: str, *effects: Effect) -> None:
         """Queue what is known already; the stream has not moved past it."""
         self._append(stream_id, effects)
 
-    def settle(self, ticket: Ticket, *effects: Effect) -> None:
+    def complete(self, ticket: EntryId, *effects: Effect) -> None:
         """The events of an expected entry are known."""
         queue, entry = self._waiting(ticket)
         entry.effects = effects
         self._mark(ticket.stream_id, queue)
 
-    def attempt(self, ticket: Ticket) -> None:
+    def record_attempt(self, ticket: EntryId) -> None:
         """One more decode of this entry is to begin, as soon as that is committed."""
         session = self._before(ticket)
         self._correct(ticket, attempts=session.attempts + 1)
         self._attempts.append(ticket)
 
-    def urge(self) -> None:
+    def require_commit(self) -> None:
         """A decode may begin only once N as it is now is committed."""
-        self._is_urged = True
+        self._commit_required = True
 
-    def hold(self, ticket: Ticket, held: LanguageHold) -> None:
+    def set_language(self, ticket: EntryId, held: LanguageHold) -> None:
         """What its session's language is held to be, now that it is this entry's turn."""
         if self._before(ticket).language != held:
             self._correct(ticket, language=held)
@@ -208,30 +208,32 @@ class Ledger:
         )
         unclean = replace(self.committed, clean=clean and self.committed.clean)
         moved = progress and (bool(streams) or state != unclean)
-        if not (force or moved or taken or self._dead or self._attempts or self._is_urged):
+        if not (
+            force or moved or taken or self._dead_letters or self._attempts or self._commit_required
+        ):
             return None
-        self._is_urged = False
+        self._commit_required = False
         self._open = Commit(
             partition=self.partition,
             epoch=self.epoch,
             events=tuple(effect for effect in effects if not isinstance(effect, DeadLetter)),
-            dead_letters=(*self._dead, *late),
+            dead_letters=(*self._dead_letters, *late),
             state=state,
             streams=tuple(streams.items()),
-            taken=tuple(taken.items()),
-            buried=len(self._dead),
+            published=tuple(taken.items()),
+            dead_letter_count=len(self._dead_letters),
             attempts=tuple(self._attempts),
         )
-        self._let_in.clear()
+        self._admitted.clear()
         if progress:
-            self._touched.clear()
+            self._changed.clear()
         return self._open
 
-    def post(self, commit: Commit) -> None:
+    def on_committed(self, commit: Commit) -> None:
         """The commit has been made."""
         if commit is not self._open:
             raise ValueError("not the open commit")
-        for name, count in commit.taken:
+        for name, count in commit.published:
             self._drop(name, count)
         for name, state in commit.streams:
             if state is None:
@@ -239,21 +241,21 @@ class Ledger:
                 self._forgotten.discard(name)
             else:
                 self._needed[name] = state.needed_offset
-        del self._dead[: commit.buried]
+        del self._dead_letters[: commit.dead_letter_count]
         del self._attempts[: len(commit.attempts)]
         self.committed = commit.state
         self._open = None
 
     def _append(
         self, stream_id: str, effects: tuple[Effect, ...] | None, since_ms: int | None = None
-    ) -> Ticket:
+    ) -> EntryId:
         queue = self._queues.setdefault(stream_id, _Queue())
         since_ms = self.time_ms if since_ms is None else since_ms
         queue.entries.append(_Entry(self._followed[stream_id](), effects, since_ms))
         self._mark(stream_id, queue)
-        return Ticket(stream_id, queue.first + len(queue.entries) - 1)
+        return EntryId(stream_id, queue.first + len(queue.entries) - 1)
 
-    def _waiting(self, ticket: Ticket) -> tuple[_Queue, _Entry]:
+    def _waiting(self, ticket: EntryId) -> tuple[_Queue, _Entry]:
         queue = self._queues.get(ticket.stream_id)
         index = -1 if queue is None else ticket.number - queue.first
         if queue is None or not 0 <= index < len(queue.entries):
@@ -263,14 +265,14 @@ class Ledger:
             raise ValueError(f"{ticket} is settled already")
         return queue, entry
 
-    def _before(self, ticket: Ticket) -> SessionState:
+    def _before(self, ticket: EntryId) -> SessionState:
         """Its session's state, as of before this entry."""
         session = self._waiting(ticket)[1].before.session
         if session is None:
             raise ValueError(f"{ticket} belongs to no session")
         return session
 
-    def _correct(self, ticket: Ticket, **known: Any) -> None:
+    def _correct(self, ticket: EntryId, **known: Any) -> None:
         """Of that state, what could not be known when the entry was queued."""
         session = replace(self._before(ticket), **known)
         _, entry = self._waiting(ticket)
@@ -288,8 +290,8 @@ class Ledger:
 
     def _moved(self, taken: Mapping[str, int], *, progress: bool) -> set[str]:
         """Streams whose state goes out with the commit."""
-        moved = {*taken, *self._let_in, *(ticket.stream_id for ticket in self._attempts)}
-        return moved | self._touched | self._forgotten if progress else moved
+        moved = {*taken, *self._admitted, *(ticket.stream_id for ticket in self._attempts)}
+        return moved | self._changed | self._forgotten if progress else moved
 
     def _states(
         self, names: Iterable[str], taken: Mapping[str, int]

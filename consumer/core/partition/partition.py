@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 
 from consumer.core.audio.utterance import Float32Array, Utterance
 from consumer.core.partition.commit import Commit, Outcome
-from consumer.core.partition.interim import DraftPolicy, Drafts, is_same
+from consumer.core.partition.interim import InterimDecodes, InterimPolicy, is_same
 from consumer.core.partition.lag import Lag
 from consumer.core.partition.ledger import Ledger
-from consumer.core.partition.quarantine import Suspects
-from consumer.core.partition.sequencer import Turns
+from consumer.core.partition.quarantine import Quarantine
+from consumer.core.partition.sequencer import UtteranceSequencer
 from consumer.core.partition.state import Restored
-from consumer.core.partition.stream_admission import Door, StreamCaps
+from consumer.core.partition.stream_admission import StreamAdmission, StreamLimits
 from consumer.core.scheduling.jobs import Job, JobKind
 from consumer.core.streams.chunks import Chunk, addressed, names
-from consumer.core.streams.entries import DeadLetter, Draft, Heard, Listen
-from consumer.core.streams.records import JobId, Lane, Partition, Record, Unread
+from consumer.core.streams.entries import DeadLetter, InterimDecode, PendingUtterance, ScoreRequest
+from consumer.core.streams.records import Lane, Partition, Record, UnreadableBatch, UtteranceId
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream, StreamPolicy
-from consumer.core.text.events import FinalPolicy, failed, final, written
-from consumer.core.text.hypothesis import Decoded, Hypothesis
+from consumer.core.text.events import FinalPolicy, failed, final, rendered
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from schemas.errors import Reason, WireError
 from schemas.transcript import Model, TranscriptFinal, TranscriptPartial, UtteranceStarted
 
@@ -53,13 +53,13 @@ class PartitionPolicy:
     from_earliest: bool  # where a group begins that has read nothing; else at the log's end
     stream: StreamPolicy
     read: Callable[[Record], tuple[Chunk, ...]]  # raises WireError; several: a stream a channel
-    splits: bool  # channels into streams of their own
+    split_channels: bool  # channels into streams of their own
     write: Callable[[Utterance], bytes]  # as a file that can be published again
     model: Model
     finals: FinalPolicy
-    drafts: DraftPolicy
+    interim: InterimPolicy
     final_within_s: float  # a final's deadline, from the end of its utterance
-    caps: StreamCaps
+    limits: StreamLimits
     stall_s: float  # an open utterance ends after this long without a record
     idle_s: float  # a stream ends after this long without a record, in append time
 
@@ -77,27 +77,29 @@ class PartitionTask:
         self.partition = partition
         self.epoch = epoch
         self.ledger = Ledger(partition, epoch, restored)
-        self.taken_s = 0.0  # audio so far
+        self.read_s = 0.0  # audio so far
         self._policy = policy
         self._lag = Lag(self.ledger.time_ms)
-        self._door = Door(policy.caps, self.ledger)
+        self._admission = StreamAdmission(policy.limits, self.ledger)
         self._read_at: float | None = None  # monotonic time of the newest record, or of the begin
         self._swept_at = 0.0
         self._streams: dict[str, Stream] = {}
-        self._touched: dict[str, Stream] = {}  # with steps to take
+        self._changed: dict[str, Stream] = {}  # with steps to take
         self._last_s: dict[str, float] = {}  # monotonic time of each stream's last record
-        self._listened: dict[str, Stream] = {}  # with new audio since `drafts` was asked
-        self._drafts = Drafts(policy.drafts)
-        self._asked: dict[JobId, tuple[Draft, ...]] = {}  # that wait for their texts, in order
-        self._closed: list[Heard] = []
-        self._waiting: dict[JobId, Heard] = {}
-        self._turns = Turns()
+        self._scored: dict[str, Stream] = {}  # with new audio since `drafts` was asked
+        self._interims = InterimDecodes(policy.interim)
+        self._asked: dict[
+            UtteranceId, tuple[InterimDecode, ...]
+        ] = {}  # that wait for their texts, in order
+        self._closed: list[PendingUtterance] = []
+        self._waiting: dict[UtteranceId, PendingUtterance] = {}
+        self._sequencer = UtteranceSequencer()
         self._jobs: list[Job] = []  # to be given out
         self._finals: list[TranscriptFinal] = []  # likewise
-        self._suspects = Suspects(self.ledger, restored)
+        self._quarantine = Quarantine(self.ledger, restored)
         for name, state in restored.streams.items():
             self._streams[name] = stream = self._stream(name, state)
-            stream.overtaken(restored.deleted)
+            stream.skip_deleted(restored.deleted)
 
     @property
     def streams(self) -> int:
@@ -105,9 +107,9 @@ class PartitionTask:
         return sum(not stream.is_over for stream in self._streams.values())
 
     @property
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Nothing of it waits to be decoded, or is being decoded."""
-        return self._suspects.is_quiet and not (self._closed or self._waiting)
+        return self._quarantine.is_idle and not (self._closed or self._waiting)
 
     @property
     def behind_ms(self) -> int:
@@ -121,14 +123,14 @@ class PartitionTask:
         """Append time since the oldest work that is due; `now_ms`: Unix time."""
         return self._lag.ms(now, now_ms, self.ledger.waiting_since_ms)
 
-    def ingest(self, record: Record | Unread, now: float) -> Outcome | None:
+    def ingest(self, record: Record | UnreadableBatch, now: float) -> Outcome | None:
         """What became of it; None: it was read before, and that has been told."""
         if record.next_offset <= self.ledger.position:
             return None
-        if isinstance(record, Unread):
+        if isinstance(record, UnreadableBatch):
             return self._skip(record, now)
         self.ledger.read(record.offset, record.timestamp_ms)
-        self._lag.read(record.timestamp_ms, now)
+        self._lag.on_read(record.timestamp_ms, now)
         self._read_at = now
         outcome = self._ingest(record, now)
         self.ledger.tally(outcome)
@@ -136,56 +138,56 @@ class PartitionTask:
 
     def _ingest(self, record: Record, now: float) -> Outcome:
         if not self._is_known(record):
-            turned_away = self._door.turn_away(record, len(self._streams))
+            turned_away = self._admission.reject(record, len(self._streams))
             if turned_away is not None:
                 return turned_away
         try:
             chunks = self._policy.read(record)
             fresh = [self._push(chunk, now) for chunk in self._addressed(chunks)]
         except WireError as error:
-            self.ledger.bury(DeadLetter(record, error.reason, str(error)))
-            self._refuse(record)
+            self.ledger.dead_letter(DeadLetter(record, error.reason, str(error)))
+            self._reject(record)
             return Outcome.DEAD_LETTER
         return Outcome.ACCEPTED if any(fresh) else Outcome.DUPLICATE
 
-    def _skip(self, unread: Unread, now: float) -> Outcome | None:
+    def _skip(self, unread: UnreadableBatch, now: float) -> Outcome | None:
         """Nobody knows which streams were inside: those that cannot tell by themselves are told."""
         first, time_ms = max(unread.offset, self.ledger.position), self.ledger.time_ms
         appended_ms = time_ms if unread.timestamp_ms is None else unread.timestamp_ms
         fresh = self.ledger.skip(first, unread.last_offset, appended_ms)
-        self._lag.read(appended_ms, now)
+        self._lag.on_read(appended_ms, now)
         self._read_at = now
         for name, stream in self._streams.items():
-            if stream.miss(first, unread.last_offset):
-                self._touched[name] = stream
+            if stream.skip_unreadable(first, unread.last_offset):
+                self._changed[name] = stream
         if not fresh:
             return None
         record = Record(self.partition, fresh.start, appended_ms, None, unread.raw, ())
-        self.ledger.bury(DeadLetter(record, unread.reason, unread.message, len(fresh)))
+        self.ledger.dead_letter(DeadLetter(record, unread.reason, unread.message, len(fresh)))
         return Outcome.DEAD_LETTER
 
-    def listen(self) -> list[Listen]:
+    def score_requests(self) -> list[ScoreRequest]:
         """Audio to score before anything else can be decided; empty: all is decided."""
         requests = []
-        for name, stream in list(self._touched.items()):
-            request, heard = stream.listen()
+        for name, stream in list(self._changed.items()):
+            request, heard = stream.score_request()
             self._closed.extend(heard)
             if request is None:
-                self._listened[name] = self._touched.pop(name)
+                self._scored[name] = self._changed.pop(name)
             else:
                 requests.append(request)
         return requests
 
-    def hear(self, request: Listen, probabilities: Float32Array) -> None:
+    def on_scores(self, request: ScoreRequest, probabilities: Float32Array) -> None:
         """Scores of what `listen` asked for."""
-        self._closed.extend(self._streams[request.session.stream_id].hear(probabilities))
+        self._closed.extend(self._streams[request.session.stream_id].on_scores(probabilities))
 
     def tick(self, now: float, *, caught_up: bool) -> None:
         """End what has stopped; `caught_up`: no record waits in Kafka.
 
         Then append time goes on as the monotonic clock does, for the brokers' clocks are not ours.
         """
-        self._lag.look(now, caught_up=caught_up)
+        self._lag.on_poll(now, caught_up=caught_up)
         self._read_at = now if self._read_at is None else self._read_at
         pause_s = SWEEP_S * (1 + len(self._streams) / SWEPT)
         if now - self._swept_at < pause_s or self.ledger.position < self.ledger.restored_next:
@@ -198,10 +200,10 @@ class PartitionTask:
             if stream.is_over:
                 self._forget(name, stream, time_ms)
             elif stream.last_ms < time_ms - self._policy.idle_s * 1000:
-                self._touched[name] = stream
+                self._changed[name] = stream
                 stream.expire()
             elif self._stalls(name, stream, now, time_ms, caught_up=caught_up):
-                self._touched[name] = stream
+                self._changed[name] = stream
                 stream.stall()
 
     def jobs(self, now: float, now_ms: int) -> tuple[list[Job], list[TranscriptFinal]]:
@@ -211,30 +213,30 @@ class PartitionTask:
         """
         closed, self._closed = self._closed, []
         for heard in closed:
-            self._turns.expect(heard)
-            text = self._drafts.text(heard, now_ms)
-            tried = () if text is None else text.hypothesis.tried
-            if self._suspects.includes(heard):
-                self._suspects.add(heard)
+            self._sequencer.expect(heard)
+            text = self._interims.text(heard, now_ms)
+            tried = () if text is None else text.hypothesis.earlier
+            if self._quarantine.includes(heard):
+                self._quarantine.add(heard)
             elif text is not None and not tried:
-                self._tell(heard, text, now)
-            elif self._suspects.is_unwritten(heard):
-                self._suspects.keep(heard)
+                self._complete(heard, text, now)
+            elif self._quarantine.is_unwritten(heard):
+                self._quarantine.keep(heard)
             else:
                 self._jobs.append(self._job(heard, now, tried=tried))
-        for heard in self._suspects.begin():
-            self._tell(heard, None, now)
+        for heard in self._quarantine.begin():
+            self._complete(heard, None, now)
         return self._output()
 
-    def drafts(self, now: float) -> tuple[list[Job], list[UtteranceStarted]]:
+    def interim_jobs(self, now: float) -> tuple[list[Job], list[UtteranceStarted]]:
         """Open utterances that are worth decoding now; and those that have begun."""
-        listened, self._listened = self._listened, {}
-        found = [draft for s in listened.values() if (draft := s.draft()) is not None]
-        begun = [event for draft in found if (event := self._drafts.begin(draft)) is not None]
-        safe = [draft for draft in found if self._suspects.is_beyond(draft)]
-        return [self._draft_job(draft, now) for draft in safe if self._drafts.wants(draft)], begun
+        listened, self._scored = self._scored, {}
+        found = [draft for s in listened.values() if (draft := s.interim()) is not None]
+        begun = [event for draft in found if (event := self._interims.begin(draft)) is not None]
+        safe = [draft for draft in found if self._quarantine.is_beyond(draft)]
+        return [self._draft_job(draft, now) for draft in safe if self._interims.wants(draft)], begun
 
-    def drafted(self, job: Job, text: Decoded) -> tuple[TranscriptPartial | None, bool]:
+    def on_interim(self, job: Job, text: TimedHypothesis) -> tuple[TranscriptPartial | None, bool]:
         """A draft's text has come: the partial, and whether it is the final's text too.
 
         Then it is told all the same: a partial is there at once, a final when it is committed.
@@ -247,10 +249,10 @@ class PartitionTask:
             return None, is_final
         self._asked[job.id] = asked[asked.index(draft) + 1 :]
         written = self._written(draft, text.hypothesis)
-        return self._drafts.decoded(draft, text, written), is_final
+        return self._interims.decoded(draft, text, written), is_final
 
-    def finish(
-        self, id_: JobId, decoded: Decoded, now: float
+    def on_decoded(
+        self, id_: UtteranceId, decoded: TimedHypothesis, now: float
     ) -> tuple[list[Job], list[TranscriptFinal]]:
         """The text of an utterance has come; what that brings, nothing where it was known before.
 
@@ -258,13 +260,13 @@ class PartitionTask:
         another language than it was decoded as.
         """
         if (heard := self._waiting.pop(id_, None)) is not None:
-            self._tell(heard, decoded, now)
+            self._complete(heard, decoded, now)
         return self._output()
 
-    def post(self, commit: Commit, now: float) -> list[Job]:
+    def on_committed(self, commit: Commit, now: float) -> list[Job]:
         """The commit has been made; what may be decoded now that it is known to be tried."""
-        self.ledger.post(commit)
-        written, tried = self._suspects.post(commit)
+        self.ledger.on_committed(commit)
+        written, tried = self._quarantine.on_committed(commit)
         jobs = [self._job(heard, now) for heard in written]
         return jobs if tried is None else [*jobs, self._job(tried, now, alone=True)]
 
@@ -277,11 +279,11 @@ class PartitionTask:
     def _names(self, record: Record) -> tuple[str, ...]:
         """Of the streams that the record may belong to."""
         given = (record.key or b"").decode("latin-1")
-        return (given, *names(given)) if self._policy.splits else (given,)
+        return (given, *names(given)) if self._policy.split_channels else (given,)
 
     def _addressed(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         first = chunks[0]
-        if not self._policy.splits or len(first.samples):
+        if not self._policy.split_channels or len(first.samples):
             return chunks
         return addressed(first, self._is_open)
 
@@ -293,31 +295,31 @@ class PartitionTask:
         name = chunk.audio.stream_id
         stream = self._streams.get(name)
         if stream is None:
-            self._door.let_in(name)
+            self._admission.admit(name)
             stream = self._streams[name] = self._stream(name)
-        self.taken_s += len(chunk.samples) / chunk.rate
+        self.read_s += len(chunk.samples) / chunk.rate
         self._last_s[name] = now
-        self._touched[name] = stream
+        self._changed[name] = stream
         return stream.push(chunk)
 
-    def _refuse(self, record: Record) -> None:
+    def _reject(self, record: Record) -> None:
         """What a record held that cannot be used is missing in its stream."""
         for name in self._names(record):
             if (stream := self._streams.get(name)) is not None:
-                self._touched[name] = stream
-                stream.refuse(record, _stated_seq(record))
+                self._changed[name] = stream
+                stream.reject(record, _stated_seq(record))
 
     def _forget(self, name: str, stream: Stream, time_ms: float) -> None:
         """Once all of it is told, no replay would find it and no repeat of it is to be expected."""
         if self.ledger.waits(name):
             return
-        crowded = len(self._streams) > self._policy.caps.streams // 2
+        crowded = len(self._streams) > self._policy.limits.streams // 2
         remembered_ms = CROWDED_MS if crowded else REMEMBERED_MS
         if stream.last_ms < time_ms - remembered_ms and stream.is_forgotten_at(
             self.ledger.committed.resume_offset
         ):
             self.ledger.forget(name)
-            self._drafts.forget(name)
+            self._interims.forget(name)
             del self._streams[name]
             self._last_s.pop(name, None)
 
@@ -331,39 +333,41 @@ class PartitionTask:
         behind = since_ms is not None and since_ms < time_ms - BEHIND_MS
         return behind and not self.ledger.waits(name)
 
-    def _tell(self, heard: Heard, text: Decoded | None, now: float) -> None:
+    def _complete(self, heard: PendingUtterance, text: TimedHypothesis | None, now: float) -> None:
         """What became of an utterance; None: it is given up."""
-        told = self._turns.tell(heard, text)
+        told = self._sequencer.complete(heard, text)
         for each, its_text in told.settled:
             self._settle(each, its_text)
         session = heard.id.session
-        self._streams[session.stream_id].hold(session, told.held)
+        self._streams[session.stream_id].set_language(session, told.language)
         if told.first is not None:
-            self.ledger.hold(told.first.ticket, told.held)
-        if told.again is not None:
-            self._jobs.append(self._job(told.again, now, alone=self._suspects.includes(told.again)))
+            self.ledger.set_language(told.first.entry, told.language)
+        if told.redecode is not None:
+            self._jobs.append(
+                self._job(told.redecode, now, alone=self._quarantine.includes(told.redecode))
+            )
 
-    def _settle(self, heard: Heard, text: Decoded | None) -> None:
-        self._suspects.settle(heard.id)
+    def _settle(self, heard: PendingUtterance, text: TimedHypothesis | None) -> None:
+        self._quarantine.settle(heard.id)
         self._asked.pop(heard.id, None)
-        self._drafts.end(heard.id)
+        self._interims.end(heard.id)
         if text is None:
             self._give_up(heard)
             return
         event = final(heard, text, self._policy.model, self._policy.finals)
-        self.ledger.settle(heard.ticket, event)
+        self.ledger.complete(heard.entry, event)
         self._finals.append(event)
 
-    def _give_up(self, heard: Heard) -> None:
-        message = f"{heard.tries} decodes of it were begun, and each ended its worker"
+    def _give_up(self, heard: PendingUtterance) -> None:
+        message = f"{heard.attempts} decodes of it were begun, and each ended its worker"
         letter = DeadLetter(self._recording(heard), Reason.UNDECODABLE, message)
-        self.ledger.settle(heard.ticket, failed(heard, Reason.UNDECODABLE), letter)
+        self.ledger.complete(heard.entry, failed(heard, Reason.UNDECODABLE), letter)
 
     def _output(self) -> tuple[list[Job], list[TranscriptFinal]]:
         jobs, finals, self._jobs, self._finals = self._jobs, self._finals, [], []
         return jobs, finals
 
-    def _recording(self, heard: Heard) -> Record:
+    def _recording(self, heard: PendingUtterance) -> Record:
         """The utterance as a record that could be published again."""
         headers = (
             ("codec", b"flac"),
@@ -380,29 +384,29 @@ class PartitionTask:
             headers,
         )
 
-    def _written(self, draft: Draft, hypothesis: Hypothesis) -> Hypothesis | None:
+    def _written(self, draft: InterimDecode, hypothesis: Hypothesis) -> Hypothesis | None:
         """As it would be published; None: it would not."""
-        judged, shown = written(hypothesis, draft.utterance, draft.options, self._policy.finals)
-        return None if judged.is_suppressed or hypothesis.tried else shown
+        judged, shown = rendered(hypothesis, draft.utterance, draft.options, self._policy.finals)
+        return None if judged.is_suppressed or hypothesis.earlier else shown
 
-    def _draft_job(self, draft: Draft, now: float) -> Job:
+    def _draft_job(self, draft: InterimDecode, now: float) -> Job:
         before = self._asked.get(draft.id, ())[-1:]  # may be decoded just now; no more are kept
         self._asked[draft.id] = (*before, draft)
         return Job(
             id=draft.id,
             epoch=self.epoch,
-            kind=JobKind.PARTIAL,
+            kind=JobKind.INTERIM,
             lane=self._policy.lane,
             closed_at=now,
-            deadline=now + self._policy.drafts.every_s,
+            deadline=now + self._policy.interim.every_s,
             utterance=draft.utterance,
             options=replace(draft.options, words=True) if draft.options.partials else draft.options,
-            held=draft.held,
+            language=draft.language,
         )
 
     def _job(
         self,
-        heard: Heard,
+        heard: PendingUtterance,
         now: float,
         *,
         alone: bool = False,
@@ -418,9 +422,9 @@ class PartitionTask:
             deadline=now + self._policy.final_within_s,
             utterance=heard.utterance,
             options=heard.options,
-            held=heard.held,
-            alone=alone,
-            tried=tried,
+            language=heard.language,
+            isolated=alone,
+            earlier=tried,
         )
 
 

@@ -17,64 +17,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from consumer.core.streams.entries import Heard
+from consumer.core.streams.entries import PendingUtterance
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import SessionKey
-from consumer.core.text.hypothesis import Decoded
+from consumer.core.text.hypothesis import TimedHypothesis
 
-Settled: TypeAlias = tuple[Heard, Decoded | None]  # None: there is no text
+Completion: TypeAlias = tuple[PendingUtterance, TimedHypothesis | None]  # None: there is no text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
+class TurnResult:
     """What one more text brings."""
 
-    settled: Sequence[Settled]  # in order
-    held: LanguageHold  # the session's language behind them
-    first: Heard | None  # whose turn it is now
-    again: Heard | None  # the same, if it is to be decoded again, with what is held now
+    settled: Sequence[Completion]  # in order
+    language: LanguageHold  # the session's language behind them
+    first: PendingUtterance | None  # whose turn it is now
+    redecode: (
+        PendingUtterance | None
+    )  # the same, if it is to be decoded again, with what is held now
 
 
 @dataclass(slots=True)
-class _Line:
+class _SessionOrder:
     """The utterances of one session that are not settled."""
 
     held: LanguageHold
-    waiting: deque[Heard] = field(default_factory=deque)
-    texts: dict[int, Decoded | None] = field(default_factory=dict)  # by utterance
+    waiting: deque[PendingUtterance] = field(default_factory=deque)
+    texts: dict[int, TimedHypothesis | None] = field(default_factory=dict)  # by utterance
     again: int | None = None  # the utterance that was decoded again: once is enough
 
-    def settle(self) -> tuple[list[Settled], Heard | None]:
+    def settle(self) -> tuple[list[Completion], PendingUtterance | None]:
         """All that can be; and the one behind them, if its text does not stand."""
-        settled: list[Settled] = []
+        settled: list[Completion] = []
         while self.waiting and (number := self.waiting[0].utterance.number) in self.texts:
             text = self.texts.pop(number)
             heard = None if text is None else text.hypothesis.identified
             if text is not None and heard is not None:
-                if text.hypothesis.language != self.held.choose(heard) and self.again != number:
+                if text.hypothesis.language != self.held.decide(heard) and self.again != number:
                     self.again = number
-                    return settled, replace(self.waiting[0], held=self.held)
-                self.held = self.held.follow(heard)
+                    return settled, replace(self.waiting[0], language=self.held)
+                self.held = self.held.updated(heard)
             settled.append((self.waiting.popleft(), text))
         return settled, None
 
 
-class Turns:
+class UtteranceSequencer:
     """Of all sessions of one partition."""
 
     def __init__(self) -> None:
-        self._lines: dict[SessionKey, _Line] = {}
+        self._lines: dict[SessionKey, _SessionOrder] = {}
 
-    def expect(self, heard: Heard) -> None:
+    def expect(self, heard: PendingUtterance) -> None:
         """An utterance has ended; those of a session come here in their order."""
-        line = self._lines.setdefault(heard.id.session, _Line(heard.held))
+        line = self._lines.setdefault(heard.id.session, _SessionOrder(heard.language))
         line.waiting.append(heard)
 
-    def tell(self, heard: Heard, text: Decoded | None) -> Told:
+    def complete(self, heard: PendingUtterance, text: TimedHypothesis | None) -> TurnResult:
         """Its text has come; None: there will be none."""
         line = self._lines[heard.id.session]
         line.texts[heard.utterance.number] = text
         settled, again = line.settle()
         if not line.waiting:
             del self._lines[heard.id.session]
-        return Told(settled, line.held, line.waiting[0] if line.waiting else None, again)
+        return TurnResult(settled, line.held, line.waiting[0] if line.waiting else None, again)

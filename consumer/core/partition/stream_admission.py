@@ -25,25 +25,25 @@ AVERAGED_S: Final = 100.0  # of append time: so long may streams come at once th
 LETTER_MS: Final = 1_000  # of append time, between two dead letters of records turned away
 
 
-REASONS: Final = frozenset({Reason.TOO_MANY_STREAMS, Reason.TOO_MANY_NEW_STREAMS})
+REJECTION_REASONS: Final = frozenset({Reason.TOO_MANY_STREAMS, Reason.TOO_MANY_NEW_STREAMS})
 
 
 @dataclass(frozen=True, slots=True)
-class StreamCaps:
+class StreamLimits:
     """What holds for each partition."""
 
     streams: int  # that are open, or have ended and are remembered
     new_per_s: float  # averaged over AVERAGED_S
 
 
-class Door:
+class StreamAdmission:
     """Of one partition."""
 
-    def __init__(self, caps: StreamCaps, ledger: Ledger) -> None:
+    def __init__(self, caps: StreamLimits, ledger: Ledger) -> None:
         self._caps = caps
         self._ledger = ledger
 
-    def turn_away(self, record: Record, known: int) -> Outcome | None:
+    def reject(self, record: Record, known: int) -> Outcome | None:
         """What becomes of a record of no known stream, where `known` streams are; None: let in."""
         ledger, arrivals = self._ledger, self._ledger.arrivals
         if arrivals is None:
@@ -58,17 +58,17 @@ class Door:
         if (told := sampled(arrivals, ledger.time_ms)) is None:
             return Outcome.REFUSED
         ledger.arrivals = told
-        ledger.bury(DeadLetter(record, over.reason, str(over)))
+        ledger.dead_letter(DeadLetter(record, over.reason, str(over)))
         return Outcome.DEAD_LETTER
 
-    def let_in(self, stream_id: str) -> None:
+    def admit(self, stream_id: str) -> None:
         ledger = self._ledger
-        ledger.let_in(stream_id)
+        ledger.admit(stream_id)
         if ledger.arrivals is not None and not ledger.is_replay:
             ledger.arrivals = arrived(self._caps, ledger.arrivals, ledger.time_ms)
 
 
-def refusal(caps: StreamCaps, known: int, arrivals: Arrivals, time_ms: int) -> WireError | None:
+def refusal(caps: StreamLimits, known: int, arrivals: Arrivals, time_ms: int) -> WireError | None:
     """Why no new stream is let in, where `known` streams are; None: it is."""
     if known >= caps.streams:
         return WireError(
@@ -84,7 +84,7 @@ def refusal(caps: StreamCaps, known: int, arrivals: Arrivals, time_ms: int) -> W
     return None
 
 
-def arrived(caps: StreamCaps, arrivals: Arrivals, time_ms: int) -> Arrivals:
+def arrived(caps: StreamLimits, arrivals: Arrivals, time_ms: int) -> Arrivals:
     """One more stream has been let in."""
     drained = _drained(caps, arrivals, time_ms)
     return replace(drained, level=drained.level + 1)
@@ -100,7 +100,7 @@ def sampled(arrivals: Arrivals, time_ms: int) -> Arrivals | None:
     return replace(arrivals, letter_ms=time_ms)
 
 
-def _drained(caps: StreamCaps, arrivals: Arrivals, time_ms: int) -> Arrivals:
+def _drained(caps: StreamLimits, arrivals: Arrivals, time_ms: int) -> Arrivals:
     """A leaky bucket (ITU-T I.371, annex A): what it lost since it was looked at last."""
     lost = caps.new_per_s * (time_ms - arrivals.time_ms) / 1000
     return replace(arrivals, level=max(0.0, arrivals.level - lost), time_ms=time_ms)

@@ -33,7 +33,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class BatchTiming:
     """How long a batch took at warm-up."""
 
     positions: int  # rows times the positions of the longest
@@ -46,7 +46,7 @@ def positions(seconds: float) -> int:
     return real + (CONTEXT - real) // _GROUP
 
 
-def measured(small: Timing, large: Timing, *, rows: int) -> Budget:
+def measured_budget(small: BatchTiming, large: BatchTiming, *, rows: int) -> Budget:
     """The budget of an engine whose time is a fixed cost and a cost a position.
 
     Two batches fix that line. One as large as the larger is always allowed: the machine may have
@@ -63,7 +63,7 @@ def measured(small: Timing, large: Timing, *, rows: int) -> Budget:
 
 
 @dataclass(slots=True)
-class Admission:
+class Backpressure:
     """Two marks, so that fetching does not flutter around one."""
 
     pause_above_s: float  # seconds of speech that wait for the model

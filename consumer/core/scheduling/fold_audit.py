@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from consumer.core.scheduling.jobs import Job
-from consumer.core.streams.records import JobId
+from consumer.core.streams.records import UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 
 MAX_WAITING = 8  # a check that comes late is worth no less, but old audio costs memory
@@ -22,26 +22,26 @@ MAX_WAITING = 8  # a check that comes late is worth no less, but old audio costs
 _BUCKETS = 1 << 16
 
 
-class Check(NamedTuple):
+class AuditJob(NamedTuple):
     """An utterance to be decoded padded, and what it was folded."""
 
     job: Job
     folded_text: str
 
 
-class Shadow:
+class FoldAudit:
     """Chooses by the utterance's name, so that every run over the same log chooses alike."""
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._waiting: deque[Check] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[AuditJob] = deque(maxlen=MAX_WAITING)
 
     def offer(self, job: Job, hypothesis: Hypothesis) -> None:
         """Note a folded utterance, if it is one of the share."""
         if hypothesis.folded and _bucket(job.id) < self._share * _BUCKETS:
-            self._waiting.append(Check(replace(job, tried=()), hypothesis.text))
+            self._waiting.append(AuditJob(replace(job, earlier=()), hypothesis.text))
 
-    def take(self) -> Check | None:
+    def take(self) -> AuditJob | None:
         """The oldest that waits."""
         return self._waiting.popleft() if self._waiting else None
 
@@ -67,6 +67,6 @@ def _edits(a: str, b: str) -> int:
     return row[-1]
 
 
-def _bucket(job: JobId) -> int:
+def _bucket(job: UtteranceId) -> int:
     name = f"{job.session.stream_id}/{job.session.session_id}/{job.utterance}"
     return zlib.crc32(name.encode()) % _BUCKETS

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Speech, Utterance
 from consumer.core.streams.language import UNKNOWN, LanguageHold
-from consumer.core.streams.records import JobId, Lane
+from consumer.core.streams.records import Lane, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 from schemas.audio import StreamOptions, Task
 
@@ -16,14 +16,14 @@ class JobKind(IntEnum):
     """What a transcription is for; the smaller is served first."""
 
     FINAL = 0
-    PARTIAL = 1
+    INTERIM = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """One utterance to be transcribed."""
 
-    id: JobId
+    id: UtteranceId
     epoch: int  # of the task: a result of an older one is dropped
     kind: JobKind
     lane: Lane
@@ -31,9 +31,9 @@ class Job:
     deadline: float  # monotonic seconds; the earliest is served first
     utterance: Utterance
     options: StreamOptions
-    held: LanguageHold = UNKNOWN  # its session's language, as far as it is known
-    alone: bool = False  # it may be what ended a worker: nothing else goes with it
-    tried: tuple[Hypothesis, ...] = ()  # attempts at it whose text does not stand
+    language: LanguageHold = UNKNOWN  # its session's language, as far as it is known
+    isolated: bool = False  # it may be what ended a worker: nothing else goes with it
+    earlier: tuple[Hypothesis, ...] = ()  # attempts at it whose text does not stand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,12 +45,12 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clip:
+class DecodeRequest:
     """What a transcriber gets: one utterance and how it is to be decoded."""
 
     samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
     languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: those allowed; (): all
-    held: LanguageHold = UNKNOWN  # what the language is held to be, where it is not given
+    language: LanguageHold = UNKNOWN  # what the language is held to be, where it is not given
     speech: Speech | None = None  # what the detector heard of it; None: all of it is speech
     task: Task = Task.TRANSCRIBE
     prompt: str | None = None  # text that is taken to precede the clip
@@ -58,7 +58,7 @@ class Clip:
     hotwords: str | None = None  # words to expect
     words: bool = False  # word times wanted
     padded: bool = False  # without the fold, to check it
-    tried: tuple[Hypothesis, ...] = ()  # what came of earlier attempts at it
+    earlier: tuple[Hypothesis, ...] = ()  # what came of earlier attempts at it
     once: bool = False  # one attempt, whatever comes of it
 
     @property

@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
-from consumer.core.streams.records import JobId, Lane, Partition, SessionKey
+from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 
-AGAIN_S = 1.0  # finals that are due within it go before another attempt at a text
+RETRY_DELAY_S = 1.0  # finals that are due within it go before another attempt at a text
 
 
 _LOOK_AHEAD = 4  # times the rows of a batch: so many waiting jobs are looked at
@@ -59,7 +59,7 @@ class Planner:
         self._budget = budget
         self._waiting: list[_Waiting] = []  # in order
         self._backlogs: dict[SessionKey, _Backlog] = {}
-        self._partials: dict[SessionKey, _Waiting] = {}
+        self._interims: dict[SessionKey, _Waiting] = {}
         self._waiting_ms = dict.fromkeys(Lane, 0)
         self._arrivals = 0
         self._dropped = 0
@@ -71,7 +71,7 @@ class Planner:
         """Seconds of speech that wait."""
         return self._waiting_ms[lane] / 1000
 
-    def dropped_partials(self) -> int:
+    def dropped_interims(self) -> int:
         """Those since the last call; a newer one, their final or their deadline came first."""
         dropped, self._dropped = self._dropped, 0
         return dropped
@@ -79,23 +79,23 @@ class Planner:
     def add(self, jobs: Iterable[Job]) -> None:
         """A session's newest partial takes the place of its older one; its final ends both."""
         for job in jobs:
-            self._drop_partial(job)
+            self._drop_interim(job)
             due = self._due(job)
-            length = CONTEXT if job.tried else positions(job.utterance.seconds)
+            length = CONTEXT if job.earlier else positions(job.utterance.seconds)
             waiting = _Waiting(job.lane, job.kind, due, self._arrivals, length, job)
             self._arrivals += 1
             insort(self._waiting, waiting)
             self._waiting_ms[job.lane] += _milliseconds(job)
-            if job.kind is JobKind.PARTIAL:
-                self._partials[job.id.session] = waiting
+            if job.kind is JobKind.INTERIM:
+                self._interims[job.id.session] = waiting
 
-    def again(self, job: Job, tried: tuple[Hypothesis, ...], now: float) -> None:
+    def retry(self, job: Job, tried: tuple[Hypothesis, ...], now: float) -> None:
         """What came of it does not stand; it waits for another attempt.
 
         That takes as long as many a batch, so other finals go first. None of those that are due
         later than this one does, however many there are: it is never starved.
         """
-        self.add([replace(job, tried=tried, deadline=now + AGAIN_S)])
+        self.add([replace(job, earlier=tried, deadline=now + RETRY_DELAY_S)])
 
     def take(self, now: float) -> Batch | None:
         """The first job, and those beside it that are worth it; None: nothing waits.
@@ -110,13 +110,13 @@ class Planner:
             self._remove(waiting)
         return Batch(tuple(waiting.job for waiting in chosen))
 
-    def withdraw(self, id_: JobId) -> Job:
+    def cancel(self, id_: UtteranceId) -> Job:
         """The final of that utterance, which waits: what it would be decoded for is known."""
         (waiting,) = [each for each in self._waiting if each.job.id == id_]
         self._remove(waiting)
         return waiting.job
 
-    def keep(self, epochs: Mapping[Partition, int]) -> None:
+    def discard_stale(self, epochs: Mapping[Partition, int]) -> None:
         """Forget jobs of partitions that are gone or were assigned anew."""
         for waiting in list(self._waiting):
             job = waiting.job
@@ -129,7 +129,7 @@ class Planner:
         One that may end the worker goes first: the shorter it is in hand, the less is it to blame
         for another end.
         """
-        if job.kind is JobKind.PARTIAL or job.tried:
+        if job.kind is JobKind.INTERIM or job.earlier:
             return job.deadline
         session = job.id.session
         backlog = self._backlogs.get(session)
@@ -138,7 +138,7 @@ class Planner:
         else:
             backlog.due = max(job.deadline, backlog.due + job.utterance.seconds)
         backlog.count += 1
-        return -inf if job.alone else backlog.due
+        return -inf if job.isolated else backlog.due
 
     def _candidates(self) -> Sequence[_Waiting]:
         """The first job, and others of its class."""
@@ -146,14 +146,14 @@ class Planner:
         ahead = self._waiting[: _LOOK_AHEAD * self._budget.rows]
         return [each for each in ahead if _class(each) == class_]
 
-    def _drop_partial(self, newer: Job) -> None:
-        older = self._partials.get(newer.id.session)
+    def _drop_interim(self, newer: Job) -> None:
+        older = self._interims.get(newer.id.session)
         if older is not None and older.job.id.utterance <= newer.id.utterance:
             self._remove(older)
             self._dropped += 1
 
     def _drop_stale(self, now: float) -> None:
-        for stale in [each for each in self._partials.values() if each.due < now]:
+        for stale in [each for each in self._interims.values() if each.due < now]:
             self._remove(stale)
             self._dropped += 1
 
@@ -161,12 +161,12 @@ class Planner:
         del self._waiting[bisect_left(self._waiting, waiting)]
         self._waiting_ms[waiting.lane] -= _milliseconds(waiting.job)
         session = waiting.job.id.session
-        if waiting.kind is JobKind.PARTIAL:
-            del self._partials[session]
-        elif not waiting.job.tried:
-            self._relieve(session)
+        if waiting.kind is JobKind.INTERIM:
+            del self._interims[session]
+        elif not waiting.job.earlier:
+            self._shrink_backlog(session)
 
-    def _relieve(self, session: SessionKey) -> None:
+    def _shrink_backlog(self, session: SessionKey) -> None:
         self._backlogs[session].count -= 1
         if not self._backlogs[session].count:
             del self._backlogs[session]
@@ -193,12 +193,12 @@ def _filled(candidates: Sequence[_Waiting], longest: int, budget: Budget) -> lis
     passed: set[SessionKey] = set()
     rows = min(budget.rows, budget.positions // longest)
     for each in candidates[1:]:
-        if len(chosen) >= rows or chosen[0].job.alone:
+        if len(chosen) >= rows or chosen[0].job.isolated:
             break
         cost = budget.overhead + len(chosen) * longest
         session = each.job.id.session
         if (
-            each.job.alone
+            each.job.isolated
             or each.positions > longest
             or each.positions * cost < work * longest
             or session in passed
@@ -219,7 +219,7 @@ def _worth(batch: Sequence[_Waiting], budget: Budget) -> tuple[float, int]:
 
 def _class(waiting: _Waiting) -> tuple[Lane, JobKind, int]:
     """What goes into one batch; attempts of one kind, as others would be decoded one by one."""
-    return waiting.lane, waiting.kind, len(waiting.job.tried)
+    return waiting.lane, waiting.kind, len(waiting.job.earlier)
 
 
 def _rounded(length: int) -> int:

@@ -74,7 +74,7 @@ def addressed(chunk: Chunk, is_open: Callable[[str], bool]) -> tuple[Chunk, ...]
     return tuple(replace(chunk, audio=replace(chunk.audio, stream_id=name)) for name in found)
 
 
-def _identity(chunk: Chunk) -> Identity:
+def identity(chunk: Chunk) -> Identity:
     """Position and time tell one silence from another, with which most streams begin."""
     return zlib.crc32(chunk.audio.payload), chunk.audio.start, chunk.audio.captured_ms
 

@@ -7,35 +7,35 @@ from typing import NamedTuple, TypeAlias
 
 from consumer.core.audio.utterance import Int16Array, Utterance
 from consumer.core.streams.language import UNKNOWN, LanguageHold
-from consumer.core.streams.records import JobId, Record, SessionKey
+from consumer.core.streams.records import Record, SessionKey, UtteranceId
 from schemas.audio import StreamOptions
 from schemas.transcript import AnyEvent, Source
 
 
 @dataclass(slots=True, eq=False)
-class Ear:
+class VadState:
     """Where a scorer keeps a detector between two calls: a new one, empty, at every cut."""
 
-    before: Int16Array | None = None  # audio up to the cut, where speech goes on over it
+    lead_in: Int16Array | None = None  # audio up to the cut, where speech goes on over it
     detector: object | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Listen:
+class ScoreRequest:
     """Audio to be scored: it follows what the same ear heard last."""
 
     session: SessionKey
-    ear: Ear
+    vad: VadState
     rate: int  # Hz
     samples: Int16Array  # [n] mono
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class PendingUtterance:
     """An utterance that waits for its text, and all that its final says beside it."""
 
-    id: JobId
-    ticket: Ticket
+    id: UtteranceId
+    entry: EntryId
     utterance: Utterance
     options: StreamOptions
     index: int  # of its event
@@ -44,24 +44,24 @@ class Heard:
     ended_at_ms: int  # of the last sample
     source: Source
     traceparent: str | None
-    tries: int = 0  # decodes of it that were begun before, by workers that ended uncleanly
-    held: LanguageHold = UNKNOWN  # its session's language, as far as it was known when it ended
+    attempts: int = 0  # decodes of it that were begun before, by workers that ended uncleanly
+    language: LanguageHold = UNKNOWN  # its session's language, as far as it was known when it ended
 
 
-class Draft(NamedTuple):
+class InterimDecode(NamedTuple):
     """An open utterance as it would be if no more speech came."""
 
-    id: JobId
+    id: UtteranceId
     utterance: Utterance
     options: StreamOptions
     is_ending: bool  # quiet for as long as the post-roll: it may well be all of it
     time_ms: int  # Unix time of its last sample
     first_offset: int  # of the record that it begins in
     uncut_s: float  # of it: what lies behind may yet be of the next utterance
-    held: LanguageHold = UNKNOWN  # its session's language
+    language: LanguageHold = UNKNOWN  # its session's language
 
 
-class Ticket(NamedTuple):
+class EntryId(NamedTuple):
     """Names an entry that waits for its events."""
 
     stream_id: str

@@ -22,7 +22,7 @@ SHORTEST_S: Final = 1.0  # of speech: 0.5 s are told wrongly in three of ten, 1 
 
 
 @dataclass(frozen=True, slots=True)
-class Identified:
+class IdentifiedLanguage:
     """What an utterance sounds like by itself."""
 
     code: str  # Whisper's, the likeliest of those allowed
@@ -44,7 +44,7 @@ class LanguageHold(NamedTuple):
     code: str | None = None  # Whisper's; None: nothing likely was heard yet
     challenger: str | None = None  # another language that the last utterance sounded like
 
-    def follow(self, heard: Identified) -> LanguageHold:
+    def updated(self, heard: IdentifiedLanguage) -> LanguageHold:
         """After one more utterance."""
         if not heard.is_likely:
             return self
@@ -52,9 +52,9 @@ class LanguageHold(NamedTuple):
             return LanguageHold(heard.code)
         return LanguageHold(self.code, heard.code)
 
-    def choose(self, heard: Identified) -> str:
+    def decide(self, heard: IdentifiedLanguage) -> str:
         """What the utterance is to be decoded as."""
-        return self.follow(heard).code or heard.code
+        return self.updated(heard).code or heard.code
 
 
 UNKNOWN: Final = LanguageHold()
@@ -62,9 +62,9 @@ UNKNOWN: Final = LanguageHold()
 
 def identify(
     probabilities: Mapping[str, float], allowed: Collection[str], speech_s: float
-) -> Identified:
+) -> IdentifiedLanguage:
     """Of Whisper's probabilities of all languages; `allowed`: codes, none of them for any."""
     shares = {code: probabilities[code] for code in allowed} or dict(probabilities)
     code = max(shares, key=shares.__getitem__)
     total = sum(shares.values())
-    return Identified(code, shares[code] / total if total else 0.0, speech_s)
+    return IdentifiedLanguage(code, shares[code] / total if total else 0.0, speech_s)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from consumer.core.audio.utterance import EndReason
-from consumer.core.streams.chunks import Chunk, _identity, wall_ms
+from consumer.core.streams.chunks import Chunk, identity, wall_ms
 from consumer.core.streams.entries import DeadLetter
-from consumer.core.streams.session import Begin
-from consumer.core.streams.state import Order
-from consumer.core.streams.timeline import Sound
+from consumer.core.streams.session import SessionStart
+from consumer.core.streams.state import RecordOrder
+from consumer.core.streams.timeline import AudioSegment
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
@@ -24,67 +24,69 @@ PADDING_MS = 60  # `start` may overlap by as much: codecs pad
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecordStep:
     offset: int  # of the record that brought it
-    before: Order | None  # what reading that record again for this step begins with
+    before: RecordOrder | None  # what reading that record again for this step begins with
 
 
 @dataclass(frozen=True, slots=True)
-class Open(Step):
-    begin: Begin
+class OpenSession(RecordStep):
+    begin: SessionStart
 
 
 @dataclass(frozen=True, slots=True)
-class Gap(Step):
+class InsertGap(RecordStep):
     to: int
     wall_ms: float
     estimated: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Loss(Step):
+class ReportLoss(RecordStep):
     first_offset: int
     last_offset: int
 
 
 @dataclass(frozen=True, slots=True)
-class Close(Step):
+class CloseUtterance(RecordStep):
     reason: EndReason
 
 
 @dataclass(frozen=True, slots=True)
-class End(Step):
+class EndSession(RecordStep):
     reason: StreamEndReason
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse(Step):
+class RejectRecord(RecordStep):
     letter: DeadLetter
 
 
-Move: TypeAlias = Open | Sound | Gap | Loss | Close | End | Refuse
+StreamStep: TypeAlias = (
+    OpenSession | AudioSegment | InsertGap | ReportLoss | CloseUtterance | EndSession | RejectRecord
+)
 
 
 def read(
-    chunk: Chunk, order: Order | None, begin: Callable[[Chunk], Begin]
-) -> tuple[Order | None, list[Move]]:
+    chunk: Chunk, order: RecordOrder | None, begin: Callable[[Chunk], SessionStart]
+) -> tuple[RecordOrder | None, list[StreamStep]]:
     """The order behind a record whose turn it is, and its steps.
 
     Raises `WireError` when it contradicts the session.
     """
-    steps: list[Move] = []
+    steps: list[StreamStep] = []
     if order is not None and (reason := _session_break(chunk, order)) is not None:
-        steps.append(End(chunk.offset, order, reason))
+        steps.append(EndSession(chunk.offset, order, reason))
         order = replace(order, over=True)
     if (order is None or order.over) and len(chunk.samples):
-        steps.append(Open(chunk.offset, order, begin(chunk)))
+        steps.append(OpenSession(chunk.offset, order, begin(chunk)))
         order = _first(chunk)
     if order is not None and not order.over:
         order = _follow(chunk, order, steps)
     return order, steps
 
 
-def is_repeat(chunk: Chunk, order: Order | None, late: Collection[int]) -> bool:
+def is_repeat(chunk: Chunk, order: RecordOrder | None, late: Collection[int]) -> bool:
     """Whether it came before; `late`: the numbers that are held back."""
     seq = chunk.audio.seq
     if order is None or seq is None or order.next_seq is None or order.uncertain:
@@ -94,15 +96,15 @@ def is_repeat(chunk: Chunk, order: Order | None, late: Collection[int]) -> bool:
     return not _is_restart(chunk, order)
 
 
-def _is_restart(chunk: Chunk, order: Order) -> bool:
+def _is_restart(chunk: Chunk, order: RecordOrder) -> bool:
     """A number before the first, or the first again, but not the first record again."""
     seq, first = chunk.audio.seq, order.first_seq
     if seq is None or first is None:
         return False
-    return seq < first or (seq == first and _identity(chunk) != order.first)
+    return seq < first or (seq == first and identity(chunk) != order.first)
 
 
-def _session_break(chunk: Chunk, order: Order) -> StreamEndReason | None:
+def _session_break(chunk: Chunk, order: RecordOrder) -> StreamEndReason | None:
     """Why the record belongs to another session than the open one."""
     seq = chunk.audio.seq
     if order.over:
@@ -116,30 +118,30 @@ def _session_break(chunk: Chunk, order: Order) -> StreamEndReason | None:
     return None
 
 
-def _first(chunk: Chunk) -> Order:
+def _first(chunk: Chunk) -> RecordOrder:
     """What is known of a session before its first record."""
     audio = chunk.audio
-    return Order(
+    return RecordOrder(
         rate=chunk.rate,
         channels=chunk.channels,
         end=audio.start or 0,
         first_seq=audio.seq,
-        first=_identity(chunk),
+        first=identity(chunk),
         next_seq=audio.seq,
         last_samples=len(chunk.samples),
         positioned=audio.start is not None,
     )
 
 
-def _follow(chunk: Chunk, order: Order, steps: list[Move]) -> Order:
+def _follow(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> RecordOrder:
     """Add the steps of a record of the open session; what is known behind it."""
     gap = _gap(chunk, order)
     if gap is not None:
-        steps += [Close(chunk.offset, order, EndReason.GAP), gap]
+        steps += [CloseUtterance(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
     order = replace(order, next_seq=chunk.audio.seq, uncertain=False)
     if len(chunk.samples):
-        sound = _sound(chunk, order)
+        sound = _segment(chunk, order)
         steps.append(sound)
         behind = replace(order, end=max(order.end, sound.end), last_samples=len(chunk.samples))
     else:
@@ -150,13 +152,13 @@ def _follow(chunk: Chunk, order: Order, steps: list[Move]) -> Order:
         positioned=chunk.audio.start is not None,
     )
     if chunk.audio.flush:
-        steps.append(Close(chunk.offset, order, EndReason.FLUSH))
+        steps.append(CloseUtterance(chunk.offset, order, EndReason.FLUSH))
     if chunk.audio.end:
-        steps.append(End(chunk.offset, order, StreamEndReason.END))
+        steps.append(EndSession(chunk.offset, order, StreamEndReason.END))
     return replace(behind, over=chunk.audio.end)
 
 
-def _gap(chunk: Chunk, order: Order) -> Gap | None:
+def _gap(chunk: Chunk, order: RecordOrder) -> InsertGap | None:
     start, seq = chunk.audio.start, chunk.audio.seq
     if start is not None:
         to, estimated = start, False
@@ -166,15 +168,15 @@ def _gap(chunk: Chunk, order: Order) -> Gap | None:
         return None
     if to <= order.end:
         return None
-    return Gap(chunk.offset, order, to, wall_ms(chunk), estimated)
+    return InsertGap(chunk.offset, order, to, wall_ms(chunk), estimated)
 
 
-def _overlap(chunk: Chunk, order: Order) -> int:
+def _overlap(chunk: Chunk, order: RecordOrder) -> int:
     """Samples by which the record says that it begins before the end of what came before."""
     return 0 if chunk.audio.start is None else order.end - chunk.audio.start
 
 
-def _sound(chunk: Chunk, order: Order) -> Sound:
+def _segment(chunk: Chunk, order: RecordOrder) -> AudioSegment:
     overlap = _overlap(chunk, order)
     if overlap * 1000 > PADDING_MS * chunk.rate:
         raise WireError(
@@ -183,7 +185,7 @@ def _sound(chunk: Chunk, order: Order) -> Sound:
             "send each sample once, or begin a new stream",
         )
     overlap = min(overlap, len(chunk.samples))
-    return Sound(
+    return AudioSegment(
         samples=chunk.samples[overlap:],
         first=order.end,
         offset=chunk.offset,

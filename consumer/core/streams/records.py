@@ -38,7 +38,7 @@ class Record(NamedTuple):
         return self.offset + 1
 
 
-class Unread(NamedTuple):
+class UnreadableBatch(NamedTuple):
     """A batch of records that nobody can read, in their place in the log."""
 
     partition: Partition
@@ -66,8 +66,8 @@ class Poll:
     """What one look at Kafka brought; to be taken in this order."""
 
     assigned: tuple[Assignment, ...] | None = None  # all that is ours now; None: as before
-    overtaken: tuple[Partition, ...] = ()  # what was to be read next has been deleted
-    records: tuple[Record | Unread, ...] = ()
+    out_of_range: tuple[Partition, ...] = ()  # what was to be read next has been deleted
+    records: tuple[Record | UnreadableBatch, ...] = ()
     caught_up: frozenset[Partition] = frozenset()  # no record of theirs waits in Kafka
 
 
@@ -79,7 +79,7 @@ class SessionKey(NamedTuple):
     session_id: str
 
 
-class JobId(NamedTuple):
+class UtteranceId(NamedTuple):
     """Names one utterance of one session everywhere: logs, results, events."""
 
     session: SessionKey

@@ -12,14 +12,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self, TypeVar
 
-from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig, Span
+from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array, Utterance
 from consumer.core.partition.ledger import Ledger
-from consumer.core.streams.entries import Draft, Ear, Heard, Listen
+from consumer.core.streams.entries import InterimDecode, PendingUtterance, ScoreRequest, VadState
 from consumer.core.streams.language import LanguageHold
-from consumer.core.streams.records import JobId, SessionKey
+from consumer.core.streams.records import SessionKey, UtteranceId
 from consumer.core.streams.state import SessionState
-from consumer.core.streams.timeline import Sound, Timeline
+from consumer.core.streams.timeline import AudioSegment, Timeline
 from schemas.audio import StreamOptions
 from schemas.languages import whisper_code
 from schemas.transcript import (
@@ -36,11 +36,11 @@ from schemas.transcript import (
 EventT = TypeVar("EventT", bound=Event)
 
 
-_HEARD_BEFORE_MS = 1_000  # of speech that goes on over a cut: a detector needs about half of it
+_LEAD_IN_MS = 1_000  # of speech that goes on over a cut: a detector needs about half of it
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class SessionStart:
     """What the first record of a session settles."""
 
     key: SessionKey
@@ -58,7 +58,7 @@ class Session:
 
     _timeline: Timeline  # audio since the last cut
     _segmenter: Segmenter
-    _ear: Ear
+    _vad: VadState
     _scored: int  # sample up to which the detector was given audio
 
     def __init__(
@@ -76,10 +76,10 @@ class Session:
         self._config = replace(config, endpoint_ms=state.options.endpoint_ms or config.endpoint_ms)
         self._ledger = ledger
         timeline = Timeline(state.rate, state.cut, state.origin, read)
-        self._listen_from(timeline, in_speech=state.in_speech)
+        self._score_from(timeline, in_speech=state.in_speech)
 
     @classmethod
-    def begin(cls, begin: Begin, config: SegmenterConfig, ledger: Ledger) -> Self:
+    def start(cls, begin: SessionStart, config: SegmenterConfig, ledger: Ledger) -> Self:
         """A new session; says so."""
         state = SessionState(
             session_id=begin.key.session_id,
@@ -110,7 +110,7 @@ class Session:
         return self._segmenter.open_since is not None
 
     @property
-    def undecided(self) -> Sequence[Sound]:
+    def undecided(self) -> Sequence[AudioSegment]:
         """What holds the audio behind the cut."""
         return self._timeline.undecided
 
@@ -119,50 +119,50 @@ class Session:
         """As of the last cut."""
         return replace(self._state, cut=self._timeline.start, origin=self._timeline.origin)
 
-    def append(self, sound: Sound) -> None:
+    def append(self, sound: AudioSegment) -> None:
         self._timeline.append(sound)
 
-    def unscored(self) -> Listen | None:
+    def score_request(self) -> ScoreRequest | None:
         """Audio that the detector has not been given since the last cut; None: there is none."""
         if self._scored >= self.end:
             return None
         samples = self._timeline.samples(self._scored, self.end)
         self._scored = self.end
-        return Listen(self.key, self._ear, self.rate, samples)
+        return ScoreRequest(self.key, self._vad, self.rate, samples)
 
-    def hear(self, probabilities: Float32Array) -> Heard | None:
+    def on_scores(self, probabilities: Float32Array) -> PendingUtterance | None:
         """The detector's answer to what `unscored` gave; may make one cut, and an utterance."""
         cut = self._segmenter.push(probabilities)
         return None if cut is None else self._apply(cut)
 
-    def close_utterance(self, reason: EndReason) -> Heard | None:
+    def close_utterance(self, reason: EndReason) -> PendingUtterance | None:
         """No more audio belongs to the open utterance; all that came must have been scored."""
         undecided = max(0, self.end - self._timeline.start)
         return self._apply(self._segmenter.close(undecided, reason))
 
-    def draft(self) -> Draft | None:
+    def interim(self) -> InterimDecode | None:
         """The open utterance so far; None: none is open, or too little of it."""
-        span = self._segmenter.draft()
+        span = self._segmenter.open_span()
         if span is None or self._timeline.end <= self._timeline.start:
             return None
         utterance = self._utterance(span)
         quiet = utterance.end - utterance.speech_end
-        return Draft(
-            id=JobId(self.key, utterance.number),
+        return InterimDecode(
+            id=UtteranceId(self.key, utterance.number),
             utterance=utterance,
             options=self._state.options,
             is_ending=quiet >= self._config.post_roll_ms * self.rate // 1000,
             time_ms=self._timeline.time_ms(utterance.end - 1),
             first_offset=self._timeline.offsets(utterance.start, utterance.start + 1)[0],
             uncut_s=self._config.uncut_ms / 1000,
-            held=self._state.language,
+            language=self._state.language,
         )
 
-    def hold(self, held: LanguageHold) -> None:
+    def set_language(self, held: LanguageHold) -> None:
         """What its language is held to be, after one more text."""
         self._state = replace(self._state, language=held)
 
-    def gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
+    def insert_gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
         """Audio up to sample `to` is missing; the open utterance must have been closed."""
         self._note(
             StreamGap,
@@ -173,9 +173,9 @@ class Session:
             estimated=estimated,
         )
         self._state = replace(self._state, gaps=self._state.gaps + 1)
-        self._listen_from(Timeline(self.rate, to, (to, wall_ms)))
+        self._score_from(Timeline(self.rate, to, (to, wall_ms)))
 
-    def lose(self, first_offset: int, last_offset: int) -> None:
+    def report_loss(self, first_offset: int, last_offset: int) -> None:
         """These records will never be read; the open utterance must have been closed."""
         self._note(StreamLoss, self.end, first_offset=first_offset, last_offset=last_offset)
 
@@ -202,34 +202,34 @@ class Session:
         for problem in problems:
             self._note(StreamWarning, self.end, message=problem)
 
-    def _apply(self, cut: Cut) -> Heard | None:
+    def _apply(self, cut: Cut) -> PendingUtterance | None:
         heard = None if cut.span is None else self._close(cut.span)
         audio = self._state.audio_samples + cut.at
         self._state = replace(self._state, in_speech=cut.in_speech, audio_samples=audio)
         at = self._timeline.start + cut.at
-        before = self._before(at) if cut.in_speech else None
+        before = self._lead_in(at) if cut.in_speech else None
         self._timeline.trim(at)
-        self._listen_from(self._timeline, in_speech=cut.in_speech, before=before)
+        self._score_from(self._timeline, in_speech=cut.in_speech, before=before)
         return heard
 
-    def _before(self, cut: int) -> Int16Array:
+    def _lead_in(self, cut: int) -> Int16Array:
         """What a detector has to hear first to know that the audio at the cut is speech."""
-        start = cut - _HEARD_BEFORE_MS * self.rate // 1000
+        start = cut - _LEAD_IN_MS * self.rate // 1000
         return self._timeline.samples(max(self._timeline.start, start), cut)
 
-    def _listen_from(
+    def _score_from(
         self, timeline: Timeline, *, in_speech: bool = False, before: Int16Array | None = None
     ) -> None:
         self._timeline = timeline
         self._segmenter = Segmenter(self._config, self.rate, in_speech=in_speech)
         self._scored = timeline.start
-        self._ear = Ear(before)
+        self._vad = VadState(before)
 
-    def _close(self, span: Span) -> Heard:
+    def _close(self, span: UtteranceSpan) -> PendingUtterance:
         utterance, timeline, state = self._utterance(span), self._timeline, self._state
-        heard = Heard(
-            id=JobId(self.key, utterance.number),
-            ticket=self._ledger.expect(self.key.stream_id, self._decided_ms()),
+        heard = PendingUtterance(
+            id=UtteranceId(self.key, utterance.number),
+            entry=self._ledger.append_pending(self.key.stream_id, self._decided_ms()),
             utterance=utterance,
             options=state.options,
             index=state.events,
@@ -239,8 +239,8 @@ class Session:
             ended_at_ms=timeline.time_ms(utterance.end - 1),
             source=Source(*self.key.partition, *timeline.offsets(utterance.start, utterance.end)),
             traceparent=state.traceparent,
-            tries=state.attempts,
-            held=state.language,
+            attempts=state.attempts,
+            language=state.language,
         )
         speech = state.speech_samples + utterance.end - utterance.start
         self._state = replace(
@@ -256,7 +256,7 @@ class Session:
         """Append time of the newest audio that was needed for the cut."""
         return self._timeline.appended_ms(self._timeline.start + self._segmenter.scored - 1)
 
-    def _utterance(self, span: Span) -> Utterance:
+    def _utterance(self, span: UtteranceSpan) -> Utterance:
         start, end = self._timeline.start + span.start, self._timeline.start + span.end
         return Utterance(
             number=self._state.utterances,
@@ -278,7 +278,7 @@ class Session:
             traceparent=self._state.traceparent,
             **fields,
         )
-        self._ledger.note(self.key.stream_id, event)  # type: ignore[arg-type]
+        self._ledger.append(self.key.stream_id, event)  # type: ignore[arg-type]
         self._state = replace(self._state, events=self._state.events + 1)
 
 

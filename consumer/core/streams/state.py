@@ -16,7 +16,7 @@ Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's crc32, pos
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RecordOrder:
     """What the records so far say about the next one."""
 
     rate: int
@@ -61,7 +61,7 @@ class StreamState:
     needed_offset: int | None  # F: lowest offset still needed; None: nothing is unfinished
     read_offset: int  # the offset behind the last record that was read as of the cut
     last_ms: int  # append time of its last record
-    order: Order | None  # as it was before what is undecided
+    order: RecordOrder | None  # as it was before what is undecided
     session: SessionState | None  # None: none is open
     decided_offsets: tuple[
         int, ...

@@ -53,7 +53,7 @@ class Agreement:
     stable: str = ""  # never taken back
     tentative: str = ""
     revision: int = 0  # decodes so far
-    said: tuple[str, ...] = ()  # keys of the stable text
+    stable_keys: tuple[str, ...] = ()  # keys of the stable text
     latest: tuple[str, ...] = ()  # keys of what the last decode said behind it
     weights: tuple[float, ...] = ()  # of each: its probabilities in all decodes that said so
 
@@ -66,8 +66,8 @@ class Agreement:
         words in the hypothesis nothing is known to be doubted, nor to end there.
         """
         heard = _heard(hypothesis.text)
-        at = fit(self.said, [unit.key for unit in heard])[0]
-        trail = heard[at - 1].trail if at and self.said else ""
+        at = align_prefix(self.stable_keys, [unit.key for unit in heard])[0]
+        trail = heard[at - 1].trail if at and self.stable_keys else ""
         rest = heard[at:]
         spoken = _spoken(hypothesis, heard)[at:]
         times = _WHOLE if is_ending else 1
@@ -81,7 +81,7 @@ class Agreement:
             stable=stable,
             tentative=whole[len(stable) :],
             revision=self.revision + 1,
-            said=(*self.said, *(unit.key for unit in rest[:agreed])),
+            stable_keys=(*self.stable_keys, *(unit.key for unit in rest[:agreed])),
             latest=tuple(unit.key for unit in rest[agreed:]),
             weights=weights[agreed:],
         )
@@ -97,7 +97,7 @@ class Agreement:
         return self.stable + self.tentative
 
 
-def fit(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int]:
+def align_prefix(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int]:
     """How much of `heard` says what was `said`, and with how many edits (Levenshtein).
 
     The prefix of fewest edits; of several the one nearest in length.

@@ -62,7 +62,7 @@ class Orthography:
     converters: Mapping[Script, Convert] = field(default_factory=dict)
     script: Script | None = None  # where a stream's languages name none; None: as Whisper likes
 
-    def write(self, hypothesis: Hypothesis, languages: Sequence[str]) -> Hypothesis:
+    def normalise(self, hypothesis: Hypothesis, languages: Sequence[str]) -> Hypothesis:
         """The same as it is to be published; `languages` (BCP 47) are those the stream allows."""
         if hypothesis.language != CODE:
             return hypothesis

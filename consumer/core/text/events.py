@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from consumer.core.audio.utterance import Utterance
-from consumer.core.streams.entries import Heard
+from consumer.core.streams.entries import PendingUtterance
 from consumer.core.text.chinese import Orthography, prompt
-from consumer.core.text.hypothesis import Decoded, Hypothesis, TimedWord
-from consumer.core.text.quality import Judged, confidence, judge
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis, TimedWord
+from consumer.core.text.quality import Assessment, assess, confidence
 from schemas.audio import StreamOptions, Task
 from schemas.languages import bcp47
 from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Word
@@ -20,21 +20,21 @@ class FinalPolicy:
     """How finals are written."""
 
     orthography: Orthography = field(default_factory=Orthography)
-    tell_suppressed: bool = False  # in `suppressed_text`
+    publish_suppressed: bool = False  # in `suppressed_text`
 
 
 AS_IT_IS: Final = FinalPolicy()
 
 
 def final(
-    heard: Heard, decoded: Decoded, model: Model, policy: FinalPolicy = AS_IT_IS
+    heard: PendingUtterance, decoded: TimedHypothesis, model: Model, policy: FinalPolicy = AS_IT_IS
 ) -> TranscriptFinal:
     """A suppressed final keeps its number and its reasons; its text is empty."""
     utterance = heard.utterance
     found = decoded.hypothesis
     if not heard.options.words:
         found = replace(found, words=None)  # a draft has them all the same
-    judged, hypothesis = written(found, utterance, heard.options, policy)
+    judged, hypothesis = rendered(found, utterance, heard.options, policy)
     suppressed = judged.is_suppressed
     return TranscriptFinal(
         stream_id=heard.id.session.stream_id,
@@ -64,21 +64,21 @@ def final(
             queue_ms=decoded.queue_ms,
             decode_ms=decoded.decode_ms,
         ),
-        suppressed_text=judged.removed if policy.tell_suppressed else None,
+        suppressed_text=judged.removed if policy.publish_suppressed else None,
     )
 
 
-def written(
+def rendered(
     hypothesis: Hypothesis, utterance: Utterance, options: StreamOptions, policy: FinalPolicy
-) -> tuple[Judged, Hypothesis]:
+) -> tuple[Assessment, Hypothesis]:
     """What the evidence says of a text, and the text as it is published unless suppressed."""
     task = options.task or Task.TRANSCRIBE
     asked = prompt(hypothesis.language, options.prompt, task)
-    judged = judge(hypothesis, utterance, asked, task)
-    return judged, policy.orthography.write(judged.hypothesis, options.languages or ())
+    judged = assess(hypothesis, utterance, asked, task)
+    return judged, policy.orthography.normalise(judged.hypothesis, options.languages or ())
 
 
-def failed(heard: Heard, reason: str) -> UtteranceFailed:
+def failed(heard: PendingUtterance, reason: str) -> UtteranceFailed:
     """In the place of a final that cannot be had."""
     utterance = heard.utterance
     return UtteranceFailed(

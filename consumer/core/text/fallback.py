@@ -13,7 +13,7 @@ from consumer.core.text.hallucination import (
     MAX_COMPRESSION_RATIO,
     MAX_NO_SPEECH_PROB,
     MIN_AVG_LOGPROB,
-    says_silence,
+    indicates_silence,
 )
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.patterns import is_loop
@@ -23,24 +23,24 @@ TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class FallbackStep:
     """One more decode; its temperatures share a batch, and the lowest that succeeds counts."""
 
     folded: bool
     temperatures: tuple[float, ...]
 
 
-def ladder(*, fold: bool) -> tuple[Attempt, ...]:
+def fallback_steps(*, fold: bool) -> tuple[FallbackStep, ...]:
     """The attempts in their order."""
-    first = [Attempt(folded=True, temperatures=(0.0,))] if fold else []
+    first = [FallbackStep(folded=True, temperatures=(0.0,))] if fold else []
     return (
         *first,
-        Attempt(folded=False, temperatures=(0.0,)),
-        Attempt(folded=False, temperatures=TEMPERATURES),
+        FallbackStep(folded=False, temperatures=(0.0,)),
+        FallbackStep(folded=False, temperatures=TEMPERATURES),
     )
 
 
-def left(attempts: Sequence[Attempt], tried: int) -> Sequence[Attempt]:
+def remaining(attempts: Sequence[FallbackStep], tried: int) -> Sequence[FallbackStep]:
     """Those that are to be made still, when so many texts have come of the first of them."""
     while tried > 0:
         tried -= len(attempts[0].temperatures)
@@ -54,9 +54,9 @@ def is_whole(text: Hypothesis) -> bool:
     return text.ended and not repeats and not is_loop(text.text)
 
 
-def is_trusted(text: Hypothesis) -> bool:
+def is_accepted(text: Hypothesis) -> bool:
     """No reason to decode again."""
-    if text.folded and (says_silence(text) or not keys(text.text)):
+    if text.folded and (indicates_silence(text) or not keys(text.text)):
         return False  # what is said may have been lost with the fold
     guessed = text.avg_logprob < MIN_AVG_LOGPROB
     if guessed and text.no_speech_prob > MAX_NO_SPEECH_PROB:
@@ -64,9 +64,9 @@ def is_trusted(text: Hypothesis) -> bool:
     return is_whole(text) and not guessed
 
 
-def best(texts: Sequence[Hypothesis]) -> Hypothesis:
+def select(texts: Sequence[Hypothesis]) -> Hypothesis:
     """The first that can be trusted; else the likeliest, of whole ones if there are any."""
     for text in texts:
-        if is_trusted(text):
+        if is_accepted(text):
             return text
     return max(texts, key=lambda text: (is_whole(text), text.avg_logprob))

@@ -19,10 +19,10 @@ import numpy as np
 from consumer.core.audio.loudness import Loudness
 from consumer.core.audio.utterance import Speech, Utterance
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
-from consumer.core.text.patterns import Run, is_echo, is_silence_phrase, longest_run
+from consumer.core.text.patterns import Repetition, is_echo, is_silence_phrase, longest_repetition
 from consumer.core.text.units import keys
 from schemas.audio import Task
-from schemas.transcript import Doubt
+from schemas.transcript import QualityReason
 
 # openai-whisper's thresholds, transcribe.py: for a verdict here, for another decode in the engine.
 MAX_COMPRESSION_RATIO: Final = 2.4  # above it the text repeats itself
@@ -84,14 +84,14 @@ _SILENT_DB, _CLEAR_DB = 6.0, 15.0  # above the noise; a word, and an utterance t
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class TextEvidence:
     """All that is known of a text."""
 
     hypothesis: Hypothesis
     speech: Speech
     speech_s: float  # heard as speech
     said: tuple[str, ...]  # the text's words or characters
-    run: Run  # of a phrase that comes several times in a row
+    run: Repetition  # of a phrase that comes several times in a row
     prompt: str | None  # that the text was to follow
     wordless_s: float  # the longest stretch of speech without a word
 
@@ -102,7 +102,7 @@ class Evidence:
         utterance: Utterance,
         prompt: str | None,
         task: Task = Task.TRANSCRIBE,
-    ) -> Evidence:
+    ) -> TextEvidence:
         said, speech = tuple(keys(hypothesis.text)), utterance.speech
         timed = hypothesis.words if task is Task.TRANSCRIBE else None  # of a translation: guesses
         return cls(
@@ -110,9 +110,9 @@ class Evidence:
             speech,
             max(_SHORTEST_S, utterance.speech_s),
             said,
-            longest_run(said),
+            longest_repetition(said),
             prompt,
-            wordless(speech, timed)[1] if timed else 0.0,
+            speech_without_words(speech, timed)[1] if timed else 0.0,
         )
 
     @property
@@ -132,84 +132,84 @@ def is_doubtful(found: Hypothesis) -> bool:
     return doubts_speech or found.avg_logprob < _DOUBTFUL_LOGPROB
 
 
-def says_silence(found: Hypothesis) -> bool:
+def indicates_silence(found: Hypothesis) -> bool:
     """Whisper's own opinion."""
     return found.no_speech_prob - _SILENCE_SLOPE * found.avg_logprob > _SILENCE_ABOVE
 
 
-def _no_speech(evidence: Evidence) -> bool:
-    return says_silence(evidence.hypothesis)
+def _no_speech(evidence: TextEvidence) -> bool:
+    return indicates_silence(evidence.hypothesis)
 
 
-def _weak_detection(evidence: Evidence) -> bool:
+def _weak_detection(evidence: TextEvidence) -> bool:
     return evidence.is_faint and evidence.hypothesis.avg_logprob < _FAINT_LOGPROB
 
 
-def _guess(evidence: Evidence) -> bool:
+def _guess(evidence: TextEvidence) -> bool:
     short = len(evidence.said) <= _GUESS_UNITS
     return short and evidence.hypothesis.avg_logprob < _GUESS_LOGPROB
 
 
-def _no_words(evidence: Evidence) -> bool:
+def _no_words(evidence: TextEvidence) -> bool:
     return not evidence.said
 
 
-def _silence_phrase(evidence: Evidence) -> bool:
+def _silence_phrase(evidence: TextEvidence) -> bool:
     return evidence.is_doubtful and is_silence_phrase(evidence.hypothesis.text)
 
 
-def _prompt_echo(evidence: Evidence) -> bool:
+def _prompt_echo(evidence: TextEvidence) -> bool:
     return evidence.is_doubtful and is_echo(evidence.hypothesis.text, evidence.prompt)
 
 
-def _nothing_but_a_loop(evidence: Evidence) -> bool:
+def _nothing_but_a_loop(evidence: TextEvidence) -> bool:
     return evidence.is_doubtful and evidence.run.units > _WHOLE * len(evidence.said)
 
 
-def _repetition(evidence: Evidence) -> bool:
+def _repetition(evidence: TextEvidence) -> bool:
     return evidence.hypothesis.compression_ratio > MAX_COMPRESSION_RATIO or evidence.run.is_loop
 
 
-def _too_fast(evidence: Evidence) -> bool:
+def _too_fast(evidence: TextEvidence) -> bool:
     return len(evidence.said) > _FASTEST * evidence.speech_s
 
 
-def _speech_without_word(evidence: Evidence) -> bool:
+def _speech_without_word(evidence: TextEvidence) -> bool:
     return evidence.wordless_s >= LEFT_OUT_S
 
 
-def _low_logprob(evidence: Evidence) -> bool:
+def _low_logprob(evidence: TextEvidence) -> bool:
     return evidence.hypothesis.avg_logprob < MIN_AVG_LOGPROB
 
 
-SUPPRESSING: Final[tuple[tuple[Doubt, Callable[[Evidence], bool]], ...]] = (
-    (Doubt.NO_SPEECH, _no_speech),
-    (Doubt.WEAK_DETECTION, _weak_detection),
-    (Doubt.GUESS, _guess),
-    (Doubt.NO_WORDS, _no_words),
-    (Doubt.SILENCE_PHRASE, _silence_phrase),
-    (Doubt.PROMPT_ECHO, _prompt_echo),
-    (Doubt.REPETITION, _nothing_but_a_loop),
+SUPPRESSING: Final[tuple[tuple[QualityReason, Callable[[TextEvidence], bool]], ...]] = (
+    (QualityReason.NO_SPEECH, _no_speech),
+    (QualityReason.WEAK_DETECTION, _weak_detection),
+    (QualityReason.GUESS, _guess),
+    (QualityReason.NO_WORDS, _no_words),
+    (QualityReason.SILENCE_PHRASE, _silence_phrase),
+    (QualityReason.PROMPT_ECHO, _prompt_echo),
+    (QualityReason.REPETITION, _nothing_but_a_loop),
 )
 
 
-REVIEWING: Final[tuple[tuple[Doubt, Callable[[Evidence], bool]], ...]] = (
-    (Doubt.REPETITION, _repetition),
-    (Doubt.SPEECH_WITHOUT_WORD, _speech_without_word),
-    (Doubt.TOO_FAST, _too_fast),
-    (Doubt.LOW_LOGPROB, _low_logprob),
+REVIEWING: Final[tuple[tuple[QualityReason, Callable[[TextEvidence], bool]], ...]] = (
+    (QualityReason.REPETITION, _repetition),
+    (QualityReason.SPEECH_WITHOUT_WORD, _speech_without_word),
+    (QualityReason.TOO_FAST, _too_fast),
+    (QualityReason.LOW_LOGPROB, _low_logprob),
 )
 
 
-def unspoken(
+def words_without_speech(
     words: tuple[TimedWord, ...], utterance: Utterance, loudness: Loudness
 ) -> list[TimedWord]:
     """Words with no speech under them, nor within 0.2 s of them, which Whisper's times are off."""
     clear = loudness.snr_db >= _CLEAR_DB
-    return [word for word in words if _is_unspoken(word, utterance.speech, loudness, clear=clear)]
+    return [word for word in words if _lacks_speech(word, utterance.speech, loudness, clear=clear)]
 
 
-def _is_unspoken(word: TimedWord, speech: Speech, loudness: Loudness, *, clear: bool) -> bool:
+def _lacks_speech(word: TimedWord, speech: Speech, loudness: Loudness, *, clear: bool) -> bool:
     start_s, end_s = word.start_s - _MARGIN_S, word.end_s + _MARGIN_S
     heard = _peak(speech, start_s, end_s)
     if heard is not None and heard < _UNHEARD:
@@ -225,7 +225,7 @@ def _peak(speech: Speech, start_s: float, end_s: float) -> float | None:
     return max(windows[first:behind], default=None)
 
 
-def wordless(speech: Speech, words: Sequence[TimedWord]) -> tuple[float, float]:
+def speech_without_words(speech: Speech, words: Sequence[TimedWord]) -> tuple[float, float]:
     """The longest stretch of speech with no word near: where it begins, and its length, seconds."""
     window_s = speech.window_ms / 1000
     silent = np.array(speech.probabilities) >= _SPOKEN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consumer.core.streams.language import Identified
+from consumer.core.streams.language import IdentifiedLanguage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,13 @@ class Hypothesis:
     temperature: float = 0.0
     folded: bool = False  # decoded with the folded encoder
     words: tuple[TimedWord, ...] | None = field(default=None)  # None: not wanted
-    identified: Identified | None = None  # the language by itself; None: it was given
+    identified: IdentifiedLanguage | None = None  # the language by itself; None: it was given
     ended: bool = True  # by the model; else by the token limit
-    tried: tuple[Hypothesis, ...] = ()  # all attempts so far, if another is due; (): it stands
+    earlier: tuple[Hypothesis, ...] = ()  # all attempts so far, if another is due; (): it stands
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class TimedHypothesis:
     """A hypothesis, and where the time went."""
 
     hypothesis: Hypothesis

@@ -20,7 +20,7 @@ _RUN_UNITS, _RUN_REPEATS = 8, 4  # from these on nobody speaks so: "no no no no"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Run:
+class Repetition:
     """A phrase that comes several times in a row."""
 
     units: int = 0  # of all of them
@@ -31,25 +31,25 @@ class Run:
         return self.units >= _RUN_UNITS and self.repeats >= _RUN_REPEATS
 
 
-def longest_run(said: Sequence[str]) -> Run:
+def longest_repetition(said: Sequence[str]) -> Repetition:
     """Of at least three repeats; `said` are the keys of a text, unit by unit."""
     phrases = range(1, min(LONGEST_PHRASE, len(said) // 3) + 1)
-    return max((_run(said, phrase) for phrase in phrases), default=Run())
+    return max((_repetition_of(said, phrase) for phrase in phrases), default=Repetition())
 
 
 def is_loop(text: str) -> bool:
     """Whether it is worth another decode."""
-    return longest_run(keys(text)).is_loop
+    return longest_repetition(keys(text)).is_loop
 
 
-def _run(said: Sequence[str], phrase: int) -> Run:
+def _repetition_of(said: Sequence[str], phrase: int) -> Repetition:
     """The longest of phrases of that many units."""
     longest = same = 0
     for left, right in zip(said, said[phrase:], strict=False):  # each with the one a phrase later
         same = same + 1 if left == right else 0
         longest = max(longest, same)
     units = longest + phrase
-    return Run(units, units // phrase) if units >= 3 * phrase else Run()
+    return Repetition(units, units // phrase) if units >= 3 * phrase else Repetition()
 
 
 # Of a text's keys run together: no space, punctuation or case. Whole ones come in any number, a

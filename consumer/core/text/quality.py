@@ -9,16 +9,21 @@ from typing import Final
 
 from consumer.core.audio.loudness import Loudness, clipped_ratio
 from consumer.core.audio.utterance import Utterance
-from consumer.core.text.hallucination import REVIEWING, SUPPRESSING, Evidence, unspoken
+from consumer.core.text.hallucination import (
+    REVIEWING,
+    SUPPRESSING,
+    TextEvidence,
+    words_without_speech,
+)
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from schemas.audio import Task
-from schemas.transcript import Doubt, Quality, Verdict
+from schemas.transcript import Quality, QualityReason, Verdict
 
 LOW_CONFIDENCE: Final = 0.5  # a word below it is as likely wrong as right, says Whisper
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Assessment:
     """A hypothesis after the guard."""
 
     hypothesis: Hypothesis  # without words that have no speech under them
@@ -30,30 +35,32 @@ class Judged:
         return self.quality.verdict is Verdict.SUPPRESSED
 
 
-def judge(
+def assess(
     hypothesis: Hypothesis,
     utterance: Utterance,
     prompt: str | None = None,
     task: Task = Task.TRANSCRIBE,
-) -> Judged:
+) -> Assessment:
     """Takes out words with no speech under them, and weighs what is left.
 
     `prompt` is what the text was to follow: to repeat it is what Whisper does on silence.
     """
     loudness = Loudness.of(utterance.samples, utterance.rate)
-    unheard = unspoken(hypothesis.words or (), utterance, loudness)
+    unheard = words_without_speech(hypothesis.words or (), utterance, loudness)
     heard = _without(hypothesis, unheard) if unheard else hypothesis
-    verdict, reasons = _weigh(Evidence.of(heard, utterance, prompt, task), unheard)
+    verdict, reasons = _weigh(TextEvidence.of(heard, utterance, prompt, task), unheard)
     removed = hypothesis.text if verdict is Verdict.SUPPRESSED else _text(unheard)
     measured = _measure(heard, utterance, loudness)
     quality = replace(measured, verdict=verdict, reasons=tuple(reasons))
-    return Judged(heard, removed or None, quality)
+    return Assessment(heard, removed or None, quality)
 
 
-def _weigh(evidence: Evidence, unheard: Collection[TimedWord]) -> tuple[Verdict, list[Doubt]]:
+def _weigh(
+    evidence: TextEvidence, unheard: Collection[TimedWord]
+) -> tuple[Verdict, list[QualityReason]]:
     """The verdict, and reasons for it: those that suppress come first."""
     against = [doubt for doubt, speaks in SUPPRESSING if speaks(evidence)]
-    doubts = [Doubt.WORD_WITHOUT_SPEECH] if unheard else []
+    doubts = [QualityReason.WORD_WITHOUT_SPEECH] if unheard else []
     doubts += [doubt for doubt, speaks in REVIEWING if speaks(evidence) and doubt not in against]
     if against:
         return Verdict.SUPPRESSED, against + doubts

@@ -10,7 +10,7 @@ from bench.chaos.hidden_counters import Piece, hide
 from bench.chaos.oracle import DEVICE_ASSERT, Mood, Oracle
 from bench.recordings import recordings
 from consumer.core.audio.samples import from_float, to_float
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.errors import OutOfMemory
 from evaluation.samples import SAMPLES
 
@@ -28,7 +28,7 @@ Oracle(Mood()).transcribe([Clip(to_float(hide(np.zeros(3200, np.int16), 4, poiso
 
 def test_it_writes_what_was_hidden_in_what_it_hears() -> None:
     sound = hide(SPEECH, 12)
-    clips = [Clip(to_float(sound[a:b]), ("zh",)) for a, b in ((0, 16_000), (777, 50_001))]
+    clips = [DecodeRequest(to_float(sound[a:b]), ("zh",)) for a, b in ((0, 16_000), (777, 50_001))]
     heard = Oracle(Mood(slowness=0)).transcribe(clips)
     assert [oracle.read(each.text) for each in heard] == [
         [Piece(12, 0, 16_000)],
@@ -45,12 +45,12 @@ def test_its_wording_differs_from_decode_to_decode() -> None:
 
 
 def test_speech_without_counters_is_nothing() -> None:
-    (heard,) = Oracle(Mood(slowness=0)).transcribe([Clip(to_float(SPEECH[:8000]))])
+    (heard,) = Oracle(Mood(slowness=0)).transcribe([DecodeRequest(to_float(SPEECH[:8000]))])
     assert oracle.read(heard.text) == []
 
 
 def test_its_memory_can_be_small() -> None:
-    clips = [Clip(to_float(SPEECH[:8000]))] * 2
+    clips = [DecodeRequest(to_float(SPEECH[:8000]))] * 2
     small = Oracle(Mood(slowness=0, most_rows=1))
     with pytest.raises(OutOfMemory, match="2 rows, and 1 fit"):
         small.transcribe(clips)

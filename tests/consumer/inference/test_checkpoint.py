@@ -16,7 +16,7 @@ from torch import Tensor
 from whisper.model import ModelDimensions
 
 import consumer
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError
 from consumer.inference.checkpoint import Checkpoint, load, usual_heads
@@ -108,7 +108,7 @@ def test_base_writes_the_same_words_from_every_format(tmp_path: Path, base_weigh
     samples, _ = soundfile.read(WARM_UP, dtype="float32")
 
     def heard(path: Path) -> Hypothesis:
-        clip = Clip(samples, ("en",), words=True)
+        clip = DecodeRequest(samples, ("en",), words=True)
         return WhisperTranscriber(load(path), CPU, fold=True).transcribe([clip])[0]
 
     writers = (write_openai, write_hugging_face, write_ctranslate2)

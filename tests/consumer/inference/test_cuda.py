@@ -13,7 +13,7 @@ import soundfile
 import soxr
 import torch
 
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.errors import OutOfMemory
 from consumer.inference import checkpoint
 from consumer.inference.device import Device, choose, device_errors
@@ -28,14 +28,16 @@ pytestmark = [
 SAMPLES = Path(__file__).parents[3] / "samples"
 
 
-def speech() -> list[Clip]:
+def speech() -> list[DecodeRequest]:
     rows = (SAMPLES / "manifest.jsonl").read_text("utf-8").splitlines()
     return [_clip(**json.loads(row)) for row in rows]
 
 
-def _clip(file: str, lang: str, **_: object) -> Clip:
+def _clip(file: str, lang: str, **_: object) -> DecodeRequest:
     samples, rate = soundfile.read(SAMPLES / file, dtype="float32")
-    return Clip(soxr.resample(samples, rate, 16_000).astype(np.float32), (lang,), words=True)
+    return DecodeRequest(
+        soxr.resample(samples, rate, 16_000).astype(np.float32), (lang,), words=True
+    )
 
 
 def texts(weights: Path, device: Device, steps: Steps | None = None) -> list[str]:

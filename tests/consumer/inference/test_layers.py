@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_whisper import checkpoint_of, small_whisper
 
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference.device import Device
 from consumer.inference.layers import Linear, compiled_rows, filled_up, row_counts
 from consumer.inference.whisper_engine import WhisperTranscriber
@@ -59,7 +59,7 @@ def test_once_warm_no_product_is_compiled(device: Device, capfd: pytest.CaptureF
     engine.warm_up()
     random = torch.Generator().manual_seed(0)
     clips = [
-        Clip(torch.randn(length, generator=random).numpy(), ("en",)[:known], words=True)
+        DecodeRequest(torch.randn(length, generator=random).numpy(), ("en",)[:known], words=True)
         for known, length in enumerate((90_000, 170_000, 333_333))
     ]
     capfd.readouterr()

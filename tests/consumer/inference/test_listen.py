@@ -5,7 +5,7 @@ import torch
 from small_whisper import CPU, DIMS, checkpoint_of, small_whisper
 
 from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference.fold import folded
 from consumer.inference.layers import Parameters
 from consumer.inference.listen import Listener
@@ -23,8 +23,8 @@ def listener() -> Listener:
     return Listener(parameters, DIMS, decoder, folded, workspace)
 
 
-def clips(count: int, seconds: float) -> list[Clip]:
-    return [Clip(np.zeros(round(seconds * WHISPER_RATE), np.float32), words=True)] * count
+def clips(count: int, seconds: float) -> list[DecodeRequest]:
+    return [DecodeRequest(np.zeros(round(seconds * WHISPER_RATE), np.float32), words=True)] * count
 
 
 def addresses(memory: Memory) -> list[int]:

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference import decode, listen, mel
 from consumer.inference.decode import BatchDecoder, Request
 from consumer.inference.fold import folded
@@ -31,7 +31,7 @@ from consumer.inference.workspace import Workspace
 
 GPU = torch.device("cuda", 0)
 CHECKPOINT = checkpoint_of(small_whisper())
-CLIPS = [Clip(np.zeros(8_000 * length, np.float32), words=True) for length in (1, 3, 6)]
+CLIPS = [DecodeRequest(np.zeros(8_000 * length, np.float32), words=True) for length in (1, 3, 6)]
 REQUESTS = [
     Request(prompt=range(length), seed=length, temperature=0.5 * (length == 5), align=20)
     for length in (4, 7, 5)

@@ -8,8 +8,8 @@ import pytest
 from small_whisper import CPU, DIMS
 
 from bench.shapes import random_checkpoint
-from consumer.core.scheduling.jobs import Clip
-from consumer.core.text.fallback import Attempt
+from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.core.text.fallback import FallbackStep
 from consumer.inference.replay import AsTheyAre, Replays, Steps
 from consumer.inference.whisper_engine import WhisperTranscriber
 
@@ -88,17 +88,20 @@ def engine(steps: Steps) -> WhisperTranscriber:
     """Its texts end at a position: those with a longer prompt earlier, so rows leave in turn."""
     dims = replace(DIMS, n_text_ctx=96)
     checkpoint = random_checkpoint("small", dims, 40, CPU.device, CPU.dtype)
-    twice = (Attempt(folded=True, temperatures=(0.0,)), Attempt(folded=True, temperatures=(0.5,)))
+    twice = (
+        FallbackStep(folded=True, temperatures=(0.0,)),
+        FallbackStep(folded=True, temperatures=(0.5,)),
+    )
     return WhisperTranscriber(checkpoint, CPU, fold=True, attempts=twice, max_rows=6, steps=steps)
 
 
-def batches() -> list[list[Clip]]:
+def batches() -> list[list[DecodeRequest]]:
     """Batches that shrink and grow, of clips with unlike lengths and prompts."""
     random = np.random.default_rng(5)
 
-    def clip(at: int) -> Clip:
+    def clip(at: int) -> DecodeRequest:
         samples = random.standard_normal(4_000 + 9_000 * (at % 4), np.float32)
-        return Clip(samples, ("en",), prompt="a " * (at % 5), words=at % 3 == 0)
+        return DecodeRequest(samples, ("en",), prompt="a " * (at % 5), words=at % 3 == 0)
 
     return [[clip(at) for at in range(size)] for size in (6, 2, 5)]
 

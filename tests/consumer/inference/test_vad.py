@@ -11,7 +11,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.core.audio.segmenter import Segmenter, Span
+from consumer.core.audio.segmenter import Segmenter, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
 from consumer.core.audio.windows import window_at, window_start
 from consumer.inference.vad import Frames, Gate, Silero, SpeechScorer, Webrtc, load
@@ -53,8 +53,8 @@ def scores(
     return np.concatenate([scorer.score([(detector, part)])[0] for part in parts])
 
 
-def utterances(scorer: SpeechScorer, samples: Int16Array, rate: int) -> list[Span]:
-    spans: list[Span] = []
+def utterances(scorer: SpeechScorer, samples: Int16Array, rate: int) -> list[UtteranceSpan]:
+    spans: list[UtteranceSpan] = []
     here, in_speech = 0, False
     while here < len(samples):
         segmenter = Segmenter(scorer.segmenter, rate, in_speech=in_speech)

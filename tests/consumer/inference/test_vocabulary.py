@@ -5,7 +5,7 @@ import pytest
 import torch
 from whisper.tokenizer import get_tokenizer
 
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference.vocabulary import Vocabulary
 from schemas.audio import Task
 
@@ -15,8 +15,8 @@ V3 = Vocabulary(51_866, 448)
 TOKENIZER = get_tokenizer(multilingual=True, num_languages=99, language="zh", task="transcribe")
 
 
-def clip(**options: object) -> Clip:
-    return Clip(np.zeros(16_000, np.float32), **options)
+def clip(**options: object) -> DecodeRequest:
+    return DecodeRequest(np.zeros(16_000, np.float32), **options)
 
 
 def test_languages_follow_the_size_of_the_vocabulary():

@@ -16,7 +16,7 @@ from whisper import DecodingOptions, DecodingResult, Whisper, timing
 from whisper.tokenizer import get_tokenizer
 
 from consumer.core.audio.utterance import Float32Array
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.inference import checkpoint
@@ -42,10 +42,10 @@ def noise(seconds: float, seed: int = 0) -> Float32Array:
     return (0.1 * random.standard_normal(round(seconds * 16_000))).astype(np.float32)
 
 
-SPEECH = [Clip(audio(row["file"]), (row["lang"],)) for row in ROWS]
+SPEECH = [DecodeRequest(audio(row["file"]), (row["lang"],)) for row in ROWS]
 
 
-def openai(model: Whisper, clip: Clip, **options: object) -> DecodingResult:
+def openai(model: Whisper, clip: DecodeRequest, **options: object) -> DecodingResult:
     mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(clip.samples), model.dims.n_mels)
     wanted = DecodingOptions(without_timestamps=True, fp16=False, temperature=0.0, **options)
     return whisper.decode(model, mel, wanted)
@@ -88,15 +88,19 @@ def folded(base_weights: Path) -> WhisperTranscriber:
 @pytest.fixture(scope="module")
 def heard(folded: WhisperTranscriber) -> list[Hypothesis]:
     """All samples, folded, with word times."""
-    return folded.transcribe([Clip(clip.samples, clip.languages, words=True) for clip in SPEECH])
+    return folded.transcribe(
+        [DecodeRequest(clip.samples, clip.languages, words=True) for clip in SPEECH]
+    )
 
 
 def test_a_text_without_end_stops_at_the_limit(small: WhisperTranscriber):
-    (hypothesis,) = small.transcribe([Clip(noise(1.0), ("en",))])
+    (hypothesis,) = small.transcribe([DecodeRequest(noise(1.0), ("en",))])
     assert len(hypothesis.tokens) == 16  # half of the text positions
 
 
-def one_by_one(engine: WhisperTranscriber, clips: list[Clip]) -> tuple[list[Hypothesis], list[int]]:
+def one_by_one(
+    engine: WhisperTranscriber, clips: list[DecodeRequest]
+) -> tuple[list[Hypothesis], list[int]]:
     """Each attempt in a call of its own; the last texts, and how many clips each call had."""
     texts: dict[int, Hypothesis] = {}
     waiting = {at: replace(clip, once=True) for at, clip in enumerate(clips)}
@@ -104,8 +108,8 @@ def one_by_one(engine: WhisperTranscriber, clips: list[Clip]) -> tuple[list[Hypo
     while waiting:
         calls.append(len(waiting))
         texts |= zip(waiting, engine.transcribe([*waiting.values()]), strict=True)
-        again = {at: clip for at, clip in waiting.items() if texts[at].tried}
-        waiting = {at: replace(clip, tried=texts[at].tried) for at, clip in again.items()}
+        again = {at: clip for at, clip in waiting.items() if texts[at].earlier}
+        waiting = {at: replace(clip, earlier=texts[at].earlier) for at, clip in again.items()}
     return [texts[at] for at in range(len(clips))], calls
 
 
@@ -116,22 +120,23 @@ def written(text: Hypothesis) -> tuple[object, ...]:
 def test_one_attempt_a_call_comes_to_the_same_texts(small: WhisperTranscriber):
     """Clips at unlike rungs of the ladder in one call, with and without word times."""
     clips = [
-        Clip(noise(0.5 + n, seed=n), ("en", "de")[: 1 + n % 2], words=n == 2) for n in range(5)
+        DecodeRequest(noise(0.5 + n, seed=n), ("en", "de")[: 1 + n % 2], words=n == 2)
+        for n in range(5)
     ]
-    clips.append(Clip(noise(1.0, seed=9), ("en",), padded=True))
+    clips.append(DecodeRequest(noise(1.0, seed=9), ("en",), padded=True))
     texts, calls = one_by_one(small, clips)
     assert [written(text) for text in texts] == [written(t) for t in small.transcribe(clips)]
     assert calls == [6, 6, 5]
 
 
 def test_one_attempt_says_what_has_been_tried(small: WhisperTranscriber):
-    clip = Clip(noise(1.0), ("en",), once=True)
+    clip = DecodeRequest(noise(1.0), ("en",), once=True)
     (first,) = small.transcribe([clip])
-    (second,) = small.transcribe([replace(clip, tried=first.tried)])
-    assert [(text.folded, text.temperature) for text in second.tried] == [(True, 0), (False, 0)]
-    assert first.tried == second.tried[:1]
-    (third,) = small.transcribe([replace(clip, tried=second.tried)])
-    assert third.tried == ()
+    (second,) = small.transcribe([replace(clip, earlier=first.earlier)])
+    assert [(text.folded, text.temperature) for text in second.earlier] == [(True, 0), (False, 0)]
+    assert first.earlier == second.earlier[:1]
+    (third,) = small.transcribe([replace(clip, earlier=second.earlier)])
+    assert third.earlier == ()
 
 
 def test_speech_that_nothing_can_be_made_of_comes_to_the_same_texts_one_attempt_a_call(
@@ -139,14 +144,14 @@ def test_speech_that_nothing_can_be_made_of_comes_to_the_same_texts_one_attempt_
 ):
     """The floor is where no text comes up to it: every clip takes every attempt."""
     monkeypatch.setattr("consumer.core.text.fallback.MIN_AVG_LOGPROB", 0.0)
-    clips = [Clip(SPEECH[at].samples[:40_000], SPEECH[at].languages[:at]) for at in (0, 4)]
+    clips = [DecodeRequest(SPEECH[at].samples[:40_000], SPEECH[at].languages[:at]) for at in (0, 4)]
     texts, calls = one_by_one(folded, clips)
     assert [written(text) for text in texts] == [written(t) for t in folded.transcribe(clips)]
     assert calls == [2, 2, 2]
 
 
 def test_what_is_drawn_depends_on_the_clip_alone(small: WhisperTranscriber):
-    clips = [Clip(noise(0.5 + n, seed=n), ("en",), words=n == 2) for n in range(5)]
+    clips = [DecodeRequest(noise(0.5 + n, seed=n), ("en",), words=n == 2) for n in range(5)]
     together = small.transcribe(clips)
     alone = [small.transcribe([clip])[0] for clip in clips]
     assert [h.tokens for h in together] == [h.tokens for h in alone]
@@ -160,12 +165,12 @@ def test_nothing_in_is_nothing_out(small: WhisperTranscriber):
 @pytest.mark.parametrize("samples", [0, 480_001])
 def test_a_clip_of_impossible_length_is_refused(small: WhisperTranscriber, samples: int):
     with pytest.raises(ValueError, match="1 to 480000"):
-        small.transcribe([Clip(np.zeros(samples, np.float32))])
+        small.transcribe([DecodeRequest(np.zeros(samples, np.float32))])
 
 
 def test_an_unknown_language_is_refused(small: WhisperTranscriber):
     with pytest.raises(ValueError, match="no language called xx"):
-        small.transcribe([Clip(noise(1.0), ("xx", "en"))])
+        small.transcribe([DecodeRequest(noise(1.0), ("xx", "en"))])
 
 
 def test_the_padded_decode_is_openai_whispers(padded: WhisperTranscriber, base_weights: Path):
@@ -179,9 +184,9 @@ def test_prompt_task_and_identified_language_are_openai_whispers(
     padded: WhisperTranscriber, base_weights: Path
 ):
     model = oracle(base_weights)
-    prompted = Clip(SPEECH[0].samples, ("en",), prompt="Inaugural address, 1961")
-    translated = Clip(SPEECH[1].samples, ("en",), task=Task.TRANSLATE)
-    unknown = Clip(SPEECH[-1].samples)
+    prompted = DecodeRequest(SPEECH[0].samples, ("en",), prompt="Inaugural address, 1961")
+    translated = DecodeRequest(SPEECH[1].samples, ("en",), task=Task.TRANSLATE)
+    unknown = DecodeRequest(SPEECH[-1].samples)
     one, two, three = padded.transcribe([prompted, translated, unknown])
     assert_close(one, openai(model, prompted, language="en", prompt=prompted.prompt))
     assert_close(two, openai(model, translated, language="en", task="translate"))
@@ -191,11 +196,11 @@ def test_prompt_task_and_identified_language_are_openai_whispers(
 
 def test_a_mixed_batch_is_what_each_clip_is_alone(folded: WhisperTranscriber):
     clips = [
-        Clip(SPEECH[0].samples, ("en",)),
-        Clip(SPEECH[0].samples[:24_000], ("en", "zh"), words=True),
-        Clip(SPEECH[1].samples[:64_000], ("en",), task=Task.TRANSLATE),
-        Clip(SPEECH[4].samples, (), prompt="以下是普通话的句子。"),
-        Clip(SPEECH[5].samples, ("zh",), hotwords="危机"),
+        DecodeRequest(SPEECH[0].samples, ("en",)),
+        DecodeRequest(SPEECH[0].samples[:24_000], ("en", "zh"), words=True),
+        DecodeRequest(SPEECH[1].samples[:64_000], ("en",), task=Task.TRANSLATE),
+        DecodeRequest(SPEECH[4].samples, (), prompt="以下是普通话的句子。"),
+        DecodeRequest(SPEECH[5].samples, ("zh",), hotwords="危机"),
     ]
     together = folded.transcribe(clips)
     for clip, got in zip(clips, together, strict=True):
@@ -230,7 +235,7 @@ def test_sixteen_and_eight_bits_keep_the_texts(base_weights: Path, device: Devic
 
 def test_only_allowed_languages_are_identified(folded: WhisperTranscriber):
     speech = SPEECH[0].samples[:64_000]
-    free, held = folded.transcribe([Clip(speech), Clip(speech, ("zh", "de"))])
+    free, held = folded.transcribe([DecodeRequest(speech), DecodeRequest(speech, ("zh", "de"))])
     assert free.language == "en"
     assert free.language_probability == pytest.approx(1, abs=0.1)
     assert held.language in {"zh", "de"}
@@ -249,16 +254,16 @@ def test_a_held_language_does_not_flap_on_short_and_noisy_utterances(base_weight
     said = [clip.samples for clip in SPEECH if clip.languages == ("zh",)]
     short = [samples[at : at + 12_000] for samples in said for at in (0, 16_000)]
     call = [said[0], *short, *map(noisy, short), said[1], *(noisy(s[:24_000]) for s in said)]
-    alone = engine.transcribe([Clip(samples) for samples in call])
+    alone = engine.transcribe([DecodeRequest(samples) for samples in call])
     assert [hypothesis.language for hypothesis in alone].count("zh") < len(call) - 5
     held = UNKNOWN
     for samples, by_itself in zip(call, alone, strict=True):
-        (heard,) = engine.transcribe([Clip(samples, held=held)])
+        (heard,) = engine.transcribe([DecodeRequest(samples, language=held)])
         assert heard.language == "zh"
         assert heard.identified is not None
         assert heard.identified.code == by_itself.language
-        held = held.follow(heard.identified)
-    (other,) = engine.transcribe([Clip(SPEECH[0].samples, held=held)])
+        held = held.updated(heard.identified)
+    (other,) = engine.transcribe([DecodeRequest(SPEECH[0].samples, language=held)])
     assert other.language == "en"
 
 
@@ -280,7 +285,7 @@ def test_word_times_lie_in_the_clip_and_near_openai_whispers(
     assert far <= 0.05 * total
 
 
-def reference_starts(model: Whisper, clip: Clip, found: Hypothesis) -> list[float]:
+def reference_starts(model: Whisper, clip: DecodeRequest, found: Hypothesis) -> list[float]:
     tokenizer = get_tokenizer(
         model.is_multilingual, num_languages=model.num_languages, language=found.language
     )
@@ -295,7 +300,7 @@ def test_english_only_weights_take_every_clip_as_english(tiny_en_weights: Path):
     engine = WhisperTranscriber(checkpoint.load(tiny_en_weights), CPU, fold=False)
     engine.warm_up()
     model = oracle(tiny_en_weights)
-    clips = [Clip(SPEECH[0].samples), Clip(SPEECH[1].samples, ("en",))]
+    clips = [DecodeRequest(SPEECH[0].samples), DecodeRequest(SPEECH[1].samples, ("en",))]
     for clip, found in zip(clips, engine.transcribe(clips), strict=True):
         assert_close(found, openai(model, clip, language="en"))
         assert (found.language, found.language_probability) == ("en", None)

@@ -8,7 +8,7 @@ from batch_bytes import CODECS, HEAD_BYTES, batch, nameless, sealed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.streams.records import Partition, Unread
+from consumer.core.streams.records import Partition, UnreadableBatch
 from consumer.kafka.batches import (
     GarbledError,
     Missing,
@@ -118,7 +118,7 @@ def test_what_stands_for_a_batch_says_what_is_missing_and_takes_its_offsets() ->
     told = SimpleNamespace(
         topic="t", partition=1, offset=record.offset, value=record.value, headers=record.headers
     )
-    assert unread(told, "mark") == Unread(
+    assert unread(told, "mark") == UnreadableBatch(
         Partition("t", 1), 7, 9, 5, b"raw", Reason.BATCH_TOO_LARGE, "too large: send less"
     )
     assert unread(told, "another") is None

@@ -13,7 +13,7 @@ from batch_bytes import batch, bomb, nameless, put
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.streams.records import Lane, Partition, Record, Unread
+from consumer.core.streams.records import Lane, Partition, Record, UnreadableBatch
 from consumer.kafka import fetch_guard
 from consumer.kafka.fetch_guard import ALIKE, READINGS, Doubt, doubted
 from consumer.kafka.source import KafkaSource, SourceSettings
@@ -60,9 +60,9 @@ def test_another_place_is_another_doubt(met: list[tuple[int, int]]) -> None:
 # --- on a real broker
 
 
-async def read(kafka: str, topic: str, records: int) -> list[Record | Unread]:
+async def read(kafka: str, topic: str, records: int) -> list[Record | UnreadableBatch]:
     settings = SourceSettings(kafka, f"{topic}-group", {topic: Lane.LIVE})
-    met: list[Record | Unread] = []
+    met: list[Record | UnreadableBatch] = []
     async with KafkaSource(settings, Credentials(Security())) as source:
         while (await source.poll(ALL)).assigned is None:
             pass
@@ -109,7 +109,7 @@ async def test_a_header_that_nobody_can_read_stops_nothing(kafka: LocalKafka, pr
     await put(kafka, topic, batch(b"0"), nameless(), batch(b"2"))
     before, bad, behind = await read(kafka.bootstrap, topic, 3)
     assert (before.value, behind.value) == (b"0", b"2")
-    assert isinstance(bad, Unread)
+    assert isinstance(bad, UnreadableBatch)
     assert (bad.offset, bad.last_offset, bad.reason) == (1, 1, Reason.CORRUPT_BATCH)
     assert b"nameless" in bad.raw
 
@@ -123,7 +123,7 @@ async def test_what_the_disk_has_lost_is_passed_over(
     kafka.damage(1, topic, 0, b"two")
     before, bad, behind = await read(kafka.bootstrap, topic, 3)
     assert (before.offset, behind.offset, behind.value) == (0, 4, b"4")
-    assert isinstance(bad, Unread)
+    assert isinstance(bad, UnreadableBatch)
     assert (bad.offset, bad.last_offset, bad.reason) == (1, 3, Reason.CORRUPT_BATCH)
     assert b"three" in bad.raw
     assert bad.timestamp_ms is None

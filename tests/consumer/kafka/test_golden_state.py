@@ -13,14 +13,14 @@ from builders import PARTITION
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Arrivals, PartitionState, Tally
 from consumer.core.streams.language import UNKNOWN, LanguageHold
-from consumer.core.streams.state import Order, SessionState, StreamState
+from consumer.core.streams.state import RecordOrder, SessionState, StreamState
 from consumer.kafka.state_records import decode_states, encode_states
 from schemas.audio import StreamOptions, Task
 
 GOLDEN = Path(__file__).parent / "golden" / "state-1.txt"
 GROUP = "calls"
 
-ORDER = Order(
+ORDER = RecordOrder(
     rate=8_000,
     channels=2,
     end=123_456,
@@ -32,7 +32,7 @@ ORDER = Order(
     uncertain=True,
     over=False,
 )
-BARE_ORDER = Order(
+BARE_ORDER = RecordOrder(
     rate=16_000,
     channels=1,
     end=0,

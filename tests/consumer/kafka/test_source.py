@@ -96,9 +96,9 @@ async def test_what_was_deleted_unread_is_told(kafka: LocalKafka, topics: Topics
     live = Partition(topics.audio, 0)
     async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await joined(source, **{topics.audio: 0})
-        while not (poll := await source.poll(ALL)).overtaken:
+        while not (poll := await source.poll(ALL)).out_of_range:
             assert poll.records == ()
-        assert poll.overtaken == (live,)
+        assert poll.out_of_range == (live,)
         assert await source.bounds(live) == (2, 3)
 
 

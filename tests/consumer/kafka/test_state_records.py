@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Halt, PartitionState, Tally
 from consumer.core.streams.language import UNKNOWN, LanguageHold
-from consumer.core.streams.state import Order, SessionState, StreamState
+from consumer.core.streams.state import RecordOrder, SessionState, StreamState
 from consumer.kafka.state_records import decode_states, encode_states
 from schemas.audio import StreamOptions, Task
 
@@ -31,7 +31,7 @@ options = st.builds(
     endpoint_ms=st.none() | st.integers(200, 2_000),
 )
 orders = st.builds(
-    Order,
+    RecordOrder,
     rate=counts,
     channels=counts,
     end=counts,
@@ -107,7 +107,7 @@ def test_groups_and_topics_do_not_meet():
 
 
 def test_a_state_of_a_stream_is_below_a_kilobyte():
-    order = Order(48_000, 2, 1 << 40, 0, (1 << 31, 1 << 40, 1 << 41), 1 << 20, 4_800, True)
+    order = RecordOrder(48_000, 2, 1 << 40, 0, (1 << 31, 1 << 40, 1 << 41), 1 << 20, 4_800, True)
     session = SessionState(
         "63-123456789012", 48_000, 2, StreamOptions(("zh-Hans", "en"), task=Task.TRANSCRIBE),
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 1 << 40, True,

@@ -74,8 +74,8 @@ def commit(partition: Partition, **more: object) -> Commit:
         dead_letters=(),
         state=STATE,
         streams=(("s", STREAM), ("gone", STREAM)),
-        taken=(),
-        buried=0,
+        published=(),
+        dead_letter_count=0,
         attempts=(),
     )
     return replace(made, **more)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig, Span
+from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array
 from consumer.core.audio.windows import window_at, window_start
 
@@ -30,7 +30,9 @@ def cut_of(probabilities: Float32Array, config: SegmenterConfig = CONFIG, **how:
     return cut
 
 
-def span_of(probabilities: Float32Array, config: SegmenterConfig = CONFIG, **how: bool) -> Span:
+def span_of(
+    probabilities: Float32Array, config: SegmenterConfig = CONFIG, **how: bool
+) -> UtteranceSpan:
     span = cut_of(probabilities, config, **how).span
     assert span is not None
     return span

@@ -7,15 +7,15 @@ import numpy as np
 from builders import OPTIONS, PARTITION, RATE
 
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
-from consumer.core.partition.interim import DraftPolicy, Drafts
-from consumer.core.streams.entries import Draft, Heard, Ticket
-from consumer.core.streams.records import JobId, SessionKey
-from consumer.core.text.hypothesis import Decoded
+from consumer.core.partition.interim import InterimDecodes, InterimPolicy
+from consumer.core.streams.entries import EntryId, InterimDecode, PendingUtterance
+from consumer.core.streams.records import SessionKey, UtteranceId
+from consumer.core.text.hypothesis import TimedHypothesis
 from consumer.testing import echo
 from schemas.transcript import Source, UtteranceStarted
 
 SESSION = SessionKey(PARTITION, "call-7", "0-40")
-POLICY = DraftPolicy(every_s=0.7, eager=True)
+POLICY = InterimPolicy(every_s=0.7, eager=True)
 ASKING = replace(OPTIONS, partials=True)
 
 
@@ -26,24 +26,26 @@ def utterance(end_s: float, number: int = 0) -> Utterance:
     return Utterance(number, 0, end, end, RATE, audio, EndReason.SILENCE, heard)
 
 
-def draft(end_s: float, *, number: int = 0, ending: bool = False, **more: Any) -> Draft:
+def draft(end_s: float, *, number: int = 0, ending: bool = False, **more: Any) -> InterimDecode:
     options = more.get("options", ASKING)
-    return Draft(JobId(SESSION, number), utterance(end_s, number), options, ending, 0, 0, 10.0)
+    return InterimDecode(
+        UtteranceId(SESSION, number), utterance(end_s, number), options, ending, 0, 0, 10.0
+    )
 
 
-def text(words: str) -> Decoded:
-    return Decoded(replace(echo(np.zeros(0, np.int16)), text=words), 5, 80, 1_000)
+def text(words: str) -> TimedHypothesis:
+    return TimedHypothesis(replace(echo(np.zeros(0, np.int16)), text=words), 5, 80, 1_000)
 
 
-def asked(drafts: Drafts, each: Draft) -> bool:
+def asked(drafts: InterimDecodes, each: InterimDecode) -> bool:
     drafts.begin(each)
     return drafts.wants(each)
 
 
-def ended(end_s: float, number: int = 0) -> Heard:
-    return Heard(
-        id=JobId(SESSION, number),
-        ticket=Ticket("call-7", 0),
+def ended(end_s: float, number: int = 0) -> PendingUtterance:
+    return PendingUtterance(
+        id=UtteranceId(SESSION, number),
+        entry=EntryId("call-7", 0),
         utterance=utterance(end_s, number),
         options=OPTIONS,
         index=1,
@@ -56,7 +58,7 @@ def ended(end_s: float, number: int = 0) -> Heard:
 
 
 def test_a_beginning_is_told_once_and_only_to_who_asks():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     begun = drafts.begin(draft(0.5))
     assert isinstance(begun, UtteranceStarted)
     assert drafts.begin(draft(0.6)) is None
@@ -65,7 +67,7 @@ def test_a_beginning_is_told_once_and_only_to_who_asks():
 
 
 def test_a_partial_is_worth_so_much_new_audio_and_the_first_one_a_third_of_it():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     assert [end for end in (0.2, 0.3, 0.5, 0.8) if asked(drafts, draft(end))] == [0.3, 0.8]
     assert drafts.decoded(draft(0.8), text("one"), text("one").hypothesis)
     wanted = [end for end in (1.2, 1.4, 1.5, 2.1, 2.2, 3.5) if asked(drafts, draft(end))]
@@ -73,7 +75,7 @@ def test_a_partial_is_worth_so_much_new_audio_and_the_first_one_a_third_of_it():
 
 
 def test_without_a_text_it_is_tried_often_only_at_the_beginning():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     ends = [number / 10 for number in range(1, 40)]
     assert [end for end in ends if asked(drafts, draft(end))] == [
         *(0.3, 0.6, 0.9, 1.2),
@@ -82,12 +84,12 @@ def test_without_a_text_it_is_tried_often_only_at_the_beginning():
 
 
 def test_who_does_not_ask_gets_none():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     assert not asked(drafts, draft(5.0, options=OPTIONS))
 
 
 def test_partials_are_numbered_and_agree():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     told = []
     for end, words in ((1, "one two"), (2, "one two three"), (3, "one two three four")):
         each = draft(float(end))
@@ -101,13 +103,13 @@ def test_partials_are_numbered_and_agree():
 
 
 def test_a_draft_that_would_not_be_published_is_not_shown():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     assert asked(drafts, draft(1.0))
     assert drafts.decoded(draft(1.0), text("Thanks for watching"), None) is None
 
 
 def test_what_seems_to_end_is_decoded_once_and_is_the_finals_text():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     ending = draft(2.0, ending=True, options=OPTIONS)
     assert asked(drafts, ending)
     assert not asked(drafts, ending)
@@ -120,19 +122,19 @@ def test_what_seems_to_end_is_decoded_once_and_is_the_finals_text():
 
 
 def test_a_text_that_does_not_stand_comes_with_what_was_tried():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     ending = draft(2.0, ending=True, options=OPTIONS)
     assert asked(drafts, ending)
     doubtful = text("la la la la")
-    tried = replace(doubtful.hypothesis, tried=(doubtful.hypothesis,))
+    tried = replace(doubtful.hypothesis, earlier=(doubtful.hypothesis,))
     drafts.decoded(ending, replace(doubtful, hypothesis=tried), None)
     taken = drafts.text(ended(2.0), 0)
     assert taken is not None
-    assert taken.hypothesis.tried == (doubtful.hypothesis,)
+    assert taken.hypothesis.earlier == (doubtful.hypothesis,)
 
 
 def test_more_speech_makes_it_void():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     for end in (2.0, 3.0):
         ending = draft(end, ending=True)
         assert asked(drafts, ending)
@@ -141,7 +143,7 @@ def test_more_speech_makes_it_void():
 
 
 def test_an_answer_that_comes_late_is_dropped():
-    drafts = Drafts(POLICY)
+    drafts = InterimDecodes(POLICY)
     assert asked(drafts, draft(1.0))
     assert asked(drafts, draft(1.0, number=1))
     assert drafts.decoded(draft(1.0), text("late"), text("late").hypothesis) is None

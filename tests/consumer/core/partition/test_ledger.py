@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.state import PartitionState, Restored, Tally
-from consumer.core.streams.entries import DeadLetter, Ticket
+from consumer.core.streams.entries import DeadLetter, EntryId
 from consumer.core.streams.records import Record
 from consumer.core.streams.state import SessionState, StreamState
 from schemas.transcript import StreamWarning
@@ -58,7 +58,7 @@ def prepared(ledger: Ledger, **how: bool) -> Commit:
 
 def committed(ledger: Ledger, **how: bool) -> Commit:
     commit = prepared(ledger, **how)
-    ledger.post(commit)
+    ledger.on_committed(commit)
     return commit
 
 
@@ -82,22 +82,22 @@ def test_the_oldest_entry_that_is_not_committed_waits_until_it_is():
     ledger = ledger_at(0, s=Line(), t=Line())
     assert ledger.waiting_since_ms is None
     ledger.read(0, 500)
-    ticket = ledger.expect("s", 300)
-    ledger.note("t", event("t", 0))
+    ticket = ledger.append_pending("s", 300)
+    ledger.append("t", event("t", 0))
     assert ledger.waiting_since_ms == 300
     committed(ledger)
     assert ledger.waiting_since_ms == 300
-    ledger.settle(ticket, event("s", 0))
+    ledger.complete(ticket, event("s", 0))
     commit = prepared(ledger)
     assert ledger.waiting_since_ms == 300
-    ledger.post(commit)
+    ledger.on_committed(commit)
     assert ledger.waiting_since_ms is None
 
 
 def test_what_is_known_at_once_waits_since_the_newest_record():
     ledger = ledger_at(0, s=Line())
     ledger.read(0, 500)
-    ledger.note("s", event("s", 0))
+    ledger.append("s", event("s", 0))
     assert ledger.waiting_since_ms == 500
 
 
@@ -121,11 +121,11 @@ def test_undecided_audio_holds_the_resume_offset():
     ledger = ledger_at(0, one=one, two=two)
     for offset in range(10):
         ledger.read(offset, 0)
-    ledger.touch("one")
-    ledger.touch("two")
+    ledger.mark_changed("one")
+    ledger.mark_changed("two")
     assert offsets(committed(ledger)) == (10, 3)
     one.tail = None
-    ledger.touch("one")
+    ledger.mark_changed("one")
     commit = committed(ledger)
     assert offsets(commit) == (10, 6)
     assert [name for name, _ in commit.streams] == ["one"]
@@ -135,7 +135,7 @@ def test_output_alone_leaves_the_resume_offset_where_it_is():
     line = Line(0)
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
+    ledger.append("one", event("one", 0))
     line.tail = None
     assert offsets(committed(ledger, progress=False)) == (1, 0)
     assert ledger.prepare(progress=False) is None
@@ -146,14 +146,14 @@ def test_events_wait_for_the_entry_before_them():
     line = Line(0)
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    first = ledger.expect("one")
-    second = ledger.expect("one")
+    first = ledger.append_pending("one")
+    second = ledger.append_pending("one")
     line.tail = None
-    ledger.settle(second, event("one", 1))
+    ledger.complete(second, event("one", 1))
     assert not ledger.has_output
-    ledger.touch("one")
+    ledger.mark_changed("one")
     assert offsets(committed(ledger)) == (1, 0)
-    ledger.settle(first, event("one", 0))
+    ledger.complete(first, event("one", 0))
     assert ledger.has_output
     commit = committed(ledger)
     assert commit.events == (event("one", 0), event("one", 1))
@@ -163,9 +163,9 @@ def test_events_wait_for_the_entry_before_them():
 def test_the_state_that_goes_out_is_that_before_the_first_entry_left_behind():
     line = Line(0)
     ledger = ledger_at(0, one=line)
-    ledger.note("one", event("one", 0))
+    ledger.append("one", event("one", 0))
     line.session = replace(SESSION, events=1)
-    ledger.expect("one")
+    ledger.append_pending("one")
     line.session = replace(SESSION, events=2)
     (_, state), *_ = committed(ledger).streams
     assert state is not None
@@ -175,10 +175,10 @@ def test_the_state_that_goes_out_is_that_before_the_first_entry_left_behind():
 def test_one_stream_does_not_wait_for_another():
     ledger = ledger_at(0, slow=Line(0), quick=Line(1))
     ledger.read(0, 0)
-    ledger.expect("slow")
-    ledger.touch("slow")
+    ledger.append_pending("slow")
+    ledger.mark_changed("slow")
     ledger.read(1, 0)
-    ledger.note("quick", event("quick", 0))
+    ledger.append("quick", event("quick", 0))
     commit = committed(ledger)
     assert commit.events == (event("quick", 0),)
     assert offsets(commit) == (2, 0)
@@ -188,15 +188,15 @@ def test_what_comes_while_a_commit_is_under_way_goes_with_the_next():
     line = Line()
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
+    ledger.append("one", event("one", 0))
     commit = prepared(ledger)
     ledger.read(1, 0)
-    ledger.note("one", event("one", 1))
-    ledger.bury(letter(1))
+    ledger.append("one", event("one", 1))
+    ledger.dead_letter(letter(1))
     assert not ledger.has_output
     assert commit.events == (event("one", 0),)
     assert offsets(commit) == (1, 1)
-    ledger.post(commit)
+    ledger.on_committed(commit)
     assert ledger.committed == commit.state
     late = committed(ledger)
     assert late.events == (event("one", 1),)
@@ -206,7 +206,7 @@ def test_what_comes_while_a_commit_is_under_way_goes_with_the_next():
 def test_dead_letters_leave_once():
     ledger = ledger_at(0)
     ledger.read(0, 0)
-    ledger.bury(letter(0))
+    ledger.dead_letter(letter(0))
     assert ledger.has_output
     assert committed(ledger).dead_letters == (letter(0),)
     ledger.read(1, 0)
@@ -215,10 +215,10 @@ def test_dead_letters_leave_once():
 
 def test_dead_letters_may_also_stand_in_a_streams_queue():
     ledger = ledger_at(0, one=Line())
-    ticket = ledger.expect("one")
-    ledger.note("one", event("one", 1))
+    ticket = ledger.append_pending("one")
+    ledger.append("one", event("one", 1))
     assert not ledger.has_output
-    ledger.settle(ticket, event("one", 0), letter(0))
+    ledger.complete(ticket, event("one", 0), letter(0))
     commit = committed(ledger)
     assert commit.events == (event("one", 0), event("one", 1))
     assert commit.dead_letters == (letter(0),)
@@ -230,7 +230,7 @@ def test_below_what_was_read_before_nothing_goes_by_offset_again():
     for offset in (8, 9, 10):
         ledger.read(offset, 0)
         ledger.tally(Outcome.DEAD_LETTER)
-        ledger.bury(letter(offset))
+        ledger.dead_letter(letter(offset))
         assert ledger.next_offset == max(10, offset + 1)
     commit = committed(ledger)
     assert commit.dead_letters == (letter(10),)
@@ -257,20 +257,20 @@ def test_a_forgotten_stream_is_written_down_as_such_and_may_come_back():
     line = Line()
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
+    ledger.append("one", event("one", 0))
     committed(ledger)
     ledger.forget("one")
     assert committed(ledger).streams == (("one", None),)
     ledger.read(1, 0)
     ledger.follow("one", line.state)
-    ledger.settle(ledger.expect("one"), event("one", 1))
+    ledger.complete(ledger.append_pending("one"), event("one", 1))
     assert committed(ledger).events == (event("one", 1),)
 
 
 def test_a_stream_with_something_left_to_tell_is_not_forgotten():
     ledger = ledger_at(0, one=Line())
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
+    ledger.append("one", event("one", 0))
     with pytest.raises(ValueError, match="one has entries that wait"):
         ledger.forget("one")
     assert committed(ledger).events == (event("one", 0),)
@@ -279,9 +279,9 @@ def test_a_stream_with_something_left_to_tell_is_not_forgotten():
 def test_a_decode_that_may_end_the_worker_is_written_down_before_it_begins():
     ledger = ledger_at(0, one=Line(0))
     ledger.read(0, 0)
-    ticket = ledger.expect("one")
+    ticket = ledger.append_pending("one")
     committed(ledger)
-    ledger.attempt(ticket)
+    ledger.record_attempt(ticket)
     assert ledger.has_output
     commit = committed(ledger, progress=False)
     assert commit.attempts == (ticket,)
@@ -294,7 +294,7 @@ def test_a_decode_that_may_end_the_worker_is_written_down_before_it_begins():
 def test_only_what_belongs_to_a_session_is_attempted():
     ledger = ledger_at(0, one=Line(0, session=None))
     with pytest.raises(ValueError, match="belongs to no session"):
-        ledger.attempt(ledger.expect("one"))
+        ledger.record_attempt(ledger.append_pending("one"))
 
 
 def test_a_clean_end_is_written_down():
@@ -311,7 +311,7 @@ class Entry:
 
     before: int | None  # lowest offset needed before it
     events: tuple[StreamWarning, ...]
-    ticket: Ticket | None  # None: finished
+    ticket: EntryId | None  # None: finished
 
 
 @dataclass
@@ -362,43 +362,43 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.read(offset, 0)
         line = self.lines[name]
         line.tail = offset if line.tail is None else line.tail
-        self.ledger.touch(name)
+        self.ledger.mark_changed(name)
 
     @rule(name=NAMES, ahead=st.integers(0, 3))
     def cut(self, name: str, ahead: int) -> None:
         line = self.lines[name]
         if line.tail is None:
             return
-        ticket = self.ledger.expect(name)
+        ticket = self.ledger.append_pending(name)
         line.entries.append(Entry(line.tail, (event(name, next(line.events)),), ticket))
         line.tail = min(line.tail + ahead, self.ledger.next_offset - 1)
-        self.ledger.touch(name)
+        self.ledger.mark_changed(name)
 
     @rule(name=NAMES, events=st.integers(0, 2))
     def note(self, name: str, events: int) -> None:
         line = self.lines[name]
         told = tuple(event(name, next(line.events)) for _ in range(events))
-        self.ledger.note(name, *told)
+        self.ledger.append(name, *told)
         line.entries.append(Entry(line.tail, told, None))
 
     @rule(name=NAMES)
     def end(self, name: str) -> None:
         self.lines[name].tail = None
-        self.ledger.touch(name)
+        self.ledger.mark_changed(name)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
         _, entry = data.draw(st.sampled_from(self.waiting))
         assert entry.ticket is not None
-        self.ledger.settle(entry.ticket, *entry.events)
+        self.ledger.complete(entry.ticket, *entry.events)
         entry.ticket = None
 
     @rule()
     def bury(self) -> None:
         self.ledger.read(self.ledger.next_offset, 0)
         self.dead.append(letter(self.ledger.next_offset - 1))
-        self.ledger.bury(self.dead[-1])
+        self.ledger.dead_letter(self.dead[-1])
 
     @precondition(lambda self: self.commit is None)
     @rule(progress=st.booleans())
@@ -434,7 +434,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def post(self) -> None:
         assert self.commit is not None
-        self.ledger.post(self.commit)
+        self.ledger.on_committed(self.commit)
         for name, line in self.lines.items():
             taken, line.entries = (
                 line.entries[: self.prefixes[name]],
@@ -454,11 +454,13 @@ class LedgerMachine(RuleBasedStateMachine):
         with pytest.raises(ValueError, match="was read before"):
             self.ledger.read(self.ledger.position - ahead, 0)
         with pytest.raises(ValueError, match="names no entry"):
-            self.ledger.settle(Ticket(name, free), event(name, 0))
+            self.ledger.complete(EntryId(name, free), event(name, 0))
         with pytest.raises(ValueError, match="names no entry"):
-            self.ledger.settle(Ticket("unknown", 0), event("unknown", 0))
+            self.ledger.complete(EntryId("unknown", 0), event("unknown", 0))
         with pytest.raises(ValueError, match="not the open commit"):
-            self.ledger.post(Commit(PARTITION, 1, (), (), PartitionState(0, 0), (), (), 0, ()))
+            self.ledger.on_committed(
+                Commit(PARTITION, 1, (), (), PartitionState(0, 0), (), (), 0, ())
+            )
         if self.commit is not None:
             with pytest.raises(ValueError, match="post it first"):
                 self.ledger.prepare()
@@ -470,11 +472,11 @@ class LedgerMachine(RuleBasedStateMachine):
         _, entry = data.draw(st.sampled_from(self.waiting))
         ticket = entry.ticket
         assert ticket is not None
-        self.ledger.settle(ticket, *entry.events)
+        self.ledger.complete(ticket, *entry.events)
         entry.ticket = None
         before = known(self.ledger)
         with pytest.raises(ValueError, match="is settled already"):
-            self.ledger.settle(ticket)
+            self.ledger.complete(ticket)
         assert known(self.ledger) == before
 
     @invariant()
@@ -488,7 +490,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.post()
         for _, entry in self.waiting:
             assert entry.ticket is not None
-            self.ledger.settle(entry.ticket, *entry.events)
+            self.ledger.complete(entry.ticket, *entry.events)
             entry.ticket = None
         for name in self.lines:
             self.end(name)

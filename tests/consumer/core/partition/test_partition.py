@@ -21,9 +21,9 @@ from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.state import PartitionState, Tally, recover
 from consumer.core.scheduling.jobs import Job, JobKind
 from consumer.core.streams.entries import DeadLetter
-from consumer.core.streams.language import UNKNOWN, Identified, LanguageHold
-from consumer.core.streams.records import Lane, Record, Unread
-from consumer.core.text.hypothesis import Decoded, Hypothesis
+from consumer.core.streams.language import UNKNOWN, IdentifiedLanguage, LanguageHold
+from consumer.core.streams.records import Lane, Record, UnreadableBatch
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.testing import MemoryStore, echo
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.errors import Reason
@@ -186,8 +186,8 @@ def test_a_result_comes_once():
     worker.read(*log.records)
     (job,) = worker.jobs
     worker.finish(job)
-    again = Decoded(echo(job.utterance.samples), 0, 0, 0)
-    assert worker.task.finish(job.id, again, 0.0) == ([], [])
+    again = TimedHypothesis(echo(job.utterance.samples), 0, 0, 0)
+    assert worker.task.on_decoded(job.id, again, 0.0) == ([], [])
 
 
 # --- stalled and idle streams
@@ -365,11 +365,11 @@ def test_an_utterance_that_ends_three_workers_is_given_up():
     log.speak("bad", np.concatenate([loud(1), quiet(1)]), end=False)
     log.speak("good", np.concatenate([loud(2), quiet(1)]), end=True)
     first = killed(store, log.records)
-    assert [job.alone for job in first.jobs] == [False, False]
+    assert [job.isolated for job in first.jobs] == [False, False]
     for _ in range(3):
         worker = killed(store, log.records)
         (job,) = worker.jobs  # one at a time, and the other one has to wait
-        assert job.alone
+        assert job.isolated
         assert job.id.session.stream_id == "bad"
     worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
     worker.read(*log.records[worker.task.ledger.position :])
@@ -414,14 +414,14 @@ def test_a_draft_is_told_though_a_newer_one_is_asked_for_while_it_is_decoded():
     log.speak("s", loud(3), end=False, options=StreamOptions(partials=True))
     for record in log.records:
         worker.read(record)
-        jobs += worker.task.drafts(0.0)[0]
-    told = [worker.task.drafted(job, text_of(job))[0] for job in (*jobs[-2:], jobs[0], jobs[-1])]
+        jobs += worker.task.interim_jobs(0.0)[0]
+    told = [worker.task.on_interim(job, text_of(job))[0] for job in (*jobs[-2:], jobs[0], jobs[-1])]
     assert len(jobs) == 7
     assert [partial and partial.revision for partial in told] == [1, 2, None, None]
 
 
-def text_of(job: Job) -> Decoded:
-    return Decoded(echo(job.utterance.samples), 1, 2, 0)
+def text_of(job: Job) -> TimedHypothesis:
+    return TimedHypothesis(echo(job.utterance.samples), 1, 2, 0)
 
 
 def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
@@ -429,11 +429,11 @@ def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
     log.speak("s", loud(2), end=False, options=StreamOptions(partials=True))
     first = Worker(store=store)
     first.read(*log.records)
-    assert len(first.task.drafts(0.0)[0]) == 1
+    assert len(first.task.interim_jobs(0.0)[0]) == 1
     store.write(first_commit(log.records))
     second = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
     second.read(*log.records)
-    assert second.task.drafts(0.0)[0] == []
+    assert second.task.interim_jobs(0.0)[0] == []
 
 
 def test_after_a_clean_end_nothing_is_suspected():
@@ -446,7 +446,7 @@ def test_after_a_clean_end_nothing_is_suspected():
     store.write(commit)
     second = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
     second.read(*log.records[second.task.ledger.position :])
-    assert [job.alone for job in second.jobs] == [False]
+    assert [job.isolated for job in second.jobs] == [False]
 
 
 # --- crashes: exactly once
@@ -521,15 +521,17 @@ def test_a_crash_loses_nothing_and_repeats_nothing(
     assert state.tally == Tally(accepted=len(records))
 
 
-def sounding(start: int, end: int) -> Identified:
+def sounding(start: int, end: int) -> IdentifiedLanguage:
     """What a stretch of audio sounds like: anything, but always the same."""
     chance = random.Random(f"{start} {end}")
-    return Identified(chance.choice(["zh", "en"]), chance.uniform(0.3, 1), chance.uniform(0, 4))
+    return IdentifiedLanguage(
+        chance.choice(["zh", "en"]), chance.uniform(0.3, 1), chance.uniform(0, 4)
+    )
 
 
 def write_as_heard(job: Job) -> Hypothesis:
     heard = sounding(job.utterance.start, job.utterance.end)
-    language = job.held.choose(heard)
+    language = job.language.decide(heard)
     return replace(echo(job.utterance.samples), language=language, identified=heard)
 
 
@@ -539,8 +541,8 @@ def languages_in_order(events: Sequence[AnyEvent]) -> list[str]:
     for event in events:
         if isinstance(event, TranscriptFinal):
             heard = sounding(event.start_sample, event.end_sample)
-            chosen.append(held.choose(heard))
-            held = held.follow(heard)
+            chosen.append(held.decide(heard))
+            held = held.updated(heard)
     return chosen
 
 
@@ -548,7 +550,7 @@ def languages_in_order(events: Sequence[AnyEvent]) -> list[str]:
 def test_a_successor_knows_what_was_held_as_of_the_last_final_that_is_out(ended: int):
     log, store = Log(), MemoryStore(log_end=100)
     log.speak("s", audio_of([(True, 1_000), (False, 1_000)] * 3), end=False)
-    zh = Identified("zh", 0.95, 3.0)
+    zh = IdentifiedLanguage("zh", 0.95, 3.0)
     worker = Worker(
         store=store, write=lambda job: replace(write_as_heard(job), language="zh", identified=zh)
     )
@@ -560,7 +562,7 @@ def test_a_successor_knows_what_was_held_as_of_the_last_final_that_is_out(ended:
     successor.keeps_dying = True
     successor.read(*log.records[successor.task.ledger.position :])
     successor.commit()
-    assert [job.held for job in successor.jobs] == [LanguageHold("zh")]
+    assert [job.language for job in successor.jobs] == [LanguageHold("zh")]
 
 
 many_utterances = st.dictionaries(
@@ -674,7 +676,7 @@ class Hole:
 anything = odd_chunks | odd_chunks | odd_chunks | st.builds(Hole, records=st.integers(1, 3))
 
 
-def append(log: Log, sent: Odd | Hole) -> Record | Unread:
+def append(log: Log, sent: Odd | Hole) -> Record | UnreadableBatch:
     return log.append_unread(sent.records) if isinstance(sent, Hole) else log.append(sent.chunk())
 
 
@@ -713,7 +715,7 @@ def check_sessions_are_whole(events: Sequence[AnyEvent]) -> None:
             assert before.end_sample <= after.start_sample
 
 
-def log_of(sent: Sequence[tuple[Odd | Hole, float]]) -> list[Record | Unread]:
+def log_of(sent: Sequence[tuple[Odd | Hole, float]]) -> list[Record | UnreadableBatch]:
     log = Log()
     for odd, pause_s in sent:
         log.now_ms += round(pause_s * 1000)

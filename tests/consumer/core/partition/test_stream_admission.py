@@ -14,7 +14,7 @@ from consumer.core.partition.commit import Outcome
 from consumer.core.partition.state import Arrivals, PartitionState, Restored, Tally, recover
 from consumer.core.partition.stream_admission import (
     AVERAGED_S,
-    StreamCaps,
+    StreamLimits,
     arrived,
     refusal,
     sampled,
@@ -25,7 +25,7 @@ from schemas.audio import AudioChunk
 from schemas.errors import Reason
 from schemas.transcript import StreamStarted
 
-CAPS = StreamCaps(streams=1_000, new_per_s=0.05)  # five at once
+CAPS = StreamLimits(streams=1_000, new_per_s=0.05)  # five at once
 BURST = 5
 
 
@@ -76,7 +76,7 @@ def test_a_second_has_one_letter():
 
 @given(st.lists(st.integers(0, 60_000), max_size=60), st.sampled_from([0.05, 1.0]))
 def test_no_stretch_of_time_has_more_new_streams_than_it_may(pauses: list[int], per_s: float):
-    caps, arrivals, now, came = StreamCaps(10**6, per_s), Arrivals(), 0, list[int]()
+    caps, arrivals, now, came = StreamLimits(10**6, per_s), Arrivals(), 0, list[int]()
     for pause in pauses:
         now += pause
         if refusal(caps, 0, arrivals, now) is None:

@@ -7,12 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.core.scheduling.capacity import BATCH_S, OVERHEAD, Timing, measured, positions
+from consumer.core.scheduling.capacity import (
+    BATCH_S,
+    OVERHEAD,
+    BatchTiming,
+    measured_budget,
+    positions,
+)
 from consumer.inference.fold import folded
 
 
-def line(fixed_s: float, position_s: float, small: int = 300, large: int = 2400) -> list[Timing]:
-    return [Timing(size, fixed_s + size * position_s) for size in (small, large)]
+def line(
+    fixed_s: float, position_s: float, small: int = 300, large: int = 2400
+) -> list[BatchTiming]:
+    return [BatchTiming(size, fixed_s + size * position_s) for size in (small, large)]
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 4.0, 14.99, 28.0, 30.0])
@@ -22,22 +30,22 @@ def test_positions_are_those_of_the_folded_encoder(seconds: float) -> None:
 
 
 def test_a_batch_lasts_a_tenth_of_a_second_where_its_fixed_cost_is_small() -> None:
-    budget = measured(*line(0.005, 1e-5), rows=16)
+    budget = measured_budget(*line(0.005, 1e-5), rows=16)
     assert budget.positions == round((BATCH_S - 0.005) / 1e-5)
     assert budget.overhead == 500
 
 
 def test_a_batch_is_large_enough_to_be_worth_a_large_fixed_cost() -> None:
-    budget = measured(*line(0.07, 2e-4), rows=16)
+    budget = measured_budget(*line(0.07, 2e-4), rows=16)
     assert budget.overhead / (budget.overhead + budget.positions) == pytest.approx(OVERHEAD, 0.01)
 
 
 def test_a_batch_as_large_as_one_that_was_tried_is_always_allowed() -> None:
-    assert measured(*line(0.0, 1e-2), rows=16).positions == 2400
+    assert measured_budget(*line(0.0, 1e-2), rows=16).positions == 2400
 
 
 def test_rows_bound_a_batch_whose_time_does_not_grow() -> None:
-    budget = measured(Timing(300, 0.1), Timing(2400, 0.09), rows=16)
+    budget = measured_budget(BatchTiming(300, 0.1), BatchTiming(2400, 0.09), rows=16)
     assert budget.positions == 16 * 1500
 
 
@@ -45,7 +53,7 @@ def test_rows_bound_a_batch_whose_time_does_not_grow() -> None:
 def test_every_measured_budget_lets_something_through(
     fixed_s: float, position_s: float, rows: int
 ) -> None:
-    budget = measured(*line(fixed_s, position_s), rows=rows)
+    budget = measured_budget(*line(fixed_s, position_s), rows=rows)
     assert 1 <= budget.positions <= rows * 1500
     assert budget.rows == rows
     assert budget.overhead >= 0

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
-from consumer.core.scheduling.fold_audit import MAX_WAITING, Shadow, disagreement
+from consumer.core.scheduling.fold_audit import MAX_WAITING, FoldAudit, disagreement
 from consumer.core.scheduling.jobs import Job, JobKind
-from consumer.core.streams.records import JobId, Lane, SessionKey
+from consumer.core.streams.records import Lane, SessionKey, UtteranceId
 from consumer.testing import echo
 
 SILENT = Utterance(0, 0, 1, 1, 16_000, np.zeros(1, np.int16), EndReason.FLUSH, Speech(1, 1, 1))
@@ -20,13 +20,13 @@ FOLDED = replace(echo(SILENT.samples), folded=True, text="Hello")
 
 
 def job(number: int) -> Job:
-    id_ = JobId(SessionKey(PARTITION, "s", "0-0"), number)
+    id_ = UtteranceId(SessionKey(PARTITION, "s", "0-0"), number)
     return Job(id_, 1, JobKind.FINAL, Lane.LIVE, 0.0, 0.5, SILENT, OPTIONS)
 
 
 def chosen(share: float, numbers: range) -> list[int]:
     taken = []
-    shadow = Shadow(share)
+    shadow = FoldAudit(share)
     for number in numbers:
         shadow.offer(job(number), FOLDED)
         if (check := shadow.take()) is not None:
@@ -45,21 +45,21 @@ def test_all_or_none_can_be_asked_for() -> None:
 
 
 def test_what_was_not_folded_is_not_checked() -> None:
-    shadow = Shadow(1.0)
+    shadow = FoldAudit(1.0)
     shadow.offer(job(0), replace(FOLDED, folded=False))
     assert shadow.take() is None
 
 
 def test_a_check_begins_where_the_text_began() -> None:
-    shadow = Shadow(1.0)
-    shadow.offer(replace(job(0), tried=(FOLDED,)), FOLDED)
+    shadow = FoldAudit(1.0)
+    shadow.offer(replace(job(0), earlier=(FOLDED,)), FOLDED)
     check = shadow.take()
     assert check is not None
-    assert check.job.tried == ()
+    assert check.job.earlier == ()
 
 
 def test_few_wait_and_the_oldest_are_dropped() -> None:
-    shadow = Shadow(1.0)
+    shadow = FoldAudit(1.0)
     for number in range(3 * MAX_WAITING):
         shadow.offer(job(number), FOLDED)
     first = shadow.take()

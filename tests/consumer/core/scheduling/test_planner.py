@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
 from consumer.core.scheduling.jobs import Job, JobKind
-from consumer.core.scheduling.planner import AGAIN_S, Planner
-from consumer.core.streams.records import JobId, Lane, Partition, SessionKey
+from consumer.core.scheduling.planner import RETRY_DELAY_S, Planner
+from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 from schemas.audio import StreamOptions
 
@@ -37,7 +37,7 @@ def job(
     samples = np.empty(0, np.int16)
     heard = Speech(1.0, 1.0, 1.0)
     return Job(
-        id=JobId(SessionKey(PARTITION, stream, "0-0"), number),
+        id=UtteranceId(SessionKey(PARTITION, stream, "0-0"), number),
         epoch=epoch,
         kind=kind,
         lane=lane,
@@ -49,7 +49,7 @@ def job(
 
 
 def partial(stream: str = "a", number: int = 0, *, deadline: float = 1.0) -> Job:
-    return job(stream, number, deadline=deadline, kind=JobKind.PARTIAL)
+    return job(stream, number, deadline=deadline, kind=JobKind.INTERIM)
 
 
 def planner(*jobs: Job, budget: Budget = WIDE) -> Planner:
@@ -132,7 +132,7 @@ def test_a_job_larger_than_the_budget_goes_alone() -> None:
 
 
 def test_what_may_end_the_worker_goes_first_and_alone() -> None:
-    suspect = replace(job("s", 1, deadline=9.0), alone=True)
+    suspect = replace(job("s", 1, deadline=9.0), isolated=True)
     waiting = planner(job("a", deadline=0.5), job("s", deadline=0.5), suspect)
     assert taken(waiting) == [suspect]
     assert len(taken(waiting)) == 2
@@ -161,7 +161,7 @@ def test_only_the_newest_partial_of_a_stream_waits() -> None:
     waiting = planner(partial("a", deadline=1), partial("b"), partial("a", deadline=2), newest)
     assert len(waiting) == 2
     assert newest in taken(waiting)
-    assert waiting.dropped_partials() == 2
+    assert waiting.dropped_interims() == 2
 
 
 def test_a_final_ends_the_partials_of_its_utterance_and_of_those_before() -> None:
@@ -169,25 +169,25 @@ def test_a_final_ends_the_partials_of_its_utterance_and_of_those_before() -> Non
     kinds = {
         (each.id.session.stream_id, each.kind) for batch in all_taken(waiting) for each in batch
     }
-    assert kinds == {("a", JobKind.FINAL), ("b", JobKind.FINAL), ("b", JobKind.PARTIAL)}
-    assert waiting.dropped_partials() == 1
+    assert kinds == {("a", JobKind.FINAL), ("b", JobKind.FINAL), ("b", JobKind.INTERIM)}
+    assert waiting.dropped_interims() == 1
 
 
 def test_a_stale_partial_is_dropped_and_a_late_final_is_not() -> None:
     late = planner(partial("a", deadline=1), job("b", deadline=1))
     assert streams(taken(late, now=2.0)) == ["b"]
     assert taken(late, now=2.0) == []
-    assert late.dropped_partials() == 1
-    assert late.dropped_partials() == 0, "each is told once"
+    assert late.dropped_interims() == 1
+    assert late.dropped_interims() == 0, "each is told once"
 
 
 def test_work_of_a_lost_partition_is_forgotten() -> None:
     kept, old = job("a", epoch=2), job("b", epoch=1)
     waiting = planner(kept, old, partial("c"))
-    waiting.keep({PARTITION: 2})
+    waiting.discard_stale({PARTITION: 2})
     assert taken(waiting) == [kept]
     assert waiting.waiting_s(Lane.LIVE) == 0
-    assert waiting.dropped_partials() == 0, "it was lost, not dropped"
+    assert waiting.dropped_interims() == 0, "it was lost, not dropped"
 
 
 BUDGETS = st.builds(Budget, st.integers(1, 9000), st.integers(1, 20), st.integers(0, 1000))
@@ -196,11 +196,14 @@ DOUBTED = Hypothesis("la la la la", "en", None, (), -0.1, 0.0, 9.9)
 
 def retried(of: Planner, *streams_: str, now: float = 0.0, tries: int = 1) -> None:
     for name in streams_:
-        of.again(job(name, deadline=-9.0), tries * (DOUBTED,), now)
+        of.retry(job(name, deadline=-9.0), tries * (DOUBTED,), now)
 
 
 def test_another_attempt_waits_for_finals_that_are_due_and_for_no_others() -> None:
-    due, later = job("due", deadline=AGAIN_S - 0.1), job("later", deadline=AGAIN_S + 0.1)
+    due, later = (
+        job("due", deadline=RETRY_DELAY_S - 0.1),
+        job("later", deadline=RETRY_DELAY_S + 0.1),
+    )
     waiting = planner(due, later, budget=ONE)
     retried(waiting, "bad")
     assert [streams(batch) for batch in all_taken(waiting)] == [["due"], ["bad"], ["later"]]
@@ -212,7 +215,7 @@ def test_only_attempts_of_one_kind_share_a_batch() -> None:
     retried(waiting, "e", tries=2)
     order = all_taken(waiting)
     assert [streams(batch) for batch in order] == [["c", "d"], ["e"], ["a", "b"]]
-    assert [[len(each.tried) for each in batch] for batch in order] == [[1, 1], [2], [0, 0]]
+    assert [[len(each.earlier) for each in batch] for batch in order] == [[1, 1], [2], [0, 0]]
 
 
 def test_attempts_after_the_first_are_as_long_as_whispers_window() -> None:
@@ -224,7 +227,7 @@ def test_attempts_after_the_first_are_as_long_as_whispers_window() -> None:
 def test_another_attempt_is_not_behind_its_streams_backlog() -> None:
     waiting = planner(*(job("hot", number, deadline=0.5) for number in range(9)), budget=ONE)
     (first,) = taken(waiting)
-    waiting.again(first, (DOUBTED,), now=0.1)
+    waiting.retry(first, (DOUBTED,), now=0.1)
     numbers = [each.id.utterance for batch in all_taken(waiting) for each in batch]
     assert numbers == [*range(9)]
 
@@ -246,11 +249,11 @@ def test_no_number_of_later_finals_starves_another_attempt(
     while True:
         waiting.add([final for final in finals if now - batch_s < final.deadline - 0.5 <= now])
         batch = taken(waiting, now)
-        if batch[0].tried:
+        if batch[0].earlier:
             break
         before.append(batch[0].deadline)
         now += batch_s
-    assert all(deadline <= AGAIN_S for deadline in before)
+    assert all(deadline <= RETRY_DELAY_S for deadline in before)
 
 
 def test_seconds_wait_by_lane() -> None:
@@ -285,7 +288,7 @@ def test_every_final_is_taken_once_within_the_budget_and_in_its_streams_order(
     waiting = planner(*jobs, budget=budget)
     batches = all_taken(waiting, now)
     done = [each for batch in batches for each in batch]
-    assert len(done) + waiting.dropped_partials() == len(jobs)
+    assert len(done) + waiting.dropped_interims() == len(jobs)
     assert len({each.id for each in done}) == len(done)
     assert {each.id for each in jobs if each.kind is JobKind.FINAL} <= {each.id for each in done}
     assert all(fits(batch, budget) for batch in batches)

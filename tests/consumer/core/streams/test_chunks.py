@@ -69,7 +69,7 @@ def test_two_sides_of_a_call_are_heard_apart():
     log.append(chunk(both(quiet(3), np.concatenate([loud(2), quiet(1)]))))
     log.append_raw(b"call", b"x", [("codec", b"g722")])
     log.append(AudioChunk("call", b"", end=True))
-    rules = replace(policy(), read=read_split, splits=True)
+    rules = replace(policy(), read=read_split, split_channels=True)
     task = PartitionTask(log.partition, 1, rules, fresh())
     for record in log.records:
         task.ingest(record, 0.0)

@@ -10,26 +10,26 @@ from consumer.core.streams.language import (
     CLEAR,
     LIKELY,
     SHORTEST_S,
-    Identified,
+    IdentifiedLanguage,
     LanguageHold,
     identify,
 )
 
-CLEAR_ZH = Identified("zh", 0.95, 3.0)
-CLEAR_EN = Identified("en", 0.95, 3.0)
-LIKELY_EN = Identified("en", 0.7, 3.0)
-LIKELY_JA = Identified("ja", 0.7, 3.0)
-UNLIKELY_EN = Identified("en", 0.45, 3.0)
-SHORT_EN = Identified("en", 0.99, 0.6)
+CLEAR_ZH = IdentifiedLanguage("zh", 0.95, 3.0)
+CLEAR_EN = IdentifiedLanguage("en", 0.95, 3.0)
+LIKELY_EN = IdentifiedLanguage("en", 0.7, 3.0)
+LIKELY_JA = IdentifiedLanguage("ja", 0.7, 3.0)
+UNLIKELY_EN = IdentifiedLanguage("en", 0.45, 3.0)
+SHORT_EN = IdentifiedLanguage("en", 0.99, 0.6)
 
 
-def chosen(heard: Iterable[Identified], held: LanguageHold | None = None) -> list[str]:
+def chosen(heard: Iterable[IdentifiedLanguage], held: LanguageHold | None = None) -> list[str]:
     """What each utterance of a stream is decoded as."""
     held = held or LanguageHold()
     codes = []
     for each in heard:
-        codes.append(held.choose(each))
-        held = held.follow(each)
+        codes.append(held.decide(each))
+        held = held.updated(each)
     return codes
 
 
@@ -43,7 +43,7 @@ def test_a_doubtful_beginning_is_not_held():
 
 
 @pytest.mark.parametrize("doubtful", [UNLIKELY_EN, SHORT_EN, LIKELY_EN])
-def test_one_doubtful_utterance_does_not_turn_a_stream(doubtful: Identified):
+def test_one_doubtful_utterance_does_not_turn_a_stream(doubtful: IdentifiedLanguage):
     assert chosen([CLEAR_ZH, doubtful, CLEAR_ZH]) == ["zh"] * 3
 
 
@@ -78,31 +78,36 @@ def test_two_that_do_not_agree_do_not():
 def test_likely_and_clear_have_their_thresholds(
     probability: float, speech_s: float, likely: bool, clear: bool
 ):
-    heard = Identified("en", probability, speech_s)
+    heard = IdentifiedLanguage("en", probability, speech_s)
     assert (heard.is_likely, heard.is_clear) == (likely, clear)
 
 
 @given(
     st.lists(
         st.builds(
-            Identified, st.sampled_from(["zh", "en", "ja"]), st.floats(0, 1), st.floats(0, 5)
+            IdentifiedLanguage,
+            st.sampled_from(["zh", "en", "ja"]),
+            st.floats(0, 1),
+            st.floats(0, 5),
         ),
         max_size=20,
     ),
     st.integers(0, 20),
 )
-def test_what_is_held_is_all_that_a_replay_needs(heard: list[Identified], cut: int):
+def test_what_is_held_is_all_that_a_replay_needs(heard: list[IdentifiedLanguage], cut: int):
     held = LanguageHold()
     for each in heard[:cut]:
-        held = held.follow(each)
+        held = held.updated(each)
     restored = LanguageHold(held.code, held.challenger)
     assert chosen(heard[cut:], restored) == chosen(heard)[cut:]
 
 
 def test_the_likeliest_of_those_allowed_is_told_by_its_share():
     probabilities = {"ja": 0.6, "zh": 0.3, "en": 0.1}
-    assert identify(probabilities, ("en", "zh"), 2.0) == Identified("zh", pytest.approx(0.75), 2.0)
-    assert identify(probabilities, (), 2.0) == Identified("ja", pytest.approx(0.6), 2.0)
+    assert identify(probabilities, ("en", "zh"), 2.0) == IdentifiedLanguage(
+        "zh", pytest.approx(0.75), 2.0
+    )
+    assert identify(probabilities, (), 2.0) == IdentifiedLanguage("ja", pytest.approx(0.6), 2.0)
 
 
 def test_without_any_probability_nothing_is_likely():

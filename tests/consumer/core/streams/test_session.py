@@ -6,11 +6,11 @@ from builders import OPTIONS, PARTITION, RATE, SEGMENTER, fresh, loud, quiet
 
 from consumer.core.audio.utterance import EndReason, Int16Array
 from consumer.core.partition.ledger import Ledger
-from consumer.core.streams.entries import Heard
+from consumer.core.streams.entries import PendingUtterance
 from consumer.core.streams.records import SessionKey
-from consumer.core.streams.session import Begin, Session
+from consumer.core.streams.session import Session, SessionStart
 from consumer.core.streams.state import StreamState
-from consumer.core.streams.timeline import Sound
+from consumer.core.streams.timeline import AudioSegment
 from consumer.testing import EchoEngine
 from schemas.audio import StreamOptions
 from schemas.transcript import AnyEvent, Source, StreamEnded, StreamEndReason
@@ -24,31 +24,31 @@ class Driven:
 
     def __init__(self, first: int = 0, options: StreamOptions = OPTIONS) -> None:
         key = SessionKey(PARTITION, "s", "0-40")
-        begin = Begin(key, first, FIRST_MS, RATE, 1, options, (), "trace")
+        begin = SessionStart(key, first, FIRST_MS, RATE, 1, options, (), "trace")
         self.ledger = Ledger(PARTITION, 1, fresh(40))
         self.ledger.follow("s", lambda: StreamState(None, 0, 0, None, None))
-        self.session = Session.begin(begin, SEGMENTER, self.ledger)
-        self.heard: list[Heard] = []
+        self.session = Session.start(begin, SEGMENTER, self.ledger)
+        self.heard: list[PendingUtterance] = []
 
     def append(self, audio: Int16Array) -> None:
         offset, first = self.ledger.next_offset, self.session.end
         self.ledger.read(offset, 0)
         wall_ms = FIRST_MS + first * 1000 / RATE
-        self.session.append(Sound(audio, first, offset, wall_ms, 0))
-        while (request := self.session.unscored()) is not None:
-            self._keep(self.session.hear(EchoEngine().score_one(request)))
+        self.session.append(AudioSegment(audio, first, offset, wall_ms, 0))
+        while (request := self.session.score_request()) is not None:
+            self._keep(self.session.on_scores(EchoEngine().score_one(request)))
 
     def close(self, reason: EndReason = EndReason.FLUSH) -> None:
         self._keep(self.session.close_utterance(reason))
 
     def events(self) -> list[AnyEvent]:
         for heard in self.heard:
-            self.ledger.settle(heard.ticket)
+            self.ledger.complete(heard.entry)
         commit = self.ledger.prepare()
         assert commit is not None
         return list(commit.events)
 
-    def _keep(self, heard: Heard | None) -> None:
+    def _keep(self, heard: PendingUtterance | None) -> None:
         self.heard += [] if heard is None else [heard]
 
 
@@ -132,7 +132,7 @@ def test_after_a_gap_the_axis_goes_on_behind_it():
     driven = Driven(first=500)
     driven.append(loud(1))
     driven.close(EndReason.GAP)
-    driven.session.gap(90_000, FIRST_MS + 60_000, estimated=False)
+    driven.session.insert_gap(90_000, FIRST_MS + 60_000, estimated=False)
     assert driven.session.end == 90_000
     assert undecided(driven) == []
     driven.append(loud(1))
@@ -144,7 +144,7 @@ def test_the_totals_count_what_was_heard():
     driven = Driven()
     driven.append(np.concatenate([quiet(1), loud(1), quiet(1)]))
     driven.close()
-    driven.session.gap(10 * SECOND, FIRST_MS, estimated=True)
+    driven.session.insert_gap(10 * SECOND, FIRST_MS, estimated=True)
     driven.append(loud(1))
     driven.close()
     driven.session.finish(StreamEndReason.END)
@@ -166,34 +166,34 @@ def test_every_event_has_its_number():
 
 def test_audio_is_given_to_the_detector_once_between_two_cuts():
     session = Driven().session
-    session.append(Sound(loud(0.1), 0, 40, FIRST_MS, 0))
-    request = session.unscored()
+    session.append(AudioSegment(loud(0.1), 0, 40, FIRST_MS, 0))
+    request = session.score_request()
     assert request is not None
     assert len(request.samples) == 1600
-    assert session.unscored() is None
-    session.append(Sound(loud(0.1), 1600, 41, FIRST_MS, 0))
-    again = session.unscored()
+    assert session.score_request() is None
+    session.append(AudioSegment(loud(0.1), 1600, 41, FIRST_MS, 0))
+    again = session.score_request()
     assert again is not None
     assert len(again.samples) == 1600
-    assert again.ear is request.ear
+    assert again.vad is request.vad
 
 
 def test_a_cut_gives_the_detector_a_new_ear_and_the_audio_behind_it():
     driven = Driven()
     driven.append(loud(1))
-    driven.session.append(Sound(quiet(1), SECOND, 41, FIRST_MS, 0))
-    before = driven.session.unscored()
+    driven.session.append(AudioSegment(quiet(1), SECOND, 41, FIRST_MS, 0))
+    before = driven.session.score_request()
     assert before is not None
-    driven.session.hear(EchoEngine().score_one(before))
-    after = driven.session.unscored()
+    driven.session.on_scores(EchoEngine().score_one(before))
+    after = driven.session.score_request()
     assert after is not None
-    assert after.ear is not before.ear
-    assert after.ear.detector is None
+    assert after.vad is not before.vad
+    assert after.vad.detector is None
 
 
 def test_an_utterance_is_not_closed_before_all_of_it_was_scored():
     driven = Driven()
     driven.append(loud(1))
-    driven.session.append(Sound(loud(1), SECOND, 41, FIRST_MS, 0))
+    driven.session.append(AudioSegment(loud(1), SECOND, 41, FIRST_MS, 0))
     with pytest.raises(ValueError, match="windows were scored"):
         driven.close()

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from one_stream import OneStream, spans, without_log
 
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
-from consumer.core.streams.entries import Listen
+from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.session import complete
-from consumer.core.streams.stream import WINDOW
+from consumer.core.streams.stream import REORDER_WINDOW
 from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, StreamOptions, Task
 from schemas.errors import Reason, WireError
@@ -123,9 +123,9 @@ def test_behind_a_cut_in_speech_the_detector_hears_what_came_before_it_first():
     heard_before: list[Int16Array | None] = []
     engine = EchoEngine()
 
-    def score(request: Listen) -> Float32Array:
-        if request.ear.detector is None:
-            heard_before.append(request.ear.before)
+    def score(request: ScoreRequest) -> Float32Array:
+        if request.vad.detector is None:
+            heard_before.append(request.vad.lead_in)
         return engine.score_one(request)
 
     stream = OneStream(score=score)
@@ -167,7 +167,7 @@ def test_nothing_stalls_or_expires_where_nothing_is_open():
 
 def test_a_score_that_nobody_asked_for_is_refused():
     with pytest.raises(ValueError, match="nothing was asked for"):
-        OneStream().stream.hear(np.zeros(1, np.float32))
+        OneStream().stream.on_scores(np.zeros(1, np.float32))
 
 
 # --- duplicates and restarts
@@ -381,7 +381,7 @@ def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place
     stream.send(loud(1), seq=1, start=SECOND)
     stream.send(quiet(0), seq=3, end=True)
     for heard in stream.heard:
-        stream.ledger.settle(heard.ticket)
+        stream.ledger.complete(heard.entry)
     commit = stream.ledger.prepare()
     assert commit is not None
     (letter,) = commit.dead_letters
@@ -396,7 +396,7 @@ def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place
 def refused(stream: OneStream, seq: int | None) -> None:
     record = stream.log.append_raw(b"s", b"")
     stream.ledger.read(record.offset, record.timestamp_ms)
-    stream.stream.refuse(record, seq)
+    stream.stream.reject(record, seq)
     stream.listen()
 
 
@@ -441,7 +441,7 @@ def test_a_refused_record_of_no_session_means_nothing():
 def missed(stream: OneStream, records: int) -> bool:
     unread = stream.log.append_unread(records)
     stream.ledger.skip(unread.offset, unread.last_offset, 0)
-    told = stream.stream.miss(unread.offset, unread.last_offset)
+    told = stream.stream.skip_unreadable(unread.offset, unread.last_offset)
     stream.listen()
     return told
 
@@ -475,7 +475,7 @@ def test_numbers_show_what_is_missing():
     stream = OneStream()
     numbered(stream, 0)
     assert not missed(stream, 2)
-    numbered(stream, *range(3, 3 + WINDOW))
+    numbered(stream, *range(3, 3 + REORDER_WINDOW))
     assert gaps(stream) == [(8_000, 24_000, True)]
 
 
@@ -499,7 +499,7 @@ def overtaken(log_start: int) -> OneStream:
     after = OneStream(state=state)
     after.log.skip(log_start)
     after.ledger.read(log_start - 1, 0)
-    after.stream.overtaken(log_start)
+    after.stream.skip_deleted(log_start)
     return after
 
 
@@ -526,7 +526,7 @@ def test_an_ended_stream_may_have_begun_anew_in_what_was_deleted():
     after = OneStream(state=before.stream.state())
     after.log.skip(10)
     after.ledger.read(9, 0)
-    after.stream.overtaken(10)
+    after.stream.skip_deleted(10)
     again = OneStream(state=after.stream.state())
     for stream in (after, again):
         stream.log.skip(10)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.core.audio.utterance import Int16Array
-from consumer.core.streams.timeline import Sound, Timeline
+from consumer.core.streams.timeline import AudioSegment, Timeline
 
 RATE = 16_000
 WALL_MS = 1_000_000.0
@@ -19,12 +19,12 @@ def ramp(first: int, count: int) -> Int16Array:
     return np.arange(first, first + count, dtype=np.int16)
 
 
-def sound(first: int, count: int, offset: int, **more: float) -> Sound:
+def sound(first: int, count: int, offset: int, **more: float) -> AudioSegment:
     wall_ms = more.get("wall_ms", WALL_MS + first * 1000 / RATE)
-    return Sound(ramp(first, count), first, offset, wall_ms, 0)
+    return AudioSegment(ramp(first, count), first, offset, wall_ms, 0)
 
 
-def timeline(*sounds: Sound, start: int = 0) -> Timeline:
+def timeline(*sounds: AudioSegment, start: int = 0) -> Timeline:
     made = Timeline(RATE, start, (start, WALL_MS + start * 1000 / RATE))
     for one in sounds:
         made.append(one)
@@ -109,7 +109,7 @@ class Split:
     start: int
     lengths: tuple[int, ...]
 
-    def sounds(self) -> list[Sound]:
+    def sounds(self) -> list[AudioSegment]:
         firsts = np.cumsum([self.start, *self.lengths])
         return [
             sound(int(first), length, offset)

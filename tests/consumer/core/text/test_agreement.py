@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.text.agreement import Agreement, fit
+from consumer.core.text.agreement import Agreement, align_prefix
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.core.text.units import keys
 
@@ -66,7 +66,7 @@ def test_the_same_decodes_make_the_same_text(texts: list[str]):
 @given(decodes)
 def test_what_is_stable_is_made_of_whole_units(texts: list[str]):
     for revision in revisions(texts):
-        assert tuple(keys(revision.stable)) == revision.said
+        assert tuple(keys(revision.stable)) == revision.stable_keys
 
 
 @given(decodes, st.text(max_size=12))
@@ -110,7 +110,7 @@ def test_a_decode_that_differs_in_stable_text_is_read_behind_it(text: str, tenta
 
 def test_words_do_not_merge_where_a_decode_begins_late():
     assert after("well", "well", "Python") == ("well", "")
-    late = Agreement(stable="well", said=("well",)).revise(decoded(""))
+    late = Agreement(stable="well", stable_keys=("well",)).revise(decoded(""))
     assert late.revise(decoded("well 你好")).tentative == " 你好"
 
 
@@ -174,11 +174,11 @@ def test_revisions_are_counted():
 
 @given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abc"), max_size=6))
 def test_a_fit_needs_as_many_edits_as_the_lengths_differ(said: list[str], heard: list[str]):
-    end, edits = fit(said, heard)
+    end, edits = align_prefix(said, heard)
     assert abs(end - len(said)) <= edits <= max(len(said), end)
 
 
 def test_a_fit_is_exact_where_it_can_be():
-    assert fit("abc", "abcde") == (3, 0)
-    assert fit("", "abc") == (0, 0)
-    assert fit("abc", "bcde") == (2, 1)
+    assert align_prefix("abc", "abcde") == (3, 0)
+    assert align_prefix("", "abc") == (0, 0)
+    assert align_prefix("abc", "bcde") == (2, 1)

@@ -70,7 +70,7 @@ def test_spaces_stand_alone_and_inside(text: str):
 
 @given(st.lists(st.text("你發a ,.", min_size=1), max_size=8))
 def test_the_words_join_to_the_text(words: list[str]):
-    made = ORTHOGRAPHY.write(written(*words), ())
+    made = ORTHOGRAPHY.normalise(written(*words), ())
     assert made.words is not None
     assert "".join(word.text for word in made.words) == made.text
     assert all(word.text for word in made.words)
@@ -110,11 +110,11 @@ def test_a_tag_names_a_script(languages: tuple[str, ...], script: Script | None)
     [(("zh-Hant",), "發，好"), (("zh",), "发，好"), ((), "发，好")],
 )
 def test_the_stream_decides_and_then_the_worker(languages: tuple[str, ...], text: str):
-    assert ORTHOGRAPHY.write(written("發,", "好"), languages).text == text
+    assert ORTHOGRAPHY.normalise(written("發,", "好"), languages).text == text
 
 
 def test_a_text_without_words_is_written_too():
-    made = ORTHOGRAPHY.write(
+    made = ORTHOGRAPHY.normalise(
         Hypothesis("發,好", "zh", None, (), -0.1, 0.0, 1.0), languages=("zh-Hans",)
     )
     assert (made.text, made.words) == ("发，好", None)
@@ -122,7 +122,7 @@ def test_a_text_without_words_is_written_too():
 
 def test_other_languages_are_left_alone():
     japanese = written("発,", "好", language="ja")
-    assert ORTHOGRAPHY.write(japanese, ("zh-Hans", "ja")) is japanese
+    assert ORTHOGRAPHY.normalise(japanese, ("zh-Hans", "ja")) is japanese
 
 
 def test_chinese_is_prompted_unless_the_stream_asks_for_its_own():

@@ -6,19 +6,19 @@ import numpy as np
 from builders import MODEL, OPTIONS, PARTITION
 
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
-from consumer.core.streams.entries import Heard, Ticket
-from consumer.core.streams.records import JobId, SessionKey
+from consumer.core.streams.entries import EntryId, PendingUtterance
+from consumer.core.streams.records import SessionKey, UtteranceId
 from consumer.core.text.chinese import Orthography, Script
 from consumer.core.text.events import FinalPolicy, final
-from consumer.core.text.hypothesis import Decoded, Hypothesis, TimedWord
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis, TimedWord
 from consumer.core.text.quality import confidence
 from schemas.codec import decode_event, encode_event
 from schemas.transcript import Source, Timing, Verdict, Word
 
 END_MS = 1_700_000_000_000
-HEARD = Heard(
-    id=JobId(SessionKey(PARTITION, "call-7", "0-40"), 3),
-    ticket=Ticket("call-7", 5),
+HEARD = PendingUtterance(
+    id=UtteranceId(SessionKey(PARTITION, "call-7", "0-40"), 3),
+    entry=EntryId("call-7", 5),
     utterance=Utterance(
         number=3,
         start=80_000,
@@ -50,8 +50,10 @@ HYPOTHESIS = Hypothesis(
 )
 
 
-def decoded(**changes: object) -> Decoded:
-    return Decoded(replace(HYPOTHESIS, **changes), queue_ms=30, decode_ms=70, done_ms=END_MS + 600)
+def decoded(**changes: object) -> TimedHypothesis:
+    return TimedHypothesis(
+        replace(HYPOTHESIS, **changes), queue_ms=30, decode_ms=70, done_ms=END_MS + 600
+    )
 
 
 def test_a_final_places_its_utterance_in_stream_log_and_time():
@@ -105,7 +107,7 @@ def test_a_suppressed_final_keeps_its_place_and_its_reasons_but_no_text():
 def test_what_was_suppressed_is_told_where_a_setting_allows():
     silence = decoded(avg_logprob=-2.0, no_speech_prob=0.9)
     assert final(HEARD, silence, MODEL).suppressed_text is None
-    policy = FinalPolicy(tell_suppressed=True)
+    policy = FinalPolicy(publish_suppressed=True)
     assert final(HEARD, silence, MODEL, policy).suppressed_text == "hello there"
     assert final(HEARD, decoded(), MODEL, policy).suppressed_text is None
 

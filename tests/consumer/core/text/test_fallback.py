@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from consumer.core.text.fallback import TEMPERATURES, Attempt, best, is_trusted, ladder, left
+from consumer.core.text.fallback import (
+    TEMPERATURES,
+    FallbackStep,
+    fallback_steps,
+    is_accepted,
+    remaining,
+    select,
+)
 from consumer.core.text.hypothesis import Hypothesis
 
 
@@ -28,61 +35,61 @@ SHORT_LOOP = text(said="字幕字幕字幕字幕")
 
 
 def test_padded_comes_before_any_temperature():
-    assert ladder(fold=True) == (
-        Attempt(folded=True, temperatures=(0.0,)),
-        Attempt(folded=False, temperatures=(0.0,)),
-        Attempt(folded=False, temperatures=TEMPERATURES),
+    assert fallback_steps(fold=True) == (
+        FallbackStep(folded=True, temperatures=(0.0,)),
+        FallbackStep(folded=False, temperatures=(0.0,)),
+        FallbackStep(folded=False, temperatures=TEMPERATURES),
     )
 
 
 def test_without_the_fold_nothing_is_folded():
-    assert ladder(fold=False) == ladder(fold=True)[1:]
+    assert fallback_steps(fold=False) == fallback_steps(fold=True)[1:]
 
 
 def test_a_whole_likely_text_stands():
-    assert is_trusted(text())
+    assert is_accepted(text())
 
 
 def test_what_is_left_begins_behind_the_texts_that_came():
-    steps = ladder(fold=True)
-    assert [left(steps, tried) for tried in (0, 1, 2, 7)] == [steps, steps[1:], steps[2:], ()]
+    steps = fallback_steps(fold=True)
+    assert [remaining(steps, tried) for tried in (0, 1, 2, 7)] == [steps, steps[1:], steps[2:], ()]
 
 
 @pytest.mark.parametrize("wrong", [LOOP, SHORT_LOOP, GUESS, CUT])
 def test_a_guess_a_loop_and_a_missing_end_do_not(wrong: Hypothesis):
-    assert not is_trusted(wrong)
+    assert not is_accepted(wrong)
 
 
 def test_a_guess_about_silence_stands():
-    assert is_trusted(text(avg_logprob=-1.2, no_speech_prob=0.7))
-    assert not is_trusted(text(compression_ratio=3.0, no_speech_prob=0.7))
+    assert is_accepted(text(avg_logprob=-1.2, no_speech_prob=0.7))
+    assert not is_accepted(text(compression_ratio=3.0, no_speech_prob=0.7))
 
 
 def test_a_folded_guess_about_silence_is_first_held_against_the_padded_encoder():
     """Folded, base heard nothing but "at" in "At that high level, the air is pure."."""
     silent = text(avg_logprob=-1.55, no_speech_prob=0.63, folded=True)
     heard = text(avg_logprob=-0.06, no_speech_prob=0.03)
-    assert not is_trusted(silent)
-    assert best([silent, heard]) is heard
+    assert not is_accepted(silent)
+    assert select([silent, heard]) is heard
     confirmed = replace(silent, folded=False)
-    assert best([silent, confirmed]) is confirmed
+    assert select([silent, confirmed]) is confirmed
 
 
 def test_so_is_a_folded_text_without_a_word():
-    assert not is_trusted(text(said="...", folded=True))
-    assert is_trusted(text(said="..."))
+    assert not is_accepted(text(said="...", folded=True))
+    assert is_accepted(text(said="..."))
 
 
 def test_all_that_the_guard_takes_for_silence_is():
-    assert not is_trusted(text(avg_logprob=-0.9, no_speech_prob=0.7, folded=True))
+    assert not is_accepted(text(avg_logprob=-0.9, no_speech_prob=0.7, folded=True))
 
 
 def test_the_first_trusted_attempt_counts():
     wanted = text(avg_logprob=-0.9)
-    assert best([LOOP, GUESS, wanted, text(avg_logprob=-0.1)]) is wanted
+    assert select([LOOP, GUESS, wanted, text(avg_logprob=-0.1)]) is wanted
 
 
 def test_of_none_trusted_the_likeliest_whole_one_counts():
-    assert best([LOOP, text(avg_logprob=-3.0), GUESS, CUT]) is GUESS
-    assert best([SHORT_LOOP, GUESS]) is GUESS
-    assert best([LOOP, text(avg_logprob=-0.2, ended=False)]).avg_logprob == -0.2
+    assert select([LOOP, text(avg_logprob=-3.0), GUESS, CUT]) is GUESS
+    assert select([SHORT_LOOP, GUESS]) is GUESS
+    assert select([LOOP, text(avg_logprob=-0.2, ended=False)]).avg_logprob == -0.2

@@ -4,24 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.text.patterns import LONGEST_PHRASE, Run, is_loop, longest_run
+from consumer.core.text.patterns import LONGEST_PHRASE, Repetition, is_loop, longest_repetition
 from consumer.core.text.units import keys
 
 
 @pytest.mark.parametrize(
     ("text", "run"),
     [
-        ("", Run()),
-        ("no no", Run()),
-        ("No, no, NO!", Run(3, 3)),
-        ("啊啊啊啊", Run(4, 4)),
-        ("词曲 词曲 词曲", Run(6, 3)),
-        ("I said thank you, thank you, thank you, thank", Run(7, 3)),
-        ("一二三四五六七八九", Run()),
+        ("", Repetition()),
+        ("no no", Repetition()),
+        ("No, no, NO!", Repetition(3, 3)),
+        ("啊啊啊啊", Repetition(4, 4)),
+        ("词曲 词曲 词曲", Repetition(6, 3)),
+        ("I said thank you, thank you, thank you, thank", Repetition(7, 3)),
+        ("一二三四五六七八九", Repetition()),
     ],
 )
-def test_the_longest_run_of_one_phrase_is_found(text: str, run: Run):
-    assert longest_run(keys(text)) == run
+def test_the_longest_run_of_one_phrase_is_found(text: str, run: Repetition):
+    assert longest_repetition(keys(text)) == run
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_what_nobody_says_is_a_loop(text: str, loops: bool):
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=LONGEST_PHRASE), st.integers(3, 6))
 def test_a_phrase_that_comes_again_and_again_is_found(phrase: list[str], times: int):
-    assert longest_run(phrase * times).units == len(phrase) * times
+    assert longest_repetition(phrase * times).units == len(phrase) * times
 
 
 @given(st.lists(st.integers(), unique=True))
 def test_what_never_comes_again_is_no_run(said: list[int]):
-    assert longest_run([str(number) for number in said]) == Run()
+    assert longest_repetition([str(number) for number in said]) == Repetition()
