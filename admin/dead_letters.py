@@ -20,24 +20,24 @@ _PARTS: Final = frozenset(("sha256", "records"))
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class ReceivedDeadLetter:
     """A record that was refused, as it came, and why."""
 
     place: str  # partition/offset in the dead-letter topic
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]  # the publisher's own
-    told: dict[str, str]  # the `dlq.` headers, without that prefix
+    details: dict[str, str]  # the `dlq.` headers, without that prefix
     dead_ms: int  # Unix time at which it was put here
 
     @property
     def reason(self) -> str:
-        return self.told.get("reason", "")
+        return self.details.get("reason", "")
 
     @property
     def origin(self) -> str:
         """topic/partition/offset of the record as it came."""
-        return "/".join(self.told.get(name, "?") for name in ("topic", "partition", "offset"))
+        return "/".join(self.details.get(name, "?") for name in ("topic", "partition", "offset"))
 
     @property
     def stream_id(self) -> str | None:
@@ -65,7 +65,7 @@ class DeadLetter:
         """Whether it is all of the record that was refused, and the audio topics would take it."""
         headers = sum(len(name.encode()) + len(value or b"") for name, value in self.headers)
         return (
-            not _PARTS & self.told.keys()
+            not _PARTS & self.details.keys()
             and self.size <= MAX_RECORD_BYTES
             and headers <= MAX_HEADER_BYTES
         )
@@ -79,7 +79,7 @@ class Redriven(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-def dead_letter(record: ConsumerRecord) -> DeadLetter:
+def dead_letter(record: ConsumerRecord) -> ReceivedDeadLetter:
     """A record of the dead-letter topic, whatever it holds."""
     own = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     told = {
@@ -87,17 +87,17 @@ def dead_letter(record: ConsumerRecord) -> DeadLetter:
         for name, value in record.headers
         if name.startswith(PREFIX)
     }
-    return DeadLetter(
+    return ReceivedDeadLetter(
         place=f"{record.partition}/{record.offset}",
         key=record.key,
         value=record.value,
         headers=tuple(own),
-        told=told,
+        details=told,
         dead_ms=record.timestamp,
     )
 
 
-def new_stream_id(letter: DeadLetter, run: str) -> str:
+def new_stream_id(letter: ReceivedDeadLetter, run: str) -> str:
     """Of the stream that a letter's stream becomes: the same for all its letters of one run.
 
     Under its old id a record would be taken for a repeat while the stream goes on.
@@ -112,7 +112,7 @@ def last_record(stream_id: str) -> Redriven:
     return Redriven(stream_id.encode(), None, [("end", b"1")])
 
 
-def redriven(letter: DeadLetter, stream_id: str) -> Redriven:
+def redriven(letter: ReceivedDeadLetter, stream_id: str) -> Redriven:
     """The record as it came, in another stream, without its place in the old one."""
     headers = [
         (name, value)

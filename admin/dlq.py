@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from admin.dead_letters import DeadLetter, dead_letter
+from admin.dead_letters import ReceivedDeadLetter, dead_letter
 from schemas.errors import Reason
 from transport.arguments import add_kafka, argument_type, security, start
 from transport.console import local_time, printable
@@ -80,14 +80,14 @@ async def _show(reader: TopicReader, options: argparse.Namespace) -> int:
     return 1
 
 
-def _put(letter: DeadLetter, *, value: bool) -> None:
+def _put(letter: ReceivedDeadLetter, *, value: bool) -> None:
     if value:
         sys.stdout.buffer.write(letter.value or b"")
     else:
         print("\n".join(details(letter)))
 
 
-def line(letter: DeadLetter) -> str:
+def line(letter: ReceivedDeadLetter) -> str:
     """When, where, which stream, why."""
     when = local_time(letter.dead_ms)
     columns = (
@@ -96,17 +96,17 @@ def line(letter: DeadLetter) -> str:
         letter.stream_id or "-",
         letter.reason or "-",
         f"{letter.size} B",
-        letter.told.get("message", ""),
+        letter.details.get("message", ""),
     )
     return "  ".join(map(printable, columns))
 
 
-def details(letter: DeadLetter) -> Iterator[str]:
+def details(letter: ReceivedDeadLetter) -> Iterator[str]:
     """A line for everything that is known of it."""
     yield f"place: {letter.place}"
     yield f"origin: {printable(letter.origin)}"
     yield f"key: {shown(letter.key)}"
-    for name, told in letter.told.items():
+    for name, told in letter.details.items():
         yield f"dlq.{printable(name)}: {printable(told)}"
     for header, content in letter.headers:
         yield f"header {printable(header)}: {shown(content)}"

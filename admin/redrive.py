@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from admin.dead_letters import (
-    DeadLetter,
+    ReceivedDeadLetter,
     Redriven,
     dead_letter,
     last_record,
@@ -26,7 +26,7 @@ from admin.dead_letters import (
 from admin.dlq import add_choice, letter_reader
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
 from transport.arguments import add_kafka, security
-from transport.authorization import denied
+from transport.authorization import authorization_problem
 from transport.client import client_arguments
 from transport.console import count, printable
 from transport.security import Security
@@ -49,7 +49,7 @@ class Redrive:
         self.reasons: Counter[str] = Counter()  # of letters that went back
         self.kept = 0  # letters that cannot
 
-    async def take(self, letter: DeadLetter) -> None:
+    async def take(self, letter: ReceivedDeadLetter) -> None:
         if not letter.may_return:
             self.kept += 1
             return
@@ -93,7 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReaderError as error:
         return _failed(str(error))
     except KafkaError as error:
-        return _failed(denied(error, guarded) or f"Kafka does not take them back: {error!r}")
+        return _failed(
+            authorization_problem(error, guarded) or f"Kafka does not take them back: {error!r}"
+        )
     for line in report(run, dry_run=options.dry_run):
         print(line)
     return 0

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from admin.state_admin import Standing, StateAdmin
+from admin.state_admin import PartitionStatus, StateAdmin
 from consumer.core.streams.records import Partition
 from consumer.errors import SttError
 from transport.arguments import add_group, add_kafka, security
 from transport.credentials import Credentials
-from transport.diagnosis import admitted
+from transport.diagnosis import verify_access
 from transport.errors import TransportError
 
 ROW: Final = "{:32}{:>5}{:>12}{:>12}{:>12}{:>12}{:>9}  {}"
@@ -34,13 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
-    await admitted(args.bootstrap, args.security)
+    await verify_access(args.bootstrap, args.security)
     admin = StateAdmin(args.bootstrap, Credentials(args.security), args.topics, args.group)
     return await (_show(admin) if args.action == "show" else _reset(admin, args))
 
 
 async def _show(admin: StateAdmin) -> int:
-    standings = await admin.survey()
+    standings = await admin.list_partitions()
     print(ROW.format(*HEAD))
     for standing in standings:
         print(ROW.format(*_cells(standing)).rstrip())
@@ -50,7 +50,7 @@ async def _show(admin: StateAdmin) -> int:
     return 1 if halted else 0
 
 
-def _cells(standing: Standing) -> tuple[object, ...]:
+def _cells(standing: PartitionStatus) -> tuple[object, ...]:
     topic, number = standing.partition
     found = standing.found
     if found is None:
@@ -68,7 +68,7 @@ def _cells(standing: Standing) -> tuple[object, ...]:
 async def _reset(admin: StateAdmin, args: argparse.Namespace) -> int:
     topic = admin.topics.audio_bulk if args.bulk else admin.topics.audio
     partition = Partition(topic, args.partition)
-    begin, end = await admin.bounds(partition)
+    begin, end = await admin.offset_range(partition)
     offset = _offset(args.to, begin, end)
     if offset is None:
         problem = f"--to must be {begin} to {end}, earliest or latest"

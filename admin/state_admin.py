@@ -11,9 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer.core.partition.state import Found, Halt, recover
 from consumer.core.streams.records import Partition
 from consumer.errors import ConfigError
-from consumer.kafka.bounds import bounds
-from consumer.kafka.errors import translated
-from consumer.kafka.state_reader import Pair, read_states
+from consumer.kafka.errors import translate_errors
+from consumer.kafka.state_reader import KeyValue, offset_range, read_states
 from consumer.kafka.state_records import decode_states, encode_reset, keys_of
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
 from schemas.topics import Topics
@@ -22,7 +21,7 @@ from transport.credentials import Credentials
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionStatus:
     """One partition as its next worker would find it."""
 
     partition: Partition
@@ -39,7 +38,7 @@ class StateAdmin:
     topics: Topics
     group: str
 
-    async def survey(self) -> list[Standing]:
+    async def list_partitions(self) -> list[PartitionStatus]:
         """Every partition of both audio topics."""
         async with self._consumer() as consumer:
             names = (self.topics.audio, self.topics.audio_bulk)
@@ -47,7 +46,7 @@ class StateAdmin:
             consumer.assign([TopicPartition(t, n) for t in names for n in numbers[t]])
             records = {number: await self._records(number) for number in sorted(numbers[names[0]])}
             return [
-                await self._standing(consumer, Partition(name, number), records[number])
+                await self._status(consumer, Partition(name, number), records[number])
                 for name in names
                 for number in sorted(numbers[name])
             ]
@@ -70,32 +69,32 @@ class StateAdmin:
         finally:
             await producer.close()
 
-    async def bounds(self, partition: Partition) -> tuple[int, int]:
+    async def offset_range(self, partition: Partition) -> tuple[int, int]:
         """The first offset that Kafka has of an audio partition, and the one behind the last."""
         async with self._consumer() as consumer:
             if partition.number not in await self._numbers(consumer, partition.topic):
                 raise ConfigError(f"{partition.topic} has no partition {partition.number}")
             consumer.assign([TopicPartition(*partition)])
-            return await bounds(consumer, TopicPartition(*partition))
+            return await offset_range(consumer, TopicPartition(*partition))
 
-    async def _standing(
-        self, consumer: AIOKafkaConsumer, partition: Partition, records: list[Pair]
-    ) -> Standing:
-        with translated("asking for offsets"):
-            log_start, log_end = await bounds(consumer, TopicPartition(*partition))
+    async def _status(
+        self, consumer: AIOKafkaConsumer, partition: Partition, records: list[KeyValue]
+    ) -> PartitionStatus:
+        with translate_errors("asking for offsets"):
+            log_start, log_end = await offset_range(consumer, TopicPartition(*partition))
             offset = await consumer.committed(TopicPartition(*partition))
         try:
             state, streams = decode_states(self.group, partition.topic, records)
         except Halt as error:
-            return Standing(partition, None, str(error))
+            return PartitionStatus(partition, None, str(error))
         found = Found(state, streams, offset, log_start, log_end)
         try:
             recover(found, from_earliest=True)
         except Halt as error:
-            return Standing(partition, found, str(error))
-        return Standing(partition, found, None)
+            return PartitionStatus(partition, found, str(error))
+        return PartitionStatus(partition, found, None)
 
-    async def _records(self, number: int) -> list[Pair]:
+    async def _records(self, number: int) -> list[KeyValue]:
         return await read_states(self.bootstrap, self.credentials, self.topics.state, number)
 
     async def _numbers(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
@@ -116,7 +115,7 @@ class StateAdmin:
             auto_offset_reset="none",
             **self.credentials.arguments,
         )
-        with translated("reaching the brokers"):
+        with translate_errors("reaching the brokers"):
             try:
                 await consumer.start()
                 yield consumer

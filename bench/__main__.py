@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from consumer.errors import ConfigError
-from consumer.runtime import hold_memory, share_the_machine
+from consumer.process_tuning import limit_spinning, retain_memory
 from streamscribe.cli import USAGE, Command, guarded, load
 from weights.errors import WeightsError
 
@@ -58,8 +58,8 @@ def help_text() -> str:
 
 
 def _measured(bench: Command, argv: Sequence[str]) -> int:
-    share_the_machine(os.environ)  # as the worker does
-    hold_memory(os.environ)
+    limit_spinning(os.environ)  # as the worker does
+    retain_memory(os.environ)
     try:
         return load(bench)(argv)
     except (ConfigError, WeightsError) as error:

@@ -32,9 +32,9 @@ from bench.live.whole import clip_of, texts_of
 from bench.progress import progress
 from bench.trial import Trial, parser
 from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Utterance
-from consumer.engine import Transcriber
+from consumer.detection import cascade
+from consumer.engine.local import Transcriber
 from consumer.errors import ConfigError
-from consumer.inference import vad
 from consumer.settings import Settings
 from evaluation.report import Check, Figures, table
 from evaluation.scoring import score, tokens
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _cuts(recordings: Iterable[Long], takes: int) -> Iterator[Cut]:
-    scorer = vad.load(Settings().detector)
+    scorer = cascade.load(Settings().detector)
     for long in recordings:
         sound = long.programme.samples(0, long.programme.length)
         for number in range(takes):

@@ -19,14 +19,14 @@ from bench.known_utterances import SNRS_DB, mixed, noises
 from bench.progress import progress
 from bench.recordings import recordings
 from bench.trial import Trial, parser
+from consumer.chinese_conversion import converters
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Utterance
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import CODE, PROMPT, Orthography, Script
 from consumer.core.text.hypothesis import Hypothesis
+from consumer.detection import cascade
 from consumer.errors import ConfigError
-from consumer.inference import vad
-from consumer.scripts import converters
 from consumer.settings import Detector
 from evaluation.report import Check, Figures, Sense, table
 from evaluation.scoring import score, total
@@ -92,7 +92,7 @@ def writers() -> dict[str, Writer]:
 
 
 def _spoken(folder: Path) -> Iterator[Spoken]:
-    scorer, sounds = vad.load(Detector.CASCADE), noises(folder)
+    scorer, sounds = cascade.load(Detector.CASCADE), noises(folder)
     for index, clip in enumerate(recordings(folder, {CODE})):
         for snr_db in SNRS_DB if sounds else SNRS_DB[:1]:
             sound = clip.samples

@@ -30,7 +30,7 @@ from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.quality import OF_TOKENS, OF_WORDS, Calibration
-from consumer.engine import Transcriber
+from consumer.engine.local import Transcriber
 from consumer.errors import ConfigError
 from evaluation.report import Check, Figures, table
 

@@ -11,7 +11,7 @@ import soxr
 from consumer.core.audio.samples import from_float
 from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig
 from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Int16Array, Utterance
-from consumer.engine import Scorer
+from consumer.detection.detector_thread import SpeechScorer
 
 _PORTION_S = 0.5  # scored at once: little is scored again behind a cut
 
@@ -23,7 +23,7 @@ def read(path: Path) -> Int16Array:
 
 
 def utterances(
-    samples: Int16Array, rate: int, scorer: Scorer, config: SegmenterConfig
+    samples: Int16Array, rate: int, scorer: SpeechScorer, config: SegmenterConfig
 ) -> Iterator[Utterance]:
     """All that the detector hears in [n] mono samples, in order."""
     at, number, in_speech = 0, 0, False
@@ -46,7 +46,7 @@ def utterances(
         in_speech = cut.in_speech
 
 
-def _next_cut(rest: Int16Array, rate: int, scorer: Scorer, segmenter: Segmenter) -> Cut:
+def _next_cut(rest: Int16Array, rate: int, scorer: SpeechScorer, segmenter: Segmenter) -> Cut:
     detector = scorer.open(rate)
     step = round(_PORTION_S * rate)
     for start in range(0, len(rest), step):

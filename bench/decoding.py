@@ -10,7 +10,7 @@ from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.missing_speech import transcribed
-from consumer.engine import Transcriber
+from consumer.engine.local import Transcriber
 
 _BATCH: Final = 8
 

@@ -29,7 +29,7 @@ from bench.recordings import SCORED, Recording, cut, recordings, thinned
 from bench.worker import Stand
 from consumer.errors import ConfigError
 from consumer.inference.checkpoint import load
-from consumer.inference.device import DTYPES, DtypeWish, choose, usable_cores
+from consumer.inference.device import DTYPES, RequestedDtype, choose, usable_cores
 from consumer.inference.vocabulary import Vocabulary
 from evaluation.report import Check, Figures, publish
 from transport.arguments import positive
@@ -73,7 +73,7 @@ def _dtype(wish: str) -> str:
     """What a wish comes to on this processor. Raises ConfigError."""
     chosen = choose("cpu", wish).dtype
     named = (name for name, dtype in DTYPES.items() if dtype is chosen)
-    return next(named) if wish == DtypeWish.AUTO else wish
+    return next(named) if wish == RequestedDtype.AUTO else wish
 
 
 def _all_installed(peers: Iterable[Variant]) -> None:

@@ -32,8 +32,8 @@ from consumer.core.text.chinese import prompt
 from consumer.core.text.hallucination import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.quality import assess
-from consumer.engine import Transcriber
-from consumer.inference import vad
+from consumer.detection import cascade
+from consumer.engine.local import Transcriber
 from consumer.settings import Detector, Settings
 from evaluation.report import Check, Figures, table
 from evaluation.scoring import tokens
@@ -111,14 +111,14 @@ def main(argv: Sequence[str]) -> int:
 def _silent(folder: Path, languages: Sequence[str]) -> Iterator[Case]:
     sounds = [*nonspeech(folder), *silences()]
     for detector in Detector:
-        scorer = vad.load(detector)
+        scorer = cascade.load(detector)
         for name, samples in sounds:
             for cut in utterances(samples, WHISPER_RATE, scorer, scorer.segmenter):
                 yield from (Case(name, detector.value, code, cut) for code in languages)
 
 
 def _spoken(folder: Path, languages: Sequence[str]) -> Iterator[Case]:
-    scorer = vad.load(Detector.CASCADE)
+    scorer = cascade.load(Detector.CASCADE)
     sounds = noises(folder)
     for index, clip in enumerate(recordings(folder, languages)):
         for snr_db in SNRS_DB if sounds else SNRS_DB[:1]:

@@ -14,7 +14,7 @@ from bench.cutting import read, utterances
 from bench.recordings import recordings
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
-from consumer.inference import vad
+from consumer.detection import cascade
 from consumer.settings import Detector
 
 SNRS_DB: Final = (None, 10.0, 3.0)  # None: as recorded
@@ -39,7 +39,7 @@ def heard(folder: Path, languages: Collection[str]) -> Iterator[Heard]:
     """
     entries = _manifest(folder)
     sounds = noises(folder)
-    scorer = vad.load(Detector.CASCADE)
+    scorer = cascade.load(Detector.CASCADE)
     for index, clip in enumerate(recordings(folder, languages)):
         for snr_db in SNRS_DB if sounds else SNRS_DB[:1]:
             sound = (

@@ -26,6 +26,7 @@ from bench.live.stable import Promises, promises, stories
 from bench.machine import machine
 from bench.progress import Advance, progress
 from bench.recordings import SCORED, Recording, recordings, thinned
+from consumer.codecs.decode import decode
 from consumer.core.audio.samples import from_float
 from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.core.partition.partition import PartitionTask
@@ -33,9 +34,9 @@ from consumer.core.partition.state import PartitionState, Restored
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.streams.records import Lane, Partition, Record
 from consumer.core.text.hypothesis import TimedHypothesis
-from consumer.decoders import decode
-from consumer.engine import ThreadedEngine
-from consumer.inference import vad
+from consumer.detection import cascade
+from consumer.detection.detector_thread import DetectorThread
+from consumer.engine.local import LocalEngine
 from consumer.inference.device import usable_cores
 from consumer.service import load_transcriber, policies
 from consumer.settings import Settings
@@ -71,11 +72,12 @@ def main(argv: Sequence[str]) -> int:
         for language in SCORED
         for clip in thinned([each for each in spoken if each.language == language], asked.clips)
     ]
-    scorer = vad.load(settings.detector)
+    scorer = cascade.load(settings.detector)
     policy = policies(settings, transcriber, scorer.segmenter, decode)[Lane.LIVE]
     task = PartitionTask(_PARTITION, 0, policy, Restored(PartitionState(0, 0)))
-    engine = ThreadedEngine(scorer, transcriber, threads=threads, hang_s=settings.hang_s)
-    play = _Play(task, engine, clips, asked.decode_s)
+    detector = DetectorThread(scorer)
+    engine = LocalEngine(transcriber, threads=threads, timeout_s=settings.engine_timeout_s)
+    play = _Play(task, detector, engine, clips, asked.decode_s)
     with progress(console, play.seconds) as advance:
         asyncio.run(play.run(advance))
     found = {name: measures.stable_figures(kept) for name, kept in _kept(play)}
@@ -120,7 +122,8 @@ class _Play:
     """All clips at once, from their first sample to their last."""
 
     task: PartitionTask
-    engine: ThreadedEngine
+    detector: DetectorThread
+    engine: LocalEngine
     clips: Sequence[Recording]
     decode_s: float
     partials: list[Partial] = field(default_factory=list)
@@ -136,7 +139,7 @@ class _Play:
     async def run(self, advance: Advance) -> None:
         sounds = {clip: _chunks(clip) for clip in self.clips}
         now_s = 0.0
-        async with self.engine:
+        async with self.detector, self.engine:
             while sounds or self._due or self._again:
                 now_s += STEP_S
                 for clip, chunks in list(sounds.items()):
@@ -161,7 +164,7 @@ class _Play:
         for due in arrived:
             self._finish(due, now_s)
         while asked := self.task.score_requests():
-            scores = await self.engine.score(asked)
+            scores = await self.detector.score(asked)
             for request, probabilities in zip(asked, scores, strict=True):
                 self.task.on_scores(request, probabilities)
         jobs, finals = self.task.jobs(now_s, round(1000 * now_s))

@@ -22,7 +22,7 @@ from bench.memory import resident
 from bench.progress import progress
 from bench.recordings import Recording, batches, recordings
 from consumer.core.scheduling.jobs import DecodeRequest
-from consumer.engine import Transcriber
+from consumer.engine.local import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
 from evaluation.report import Check, Figures, publish, table
 from weights.resolve import Resolved

@@ -13,7 +13,7 @@ from rich.console import Console
 from bench import options
 from bench.machine import machine
 from bench.recordings import SCORED
-from consumer.engine import Transcriber
+from consumer.engine.local import Transcriber
 from consumer.inference.device import set_threads, usable_cores
 from consumer.service import load_transcriber
 from consumer.settings import Settings

@@ -11,13 +11,13 @@ import numpy as np
 
 from bench.cutting import read, utterances
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
-from consumer.inference import vad
+from consumer.detection import cascade
 from consumer.settings import Detector
 
 
 def record(folder: Path) -> list[float]:
     """Seconds, ascending, of all utterances in the folder's manifest and its recipes."""
-    scorer = vad.load(Detector.CASCADE)
+    scorer = cascade.load(Detector.CASCADE)
     found = (
         utterance.seconds
         for samples in (*_clips(folder), *_recipes(folder))

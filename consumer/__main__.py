@@ -19,7 +19,7 @@ import structlog
 
 from consumer import logs
 from consumer.errors import ConfigError, SttError
-from consumer.runtime import hold_memory, share_the_machine
+from consumer.process_tuning import limit_spinning, retain_memory
 from consumer.settings import Settings, from_environment
 
 log = structlog.get_logger("consumer")
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    share_the_machine(os.environ)
-    hold_memory(os.environ)
+    limit_spinning(os.environ)
+    retain_memory(os.environ)
     from consumer.service import serve  # torch: not before the settings are known to be right
 
     stop, ready = asyncio.Event(), asyncio.Event()

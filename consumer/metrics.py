@@ -107,28 +107,28 @@ class Metrics:
         metric = self._made[name]
         (metric.labels(**labels) if labels else metric).set(value)  # type: ignore[attr-defined]
 
-    def batch(self, batch: Batch, decode_s: float) -> None:
+    def observe_batch(self, batch: Batch, decode_s: float) -> None:
         """One batch has gone through the model."""
         self.count("audio_seconds", sum(job.utterance.seconds for job in batch.jobs))
         self.count("decode_seconds", decode_s)
         self.observe("batch_rows", len(batch.jobs))
         self.observe("batch_seconds", decode_s)
 
-    def final(self, event: TranscriptFinal) -> None:
+    def observe_final(self, event: TranscriptFinal) -> None:
         """One utterance has its text."""
         self.count("finals", verdict=event.quality.verdict)
         self.observe("queue_seconds", event.timing.queue_ms / 1000)
         if event.timing.speech_end_to_final_ms is not None:
             self.observe("final_seconds", event.timing.speech_end_to_final_ms / 1000)
 
-    def committed(self, commit: Commit, seconds: float) -> None:
+    def observe_commit(self, commit: Commit, seconds: float) -> None:
         """One commit was made."""
         self.count("commits", result="made")
         for reason, letters in Counts(letter.reason for letter in commit.dead_letters).items():
             self.count("dead_letters", letters, reason=reason)
         self.observe("commit_seconds", seconds)
 
-    def held(
+    def update_gauges(
         self, tasks: Collection[PartitionTask], planner: Planner, now: float, now_ms: int
     ) -> None:
         """What the worker has on its hands; `now`: monotonic, `now_ms`: Unix time."""

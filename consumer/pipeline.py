@@ -5,7 +5,7 @@
                     keepers: texts -> events and progress, in one transaction --> Kafka
 
 What to do is decided in `consumer.core`; this file only moves values between the decisions and the
-three shells it knows as Protocols. Each assigned partition has a keeper (`consumer.keeper`), which
+shells of `consumer.interfaces`. Each assigned partition has a runner (`partition_runner.py`), which
 opens it, commits what is ready, and opens it again after a failure.
 """
 
@@ -15,70 +15,47 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Outcome
 from consumer.core.partition.partition import PartitionPolicy, PartitionTask
 from consumer.core.scheduling.capacity import Backpressure
 from consumer.core.scheduling.fold_audit import FoldAudit, disagreement
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.scheduling.planner import Planner
-from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, UnreadableBatch
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
-from consumer.keeper import Bell, Clock, Feed, Keeper, Pace, Store, Surroundings
+from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
+from consumer.partition_runner import PartitionRunner, RunnerContext, Wakeup
 from schemas.errors import Reason
 from schemas.transcript import AnyEvent, TranscriptFinal
 
 log = structlog.get_logger(__name__)
 
-BEAT_S = 1.0  # between two looks at the worker's own health
+
+HEARTBEAT_S = 1.0  # between two looks at the worker's own health
+
+
 BLOCKED_S = 1.0  # the event loop was held up that long: worth an alarm
-MOST_POLL_S = 600.0  # of audio: what else a poll brought is read again later
-MAX_FLEETING = 1000  # events that wait to be broadcast; older ones are dropped
-_SKIPPED_DO: Final = {
+
+
+MAX_POLL_S = 600.0  # of audio: what else a poll brought is read again later
+
+
+MAX_PENDING_BROADCAST = 1000  # events that wait to be broadcast; older ones are dropped
+
+
+_SKIPPED_ACTIONS: Final = {
     Reason.BATCH_TOO_LARGE: "streamscribe topics check: as they must be, the brokers refuse it",
     Reason.CORRUPT_BATCH: "check the disks of the partition's brokers; streamscribe dlq ls",
 }
+
+
 STUCK_S = 60.0  # no answer to a poll, not even a failure: only a new process helps
-
-
-class Source(Feed, Protocol):
-    """Where records come from."""
-
-    async def poll(self, lanes: frozenset[Lane]) -> Poll:
-        """Wait a moment for records of these lanes, and for changes of the assignment.
-
-        Raises `Retriable` when there is no answer; the next call goes on where this one began.
-        """
-
-    async def tell(self, offsets: Mapping[Partition, int]) -> None:
-        """Store R of each as the group's offset: lag dashboards read it, we do not.
-
-        Raises `Retriable`, `Fenced`.
-        """
-
-
-class Engine(Protocol):
-    """Hears and writes, on threads of its own."""
-
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
-        """Speech probabilities of every window that each request completes."""
-
-    async def transcribe(self, batch: Batch) -> list[Hypothesis]:
-        """One hypothesis a job, in order."""
-
-
-class Broadcast(Protocol):
-    """Where partials go: outside transactions, nobody waits for them."""
-
-    async def publish(self, events: Sequence[AnyEvent]) -> None:
-        """Raises `Retriable`, `ConfigError`; they are not tried again."""
 
 
 class Pipeline:
@@ -86,39 +63,39 @@ class Pipeline:
 
     def __init__(
         self,
-        shells: tuple[Source, Engine, Store, Broadcast],
+        shells: Shells,
         policies: Mapping[Lane, PartitionPolicy],
         planner: Planner,
         admissions: Mapping[Lane, Backpressure],
         *,
-        shadow: FoldAudit,
-        pace: Pace,
+        fold_audit: FoldAudit,
+        timeouts: Timeouts,
         metrics: Metrics,
-        clock: Clock,
     ) -> None:
-        self._source, self._engine, store, self._broadcast = shells
+        self._source, self._detector = shells.source, shells.detector
+        self._engine, self._broadcast = shells.engine, shells.broadcast
+        self._clock = clock = shells.clock
         self._policies = policies
         self._planner = planner
-        self._admissions = admissions
-        self._shadow = shadow
-        self._pace = pace
+        self._backpressure = admissions
+        self._fold_audit = fold_audit
+        self._timeouts = timeouts
         self._metrics = metrics
-        self._clock = clock
-        self._keepers: dict[Partition, Keeper] = {}
-        self._work = Bell()  # rung when a job waits
-        self._news = Bell()  # rung when there is something to broadcast
-        self._fleeting: deque[AnyEvent] = deque(maxlen=MAX_FLEETING)
-        self._beat = Bell()
+        self._runners: dict[Partition, PartitionRunner] = {}
+        self._jobs_wakeup = Wakeup()  # rung when a job waits
+        self._broadcast_wakeup = Wakeup()  # rung when there is something to broadcast
+        self._pending_broadcast: deque[AnyEvent] = deque(maxlen=MAX_PENDING_BROADCAST)
+        self._heartbeat = Wakeup()
         self._polled_at = clock.monotonic()
-        self._around = Surroundings(
-            store=store,
-            feed=self._source,
+        self._context = RunnerContext(
+            store=shells.store,
+            source=self._source,
             clock=clock,
-            pace=pace,
+            timeouts=timeouts,
             metrics=metrics,
             next_epoch=count(1).__next__,
-            add=self._add,
-            void=self._void,
+            add_jobs=self._add,
+            discard_jobs=self._discard_stale,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -126,20 +103,20 @@ class Pipeline:
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
             group.create_task(self._ingest(stop, group), name="ingest")
             group.create_task(self._dispatch(), name="dispatch")
-            group.create_task(self._tell_partials(), name="partials")
+            group.create_task(self._broadcast_events(), name="partials")
             group.create_task(self._watch(), name="watch")
-            offsets = group.create_task(self._tell_offsets(), name="offsets")
+            offsets = group.create_task(self._commit_offsets(), name="offsets")
             await stop.wait()
             offsets.cancel()
-            limit.reschedule(asyncio.get_running_loop().time() + self._pace.drain_s)
+            limit.reschedule(asyncio.get_running_loop().time() + self._timeouts.drain_s)
 
     @property
     def _tasks(self) -> list[PartitionTask]:
         """Of the partitions that are served."""
-        return [keeper.task for keeper in self._keepers.values() if keeper.task is not None]
+        return [keeper.task for keeper in self._runners.values() if keeper.task is not None]
 
     def _task(self, partition: Partition) -> PartitionTask | None:
-        keeper = self._keepers.get(partition)
+        keeper = self._runners.get(partition)
         return None if keeper is None else keeper.task
 
     # --- ingest
@@ -150,19 +127,19 @@ class Pipeline:
             if poll.assigned is not None:
                 self._assign(poll.assigned, group)
             for partition in poll.out_of_range:
-                self._keepers[partition].overtaken()
+                self._runners[partition].offset_out_of_range()
             self._read(poll.records)
             self._tick(poll.caught_up)
-            await self._listen()
-            self._plan()
-        self._work.close()
+            await self._score()
+            self._submit()
+        self._jobs_wakeup.close()
 
     async def _poll(self) -> Poll:
         try:
             poll = await self._source.poll(self._admitted())
         except Retriable as error:
             log.warning("nothing could be read, it will be tried again", why=str(error))
-            await self._clock.sleep(self._pace.retry_s)
+            await self._clock.sleep(self._timeouts.retry_s)
             poll = Poll()
         self._polled_at = self._clock.monotonic()
         return poll
@@ -171,47 +148,47 @@ class Pipeline:
         """Lanes to fetch from: bulk waits while live speech does."""
         live, bulk = (self._planner.waiting_s(lane) for lane in (Lane.LIVE, Lane.BULK))
         waiting = {Lane.LIVE: live, Lane.BULK: live + bulk}
-        return frozenset(lane for lane in Lane if self._admissions[lane].update(waiting[lane]))
+        return frozenset(lane for lane in Lane if self._backpressure[lane].update(waiting[lane]))
 
     def _assign(self, assigned: Sequence[Assignment], group: asyncio.TaskGroup) -> None:
         """Keep what stays ours as it is, warm: its next commit proves that it still is."""
         ours = dict(assigned)
-        for partition in self._keepers.keys() - ours.keys():
-            self._keepers.pop(partition).give_away()
+        for partition in self._runners.keys() - ours.keys():
+            self._runners.pop(partition).revoke()
         for partition, lane in ours.items():
-            if (keeper := self._keepers.get(partition)) is not None:
-                keeper.assigned_again()
+            if (keeper := self._runners.get(partition)) is not None:
+                keeper.reassigned()
                 continue
-            keeper = Keeper(partition, self._policies[lane], self._around)
-            self._keepers[partition] = keeper
+            keeper = PartitionRunner(partition, self._policies[lane], self._context)
+            self._runners[partition] = keeper
             group.create_task(keeper.run(), name=f"keep {partition.topic} {partition.number}")
 
     def _read(self, records: Sequence[Record | UnreadableBatch]) -> None:
         """All of them, or as many as memory is meant to hold: compressed ones may be hours."""
-        now, left_s = self._clock.monotonic(), MOST_POLL_S
+        now, left_s = self._clock.monotonic(), MAX_POLL_S
         for index, record in enumerate(records):
             if left_s <= 0:
-                self._put_back(records[index:])
+                self._seek_back(records[index:])
                 return
             if (task := self._task(record.partition)) is not None:
                 before_s = task.read_s
-                self._tell_outcome(record, task.ingest(record, now))
+                self._count_outcome(record, task.ingest(record, now))
                 left_s -= task.read_s - before_s
 
-    def _tell_outcome(self, record: Record | UnreadableBatch, outcome: Outcome | None) -> None:
+    def _count_outcome(self, record: Record | UnreadableBatch, outcome: Outcome | None) -> None:
         if outcome is not None:
             count = record.next_offset - record.offset
             self._metrics.count("records", count, outcome=outcome)
             if isinstance(record, UnreadableBatch):
-                self._skipped(record)
+                self._warn_of_skipped(record)
 
-    def _put_back(self, records: Sequence[Record | UnreadableBatch]) -> None:
+    def _seek_back(self, records: Sequence[Record | UnreadableBatch]) -> None:
         first = {record.partition: record.offset for record in reversed(records)}
         for partition, offset in first.items():
             if self._task(partition) is not None:
-                self._source.begin(partition, offset)
+                self._source.seek(partition, offset)
 
-    def _skipped(self, batch: UnreadableBatch) -> None:
+    def _warn_of_skipped(self, batch: UnreadableBatch) -> None:
         self._metrics.count("batches_skipped", reason=batch.reason)
         log.warning(
             "a batch of records was skipped, nobody can read it",
@@ -221,7 +198,7 @@ class Pipeline:
             last_offset=batch.last_offset,
             reason=batch.reason,
             why=batch.message,
-            do=_SKIPPED_DO[batch.reason],
+            do=_SKIPPED_ACTIONS[batch.reason],
         )
 
     def _tick(self, caught_up: frozenset[Partition]) -> None:
@@ -229,38 +206,38 @@ class Pipeline:
         for task in self._tasks:
             task.tick(now, caught_up=task.partition in caught_up)
 
-    async def _listen(self) -> None:
+    async def _score(self) -> None:
         """Score what came, all streams in one call, until every cut is known."""
         while asked := [
             (task, request) for task in self._tasks for request in task.score_requests()
         ]:
-            scores = await self._engine.score([request for _, request in asked])
+            scores = await self._detector.score([request for _, request in asked])
             for (task, request), probabilities in zip(asked, scores, strict=True):
                 task.on_scores(request, probabilities)
 
-    def _plan(self) -> None:
+    def _submit(self) -> None:
         now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
-        for keeper in self._keepers.values():
+        for keeper in self._runners.values():
             if keeper.task is None:
                 continue
             jobs, finals = keeper.task.jobs(now, now_ms)
             drafts, begun = keeper.task.interim_jobs(now)
             self._add([*jobs, *drafts])
-            self._tell(begun)
-            self._final(keeper, finals)
+            self._queue_broadcast(begun)
+            self._publish_finals(keeper, finals)
 
-    def _final(self, keeper: Keeper, finals: Sequence[TranscriptFinal]) -> None:
+    def _publish_finals(self, keeper: PartitionRunner, finals: Sequence[TranscriptFinal]) -> None:
         for final in finals:
-            self._metrics.final(final)
+            self._metrics.observe_final(final)
         if keeper.task is not None and keeper.task.ledger.has_output:
-            keeper.ring()
+            keeper.notify()
 
     def _add(self, jobs: Sequence[Job]) -> None:
         if jobs:
             self._planner.add(jobs)
-            self._work.ring()
+            self._jobs_wakeup.notify()
 
-    def _void(self) -> None:
+    def _discard_stale(self) -> None:
         self._planner.discard_stale({task.partition: task.epoch for task in self._tasks})
 
     # --- dispatch
@@ -269,16 +246,16 @@ class Pipeline:
         while (batch := self._next_batch()) is not None or await self._idle():
             if batch is not None:
                 await self._transcribe(batch)
-        self._beat.close()
-        self._news.close()
-        for keeper in self._keepers.values():
+        self._heartbeat.close()
+        self._broadcast_wakeup.close()
+        for keeper in self._runners.values():
             keeper.drain()
 
     async def _idle(self) -> bool:
         """Watch over the fold while nothing waits for the model, else sleep; False: it is over."""
-        check = None if self._work.is_closed else self._shadow.take()
+        check = None if self._jobs_wakeup.is_closed else self._fold_audit.take()
         if check is None:
-            return await self._work.wait()
+            return await self._jobs_wakeup.wait()
         (unfolded,) = await self._engine.transcribe(Batch((check.job,), padded=True))
         self._metrics.observe("fold_disagreement", disagreement(check.folded_text, unfolded.text))
         return True
@@ -290,11 +267,11 @@ class Pipeline:
         began = self._clock.monotonic()
         hypotheses = await self._engine.transcribe(batch)
         decode_s = self._clock.monotonic() - began
-        self._metrics.batch(batch, decode_s)
+        self._metrics.observe_batch(batch, decode_s)
         for job, hypothesis in zip(batch.jobs, hypotheses, strict=True):
-            self._finish(job, hypothesis, began, decode_s)
+            self._on_decoded(job, hypothesis, began, decode_s)
 
-    def _finish(self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float) -> None:
+    def _on_decoded(self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float) -> None:
         partition = job.id.session.partition
         task = self._task(partition)
         if task is None or task.epoch != job.epoch:
@@ -303,7 +280,7 @@ class Pipeline:
         decoded = TimedHypothesis(
             hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms()
         )
-        wanted = job if job.kind is JobKind.FINAL else self._drafted(task, job, decoded)
+        wanted = job if job.kind is JobKind.FINAL else self._on_interim(task, job, decoded)
         if wanted is None:
             return
         now = self._clock.monotonic()
@@ -311,29 +288,29 @@ class Pipeline:
             self._metrics.count("retries")
             self._planner.retry(wanted, hypothesis.earlier, now)
             return
-        self._shadow.offer(wanted, hypothesis)
+        self._fold_audit.offer(wanted, hypothesis)
         jobs, finals = task.on_decoded(wanted.id, decoded, now)
         self._add(jobs)
-        self._final(self._keepers[partition], finals)
+        self._publish_finals(self._runners[partition], finals)
 
-    def _drafted(self, task: PartitionTask, job: Job, decoded: TimedHypothesis) -> Job | None:
+    def _on_interim(self, task: PartitionTask, job: Job, decoded: TimedHypothesis) -> Job | None:
         """The final that the draft's text is of too, if the utterance has ended meanwhile."""
         partial, is_final = task.on_interim(job, decoded)
         if partial is not None:
-            self._tell([partial])
+            self._queue_broadcast([partial])
         return self._planner.cancel(job.id) if is_final else None
 
     # --- partials
 
-    def _tell(self, events: Sequence[AnyEvent]) -> None:
+    def _queue_broadcast(self, events: Sequence[AnyEvent]) -> None:
         if events:
-            self._fleeting.extend(events)
-            self._news.ring()
+            self._pending_broadcast.extend(events)
+            self._broadcast_wakeup.notify()
 
-    async def _tell_partials(self) -> None:
-        while await self._news.wait():
-            events = list(self._fleeting)
-            self._fleeting.clear()
+    async def _broadcast_events(self) -> None:
+        while await self._broadcast_wakeup.wait():
+            events = list(self._pending_broadcast)
+            self._pending_broadcast.clear()
             try:
                 await self._broadcast.publish(events)
             except (Retriable, ConfigError) as error:
@@ -346,31 +323,31 @@ class Pipeline:
     async def _watch(self) -> None:
         """See whether the worker itself is well."""
         beat = self._clock.monotonic()
-        self._tell_held(beat)
-        while await self._beat.wait(BEAT_S):
+        self._update_gauges(beat)
+        while await self._heartbeat.wait(HEARTBEAT_S):
             now = self._clock.monotonic()
-            self._check(now, blocked_s=now - beat - BEAT_S)
+            self._check(now, blocked_s=now - beat - HEARTBEAT_S)
             beat = now
 
     def _check(self, now: float, *, blocked_s: float) -> None:
         """Raises `SttError` when only a new process helps."""
-        self._tell_held(now)
+        self._update_gauges(now)
         self._metrics.set("loop_lag_seconds", max(0.0, blocked_s))
-        self._metrics.set("halted", sum(keeper.is_halted for keeper in self._keepers.values()))
+        self._metrics.set("halted", sum(keeper.is_halted for keeper in self._runners.values()))
         if blocked_s > BLOCKED_S:
             log.error("the event loop was blocked", seconds=round(blocked_s, 1))
         if now - self._polled_at > STUCK_S:
             raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
 
-    def _tell_held(self, now: float) -> None:
-        self._metrics.held(self._tasks, self._planner, now, self._clock.unix_ms())
+    def _update_gauges(self, now: float) -> None:
+        self._metrics.update_gauges(self._tasks, self._planner, now, self._clock.unix_ms())
 
-    async def _tell_offsets(self) -> None:
+    async def _commit_offsets(self) -> None:
         """For those who look at the group: nothing depends on it, and no drain waits for it."""
         while True:
-            await asyncio.sleep(self._pace.progress_s)
+            await asyncio.sleep(self._timeouts.progress_s)
             resume = {task.partition: task.ledger.committed.resume_offset for task in self._tasks}
             try:
-                await self._source.tell(resume)
+                await self._source.commit_offsets(resume)
             except (Retriable, Fenced) as error:
                 log.debug("the group's offsets were not stored", why=str(error))

@@ -18,6 +18,9 @@ import numpy as np
 import structlog
 from rich.console import Console
 
+from consumer.chinese_conversion import converters
+from consumer.codecs.decode import Decode, write_flac
+from consumer.codecs.sandbox import CodecSandbox
 from consumer.core.audio.samples import mono
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.partition.interim import InterimPolicy
@@ -31,21 +34,20 @@ from consumer.core.streams.records import Lane, Record
 from consumer.core.streams.stream import StreamPolicy
 from consumer.core.text.chinese import Orthography, Script
 from consumer.core.text.events import FinalPolicy
-from consumer.decoders import Decode, write_flac
-from consumer.engine import ThreadedEngine, Transcriber
+from consumer.detection import cascade
+from consumer.detection.detector_thread import DetectorThread
+from consumer.engine.local import LocalEngine, Transcriber
 from consumer.errors import ConfigError
 from consumer.health import Health
-from consumer.inference import checkpoint, device, vad
+from consumer.inference import checkpoint, device
 from consumer.inference.whisper_engine import WhisperTranscriber
-from consumer.isolation import IsolatedDecoder
+from consumer.interfaces import Clock, Shells, Timeouts
 from consumer.kafka.broadcast import KafkaBroadcast
-from consumer.kafka.errors import hush_orphans, translated
+from consumer.kafka.errors import ignore_unretrieved_errors, translate_errors
 from consumer.kafka.source import KafkaSource, SourceSettings
 from consumer.kafka.store import KafkaStore
-from consumer.keeper import Clock, Pace
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
-from consumer.scripts import converters
 from consumer.settings import ChineseScript, FoldMode, Settings
 from schemas.audio import AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio
@@ -87,7 +89,7 @@ async def serve(
     Raises `ConfigError` (nothing was started), `DeviceLost`, `TimeoutError` (the drain took too
     long: what is left is done again by the next worker).
     """
-    hush_orphans(asyncio.get_running_loop())
+    ignore_unretrieved_errors(asyncio.get_running_loop())
     metrics = Metrics()
     topics = Topics(settings.prefix)
     async with Health(settings.http_host, settings.http_port, metrics) as health:
@@ -97,27 +99,29 @@ async def serve(
         health.waits_for("loading the model")
         transcriber = await asyncio.to_thread(load or load_transcriber, settings)
         _warn_of_language(settings, transcriber)
-        scorer = await asyncio.to_thread(vad.load, settings.detector)
+        scorer = await asyncio.to_thread(cascade.load, settings.detector)
         threads = settings.threads or device.usable_cores()
-        engine = ThreadedEngine(scorer, transcriber, threads=threads, hang_s=settings.hang_s)
+        detector = DetectorThread(scorer)
+        engine = LocalEngine(transcriber, threads=threads, timeout_s=settings.engine_timeout_s)
         source = KafkaSource(_source_settings(settings, topics), credentials)
         store = KafkaStore(
             settings.bootstrap, credentials, topics, settings.group, source, _worker_name()
         )
         broadcast = KafkaBroadcast(settings.bootstrap, credentials, topics.partials)
         health.waits_for("warming the model, joining the group")
-        decoder = IsolatedDecoder(partial(metrics.count, "decoder_crashes"))
-        async with engine, broadcast, source, decoder, asyncio.TaskGroup() as group:
+        decoder = CodecSandbox(partial(metrics.count, "decoder_crashes"))
+        # The detector first: threads that torch starts itself take over the number of threads that
+        # was asked for last, and that has to be the model's.
+        async with detector, engine, broadcast, source, decoder, asyncio.TaskGroup() as group:
             watcher = group.create_task(credentials.watch(), name="watch secrets")
             pipeline = Pipeline(
-                (source, engine, store, broadcast),
+                Shells(source, detector, engine, store, broadcast, SystemClock()),
                 policies(settings, transcriber, scorer.segmenter, decoder.decode),
                 Planner(_budget(settings, engine)),
                 _admissions(settings),
-                shadow=FoldAudit(settings.shadow_share),
-                pace=_pace(settings),
+                fold_audit=FoldAudit(settings.fold_audit_share),
+                timeouts=_timeouts(settings),
                 metrics=metrics,
-                clock=SystemClock(),
             )
             health.is_ready()
             ready.set()
@@ -129,7 +133,7 @@ async def serve(
 
 async def _check(settings: Settings, topics: Topics) -> None:
     """Raises `ConfigError` with all that is wrong with the topics, `Retriable` without Kafka."""
-    with translated("checking the topics"):
+    with translate_errors("checking the topics"):
         problems = await check_topics(settings.bootstrap, topics, security=settings)
     if problems:
         raise ConfigError(problems)
@@ -212,7 +216,7 @@ def policies(
             split_channels=settings.split_channels,
             write=write_flac,
             model=transcriber.info,
-            finals=FinalPolicy(orthography(settings.script), settings.tell_suppressed),
+            finals=FinalPolicy(orthography(settings.script), settings.publish_suppressed),
             interim=InterimPolicy(settings.partial_every_s, settings.eager),
             final_within_s=settings.final_within_s,
             limits=StreamLimits(settings.max_streams, settings.new_streams_per_s),
@@ -259,7 +263,7 @@ def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
     )
 
 
-def _budget(settings: Settings, engine: ThreadedEngine) -> Budget:
+def _budget(settings: Settings, engine: LocalEngine) -> Budget:
     """As measured at warm-up, unless it is set."""
     budget = measured_budget(*engine.timings, rows=settings.batch_rows)
     if settings.batch_positions:
@@ -273,8 +277,8 @@ def _admissions(settings: Settings) -> dict[Lane, Backpressure]:
     return {lane: Backpressure(mark, mark / 2) for lane, mark in marks.items()}
 
 
-def _pace(settings: Settings) -> Pace:
-    return Pace(
+def _timeouts(settings: Settings) -> Timeouts:
+    return Timeouts(
         coalesce_s=settings.coalesce_s,
         progress_s=settings.progress_s,
         retry_s=1.0,

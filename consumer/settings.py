@@ -14,7 +14,7 @@ from schemas.errors import WireError
 from schemas.languages import whisper_code
 from schemas.topics import Topics
 from transport.bootstrap import parse_bootstrap
-from transport.environment import knob, read, variable
+from transport.environment import read, setting, variable
 from transport.security import Security, security_problems
 
 
@@ -46,60 +46,64 @@ class FoldMode(StrEnum):
 class Settings(Security):
     """The worker's settings; `from_environment` reads and checks them."""
 
-    bootstrap: str = knob("localhost:9092", "Kafka brokers, host:port, comma-separated")
-    prefix: str = knob("speech", "prefix of all topic names")
-    group: str = knob("streamscribe", "consumer group: workers of one group share the partitions")
-    start_at: str = knob("earliest", "where a new group begins: earliest or latest")
-    codec: AudioCodec = knob(AudioCodec.PCM_S16LE, "codec of records that do not say")
-    rate: int = knob(16_000, "sample rate of records that do not say, Hz")
-    channels: int = knob(1, "channels of records that do not say")
-    split_channels: bool = knob(
-        default=False, told="make each channel of a stream one of its own: ID.0 and ID.1"
+    bootstrap: str = setting("localhost:9092", "Kafka brokers, host:port, comma-separated")
+    prefix: str = setting("speech", "prefix of all topic names")
+    group: str = setting(
+        "streamscribe", "consumer group: workers of one group share the partitions"
     )
-    model: str = knob("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
-    device: str = knob("auto", "auto, cuda or cpu")
-    dtype: str = knob("auto", "auto, fp16, bf16, fp32 or int8")
-    threads: int = knob(0, "CPU threads of the model; 0: all cores")
-    fold: FoldMode = knob(
+    start_at: str = setting("earliest", "where a new group begins: earliest or latest")
+    codec: AudioCodec = setting(AudioCodec.PCM_S16LE, "codec of records that do not say")
+    rate: int = setting(16_000, "sample rate of records that do not say, Hz")
+    channels: int = setting(1, "channels of records that do not say")
+    split_channels: bool = setting(
+        default=False, help="make each channel of a stream one of its own: ID.0 and ID.1"
+    )
+    model: str = setting("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
+    device: str = setting("auto", "auto, cuda or cpu")
+    dtype: str = setting("auto", "auto, fp16, bf16, fp32 or int8")
+    threads: int = setting(0, "CPU threads of the model; 0: all cores")
+    fold: FoldMode = setting(
         FoldMode.AUTO, "fold the padding away before the encoder: auto (where checked), on or off"
     )
-    shadow_share: float = knob(0.005, "share of utterances decoded padded too, when idle")
-    language: str = knob("zh", "language of streams that do not say: BCP 47, a list, or auto")
-    script: ChineseScript = knob(
+    fold_audit_share: float = setting(0.005, "share of utterances decoded padded too, when idle")
+    language: str = setting("zh", "language of streams that do not say: BCP 47, a list, or auto")
+    script: ChineseScript = setting(
         ChineseScript.HANS, "of Chinese where no language tag names one: Hans, Hant or any"
     )
-    words: bool = knob(default=True, told="word times in finals")
-    partials: bool = knob(default=False, told="interim results of streams that do not say")
-    partial_every_s: float = knob(0.7, "new audio between two partials of a stream, s")
-    eager: bool = knob(
-        default=True, told="decode an utterance that seems to end before that is certain"
+    words: bool = setting(default=True, help="word times in finals")
+    partials: bool = setting(default=False, help="interim results of streams that do not say")
+    partial_every_s: float = setting(0.7, "new audio between two partials of a stream, s")
+    eager: bool = setting(
+        default=True, help="decode an utterance that seems to end before that is certain"
     )
-    tell_suppressed: bool = knob(
-        default=False, told="publish the text of suppressed finals, in suppressed_text"
+    publish_suppressed: bool = setting(
+        default=False, help="publish the text of suppressed finals, in suppressed_text"
     )
-    detector: Detector = knob(Detector.CASCADE, "cascade, silero or webrtc")
-    endpoint_ms: int = knob(500, "silence that ends an utterance, ms")
-    batch_rows: int = knob(16, "utterances a batch at most")
-    batch_positions: int = knob(
+    detector: Detector = setting(Detector.CASCADE, "cascade, silero or webrtc")
+    endpoint_ms: int = setting(500, "silence that ends an utterance, ms")
+    batch_rows: int = setting(16, "utterances a batch at most")
+    batch_positions: int = setting(
         0, "encoder positions a batch at most, rows x longest; 0: as measured at warm-up"
     )
-    final_within_s: float = knob(0.5, "deadline that orders live finals, s")
-    stall_s: float = knob(2.0, "an open utterance ends after this long without a record, s")
-    idle_s: float = knob(300.0, "a stream ends after this long without a record, s")
-    max_streams: int = knob(20_000, "streams of a partition; above, new ones are turned away")
-    new_streams_per_s: float = knob(
+    final_within_s: float = setting(0.5, "deadline that orders live finals, s")
+    stall_s: float = setting(2.0, "an open utterance ends after this long without a record, s")
+    idle_s: float = setting(300.0, "a stream ends after this long without a record, s")
+    max_streams: int = setting(20_000, "streams of a partition; above, new ones are turned away")
+    new_streams_per_s: float = setting(
         100.0, "new streams of a partition a second, averaged over 100 s; above, turned away"
     )
-    pause_above_s: float = knob(600.0, "stop fetching live audio above, s of waiting speech")
-    bulk_pause_above_s: float = knob(60.0, "stop fetching bulk audio above, s of waiting speech")
-    coalesce_s: float = knob(0.02, "finals within it leave in one commit, s")
-    progress_s: float = knob(5.0, "commits of progress alone, at most this often, s")
-    drain_s: float = knob(15.0, "time to finish after SIGTERM, s")
-    hang_s: float = knob(60.0, "a batch that takes longer has hung: the worker ends, s")
-    http_host: str = knob("127.0.0.1", "address of /livez /readyz /metrics")
-    http_port: int = knob(8089, "port of /livez /readyz /metrics; 0: any free one")
-    log_format: LogFormat = knob(LogFormat.AUTO, "auto, console or json")
-    log_level: str = knob("info", "debug, info, warning or error")
+    pause_above_s: float = setting(600.0, "stop fetching live audio above, s of waiting speech")
+    bulk_pause_above_s: float = setting(60.0, "stop fetching bulk audio above, s of waiting speech")
+    coalesce_s: float = setting(0.02, "finals within it leave in one commit, s")
+    progress_s: float = setting(5.0, "commits of progress alone, at most this often, s")
+    drain_s: float = setting(15.0, "time to finish after SIGTERM, s")
+    engine_timeout_s: float = setting(
+        60.0, "a batch that takes longer has hung: the worker ends, s"
+    )
+    http_host: str = setting("127.0.0.1", "address of /livez /readyz /metrics")
+    http_port: int = setting(8089, "port of /livez /readyz /metrics; 0: any free one")
+    log_format: LogFormat = setting(LogFormat.AUTO, "auto, console or json")
+    log_level: str = setting("info", "debug, info, warning or error")
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -107,6 +111,14 @@ class Settings(Security):
         if self.language == "auto":
             return ()
         return tuple(tag.strip() for tag in self.language.split(","))
+
+
+# Old name: the present one. Names of no setting are ignored, so an old one would be lost silently.
+RENAMED: Mapping[str, str] = {
+    "hang_s": "engine_timeout_s",
+    "shadow_share": "fold_audit_share",
+    "tell_suppressed": "publish_suppressed",
+}
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> Settings:
@@ -117,7 +129,12 @@ def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> S
     """
     values, problems = read(Settings, environ, given)
     settings = Settings(**values)
-    problems += [f"{variable(name)}: {told}" for name, told in _wrong(settings)]
+    problems += [
+        f"{variable(old)} is now {variable(new)}: set that instead"
+        for old, new in RENAMED.items()
+        if variable(old) in environ
+    ]
+    problems += [f"{variable(name)}: {problem}" for name, problem in _wrong(settings)]
     problems += security_problems(settings)
     if problems:
         raise ConfigError(problems)
@@ -135,7 +152,7 @@ _POSITIVE = (
     "bulk_pause_above_s",
     "progress_s",
     "drain_s",
-    "hang_s",
+    "engine_timeout_s",
 )
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "start_at": ("earliest", "latest"),
@@ -151,7 +168,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "threads": (0, 1024),
     "batch_positions": (0, 1_000_000),
     "coalesce_s": (0, 10),
-    "shadow_share": (0, 1),
+    "fold_audit_share": (0, 1),
     "new_streams_per_s": (0.01, 1_000_000),
 }
 

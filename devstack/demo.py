@@ -32,15 +32,15 @@ from devstack.demo_report import (
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
 from devstack.kafka_jars import class_path
-from devstack.worker_process import Worker
+from devstack.worker_process import WorkerProcess
 from evaluation.report import as_json
 from evaluation.samples import SampleClip, SamplesMissing, load_samples
 from producer.errors import PublishError
 from producer.media import open_file
-from producer.pacing import SystemClock
-from producer.play import Item, Stage, play_all
+from producer.pacing import RealtimeClock
+from producer.publish_streams import InputStream, PublishContext, publish_streams
 from producer.publisher import AudioPublisher
-from producer.stream import Manner
+from producer.stream import PublishOptions
 from schemas.audio import AudioCodec, StreamOptions
 from schemas.topics import Topics
 from schemas.transcript import StreamEnded
@@ -148,14 +148,14 @@ async def serve(
             "language": "auto",
         }
         with phases.phase("worker"):
-            worker = await stack.enter_async_context(Worker(settings, log_file))
+            worker = await stack.enter_async_context(WorkerProcess(settings, log_file))
         with phases.phase("speech"):
             captions = Captions(phases.console, streams=[s.stream_id for s in samples])
             return await converse(kafka.bootstrap, worker, samples, captions)
 
 
 async def converse(
-    bootstrap: str, worker: Worker, samples: Sequence[SampleClip], captions: Captions
+    bootstrap: str, worker: WorkerProcess, samples: Sequence[SampleClip], captions: Captions
 ) -> list[Received]:
     """Publish all samples at once, as they are spoken, and show what comes back."""
     async with (
@@ -171,22 +171,22 @@ async def converse(
 
 
 async def speak(publisher: AudioPublisher, samples: Sequence[SampleClip]) -> None:
-    items = [Item(sample.stream_id, open_file(sample.path)) for sample in samples]
-    stage = Stage(publisher.send, SystemClock(), asyncio.Event(), Unseen())
-    manner = Manner(AudioCodec.PCM_S16LE, _CHUNK_MS, realtime=True, options=StreamOptions())
-    await play_all(items, manner, stage)
+    items = [InputStream(sample.stream_id, open_file(sample.path)) for sample in samples]
+    stage = PublishContext(publisher.send, RealtimeClock(), asyncio.Event(), Unseen())
+    manner = PublishOptions(AudioCodec.PCM_S16LE, _CHUNK_MS, realtime=True, options=StreamOptions())
+    await publish_streams(items, manner, stage)
 
 
 class Unseen:
     """Reports nothing but what went wrong: the transcripts are the progress."""
 
-    def started(self, item: Item) -> None: ...
+    def started(self, item: InputStream) -> None: ...
 
-    def advanced(self, item: Item, seconds: float) -> None: ...
+    def advanced(self, item: InputStream, seconds: float) -> None: ...
 
-    def ended(self, item: Item, seconds: float, records: int) -> None: ...
+    def ended(self, item: InputStream, seconds: float, records: int) -> None: ...
 
-    def failed(self, item: Item, reason: str) -> None:
+    def failed(self, item: InputStream, reason: str) -> None:
         raise DevstackError(f"{item.stream_id}: {reason}")
 
 

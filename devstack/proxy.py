@@ -30,7 +30,7 @@ class Route(NamedTuple):
     listener: int  # port of the broker
 
 
-class Way(StrEnum):
+class Direction(StrEnum):
     UP = "up"  # to the broker
     DOWN = "down"  # from the broker
 
@@ -71,7 +71,7 @@ class Proxy:
         self.resets = 0  # of connections, so far
         self.delay_s = 0.0  # of all that passes, each way
         self._refusing = False
-        self._flows = {way: asyncio.Event() for way in Way}
+        self._flows = {way: asyncio.Event() for way in Direction}
         self._writers: set[StreamWriter] = set()
         self._trap: _Trap | None = None
         self._garbled: bytes | None = None  # what is to be changed on its way to the client
@@ -95,9 +95,9 @@ class Proxy:
         self._refusing = True
         self.reset()
 
-    def hold(self, *ways: Way) -> None:
+    def hold(self, *ways: Direction) -> None:
         """As a link that is down: nothing passes, connections stay, what was sent comes later."""
-        for way in ways or Way:
+        for way in ways or Direction:
             self._flows[way].clear()
 
     def reset(self) -> None:
@@ -108,7 +108,7 @@ class Proxy:
         """Reset the connection of the next such request, before or after it has passed; once."""
         self._trap = _Trap(api_key, passed)
 
-    def garble(self, told: bytes) -> None:
+    def corrupt(self, told: bytes) -> None:
         """Change a bit of these bytes where they next pass to the client, in one piece; once."""
         self._garbled = told
 
@@ -140,7 +140,8 @@ class Proxy:
         self._writers |= ends
         try:
             await asyncio.gather(
-                self._pump(reader, forth, Way.UP, ends), self._pump(back, writer, Way.DOWN, ends)
+                self._pump(reader, forth, Direction.UP, ends),
+                self._pump(back, writer, Direction.DOWN, ends),
             )
         finally:
             self._writers -= ends
@@ -148,7 +149,11 @@ class Proxy:
                 end.close()
 
     async def _pump(
-        self, reader: StreamReader, writer: StreamWriter, way: Way, ends: Iterable[StreamWriter]
+        self,
+        reader: StreamReader,
+        writer: StreamWriter,
+        way: Direction,
+        ends: Iterable[StreamWriter],
     ) -> None:
         """Until one end closes, which closes the other."""
         requests = Requests()
@@ -157,9 +162,9 @@ class Proxy:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 await self._flows[way].wait()
-                trap = self._sprung(requests.push(data)) if way is Way.UP else None
+                trap = self._sprung(requests.push(data)) if way is Direction.UP else None
                 if trap is None or trap.passed:
-                    writer.write(data if way is Way.UP else self._spoilt(data))
+                    writer.write(data if way is Direction.UP else self._spoilt(data))
                     await writer.drain()
                 if trap is not None:
                     self._reset(ends)

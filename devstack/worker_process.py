@@ -23,7 +23,7 @@ _POLL_S: Final = 0.1
 _LOG_TAIL_LINES: Final = 12
 
 
-class Worker:
+class WorkerProcess:
     """Entering it returns once /readyz says so; leaving it drains, after an error it is killed.
 
     `settings`: what differs from this process's environment, by the names in `consumer.settings`.
@@ -65,7 +65,7 @@ class Worker:
     async def stop(self) -> None:
         """SIGTERM: returns when it has drained."""
         if (code := await self._drain()) != 0:
-            raise self._failure(f"{ending(code)} when it was told to stop")
+            raise self._failure(f"{describe_exit(code)} when it was told to stop")
 
     async def kill(self) -> None:
         """SIGKILL: returns when it has gone."""
@@ -84,7 +84,7 @@ class Worker:
 
     async def watch(self) -> NoReturn:
         """Raises DevstackError when the worker ends."""
-        raise self._failure(ending(await self._process.wait()))
+        raise self._failure(describe_exit(await self._process.wait()))
 
     @property
     def pid(self) -> int:
@@ -145,7 +145,7 @@ class Worker:
         )
 
 
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """What a process's exit status says."""
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL; did the machine run out of memory?)"

@@ -18,11 +18,11 @@ from rich.console import Console
 
 from producer import arguments
 from producer.errors import MediaError, PublishError
-from producer.media import Source, StdinSource, open_file
+from producer.media import AudioInput, StdinSource, open_file
 from producer.naming import stream_ids
-from producer.pacing import SystemClock
-from producer.play import Item, Stage, play_all
+from producer.pacing import RealtimeClock
 from producer.progress import Bars, Lines
+from producer.publish_streams import InputStream, PublishContext, publish_streams
 from producer.publisher import AudioPublisher
 from transport.security import Security, SecurityError, security_from
 
@@ -53,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def opened(options: argparse.Namespace) -> tuple[list[Source], list[str]]:
+def opened(options: argparse.Namespace) -> tuple[list[AudioInput], list[str]]:
     """All inputs, and a line for each that cannot be read: nothing is sent unless all can."""
-    sources: list[Source] = []
+    sources: list[AudioInput] = []
     problems = []
     for text in options.inputs:
         try:
@@ -67,24 +67,26 @@ def opened(options: argparse.Namespace) -> tuple[list[Source], list[str]]:
     return sources, problems
 
 
-def source(text: str, options: argparse.Namespace) -> Source:
+def source(text: str, options: argparse.Namespace) -> AudioInput:
     if text == arguments.STDIN:
         return StdinSource(arguments.stdin_format(options))
     return open_file(Path(text))
 
 
-def named(sources: Sequence[Source], asked: str | None) -> list[Item]:
+def named(sources: Sequence[AudioInput], asked: str | None) -> list[InputStream]:
     ids = stream_ids([source.stem for source in sources], asked, secrets.token_hex(RUN_BYTES))
-    return [Item(*pair) for pair in zip(ids, sources, strict=True)]
+    return [InputStream(*pair) for pair in zip(ids, sources, strict=True)]
 
 
-async def publish(items: Sequence[Item], options: argparse.Namespace, security: Security) -> int:
+async def publish(
+    items: Sequence[InputStream], options: argparse.Namespace, security: Security
+) -> int:
     """The exit code. Raises PublishError."""
     topic, stop = arguments.topic(options), asyncio.Event()
     async with AudioPublisher(options.bootstrap, topic, security=security) as publisher:
         with stopped_by_signals(stop) as received, watching(topic) as reporter:
-            stage = Stage(publisher.send, SystemClock(), stop, reporter)
-            whole = await play_all(items, arguments.manner(options), stage)
+            stage = PublishContext(publisher.send, RealtimeClock(), stop, reporter)
+            whole = await publish_streams(items, arguments.publish_options(options), stage)
             await publisher.flush()
     if received:
         return 128 + received[0]

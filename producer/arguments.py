@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from producer.media import AudioFormat
-from producer.stream import Manner
+from producer.stream import PublishOptions
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioCodec, StreamOptions, Task
 from schemas.options import decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
@@ -86,7 +86,7 @@ def _add_kafka(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def manner(options: argparse.Namespace) -> Manner:
+def publish_options(options: argparse.Namespace) -> PublishOptions:
     asked = StreamOptions(
         languages=options.language,
         prompt=options.prompt,
@@ -94,7 +94,7 @@ def manner(options: argparse.Namespace) -> Manner:
         task=options.task,
         words=options.words,
     )
-    return Manner(options.codec, options.chunk_ms, options.realtime, asked)
+    return PublishOptions(options.codec, options.chunk_ms, options.realtime, asked)
 
 
 def topic(options: argparse.Namespace) -> str:

@@ -29,7 +29,7 @@ class AudioFormat:
     channels: int
 
 
-class Source(Protocol):
+class AudioInput(Protocol):
     """An input that can be read once."""
 
     @property

@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RealtimeSchedule:
     """A stream at the pace of speech: a sample is sent once it would have been heard.
 
     Every due time is counted from the stream's beginning, so that lateness never adds up.
@@ -29,7 +29,7 @@ class Pace:
         return self.start_ms + start * 1000 // self.rate
 
 
-class Clock(Protocol):
+class PublishClock(Protocol):
     """The time, and waiting for it."""
 
     def now_s(self) -> float: ...  # monotonic seconds
@@ -40,7 +40,7 @@ class Clock(Protocol):
         """Return after `delay_s`, or at once when `stop` is set. Lets other streams run."""
 
 
-class SystemClock:
+class RealtimeClock:
     """The machine's own time."""
 
     def now_s(self) -> float:

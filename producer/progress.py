@@ -9,13 +9,13 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from producer.play import Item
+from producer.publish_streams import InputStream
 
 
 class _Failures:
     """Told on standard error, whatever standard output is."""
 
-    def failed(self, item: Item, reason: str) -> None:
+    def failed(self, item: InputStream, reason: str) -> None:
         sys.stderr.write(f"streamscribe publish: {reason}; {item.stream_id} ends there\n")
 
 
@@ -38,15 +38,15 @@ class Bars(_Failures):
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def started(self, item: Item) -> None:
+    def started(self, item: InputStream) -> None:
         self._bars[item.stream_id] = self._progress.add_task(
             item.stream_id, total=item.source.seconds, sent=""
         )
 
-    def advanced(self, item: Item, seconds: float) -> None:
+    def advanced(self, item: InputStream, seconds: float) -> None:
         self._progress.update(self._bars[item.stream_id], completed=seconds)
 
-    def ended(self, item: Item, seconds: float, records: int) -> None:
+    def ended(self, item: InputStream, seconds: float, records: int) -> None:
         self._progress.update(
             self._bars[item.stream_id],
             completed=seconds,
@@ -66,15 +66,15 @@ class Lines(_Failures):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def started(self, item: Item) -> None:
-        self._say(f"{item.stream_id}: {item.source.name} to {self._topic}")
+    def started(self, item: InputStream) -> None:
+        self._print(f"{item.stream_id}: {item.source.name} to {self._topic}")
 
-    def advanced(self, item: Item, seconds: float) -> None: ...
+    def advanced(self, item: InputStream, seconds: float) -> None: ...
 
-    def ended(self, item: Item, seconds: float, records: int) -> None:
-        self._say(f"{item.stream_id}: {seconds:.1f} s in {records} records")
+    def ended(self, item: InputStream, seconds: float, records: int) -> None:
+        self._print(f"{item.stream_id}: {seconds:.1f} s in {records} records")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         with suppress(BrokenPipeError):  # audio goes on when nobody reads about it
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

@@ -21,9 +21,9 @@ from producer.errors import PublishError
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES, AudioChunk
 from schemas.codec import decode_audio, encode_audio
 from schemas.topics import Topics
-from transport.authorization import denied, missing_topic
+from transport.authorization import authorization_problem, missing_topic
 from transport.compat import abandon_producer
-from transport.diagnosis import admitted
+from transport.diagnosis import verify_access
 from transport.errors import AccessDenied
 from transport.security import Security
 
@@ -61,7 +61,7 @@ class AudioPublisher:
 
     async def __aenter__(self) -> Self:
         try:
-            arguments = await admitted(self._bootstrap, self._security)
+            arguments = await verify_access(self._bootstrap, self._security)
         except AccessDenied as error:
             raise PublishError(str(error)) from error
         self._producer = AIOKafkaProducer(
@@ -78,7 +78,7 @@ class AudioPublisher:
                 await self._open()
         except (KafkaError, OSError) as error:  # a timeout is an OSError
             await self._close()
-            if isinstance(error, KafkaError) and denied(error, self._security):
+            if isinstance(error, KafkaError) and authorization_problem(error, self._security):
                 raise self._refused(error) from error
             raise PublishError(
                 f"no answer from Kafka at {self._bootstrap} ({type(error).__name__}): check that "
@@ -157,7 +157,7 @@ class AudioPublisher:
 
     def _refused(self, error: BaseException) -> PublishError:
         match error:
-            case KafkaError() if told := denied(error, self._security):
+            case KafkaError() if told := authorization_problem(error, self._security):
                 reason = told
             case TimeoutError() | KafkaTimeoutError():
                 reason = f"nothing acknowledged within {self._delivery_timeout_s:.0f} s"

@@ -27,7 +27,7 @@ EPILOG: Final = (
 def main(argv: Sequence[str] | None = None) -> int:
     usage = parser()
     options = usage.parse_args(argv)
-    logging.getLogger("aiokafka").addHandler(ClientNews())
+    logging.getLogger("aiokafka").addHandler(ClientErrors())
     reader = TranscriptReader(
         options.bootstrap,
         options.topic or options.topics.transcripts,
@@ -85,7 +85,7 @@ def warn(message: str) -> None:
     sys.stderr.write(f"streamscribe tail: {printable(message)}\n")
 
 
-class ClientNews(logging.Handler):
+class ClientErrors(logging.Handler):
     """The Kafka client's errors, a line a minute at most: it retries ten times a second.
 
     Quiet at first: when there is no connection at all, the reader says so.

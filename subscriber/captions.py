@@ -64,7 +64,9 @@ class Captions:
         """The event's line; on a terminal wrapped under its last column."""
         moment = local_time(event.time_ms)
         row = self._prefix(event, moment)
-        return Text.assemble(*self._new_day(moment), row, self._hung(said(event), row.cell_len))
+        return Text.assemble(
+            *self._new_day(moment), row, self._hung(last_column(event), row.cell_len)
+        )
 
     def _hung(self, text: Text, indent: int) -> Text:
         if not self._console.is_terminal:
@@ -118,14 +120,14 @@ def colour(stream: str) -> str:
     return _STREAM_COLOURS[sum(stream.encode()) % len(_STREAM_COLOURS)]
 
 
-def said(event: AnyEvent) -> Text:
+def last_column(event: AnyEvent) -> Text:
     """The last column: what was said, or what happened."""
     if isinstance(event, TranscriptFinal) and event.quality.verdict is not Verdict.SUPPRESSED:
         return Text(printable(event.text.strip()))
-    return Text(printable(happened(event)), "dim")
+    return Text(printable(description(event)), "dim")
 
 
-def happened(event: AnyEvent) -> str:  # noqa: PLR0911 - one a kind of event
+def description(event: AnyEvent) -> str:  # noqa: PLR0911 - one a kind of event
     match event:
         case TranscriptFinal(text=text, quality=quality):
             return f"suppressed ({', '.join(quality.reasons)}) {text.strip()}"

@@ -1,9 +1,10 @@
 """Import rules: which package may import which.
 
     __main__ -> service
-             -> { kafka | engine -> inference | health | pipeline -> keeper | testing | decoders
-                | logs }
-             -> { metrics, settings } -> errors -> core -> schemas
+             -> { kafka | engine -> inference | detection | codecs | health | logs | testing
+                | pipeline -> partition_runner | chinese_conversion }
+             -> { interfaces | metrics | settings } -> errors -> core -> schemas
+    core: partition -> scheduling -> text -> streams -> audio
 
 Packages that decide are pure and stand below; packages that do I/O are thin and stand above;
 siblings in braces never import each other. `IMPORT_RULES` is that picture as data. A module that
@@ -35,19 +36,11 @@ PACKAGES = (
 
 CORE = ("consumer.core", "schemas")
 BASE = ("consumer.errors", *CORE)
-SHARED = ("consumer.metrics", "consumer.settings", *BASE)
-PARTS = (
-    "consumer.kafka",
-    "consumer.engine",
-    "consumer.inference",
-    "consumer.health",
-    "consumer.keeper",
-    "consumer.pipeline",
-    "consumer.testing",
-    "consumer.decoders",
-    "consumer.isolation",
-    "consumer.logs",
-    "consumer.scripts",
+SHARED = ("consumer.interfaces", "consumer.metrics", "consumer.settings", *BASE)
+SHELLS = (
+    *("consumer.kafka", "consumer.engine", "consumer.detection", "consumer.codecs"),
+    *("consumer.health", "consumer.logs", "consumer.pipeline", "consumer.testing"),
+    "consumer.chinese_conversion",
 )
 
 # Package: what it may import of ours (itself always).
@@ -63,27 +56,37 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     "transport.security": ("transport.environment",),
     "consumer.__init__": (),
     "consumer.core": ("schemas",),
+    **{
+        f"consumer.core.{package}": (*(f"consumer.core.{lower}" for lower in lowers), "schemas")
+        for package, lowers in (
+            ("audio", ()),
+            ("streams", ("audio",)),
+            ("text", ("audio", "streams")),
+            ("scheduling", ("audio", "streams", "text")),
+            ("partition", ("audio", "streams", "text", "scheduling")),
+        )
+    },
     "consumer.errors": CORE,
     "consumer.metrics": BASE,
+    "consumer.interfaces": BASE,
     "consumer.settings": (
         *("transport.bootstrap", "transport.environment", "transport.security"),
         *BASE,
     ),
+    "consumer.process_tuning": (),
     "consumer.kafka": ("transport", *SHARED),
-    "consumer.engine": ("consumer.inference", *SHARED),
     "consumer.inference": ("weights", *SHARED),
+    "consumer.engine": ("consumer.inference", *SHARED),
+    "consumer.detection": SHARED,
+    "consumer.codecs": SHARED,
     "consumer.health": SHARED,
-    "consumer.keeper": SHARED,
-    "consumer.pipeline": ("consumer.keeper", *SHARED),
-    "consumer.testing": SHARED,
-    "consumer.decoders": SHARED,
-    "consumer.decoder_process": ("consumer.decoders", *SHARED),
-    "consumer.isolation": ("consumer.decoders", "consumer.decoder_process", *SHARED),
     "consumer.logs": SHARED,
-    "consumer.runtime": (),
-    "consumer.scripts": CORE,
-    "consumer.service": (*PARTS, "transport", "weights", *SHARED),
-    "consumer.__main__": ("consumer.service", "consumer.logs", "consumer.runtime", *SHARED),
+    "consumer.partition_runner": SHARED,
+    "consumer.pipeline": ("consumer.partition_runner", *SHARED),
+    "consumer.testing": SHARED,
+    "consumer.chinese_conversion": CORE,
+    "consumer.service": (*SHELLS, "consumer.inference", "transport", "weights", *SHARED),
+    "consumer.__main__": ("consumer.service", "consumer.logs", "consumer.process_tuning", *SHARED),
     "producer": ("schemas", "transport"),
     "subscriber": ("schemas", "transport"),
     "admin": (*BASE, "consumer.kafka", "transport"),
@@ -100,18 +103,18 @@ ALLOWED_LIBRARIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("transport.acls", "transport.environment", "transport.security"), ()),
     "consumer.core": ("numpy",),
     "consumer.errors": (),
-    "consumer.keeper": ("structlog",),
+    "consumer.partition_runner": ("structlog",),
     "consumer.pipeline": ("structlog",),
 }
 
-TORCH_PACKAGES = ("consumer.inference", "devstack", "bench")
+TORCH_PACKAGES = ("consumer.inference", "consumer.detection", "devstack", "bench")
 # Library of others: the packages that may import it. Absent: any package.
 LIBRARY_OWNERS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("consumer.health", "devstack", "bench"),
     "aiokafka": (
         *("transport", "consumer.kafka", "producer", "subscriber", "admin", "devstack", "bench"),
     ),
-    "opencc": ("consumer.scripts", "evaluation"),
+    "opencc": ("consumer.chinese_conversion", "evaluation"),
     "silero_vad": TORCH_PACKAGES,
     "torch": TORCH_PACKAGES,
     "webrtcvad": TORCH_PACKAGES,
@@ -294,11 +297,23 @@ def violations(module: Module) -> list[str]:
 
 # Class names that are defined more than once. The list only shrinks, until it is gone.
 DEFINED_TWICE = {
-    *("Agreement", "Book", "Case", "Check", "Clock", "Cut", "DeadLetter", "Decoded", "Doubt"),
-    *("Engine", "Evidence", "Final", "Gap", "Heard", "Item", "Kind", "Measured", "Outcome"),
-    *("Pace", "Plan", "Run", "Script", "Source", "Spoken", "Stage", "Standing", "Step"),
-    *("Stream", "SystemClock", "Timing", "Told", "Utterance", "Verdict", "Way", "Worker"),
-    *("_Bench", "_Line", "_Play", "_Row", "_Step"),
+    "Agreement",
+    "Book",
+    "Case",
+    "Engine",
+    "Evidence",
+    "Final",
+    "Heard",
+    "Kind",
+    "Measured",
+    "Outcome",
+    "Plan",
+    "Script",
+    "Spoken",
+    "Stream",
+    "Utterance",
+    "Verdict",
+    "_Bench",
 }
 # Files of bench that use private attributes of other objects. This list only shrinks, too.
 PRIVATE_IN_BENCH = {
@@ -332,8 +347,17 @@ def test_bench_uses_no_private_attribute_of_another_object() -> None:
     assert found == PRIVATE_IN_BENCH
 
 
+# Upward imports that are left. This list only shrinks, until it is gone.
+UPWARD = ("streams/session.py", "streams/stream.py", "text/missing_speech.py")
+
+
 def test_every_module_follows_the_rules() -> None:
-    found = [line for module in modules() for line in violations(module)]
+    found = [
+        line
+        for module in modules()
+        for line in violations(module)
+        if not module.path.endswith(UPWARD)
+    ]
     assert not found, "\n".join(found)
 
 
@@ -353,7 +377,7 @@ def test_the_rules_name_only_packages_that_exist() -> None:
         ("consumer/pipeline.py", "from consumer.kafka.source import Source", "imports consumer.k"),
         ("consumer/pipeline.py", "import aiokafka", "consumer.pipeline may import only"),
         (
-            "consumer/engine.py",
+            "consumer/engine/local.py",
             "import torch",
             "imports torch: it is owned by consumer.inference",
         ),
@@ -380,7 +404,7 @@ def test_a_planted_violation_is_found(path: str, source: str, problem: str) -> N
     [
         ("consumer/core/x.py", "import math\nimport numpy as np\nfrom schemas.audio import Task"),
         ("consumer/core/x.py", "from consumer.core.scheduling.jobs import Job"),
-        ("consumer/engine.py", "from consumer.inference.decode import decode"),
+        ("consumer/engine/local.py", "from consumer.inference.decode import decode"),
         ("consumer/kafka/x.py", "async def f(tg): tg.create_task(g())"),
         ("bench/x.py", "import torch, aiokafka\nfrom consumer.core import planner\nprint(1)"),
     ],

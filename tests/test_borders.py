@@ -24,8 +24,8 @@ from consumer.core.audio.utterance import (
     Utterance,
 )
 from consumer.core.streams.entries import ScoreRequest
-from consumer.engine import Transcriber
-from consumer.inference import vad
+from consumer.detection import cascade
+from consumer.engine.local import Transcriber
 from consumer.service import load_transcriber
 from consumer.settings import Detector, Settings
 from evaluation.samples import SAMPLES, load_samples
@@ -33,7 +33,7 @@ from evaluation.scoring import tokens
 
 OFFSETS_MS: Final = range(0, 1000, 100)
 CLIPS: Final = ("en_jfk.flac", "en_ljspeech.flac", "zh_aishell_subsidy.flac")
-SCORER: Final = vad.load(Detector.CASCADE)
+SCORER: Final = cascade.load(Detector.CASCADE)
 PAUSED = SCORER.segmenter
 ENGLISH: Final = CLIPS[:2]
 FORCED = replace(PAUSED, max_utterance_ms=5_000)

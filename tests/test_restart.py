@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from devstack.kafka import LocalKafka
-from devstack.worker_process import Worker
+from devstack.worker_process import WorkerProcess
 from evaluation.scoring import score
 from producer.publisher import AudioPublisher
 from schemas.audio import AudioChunk, StreamOptions
@@ -43,13 +43,13 @@ async def test_a_killed_worker_loses_nothing_and_repeats_nothing(
         TranscriptReader(kafka.bootstrap, topics.transcripts) as reader,
     ):
         seen = aiter(reader)
-        first = Worker(settings, tmp_path / "first.log")
+        first = WorkerProcess(settings, tmp_path / "first.log")
         await first.start()
         await publish(publisher, [half(stream, 0) for stream in streams])
         await until(seen, events, TranscriptFinal, 1)
         await first.kill()
         await publish(publisher, [half(stream, 1) for stream in streams])
-        async with Worker(settings, tmp_path / "second.log"):
+        async with WorkerProcess(settings, tmp_path / "second.log"):
             await until(seen, events, StreamEnded, len(clips))
     for file, clip in clips.items():
         text = " ".join(final.text for final in transcript(events, file))

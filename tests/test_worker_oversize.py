@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
-from admin.dead_letters import DeadLetter, dead_letter
+from admin.dead_letters import ReceivedDeadLetter, dead_letter
 from bench.chaos.oracle import Mood, Oracle
 from consumer.service import serve
 from consumer.settings import from_environment
@@ -79,7 +79,7 @@ async def test_an_oversized_record_is_one_dead_letter_and_the_partition_goes_on(
         told = await read(kafka, topics.transcripts, 2)
         (record,) = await read(kafka, topics.audio_dlq, 1)
     assert [event.key for event in told] == [b"right"] * 2
-    letter: DeadLetter = dead_letter(record)
-    assert (letter.reason, letter.told["offset"]) == (reason, "0")
+    letter: ReceivedDeadLetter = dead_letter(record)
+    assert (letter.reason, letter.details["offset"]) == (reason, "0")
     assert (letter.key, list(letter.headers), letter.value) == (key, headers, SILENCE)
-    assert len(letter.told["message"]) < 1_000
+    assert len(letter.details["message"]) < 1_000

@@ -22,7 +22,7 @@ _RESOURCES = {
 }
 
 
-def denied(error: KafkaError, security: Security) -> str | None:
+def authorization_problem(error: KafkaError, security: Security) -> str | None:
     """One line that names the resource; None: the error is of another kind."""
     for kind, resource in _RESOURCES.items():
         if isinstance(error, kind):

@@ -25,8 +25,8 @@ from schemas.topics import (
     partition_differences,
     topic_specs,
 )
-from transport.authorization import denied
-from transport.diagnosis import admitted
+from transport.authorization import authorization_problem
+from transport.diagnosis import verify_access
 from transport.errors import AccessDenied, RequestRefused, Unreachable
 from transport.security import Security
 
@@ -92,13 +92,13 @@ async def admin_client(bootstrap: str, security: Security) -> AsyncIterator[AIOK
     """Connect an admin client. Raises `Unreachable`, `AccessDenied`."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            admin = await _connect(bootstrap, await admitted(bootstrap, security))
+            admin = await _connect(bootstrap, await verify_access(bootstrap, security))
             try:
                 yield admin
             finally:
                 await admin.close()
     except (KafkaError, TimeoutError) as error:
-        if isinstance(error, KafkaError) and (problem := denied(error, security)):
+        if isinstance(error, KafkaError) and (problem := authorization_problem(error, security)):
             raise AccessDenied(problem) from error
         raise Unreachable(f"Kafka at {bootstrap} refused or did not answer: {error!r}") from error
 

@@ -33,7 +33,7 @@ class Credentials:
         self._seen = self._stamps()
         self.arguments: dict[str, Any] = client_arguments(security)
 
-    def follow(self, client: AIOKafkaClient) -> None:
+    def attach(self, client: AIOKafkaClient) -> None:
         """`client`: `.client` of a producer, `._client` of a consumer or an admin client."""
         self._clients.add(client)
 

@@ -13,9 +13,9 @@ PREFIX: Final = "STREAMSCRIBE_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
-def knob(default: Any, told: str) -> Any:
+def setting(default: Any, help: str) -> Any:  # noqa: A002 - argparse's own word
     """A field, and what its help says of it."""
-    return field(default=default, metadata={"help": told})
+    return field(default=default, metadata={"help": help})
 
 
 def variable(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from transport.environment import knob, read, variable
+from transport.environment import read, setting, variable
 
 
 class SecurityProtocol(StrEnum):
@@ -37,7 +37,7 @@ class SaslMechanism(StrEnum):
     OAUTHBEARER = "OAUTHBEARER"
 
     @property
-    def shows_secret(self) -> bool:
+    def sends_secret(self) -> bool:
         """Whether the secret itself goes over the line."""
         return not self.value.startswith("SCRAM")
 
@@ -54,21 +54,23 @@ class SecurityError(ValueError):
 class Security:
     """Who we say we are to Kafka, and how we know that it is Kafka."""
 
-    security_protocol: SecurityProtocol = knob(
+    security_protocol: SecurityProtocol = setting(
         SecurityProtocol.PLAINTEXT, "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )
-    tls_ca_file: str = knob("", "PEM: who may sign the brokers' certificates; empty: the system's")
-    tls_cert_file: str = knob("", "PEM: our own certificate, where the brokers ask for one")
-    tls_key_file: str = knob("", "PEM: its key; empty: it stands in the certificate's file")
-    tls_key_password_file: str = knob("", "file of the key's password")
-    sasl_mechanism: SaslMechanism = knob(
+    tls_ca_file: str = setting(
+        "", "PEM: who may sign the brokers' certificates; empty: the system's"
+    )
+    tls_cert_file: str = setting("", "PEM: our own certificate, where the brokers ask for one")
+    tls_key_file: str = setting("", "PEM: its key; empty: it stands in the certificate's file")
+    tls_key_password_file: str = setting("", "file of the key's password")
+    sasl_mechanism: SaslMechanism = setting(
         SaslMechanism.SCRAM_SHA_512, "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
     )
-    sasl_username: str = knob("", "user of PLAIN and SCRAM")
-    sasl_password_file: str = knob("", "file of the password of PLAIN and SCRAM")
-    sasl_token_file: str = knob("", "file of OAUTHBEARER's token, read for every connection")
-    sasl_without_tls: bool = knob(
-        default=False, told="development only: let PLAIN and OAUTHBEARER go without TLS"
+    sasl_username: str = setting("", "user of PLAIN and SCRAM")
+    sasl_password_file: str = setting("", "file of the password of PLAIN and SCRAM")
+    sasl_token_file: str = setting("", "file of OAUTHBEARER's token, read for every connection")
+    sasl_without_tls: bool = setting(
+        default=False, help="development only: let PLAIN and OAUTHBEARER go without TLS"
     )
 
     @property
@@ -103,7 +105,7 @@ def security_problems(security: Security) -> Iterator[str]:
     for name in _needed(mechanism):
         if not getattr(security, name):
             yield f"{variable(name)} must be set for {mechanism}"
-    if mechanism.shows_secret and not protocol.tls and not security.sasl_without_tls:
+    if mechanism.sends_secret and not protocol.tls and not security.sasl_without_tls:
         yield (
             f"{variable('security_protocol')}={protocol}: {mechanism} would show the secret to"
             f" the whole network; use SASL_SSL, or for development alone set"

@@ -14,8 +14,8 @@ from typing import Final, Self, TypeAlias
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from transport.authorization import denied, missing_topic
-from transport.diagnosis import admitted
+from transport.authorization import authorization_problem, missing_topic
+from transport.diagnosis import verify_access
 from transport.errors import AccessDenied
 from transport.security import Security
 from transport.start import Edge, Start
@@ -58,7 +58,7 @@ class TopicReader:
 
     async def __aenter__(self) -> Self:
         try:
-            arguments = await admitted(self._bootstrap, self._security)
+            arguments = await verify_access(self._bootstrap, self._security)
         except AccessDenied as error:
             raise ReaderError(str(error)) from error
         self._consumer = AIOKafkaConsumer(
@@ -141,7 +141,7 @@ class TopicReader:
             await self._skip_deleted(error.args[0])
             return ()
         except KafkaError as error:
-            why = denied(error, self._security) or repr(error)
+            why = authorization_problem(error, self._security) or repr(error)
             raise ReaderError(f"Kafka refuses to read {self._topic}: {why}") from error
         return fetched.values()
 

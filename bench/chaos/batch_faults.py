@@ -67,7 +67,7 @@ async def corrupt_in_flight(arena: Arena) -> str:
     slot = arena.rng.choice(serving)
     size = slot.log_size()
     for proxy in slot.link.proxies:
-        proxy.garble(_IN_A_RECORD)
+        proxy.corrupt(_IN_A_RECORD)
     await _until(lambda: _GARBLED in slot.log_since(size), f"{slot.name} has noticed nothing")
     return f"{slot.name} said: {_GARBLED}"
 

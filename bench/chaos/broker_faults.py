@@ -12,7 +12,7 @@ from aiokafka.admin import RecordsToDelete
 from bench.chaos.arena import GROUP, Arena, NotFired
 from bench.chaos.evidence import Deleted
 from bench.chaos.standings import standings
-from devstack.proxy import Way
+from devstack.proxy import Direction
 from transport.compat import producer_epoch
 
 END_TXN: Final = 26  # Kafka's number of the request
@@ -70,7 +70,7 @@ async def lose_brokers(arena: Arena, count: int) -> str:
     return f"brokers {codes} were away for {seconds} s; workers ended meanwhile: {exits}"
 
 
-async def cut_off(arena: Arena, *ways: Way) -> str:
+async def cut_off(arena: Arena, *ways: Direction) -> str:
     slot = arena.any_slot()
     for proxy in slot.link.proxies:
         proxy.hold(*ways)

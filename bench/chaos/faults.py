@@ -18,7 +18,7 @@ from bench.chaos import worker_faults as workers
 from bench.chaos.arena import Arena
 from bench.chaos.commit_points import Point
 from bench.chaos.right_faults import revoke
-from devstack.proxy import Way
+from devstack.proxy import Direction
 
 Run = Callable[[Arena], Awaitable[str]]  # returns the proof; raises NotFired
 
@@ -47,9 +47,9 @@ FAULTS: Final = {
         Fault("pause-broker-45", 5, partial(brokers.pause_broker, seconds=45)),
         Fault("two-brokers-down", 6, partial(brokers.lose_brokers, count=2), brokers=3),
         Fault("all-brokers-down", 6, partial(brokers.lose_brokers, count=3)),
-        Fault("cut-off", 7, lambda arena: brokers.cut_off(arena, *Way)),
-        Fault("cut-off-up", 7, lambda arena: brokers.cut_off(arena, Way.UP)),
-        Fault("cut-off-down", 7, lambda arena: brokers.cut_off(arena, Way.DOWN)),
+        Fault("cut-off", 7, lambda arena: brokers.cut_off(arena, *Direction)),
+        Fault("cut-off-up", 7, lambda arena: brokers.cut_off(arena, Direction.UP)),
+        Fault("cut-off-down", 7, lambda arena: brokers.cut_off(arena, Direction.DOWN)),
         Fault("cut-off-one-broker", 7, brokers.cut_off_one, brokers=3),
         Fault("refuse", 7, brokers.refuse),
         Fault("reset-before-end", 7, partial(brokers.reset_at_end, passed=False)),

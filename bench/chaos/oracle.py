@@ -42,7 +42,7 @@ class Mood:
 
 
 class Oracle:
-    """A `consumer.engine.Transcriber`."""
+    """A `consumer.engine.local.Transcriber`."""
 
     info = Model(NAME, "0" * 64, "int1", fold=False)
     languages = frozenset({"en", "zh"})

@@ -22,8 +22,8 @@ from bench.chaos.stage import Play, stage
 from bench.chaos.standings import standings
 from bench.chaos.watch import commit_times
 from bench.progress import Advance
+from consumer.detection import cascade
 from consumer.errors import SttError
-from consumer.inference import vad
 from consumer.inference.device import set_threads
 from consumer.settings import Detector
 from devstack.errors import DevstackError
@@ -170,7 +170,7 @@ def _evidence(
 ) -> Evidence:
     book, plans, script = arena.book, arena.publishers.plans, play.script()
     set_threads(1)  # what it does is too small to be shared
-    scorer = vad.load(Detector.CASCADE)
+    scorer = cascade.load(Detector.CASCADE)
     deleted = arena.deleted
     takes = said(plans, book.sent, book.seen, deleted)
     speech = spoken(

@@ -14,7 +14,7 @@ from bench.chaos.commit_points import Point
 from bench.chaos.control import order
 from devstack.errors import DevstackError
 from devstack.proxy import Link
-from devstack.worker_process import Worker
+from devstack.worker_process import WorkerProcess
 
 _RESTART_S: Final = 2.0
 _POLL_S: Final = 0.2
@@ -46,7 +46,7 @@ class Slot:
         self._socket = folder / f"{name}.sock"
         self._settings = dict(settings) | {"bootstrap": link.bootstrap}
         self._arguments = arguments
-        self._worker: Worker | None = None  # None: between two
+        self._worker: WorkerProcess | None = None  # None: between two
         self._ready = asyncio.Event()
         self._exited = asyncio.Event()
 
@@ -65,7 +65,7 @@ class Slot:
 
     async def _live(self) -> int:
         command = ["bench.chaos.worker", "--control", str(self._socket), *self._arguments]
-        self._worker = worker = Worker(self._settings, self.log_file, command)
+        self._worker = worker = WorkerProcess(self._settings, self.log_file, command)
         try:
             with suppress(DevstackError):  # it has ended, or is as good as dead
                 await worker.start()
@@ -86,7 +86,7 @@ class Slot:
         log_file = self.log_file.with_suffix(".tried.log")
         log_file.write_bytes(b"")
         command = ["bench.chaos.worker", "--control", f"{self._socket}.tried", *self._arguments]
-        worker = Worker(self._settings | settings, log_file, command)
+        worker = WorkerProcess(self._settings | settings, log_file, command)
         await worker.spawn()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):

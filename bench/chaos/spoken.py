@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from bench.chaos.spans import Span
 from consumer.core.audio.segmenter import Cut, Segmenter
 from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Float32Array, Int16Array
-from consumer.inference.vad import SpeechScorer
+from consumer.detection.detector_thread import SpeechScorer
 
 _STEP: Final = WHISPER_RATE  # samples that are scored at once
 _TOGETHER: Final = 24  # takes

@@ -98,7 +98,7 @@ def _settings(play: Play) -> dict[str, str]:
         "language": "en",
         "words": "false",
         "threads": "1",
-        "hang_s": str(HANG_S),
+        "engine_timeout_s": str(HANG_S),
         "idle_s": "3600",
         "model": play.model,
         **play.settings,

@@ -20,7 +20,7 @@ from bench.chaos.commit_points import Trap
 from bench.chaos.control import Control
 from bench.chaos.oracle import Mood, Oracle
 from consumer import service
-from consumer.engine import Transcriber
+from consumer.engine.local import Transcriber
 from consumer.settings import Settings
 
 SLOW = 5.0

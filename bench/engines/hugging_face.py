@@ -11,7 +11,7 @@ from transformers import WhisperForConditionalGeneration as Whisper
 
 from bench.engines.catalog import Heard, Variant, Weights
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
-from consumer.inference.device import DTYPES, DtypeWish
+from consumer.inference.device import DTYPES, RequestedDtype
 
 
 class HuggingFace:
@@ -54,7 +54,7 @@ class HuggingFace:
 
 def load(weights: Weights, variant: Variant) -> HuggingFace:
     assert weights.hugging_face is not None
-    dtype = DTYPES[DtypeWish(variant.dtype)]
+    dtype = DTYPES[RequestedDtype(variant.dtype)]
     model = Whisper.from_pretrained(weights.hugging_face, dtype=dtype).eval()  # type: ignore[no-untyped-call]
     tokenizer = PreTrainedTokenizerFast.from_pretrained(weights.hugging_face)
     return HuggingFace(model, tokenizer)

@@ -14,7 +14,7 @@ from consumer.inference.checkpoint import load as load_checkpoint
 from consumer.inference.device import Device, choose
 from consumer.inference.fold import Folding, folded
 from consumer.inference.whisper_engine import WhisperTranscriber
-from consumer.runtime import hold_memory
+from consumer.process_tuning import retain_memory
 
 MAX_ROWS = 256  # of one batch; what a bench asks for goes through the model together
 
@@ -58,7 +58,7 @@ class Ours:
 
 
 def load(weights: Weights, variant: Variant) -> Ours:
-    hold_memory(os.environ)  # as the worker does
+    retain_memory(os.environ)  # as the worker does
     checkpoint = load_checkpoint(weights.path)
     device = choose("cpu", variant.dtype)
     return Ours(checkpoint, device, fold=variant.folded, again=variant.again)

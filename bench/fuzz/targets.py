@@ -15,10 +15,10 @@ import soundfile
 
 from admin.dead_letters import dead_letter, new_stream_id, redriven
 from bench.fuzz.mutation import with_ogg_serial
+from consumer.codecs.decode import Decode, decode
+from consumer.codecs.sandbox import CodecSandbox
 from consumer.core.partition.state import Halt
 from consumer.core.streams.state import RecordOrder, StreamState
-from consumer.decoders import Decode, decode
-from consumer.isolation import IsolatedDecoder
 from consumer.kafka.state_records import decode_states
 from schemas.audio import MAX_CHANNELS, MAX_RECORD_SECONDS, AudioChunk, AudioCodec, StreamOptions
 from schemas.codec import WireRecord, decode_audio, decode_event, encode_audio, encode_event
@@ -61,9 +61,9 @@ def _container(codec: AudioCodec, kind: str, subtypes: tuple[str, ...]) -> Targe
 
 
 @cache
-def _isolated() -> IsolatedDecoder:
+def _isolated() -> CodecSandbox:
     """As the worker decodes containers: what ends their decoder must not end it."""
-    decoder = IsolatedDecoder()
+    decoder = CodecSandbox()
     decoder.start()
     return decoder
 

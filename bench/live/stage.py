@@ -20,11 +20,11 @@ from bench.live.watch import watch
 from bench.progress import Advance
 from consumer.core.audio.utterance import WHISPER_RATE
 from devstack.kafka import LocalKafka
-from devstack.worker_process import Worker
+from devstack.worker_process import WorkerProcess
 from producer.media import AudioFormat
-from producer.pacing import Pace, SystemClock
+from producer.pacing import RealtimeClock, RealtimeSchedule
 from producer.publisher import AudioPublisher
-from producer.stream import Cut, Manner, OutgoingStream
+from producer.stream import OutgoingStream, PublishOptions, TimedChunk
 from schemas.audio import AudioCodec, StreamOptions
 from schemas.topics import Topics
 from transport.cluster import create_topics
@@ -52,7 +52,7 @@ class Seat:
     """One worker, ready, on topics that nobody used before it."""
 
     def __init__(
-        self, name: str, bootstrap: str, topics: Topics, worker: Worker, read: Read
+        self, name: str, bootstrap: str, topics: Topics, worker: WorkerProcess, read: Read
     ) -> None:
         self.name = name
         self.topics = topics
@@ -104,11 +104,11 @@ class _Speaker:
 
     def __init__(self, publisher: AudioPublisher, act: Act) -> None:
         self._publisher, self._act = publisher, act
-        self._clock, self._never = SystemClock(), asyncio.Event()
+        self._clock, self._never = RealtimeClock(), asyncio.Event()
         self.late_s = 0.0  # most that a chunk came late
         begin_ms = self._clock.now_ms() + round(_BEGIN_S * 1000)
         rate = round(WHISPER_RATE * act.pace)
-        self.pace = Pace(self._clock.now_s() + _BEGIN_S, begin_ms, rate)
+        self.pace = RealtimeSchedule(self._clock.now_s() + _BEGIN_S, begin_ms, rate)
 
     async def speak(self, programme: Programme) -> None:
         for cut in cuts(programme, self._act):
@@ -119,11 +119,11 @@ class _Speaker:
             await self._publisher.send(replace(cut.chunk, captured_ms=captured_ms))
 
 
-def cuts(programme: Programme, act: Act) -> Iterator[Cut]:
+def cuts(programme: Programme, act: Act) -> Iterator[TimedChunk]:
     """Its records in order, each made when it is asked for."""
     languages = (programme.language,) if programme.language else None
     options = StreamOptions(languages=languages, partials=act.partials)
-    manner = Manner(AudioCodec.PCM_S16LE, CHUNK_MS, realtime=True, options=options)
+    manner = PublishOptions(AudioCodec.PCM_S16LE, CHUNK_MS, realtime=True, options=options)
     stream = OutgoingStream(programme.stream_id, AudioFormat(WHISPER_RATE, 1), manner)
     for start in range(0, programme.length, _STEP):
         end = min(programme.length, start + _STEP)
@@ -158,7 +158,7 @@ class Stage:
         await create_topics(bootstrap, topics, partitions=PARTITIONS)
         given = {"bootstrap": bootstrap, "prefix": prefix, "group": prefix}
         log_file = self._folder / f"{prefix}.log"
-        worker = Worker(given | dict(contestant.settings), log_file, contestant.command)
+        worker = WorkerProcess(given | dict(contestant.settings), log_file, contestant.command)
         seat = Seat(contestant.name, bootstrap, topics, worker, contestant.read)
         async with asyncio.TaskGroup() as group:
             reading = [

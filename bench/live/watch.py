@@ -11,13 +11,13 @@ import aiohttp
 from bench.live.heard import Look
 from bench.memory import resident
 from bench.scraped import TIMEOUT, scraped
-from devstack.worker_process import Worker
+from devstack.worker_process import WorkerProcess
 
 _EVERY_S: Final = 1.0
 _LAG: Final = "streamscribe_lag_seconds"
 
 
-async def watch(worker: Worker, looks: list[Look]) -> NoReturn:
+async def watch(worker: WorkerProcess, looks: list[Look]) -> NoReturn:
     """Note what it says, until cancelled; nothing of a worker that tells nothing."""
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         while True:

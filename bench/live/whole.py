@@ -12,7 +12,7 @@ from consumer.core.audio.samples import to_float
 from consumer.core.audio.utterance import Int16Array, Speech
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import prompt
-from consumer.engine import Transcriber
+from consumer.engine.local import Transcriber
 from consumer.inference.device import set_threads
 from consumer.service import load_transcriber
 from consumer.settings import Settings

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from consumer.core.audio.utterance import Float32Array
-from consumer.inference.device import staged
-from consumer.inference.model import Decoder, Memory
-from consumer.inference.replay import Steps, steps_of
+from consumer.inference.device import to_device
+from consumer.inference.graph_capture import StepExecutor, executor_for
+from consumer.inference.model import Decoder, DecoderCache
 from consumer.inference.sampling import choose, uniforms
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import alignment
@@ -29,7 +29,7 @@ _POLL_STEPS = {"cpu": 1, "cuda": 8}  # steps between two looks at the end flags
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
+class DecodeRow:
     """How one row is to be decoded."""
 
     prompt: Sequence[int]  # tokens before the text
@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class DecodedRow:
     """What the model wrote for one row."""
 
     tokens: tuple[int, ...]  # text tokens, without the end
@@ -65,10 +65,10 @@ class _Text:
 
     @classmethod
     def begun(
-        cls, workspace: Workspace, requests: Sequence[Request], columns: int, limit: int
+        cls, workspace: Workspace, requests: Sequence[DecodeRow], columns: int, limit: int
     ) -> Self:
         """Texts without a token, whose prompts have been read."""
-        rows, take = len(requests), workspace.take
+        rows, take = len(requests), workspace.buffer
         positions = torch.tensor([[len(request.prompt)] for request in requests])
         temperatures = torch.tensor([[request.temperature] for request in requests])
         drawn = torch.stack([uniforms(request.seed, limit) for request in requests])
@@ -76,24 +76,26 @@ class _Text:
         return cls(
             mask=take("mask", rows, 1, 1, columns).fill_(-torch.inf),
             token=take("token", rows, 1, dtype=torch.long),
-            position=take("position", rows, 1, dtype=torch.long).copy_(staged(positions, device)),
+            position=take("position", rows, 1, dtype=torch.long).copy_(
+                to_device(positions, device)
+            ),
             tokens=take("tokens", rows, limit, dtype=torch.long),
             logprobs=take("logprobs", rows, limit, dtype=torch.float),
             temperature=take("temperature", rows, 1, dtype=torch.float).copy_(
-                staged(temperatures, device)
+                to_device(temperatures, device)
             ),
-            uniform=take("uniform", rows, limit, dtype=torch.float).copy_(staged(drawn, device)),
+            uniform=take("uniform", rows, limit, dtype=torch.float).copy_(to_device(drawn, device)),
             ended=take("ended", rows, dtype=torch.bool).fill_(False),
             no_speech=take("no_speech", rows, dtype=torch.float),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Step:
+class _TokenStep:
     """One more token for every row, in place: any other step of this bucket would do the same."""
 
     decoder: Decoder
-    memory: Memory
+    memory: DecoderCache
     text: _Text
     column: Tensor  # [1] of the cache, to be written next
     count: Tensor  # [1] tokens that every row has so far
@@ -130,7 +132,7 @@ class _Step:
         self.count.add_(1)
 
 
-_Rows = TypeVar("_Rows", Memory, _Text)
+_Rows = TypeVar("_Rows", DecoderCache, _Text)
 
 
 class BatchDecoder:
@@ -141,19 +143,19 @@ class BatchDecoder:
         decoder: Decoder,
         vocabulary: Vocabulary,
         workspace: Workspace,
-        steps: Steps | None = None,
+        steps: StepExecutor | None = None,
     ) -> None:
         device = workspace.device
         self._decoder = decoder
         self._vocabulary = vocabulary
         self._workspace = workspace
-        self._steps = steps or steps_of(device)
+        self._steps = steps or executor_for(device)
         self._always, self._at_first = vocabulary.masks(device)
         self._languages = torch.tensor(
             [*vocabulary.language_tokens.values()], dtype=torch.long, device=device
         )
 
-    def identify(self, memory: Memory) -> Tensor:
+    def identify(self, memory: DecoderCache) -> Tensor:
         """Probability of every language of the vocabulary for every row, [B, languages].
 
         The first text column is used, and free again afterwards.
@@ -165,15 +167,15 @@ class BatchDecoder:
         states = self._decoder(token, torch.zeros_like(token), first, mask, memory)
         return self._decoder.logits_of(states[:, 0], self._languages).softmax(-1)
 
-    def decode(self, memory: Memory, requests: Sequence[Request]) -> list[Decoded]:
+    def decode(self, memory: DecoderCache, requests: Sequence[DecodeRow]) -> list[DecodedRow]:
         """The texts of all rows, in their order; `memory` is used up."""
-        run = _Run(self._vocabulary, requests, self._first_step(memory, requests))
+        run = _BatchRun(self._vocabulary, requests, self._first_step(memory, requests))
         run.read_prompts(self._at_first)
         return run.finish(self._steps, _POLL_STEPS[self._workspace.device.type])
 
-    def _first_step(self, memory: Memory, requests: Sequence[Request]) -> _Step:
-        take, limit = self._workspace.take, self._vocabulary.sample_limit
-        return _Step(
+    def _first_step(self, memory: DecoderCache, requests: Sequence[DecodeRow]) -> _TokenStep:
+        take, limit = self._workspace.buffer, self._vocabulary.sample_limit
+        return _TokenStep(
             decoder=self._decoder,
             memory=memory,
             text=_Text.begun(self._workspace, requests, memory.own.shape[-2], limit),
@@ -185,15 +187,17 @@ class BatchDecoder:
         )
 
 
-class _Run:
+class _BatchRun:
     """One batch, from its prompts to its last end."""
 
-    def __init__(self, vocabulary: Vocabulary, requests: Sequence[Request], step: _Step) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, requests: Sequence[DecodeRow], step: _TokenStep
+    ) -> None:
         self._vocabulary = vocabulary
         self._requests = requests
         self._step = step
         self._slots = list(range(len(requests)))  # which request each row of the batch serves
-        self._decoded: dict[int, Decoded] = {}
+        self._decoded: dict[int, DecodedRow] = {}
         self._begin = _begin(requests)
         self._count = 0  # tokens that every row has so far
 
@@ -204,18 +208,18 @@ class _Run:
         padding = [self._begin - len(request.prompt) for request in self._requests]
         prompts = [[0] * n + [*r.prompt] for n, r in zip(padding, self._requests, strict=True)]
         columns = torch.arange(self._begin, device=device)
-        unused = staged(torch.tensor(padding), device)[:, None]
+        unused = to_device(torch.tensor(padding), device)[:, None]
         text.mask[:, 0, 0, : self._begin].masked_fill_(columns >= unused, 0)
         mask = prompt_mask(unused, columns).to(text.mask.dtype)
         positions = (columns - unused).clamp_(min=0)
-        tokens = staged(torch.tensor(prompts), device)
+        tokens = to_device(torch.tensor(prompts), device)
         states = step.decoder(tokens, positions, columns, mask, step.memory)
         started = step.decoder.logits(states[:, -self._vocabulary.start_length]).softmax(-1)
         text.no_speech.copy_(started[:, self._vocabulary.no_speech])
         step.append(states[:, -1], at_first)
         self._count += 1
 
-    def finish(self, steps: Steps, poll_steps: int) -> list[Decoded]:
+    def finish(self, steps: StepExecutor, poll_steps: int) -> list[DecodedRow]:
         limit = self._vocabulary.sample_limit
         while self._slots and self._count < limit:
             if self._count % poll_steps == 0:
@@ -225,7 +229,7 @@ class _Run:
         self._retire([True] * len(self._slots))
         return [self._decoded[index] for index in range(len(self._requests))]
 
-    def _advance(self, steps: Steps) -> None:
+    def _advance(self, steps: StepExecutor) -> None:
         """One token for every row."""
         used = -(-(self._begin + self._count) // _COLUMN_BUCKET) * _COLUMN_BUCKET
         width = min(used, self._step.text.mask.shape[-1])
@@ -249,12 +253,12 @@ class _Run:
         rows = len(self._slots)
         self._step = replace(self._step, memory=_narrowed(memory, rows), text=_narrowed(text, rows))
 
-    def _result(self, slot: int) -> Decoded:
+    def _result(self, slot: int) -> DecodedRow:
         text = self._step.text
         tokens = text.tokens[slot, : self._count].tolist()
         ended = self._vocabulary.end in tokens
         length = tokens.index(self._vocabulary.end) if ended else len(tokens)
-        return Decoded(
+        return DecodedRow(
             tokens=tuple(tokens[:length]),
             logprobs=tuple(text.logprobs[slot, : length + ended].tolist()),
             ended=ended,
@@ -273,7 +277,7 @@ class _Run:
         return alignment(queries, keys)[self._vocabulary.start_length - 1 :].cpu().numpy()
 
 
-def _begin(requests: Sequence[Request]) -> int:
+def _begin(requests: Sequence[DecodeRow]) -> int:
     """The cache column of every row's first token."""
     return max(len(request.prompt) for request in requests)
 
@@ -289,7 +293,7 @@ def prompt_mask(unused: Tensor, columns: Tensor) -> Tensor:
     return scores.masked_fill_(~seen, -torch.inf)[:, None]
 
 
-def _move(rows: Memory | _Text, source: int, target: int) -> None:
+def _move(rows: DecoderCache | _Text, source: int, target: int) -> None:
     """Put one row in another's place."""
     if source == target:
         return
@@ -302,6 +306,6 @@ def _narrowed(rows: _Rows, count: int) -> _Rows:
     return replace(rows, **{name: tensor[:count] for name, tensor in _tensors(rows).items()})
 
 
-def _tensors(rows: Memory | _Text) -> dict[str, Tensor]:
+def _tensors(rows: DecoderCache | _Text) -> dict[str, Tensor]:
     values = {field.name: getattr(rows, field.name) for field in fields(rows)}
     return {name: value for name, value in values.items() if value is not None}

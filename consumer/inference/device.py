@@ -31,13 +31,13 @@ OUT_OF_MEMORY: Final = (
 BROKEN: Final = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "CUDNN_STATUS", "cuDNN error")
 
 
-class DeviceWish(StrEnum):
+class RequestedDevice(StrEnum):
     AUTO = "auto"
     CUDA = "cuda"
     CPU = "cpu"
 
 
-class DtypeWish(StrEnum):
+class RequestedDtype(StrEnum):
     AUTO = "auto"
     FP16 = "fp16"
     BF16 = "bf16"
@@ -45,12 +45,12 @@ class DtypeWish(StrEnum):
     INT8 = "int8"  # the decoder's weights; the rest as with auto
 
 
-Wish = TypeVar("Wish", DeviceWish, DtypeWish)
+Requested = TypeVar("Requested", RequestedDevice, RequestedDtype)
 
 DTYPES: Final = {
-    DtypeWish.FP16: torch.float16,
-    DtypeWish.BF16: torch.bfloat16,
-    DtypeWish.FP32: torch.float32,
+    RequestedDtype.FP16: torch.float16,
+    RequestedDtype.BF16: torch.bfloat16,
+    RequestedDtype.FP32: torch.float32,
 }
 
 
@@ -92,43 +92,47 @@ class Device:
 
 def choose(device: str = "auto", dtype: str = "auto") -> Device:
     """The device and dtype to work with on this machine. Raises ConfigError for vain wishes."""
-    return decide(_wish(DeviceWish, "device", device), _wish(DtypeWish, "dtype", dtype), inspect())
+    return decide(
+        _requested(RequestedDevice, "device", device),
+        _requested(RequestedDtype, "dtype", dtype),
+        inspect(),
+    )
 
 
-def _wish(kind: type[Wish], name: str, value: str) -> Wish:
+def _requested(kind: type[Requested], name: str, value: str) -> Requested:
     try:
         return kind(value)
     except ValueError:
         raise ConfigError(f"{name} {value}: not one of {', '.join(kind)}") from None
 
 
-def decide(device: DeviceWish, dtype: DtypeWish, machine: Machine) -> Device:
+def decide(device: RequestedDevice, dtype: RequestedDtype, machine: Machine) -> Device:
     """As `choose`, on a described machine."""
-    if device is DeviceWish.CUDA and machine.gpu is None:
+    if device is RequestedDevice.CUDA and machine.gpu is None:
         raise ConfigError(f"device cuda: {machine.no_gpu}; {NO_CUDA_ADVICE}")
-    if device is not DeviceWish.CPU and machine.gpu is not None:
+    if device is not RequestedDevice.CPU and machine.gpu is not None:
         chosen, why = _gpu_dtype(dtype, machine)
         return Device(torch.device("cuda", 0), chosen, machine.gpu, why)
     chosen, why = _cpu_dtype(dtype, machine)
-    where = "asked for" if device is DeviceWish.CPU else machine.no_gpu
-    int8 = dtype is DtypeWish.INT8
+    where = "asked for" if device is RequestedDevice.CPU else machine.no_gpu
+    int8 = dtype is RequestedDtype.INT8
     return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {why}", int8)
 
 
-def _gpu_dtype(wish: DtypeWish, machine: Machine) -> tuple[torch.dtype, str]:
-    if wish is DtypeWish.BF16 and not machine.gpu_bf16:
+def _gpu_dtype(wish: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
+    if wish is RequestedDtype.BF16 and not machine.gpu_bf16:
         raise ConfigError(f"dtype bf16: {machine.gpu} has no bf16; use fp16")
-    if wish is DtypeWish.INT8:
+    if wish is RequestedDtype.INT8:
         raise ConfigError("dtype int8: of processors only; use fp16 or auto, or device cpu")
-    if wish is DtypeWish.AUTO:
+    if wish is RequestedDtype.AUTO:
         return torch.float16, "CUDA found; the weights are fp16"
     return DTYPES[wish], f"{wish} asked for"
 
 
-def _cpu_dtype(wish: DtypeWish, machine: Machine) -> tuple[torch.dtype, str]:
-    if wish is DtypeWish.FP16:
+def _cpu_dtype(wish: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
+    if wish is RequestedDtype.FP16:
         raise ConfigError("dtype fp16: slower than fp32 on a processor; use bf16, fp32 or auto")
-    if wish is DtypeWish.BF16 and machine.cpu_bf16 is None:
+    if wish is RequestedDtype.BF16 and machine.cpu_bf16 is None:
         raise ConfigError(
             f"dtype bf16: {machine.cpu} has neither avx512_bf16 nor amx, so it would be slower "
             "than fp32; use fp32 or auto"
@@ -192,7 +196,7 @@ def _quota_cores(cpu_max: str) -> int | None:
     return None if quota == "max" else max(1, math.ceil(int(quota) / int(period)))
 
 
-def staged(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The tensor on a device, as of now; it may still be on its way there.
 
     From memory that the system may page out, a copy to a GPU would wait for all work before it.
@@ -202,7 +206,7 @@ def staged(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-class Queue:
+class DeviceStream:
     """The one queue of a device that an engine's work goes through.
 
     On CUDA a stream of its own, as graphs are not recorded on the default one; and attention by

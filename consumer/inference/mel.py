@@ -9,7 +9,7 @@ from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
 from consumer.core.audio.utterance import Float32Array
-from consumer.inference.device import staged
+from consumer.inference.device import to_device
 
 FRAMES_PER_POSITION = 2
 _DYNAMIC_RANGE = 8.0  # log10 power: nothing is further than 80 dB under its clip's maximum
@@ -41,5 +41,5 @@ class LogMel:
         audio = torch.zeros(len(clips), samples)
         for row, clip in zip(audio, clips, strict=True):
             row[: len(clip)] = torch.from_numpy(clip)
-        audio = staged(audio, self._device)
+        audio = to_device(audio, self._device)
         return torch.nn.functional.pad(audio[:, None], (N_FFT // 2, N_FFT // 2), "reflect")[:, 0]

@@ -135,7 +135,7 @@ def _convolve(layer: Linear, x: Tensor, stride: int) -> Tensor:
 
 
 @dataclass(slots=True)
-class Memory:
+class DecoderCache:
     """What a decoder step reads beside its tokens. Rows come first, so that a row can leave."""
 
     own: Tensor  # [B, L, 2, H, C, d] keys and values of the text columns so far
@@ -176,7 +176,7 @@ class _DecoderBlock:
         (query,) = split_heads(self._query(self._norm(x)), 1, self._heads)
         return self._out(attend(query, cross[:, 0], cross[:, 1], bias)), query
 
-    def think(self, x: Tensor) -> Tensor:
+    def feed_forward(self, x: Tensor) -> Tensor:
         return self._mlp(x)
 
     def prepare(self, rows: int) -> None:
@@ -231,7 +231,7 @@ class Decoder:
             self._blocks[0].prepare_audio(count)
 
     def __call__(
-        self, tokens: Tensor, positions: Tensor, columns: Tensor, mask: Tensor, memory: Memory
+        self, tokens: Tensor, positions: Tensor, columns: Tensor, mask: Tensor, memory: DecoderCache
     ) -> Tensor:
         """States [B, S, D] of the tokens [B, S] that enter the cache at `columns` [S].
 
@@ -246,13 +246,13 @@ class Decoder:
             x += block.attend_text(x, columns, mask, own)
             heard, queries = block.attend_audio(x, cross, memory.bias)
             x += heard
-            x += block.think(x)
+            x += block.feed_forward(x)
             captured += [queries[:, head] for head in block.aligned]
         if memory.queries is not None:
             memory.queries.index_copy_(2, columns, torch.stack(captured, 1))
         return self._norm(x)
 
-    def alignment_keys(self, memory: Memory, row: int) -> Tensor:
+    def alignment_keys(self, memory: DecoderCache, row: int) -> Tensor:
         """What the alignment heads' queries of one row are held against, [A, T, d]."""
         return torch.stack([memory.cross[row, at, 0, head] for at, head in self.alignment_heads])
 

@@ -17,8 +17,9 @@ from consumer.core.text.fallback import FallbackStep, fallback_steps, is_accepte
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
-from consumer.inference.decode import BatchDecoder, Decoded, Request
-from consumer.inference.device import Device, Queue, device_errors
+from consumer.inference.clip_encoder import ClipEncoder
+from consumer.inference.decode import BatchDecoder, DecodedRow, DecodeRow
+from consumer.inference.device import Device, DeviceStream, device_errors
 from consumer.inference.fold import (
     MAX_SAMPLES,
     POSITION_SAMPLES,
@@ -27,10 +28,9 @@ from consumer.inference.fold import (
     kept_positions,
     runs,
 )
+from consumer.inference.graph_capture import StepExecutor
 from consumer.inference.layers import ByteLinear, Linear, Parameters
-from consumer.inference.listen import Listener
-from consumer.inference.model import Decoder, Memory
-from consumer.inference.replay import Steps
+from consumer.inference.model import Decoder, DecoderCache
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import timed_words
 from consumer.inference.workspace import Workspace
@@ -47,7 +47,7 @@ class _Language:
 
 
 @dataclass(slots=True, eq=False)
-class _Row:
+class _ClipRow:
     """One clip on its way."""
 
     clip: DecodeRequest
@@ -92,7 +92,7 @@ class WhisperTranscriber:
         attempts: Sequence[FallbackStep] | None = None,
         max_rows: int = 16,
         max_positions: int = 8192,
-        steps: Steps | None = None,
+        steps: StepExecutor | None = None,
     ) -> None:
         dims = checkpoint.dims
         where = (checkpoint.state, device.device, device.dtype)
@@ -104,9 +104,9 @@ class WhisperTranscriber:
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
         workspace = Workspace(device.device, device.dtype)
-        self._listener = Listener(Parameters(*where), dims, decoder, folding, workspace)
+        self._listener = ClipEncoder(Parameters(*where), dims, decoder, folding, workspace)
         self._decoder = BatchDecoder(decoder, self._vocabulary, workspace, steps)
-        self._queue = Queue(device.device)
+        self._queue = DeviceStream(device.device)
 
     @property
     def languages(self) -> frozenset[str]:
@@ -155,23 +155,25 @@ class WhisperTranscriber:
             unknown = ", ".join(sorted({*clip.languages} - self.languages))
             raise ValueError(f"{self.info.name} knows no language called {unknown}")
 
-    def _row(self, clip: DecodeRequest) -> _Row:
+    def _row(self, clip: DecodeRequest) -> _ClipRow:
         attempts = [each for each in self._attempts if not (each.folded and clip.padded)]
         rest = remaining(attempts, len(clip.earlier))
-        return _Row(clip, self._given(clip), rest, [*clip.earlier])
+        return _ClipRow(clip, self._given(clip), rest, [*clip.earlier])
 
-    def _batches(self, rows: Sequence[_Row], attempt: FallbackStep) -> Iterator[Sequence[_Row]]:
+    def _batches(
+        self, rows: Sequence[_ClipRow], attempt: FallbackStep
+    ) -> Iterator[Sequence[_ClipRow]]:
         """Rows in their order, the shortest first, in as few batches as the bounds allow."""
         times = len(attempt.temperatures)
         kept = [kept_positions(len(row.clip.samples), fold=attempt.folded) for row in rows]
         for run in runs(kept, rows=self._max_rows // times, positions=self._max_positions // times):
             yield rows[run]
 
-    def _attempt(self, rows: Sequence[_Row], attempt: FallbackStep) -> None:
+    def _attempt(self, rows: Sequence[_ClipRow], attempt: FallbackStep) -> None:
         """Decode rows once at every temperature, and note what came out."""
         clips = [row.clip for row in rows]
         times = len(attempt.temperatures)
-        memory = self._listener.listen(clips, fold=attempt.folded, times=times)
+        memory = self._listener.encode(clips, fold=attempt.folded, times=times)
         languages = self._languages(rows, memory)
         tries = [
             (row, language, temperature)
@@ -196,7 +198,7 @@ class WhisperTranscriber:
             return _Language("en", None)
         return _Language(clip.languages[0], None) if len(clip.languages) == 1 else None
 
-    def _languages(self, rows: Sequence[_Row], memory: Memory) -> list[_Language]:
+    def _languages(self, rows: Sequence[_ClipRow], memory: DecoderCache) -> list[_Language]:
         """Every row's language; unknown ones are identified, which costs one step for all."""
         if all(row.language for row in rows):
             return [row.language for row in rows if row.language]
@@ -213,9 +215,9 @@ class WhisperTranscriber:
         code = clip.language.decide(identified)
         return _Language(code, heard[code], identified)
 
-    def _request(self, clip: DecodeRequest, language: str, temperature: float) -> Request:
+    def _request(self, clip: DecodeRequest, language: str, temperature: float) -> DecodeRow:
         inside = max(1, len(clip.samples) // POSITION_SAMPLES)
-        return Request(
+        return DecodeRow(
             prompt=self._vocabulary.prompt(clip, language),
             seed=zlib.crc32(clip.samples.tobytes()),
             temperature=temperature,
@@ -223,7 +225,7 @@ class WhisperTranscriber:
         )
 
     def _hypothesis(
-        self, decoded: Decoded, language: _Language, temperature: float, *, folded: bool
+        self, decoded: DecodedRow, language: _Language, temperature: float, *, folded: bool
     ) -> Hypothesis:
         text = self._vocabulary.text(decoded.tokens)
         return Hypothesis(
@@ -241,7 +243,7 @@ class WhisperTranscriber:
             ended=decoded.ended,
         )
 
-    def _words(self, decoded: Decoded, language: str) -> tuple[TimedWord, ...] | None:
+    def _words(self, decoded: DecodedRow, language: str) -> tuple[TimedWord, ...] | None:
         if decoded.alignment is None:
             return None
         tokenizer = self._vocabulary.tokenizer(language)

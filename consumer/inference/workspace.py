@@ -20,7 +20,7 @@ class Workspace:
         self._dtype = dtype
         self._buffers: dict[str, Tensor] = {}
 
-    def take(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """The buffer of that name in that shape; any earlier view of it is overwritten.
 
         A name keeps its dtype: the workspace's own unless one is given.

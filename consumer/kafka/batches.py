@@ -59,12 +59,12 @@ class Head(NamedTuple):
         return self.offset + self.last_offset_delta
 
 
-class GarbledError(WireError):
+class CorruptBatchError(WireError):
     """Other bytes than were written: in the log, or only in this answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingRange:
     """The offsets of a batch that cannot be read."""
 
     first: int
@@ -72,7 +72,7 @@ class Missing:
     timestamp_ms: int | None = None  # append time of the batch; None: not known
 
 
-def whole(data: bytes) -> Iterator[bytes]:
+def split(data: bytes) -> Iterator[bytes]:
     """One batch after the other; the last one may be cut off, as Kafka does."""
     at = 0
     while at + _SIZED.size <= len(data):
@@ -89,13 +89,13 @@ def is_packed(batch: bytes) -> bool:
     return head is not None and head.codec != 0
 
 
-def readable(batch: bytes) -> bytes:
+def unpacked(batch: bytes) -> bytes:
     """The batch, uncompressed. Raises `WireError`, of which `GarbledError` may pass."""
     head = _head(batch)
     if head is None:
-        raise GarbledError(Reason.CORRUPT_BATCH, f"it is not of record format {_FORMAT}")
+        raise CorruptBatchError(Reason.CORRUPT_BATCH, f"it is not of record format {_FORMAT}")
     if not DefaultRecordBatch(batch).validate_crc():
-        raise GarbledError(Reason.CORRUPT_BATCH, "its bytes do not agree with its checksum")
+        raise CorruptBatchError(Reason.CORRUPT_BATCH, "its bytes do not agree with its checksum")
     plain = _unpacked(batch, head) if head.codec else batch
     try:
         for _ in DefaultRecordBatch(plain):
@@ -105,7 +105,7 @@ def readable(batch: bytes) -> bytes:
     return plain
 
 
-def missing(batch: bytes, error: WireError, position: int, log_end: int) -> Missing:
+def missing_range(batch: bytes, error: WireError, position: int, log_end: int) -> MissingRange:
     """What cannot be read from `position` on.
 
     A garbled head is believed where its fields agree, and else to take one offset: behind it, Kafka
@@ -113,16 +113,16 @@ def missing(batch: bytes, error: WireError, position: int, log_end: int) -> Miss
     """
     head = _head(batch)
     if head is None:
-        return Missing(position, position)
+        return MissingRange(position, position)
     first, last = max(position, head.offset), head.last_offset
-    if not isinstance(error, GarbledError):
-        return Missing(first, max(first, last), head.last_timestamp_ms)
+    if not isinstance(error, CorruptBatchError):
+        return MissingRange(first, max(first, last), head.last_timestamp_ms)
     if head.records == head.last_offset_delta + 1 and first <= last < log_end:
-        return Missing(first, last)
-    return Missing(position, position)
+        return MissingRange(first, last)
+    return MissingRange(position, position)
 
 
-def stand_in(batch: bytes, gone: Missing, error: WireError, mark: str) -> bytes:
+def placeholder(batch: bytes, gone: MissingRange, error: WireError, mark: str) -> bytes:
     """A batch of one record, in which `mark` says what is missing: see `unread`."""
     timestamp = "" if gone.timestamp_ms is None else gone.timestamp_ms
     told = f"{gone.last} {timestamp} {error.reason} {error}"
@@ -134,7 +134,7 @@ def stand_in(batch: bytes, gone: Missing, error: WireError, mark: str) -> bytes:
     return bytes(made)
 
 
-def unread(record: Any, mark: str) -> UnreadableBatch | None:
+def parse_placeholder(record: Any, mark: str) -> UnreadableBatch | None:
     """What a record of aiokafka's stands for; None: it is one of the log."""
     told = dict(record.headers).get(mark)
     if told is None:

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from aiokafka import AIOKafkaProducer
 
-from consumer.kafka.errors import deadline, translated
+from consumer.kafka.errors import deadline, translate_errors
 from schemas.codec import encode_event
 from schemas.transcript import AnyEvent
 from transport.credentials import Credentials
@@ -32,10 +32,10 @@ class KafkaBroadcast:
             acks=1,
             request_timeout_ms=round(SEND_S * 1000),
         )
-        credentials.follow(self._producer.client)
+        credentials.attach(self._producer.client)
 
     async def __aenter__(self) -> Self:
-        with translated("reaching the brokers"):
+        with translate_errors("reaching the brokers"):
             await self._producer.start()
         return self
 

@@ -37,7 +37,7 @@ _FATAL = (kafka.RecordTooLargeError, kafka.MessageSizeTooLargeError, kafka.Inval
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
+def translate_errors(doing: str) -> Iterator[None]:
     """Raise what the caller must do: `Fenced`, `ConfigError`, else `Retriable`.
 
     `doing` completes the sentence "Kafka failed while ...".
@@ -49,20 +49,20 @@ def translated(doing: str) -> Iterator[None]:
     except TransportError as error:
         raise ConfigError(str(error)) from error
     except _FENCED as error:
-        raise Fenced(f"{doing}: {_told(error)}") from error
+        raise Fenced(f"{doing}: {describe(error)}") from error
     except _DENIED as error:
-        raise ConfigError(f"Kafka refuses {doing}: {_told(error)}; check the ACLs") from error
+        raise ConfigError(f"Kafka refuses {doing}: {describe(error)}; check the ACLs") from error
     except _FATAL as error:
-        raise ConfigError(f"Kafka refuses {doing}: {_told(error)}; check the topics") from error
+        raise ConfigError(f"Kafka refuses {doing}: {describe(error)}; check the topics") from error
     except kafka.KafkaError as error:
-        raise Retriable(f"Kafka failed while {doing}: {_told(error)}") from error
+        raise Retriable(f"Kafka failed while {doing}: {describe(error)}") from error
 
 
 @asynccontextmanager
 async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
     """As `translated`, and `Retriable` when it takes longer than that."""
     try:
-        with translated(doing):
+        with translate_errors(doing):
             async with asyncio.timeout(seconds):
                 yield
     except TimeoutError as error:
@@ -71,21 +71,21 @@ async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
         raise Retriable(f"aiokafka lost its way while {doing}: {error}") from error
 
 
-def hush_orphans(loop: asyncio.AbstractEventLoop) -> None:
+def ignore_unretrieved_errors(loop: asyncio.AbstractEventLoop) -> None:
     """Kafka's answers that nobody waits for any more are no errors: aiokafka leaves many behind.
 
     Whoever gave up waiting has told why. Everything else goes where it went before.
     """
-    loop.set_exception_handler(_on_orphan)
+    loop.set_exception_handler(_on_unretrieved)
 
 
-def _on_orphan(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _on_unretrieved(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     if isinstance(error, kafka.KafkaError) and context["message"].endswith("was never retrieved"):
-        log.debug("Kafka answered when nobody waited any more", why=_told(error))
+        log.debug("Kafka answered when nobody waited any more", why=describe(error))
     else:
         loop.default_exception_handler(context)
 
 
-def _told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     return f"{type(error).__name__} {error}".strip()

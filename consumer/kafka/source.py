@@ -19,9 +19,9 @@ from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, Offset
 from aiokafka.structs import OffsetAndMetadata
 
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, UnreadableBatch
-from consumer.kafka.bounds import bounds
-from consumer.kafka.errors import deadline, translated
+from consumer.kafka.errors import deadline, translate_errors
 from consumer.kafka.fetch_guard import FetchGuard
+from consumer.kafka.state_reader import offset_range
 from transport.compat import client_of, position_at_end
 from transport.credentials import Credentials
 
@@ -64,14 +64,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             check_crcs=False,  # the guard does
         )
         self._guard = FetchGuard(self._consumer)
-        credentials.follow(client_of(self._consumer))
+        credentials.attach(client_of(self._consumer))
         self._assigned: tuple[Partition, ...] = ()
-        self._is_news = False  # the pipeline has not heard of `_assigned`
-        self._begun: dict[Partition, object] = {}  # read from; with a mark of each beginning
+        self._is_assignment_new = False  # the pipeline has not heard of `_assigned`
+        self._reading: dict[Partition, object] = {}  # read from; with a mark of each beginning
 
     async def __aenter__(self) -> Self:
         try:
-            with translated("joining the group"):
+            with translate_errors("joining the group"):
                 self._consumer.subscribe(list(self._settings.topics), listener=self)
                 await self._consumer.start()
         except BaseException:
@@ -87,14 +87,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """What is decoded goes on to be committed until another worker fences it."""
         self._assigned = ()
-        self._is_news = False
-        self._begun.clear()
+        self._is_assignment_new = False
+        self._reading.clear()
         if revoked:
             log.info("partitions revoked", count=len(revoked))
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         self._assigned = tuple(Partition(tp.topic, tp.partition) for tp in assigned)
-        self._is_news = True
+        self._is_assignment_new = True
         log.info("partitions assigned", count=len(assigned))
 
     # --- the poll loop
@@ -104,29 +104,29 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
         Raises `Retriable` when the brokers do not answer; the next call goes on where this began.
         """
-        marks = dict(self._begun)
-        with translated("reading audio"):
+        marks = dict(self._reading)
+        with translate_errors("reading audio"):
             records, overtaken = await self._fetch(lanes)
         # What was fetched before a rebalance, or another beginning, is read again.
-        current = {p for p, mark in self._begun.items() if marks.get(p) is mark}
+        current = {p for p, mark in self._reading.items() if marks.get(p) is mark}
         records = [record for record in records if record.partition in current]
         return Poll(
-            self._news(),
+            self._take_assignment(),
             tuple(current.intersection(overtaken)),
             tuple(records),
             self._caught_up(current, records),
         )
 
-    def begin(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int) -> None:
         """Read the partition from here on; does nothing when it is not ours at the moment."""
         try:
             self._consumer.seek(TopicPartition(*partition), offset)
         except IllegalStateError:
             return  # between two assignments: the next one makes its keeper begin again
-        self._begun[partition] = object()
+        self._reading[partition] = object()
 
-    def hold(self, partition: Partition) -> None:
-        self._begun.pop(partition, None)
+    def pause(self, partition: Partition) -> None:
+        self._reading.pop(partition, None)
 
     def owns(self, partition: Partition) -> bool:
         """Whether the group says that it is ours."""
@@ -138,13 +138,13 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             offset: int | None = await self._consumer.committed(TopicPartition(*partition))
         return offset
 
-    async def bounds(self, partition: Partition) -> tuple[int, int]:
+    async def offset_range(self, partition: Partition) -> tuple[int, int]:
         """The first offset that Kafka has, and the one behind the last."""
         tp = TopicPartition(*partition)
         async with deadline(ASK_S, "asking for the log's bounds"):
-            return await bounds(self._consumer, tp)
+            return await offset_range(self._consumer, tp)
 
-    async def tell(self, offsets: Mapping[Partition, int]) -> None:
+    async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
         """Store R of each as the group's offset. Raises `Fenced`, `Retriable`."""
         ours = {
             TopicPartition(*partition): OffsetAndMetadata(offset, "")
@@ -155,10 +155,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             async with deadline(ASK_S, "storing offsets"):
                 await self._consumer.commit(ours)
 
-    def _news(self) -> tuple[Assignment, ...] | None:
-        if not self._is_news:
+    def _take_assignment(self) -> tuple[Assignment, ...] | None:
+        if not self._is_assignment_new:
             return None
-        self._is_news = False
+        self._is_assignment_new = False
         return tuple(Assignment(p, self._lane(p)) for p in self._assigned)
 
     async def _fetch(
@@ -168,7 +168,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         records: list[Record | UnreadableBatch] = []
         overtaken: list[Partition] = []
         for lane in sorted(lanes):
-            ready = [TopicPartition(*p) for p in self._begun if self._lane(p) is lane]
+            ready = [TopicPartition(*p) for p in self._reading if self._lane(p) is lane]
             if ready:
                 wait_ms = POLL_MS if lane is Lane.LIVE else 0
                 records += await self._get(ready, wait_ms, overtaken)
@@ -189,7 +189,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             overtaken += [Partition(tp.topic, tp.partition) for tp in error.args[0]]
             return []
         return [
-            self._guard.unread(record) or _record(record)
+            self._guard.unreadable(record) or _record(record)
             for batch in batches.values()
             for record in batch
         ]

@@ -10,19 +10,18 @@ from typing import Final, TypeAlias
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.errors import Retriable
-from consumer.kafka.bounds import bounds
-from consumer.kafka.errors import translated
+from consumer.kafka.errors import translate_errors
 from transport.credentials import Credentials
 
 READ_S: Final = 60.0  # a transaction of another group in the same partition may hold it up
 _POLL_MS: Final = 200
 
-Pair: TypeAlias = tuple[bytes | None, bytes | None]  # key and value of a record
+KeyValue: TypeAlias = tuple[bytes | None, bytes | None]  # key and value of a record
 
 
 async def read_states(
     bootstrap: str, credentials: Credentials, topic: str, number: int, *, through: int = -1
-) -> list[Pair]:
+) -> list[KeyValue]:
     """All that is committed in the partition, at least through that offset.
 
     Without one it may be less than there is: a broker that stood still leads for a moment longer
@@ -30,7 +29,7 @@ async def read_states(
     """
     tp = TopicPartition(topic, number)
     try:
-        with translated("reading the state topic"):
+        with translate_errors("reading the state topic"):
             async with asyncio.timeout(READ_S), _reader(bootstrap, credentials) as reader:
                 return await _read(reader, tp, through)
     except TimeoutError as error:
@@ -39,9 +38,9 @@ async def read_states(
         ) from error
 
 
-async def _read(reader: AIOKafkaConsumer, tp: TopicPartition, through: int) -> list[Pair]:
+async def _read(reader: AIOKafkaConsumer, tp: TopicPartition, through: int) -> list[KeyValue]:
     reader.assign([tp])
-    begin, end = await bounds(reader, tp)
+    begin, end = await offset_range(reader, tp)
     reader.seek(tp, begin)
     return await _read_to(reader, tp, max(end, through + 1))
 
@@ -64,9 +63,16 @@ async def _reader(bootstrap: str, credentials: Credentials) -> AsyncIterator[AIO
         await reader.stop()
 
 
-async def _read_to(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[Pair]:
-    records: list[Pair] = []
+async def _read_to(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[KeyValue]:
+    records: list[KeyValue] = []
     while await reader.position(tp) < end:
         batches = await reader.getmany(tp, timeout_ms=_POLL_MS)
         records += [(record.key, record.value) for record in batches.get(tp, ())]
     return records
+
+
+async def offset_range(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
+    """Return the first offset that Kafka has, and the one after the last, open ones included."""
+    begins = await consumer.beginning_offsets([tp])
+    ends = await consumer.end_offsets([tp])
+    return begins[tp], ends[tp]

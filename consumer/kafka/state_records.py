@@ -135,7 +135,7 @@ def decode_states(
     return _decode_partition(_partition_key(group, topic), of_partition), streams
 
 
-def encode_opened(group: str, topic: str, worker: str) -> StateRecord:
+def encode_open_marker(group: str, topic: str, worker: str) -> StateRecord:
     """What whoever opens a partition writes first, and reads through."""
     return StateRecord(f"O|{group}|{topic}".encode(), worker.encode())
 

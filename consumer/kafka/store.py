@@ -15,7 +15,7 @@ from consumer.core.streams.records import Partition
 from consumer.errors import Fenced
 from consumer.kafka.dead_letters import dead_record
 from consumer.kafka.state_reader import read_states
-from consumer.kafka.state_records import decode_states, encode_opened, encode_states
+from consumer.kafka.state_records import decode_states, encode_open_marker, encode_states
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
 from schemas.codec import encode_event
 from schemas.topics import Topics
@@ -24,7 +24,7 @@ from transport.credentials import Credentials
 _AT_ONCE: Final = 8  # partitions whose state is read at a time
 
 
-class Owner(Protocol):
+class PartitionInfo(Protocol):
     """Who knows whose a partition is, and what the group and the log say of it.
 
     Asking raises `Retriable`, `ConfigError`.
@@ -34,11 +34,11 @@ class Owner(Protocol):
 
     async def group_offset(self, partition: Partition) -> int | None: ...
 
-    async def bounds(self, partition: Partition) -> tuple[int, int]: ...
+    async def offset_range(self, partition: Partition) -> tuple[int, int]: ...
 
 
 class KafkaStore:
-    """Opens partitions; see `consumer.keeper.Store`."""
+    """Opens partitions; see `consumer.partition_runner.Store`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class KafkaStore:
         credentials: Credentials,
         topics: Topics,
         group: str,
-        owner: Owner,
+        owner: PartitionInfo,
         worker: str,
     ) -> None:
         """`worker`: named in dead letters."""
@@ -70,7 +70,7 @@ class KafkaStore:
         try:
             await producer.start()
             self._check_owned(partition)
-            found = await self._find(partition, await self._mark(producer, partition))
+            found = await self._find(partition, await self._write_open_marker(producer, partition))
         except BaseException:
             await producer.close()
             raise
@@ -80,9 +80,11 @@ class KafkaStore:
         if not self._owner.owns(partition):
             raise Fenced("the group has given it to another worker")
 
-    async def _mark(self, producer: TransactionalProducer, partition: Partition) -> int:
+    async def _write_open_marker(
+        self, producer: TransactionalProducer, partition: Partition
+    ) -> int:
         """Its offset in the state topic."""
-        mark = encode_opened(self._group, partition.topic, self._worker)
+        mark = encode_open_marker(self._group, partition.topic, self._worker)
         (offset,) = await producer.write([Output(self._topics.state, partition.number, *mark)])
         return offset
 
@@ -91,13 +93,13 @@ class KafkaStore:
         async with self._readers:
             records = await read_states(*where, through=mark)
         state, streams = decode_states(self._group, partition.topic, records)
-        log_start, log_end = await self._owner.bounds(partition)
+        log_start, log_end = await self._owner.offset_range(partition)
         group_offset = await self._owner.group_offset(partition)
         return Found(state, streams, group_offset, log_start, log_end)
 
 
 class KafkaJournal:
-    """One partition's output and progress; see `consumer.keeper.Journal`."""
+    """One partition's output and progress; see `consumer.partition_runner.Journal`."""
 
     def __init__(
         self,

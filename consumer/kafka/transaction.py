@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from consumer.core.streams.records import Partition
-from consumer.kafka.errors import deadline, translated
+from consumer.kafka.errors import deadline, translate_errors
 from transport.compat import abandon_producer, transaction_error
 from transport.credentials import Credentials
 
@@ -65,7 +65,7 @@ class TransactionalProducer:
             request_timeout_ms=10_000,
             transaction_timeout_ms=TRANSACTION_MS,
         )
-        credentials.follow(self._producer.client)
+        credentials.attach(self._producer.client)
 
     async def start(self) -> None:
         """Fence whoever had this id, and wait until its last transaction is decided."""
@@ -77,7 +77,7 @@ class TransactionalProducer:
 
         Raises `Fenced`, `Retriable` when the outcome is not known, `ConfigError`.
         """
-        with translated(f"beginning a transaction of {self._id}"):
+        with translate_errors(f"beginning a transaction of {self._id}"):
             await self._producer.begin_transaction()
         async with deadline(SEND_S, f"sending in a transaction of {self._id}"):
             sent = [await self._send(output) for output in outputs]
@@ -111,11 +111,11 @@ class TransactionalProducer:
             partition=output.partition,
             headers=list(output.headers),
         )
-        future.add_done_callback(_noticed)
+        future.add_done_callback(_retrieve_exception)
         return future
 
 
-def _noticed(future: asyncio.Future[RecordMetadata]) -> None:
+def _retrieve_exception(future: asyncio.Future[RecordMetadata]) -> None:
     """One error is told for all sends of a transaction: asyncio need not log the others."""
     if not future.cancelled():
         future.exception()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admin.dead_letters import (
-    DeadLetter,
+    ReceivedDeadLetter,
     last_record,
     new_stream_id,
     redriven,
@@ -16,12 +16,12 @@ from schemas.audio import MAX_RECORD_BYTES
 from schemas.codec import decode_audio
 from schemas.topics import valid_stream_id
 
-LETTER = DeadLetter(
+LETTER = ReceivedDeadLetter(
     place="3/42",
     key=b"call-7",
     value=b"\0\0",
     headers=(("codec", b"pcm_s16le"), ("seq", b"9"), ("start", b"160"), ("language", b"zh")),
-    told={"reason": "too_long", "topic": "speech.audio.v1", "partition": "3", "offset": "7"},
+    details={"reason": "too_long", "topic": "speech.audio.v1", "partition": "3", "offset": "7"},
     dead_ms=1_763_868_000_250,
 )
 
@@ -67,12 +67,12 @@ def test_letters_without_a_stream_stay_apart() -> None:
         (replace(LETTER, value=bytes(MAX_RECORD_BYTES)), True),
         (replace(LETTER, value=bytes(MAX_RECORD_BYTES + 1)), False),
         (replace(LETTER, headers=(("prompt", bytes(9_000)),)), False),
-        (replace(LETTER, told={"sha256": "0"}), False),
-        (replace(LETTER, told={"records": "7"}), False),
+        (replace(LETTER, details={"sha256": "0"}), False),
+        (replace(LETTER, details={"records": "7"}), False),
     ],
 )
 def test_only_what_the_audio_topics_take_and_is_whole_goes_back(
-    letter: DeadLetter, *, may: bool
+    letter: ReceivedDeadLetter, *, may: bool
 ) -> None:
     assert letter.may_return is may
 

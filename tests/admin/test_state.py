@@ -26,7 +26,7 @@ CREDENTIALS = Credentials(Security())
 Run: TypeAlias = Callable[..., Awaitable[tuple[int, str]]]
 
 
-class Owner:
+class Info:
     """Owns everything, and knows nothing of the log."""
 
     def owns(self, partition: Partition) -> bool:
@@ -35,7 +35,7 @@ class Owner:
     async def group_offset(self, partition: Partition) -> int | None:
         return None
 
-    async def bounds(self, partition: Partition) -> tuple[int, int]:
+    async def offset_range(self, partition: Partition) -> tuple[int, int]:
         return 0, 3
 
 
@@ -45,7 +45,7 @@ async def served(kafka: LocalKafka, topics: Topics, next_offset: int) -> KafkaJo
         for _ in range(3):
             await producer.send_and_wait(topics.audio, b"\0\0", key=b"s", partition=0)
     live = Partition(topics.audio, 0)
-    store = KafkaStore(kafka.bootstrap, CREDENTIALS, topics, "calls", Owner(), "worker")
+    store = KafkaStore(kafka.bootstrap, CREDENTIALS, topics, "calls", Info(), "worker")
     journal = await store.open(live)
     stream = StreamState(1, 2, 0, None, None)
     state = PartitionState(next_offset, 1, clean=False)

@@ -13,7 +13,7 @@ import soundfile
 from bench.cutting import read, utterances
 from bench.known_utterances import heard
 from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.inference import vad
+from consumer.detection import cascade
 from consumer.settings import Detector
 from evaluation.samples import SAMPLES
 
@@ -56,7 +56,7 @@ def test_noise_is_mixed_in_at_the_ratio_that_is_told(tmp_path: Path) -> None:
 
 
 def test_a_recording_is_cut_as_the_worker_cuts_it() -> None:
-    scorer = vad.load(Detector.CASCADE)
+    scorer = cascade.load(Detector.CASCADE)
     samples = read(SAMPLES / CALL)
     found = [*utterances(samples, WHISPER_RATE, scorer, scorer.segmenter)]
     assert [each.number for each in found] == [*range(len(found))]

@@ -51,7 +51,7 @@ def test_what_the_worker_holds_is_told():
     score_all(task, EchoEngine())
     planner = Planner(Budget(positions=4096, rows=16))
     planner.add(task.jobs(0.0, 0)[0])
-    metrics.held([task], planner, 5.0, log.now_ms + 5_000)
+    metrics.update_gauges([task], planner, 5.0, log.now_ms + 5_000)
     assert value(metrics, "partitions") == 1
     assert value(metrics, "streams") == 1
     assert lag(metrics, PARTITION) == pytest.approx(5.9)  # decided 0.9 s before the end
@@ -70,9 +70,9 @@ def test_lag_is_told_of_each_partition_while_it_is_ours():
     for task in tasks:
         task.ingest(Record(task.partition, 0, 1_000, b"s", b"", ()), 0.0)
         task.tick(0.0, caught_up=task is tasks[0])
-    metrics.held(tasks, planner, 7.0, 8_000)
+    metrics.update_gauges(tasks, planner, 7.0, 8_000)
     assert lag(metrics, partitions[1]) == 7.0
-    metrics.held(tasks[:1], planner, 9.0, 10_000)
+    metrics.update_gauges(tasks[:1], planner, 9.0, 10_000)
     assert [lag(metrics, partition) is None for partition in partitions] == [False, True, True]
 
 
@@ -123,7 +123,7 @@ def test_records_are_counted_by_what_became_of_them():
 
 def test_a_batch_tells_audio_rows_and_time():
     metrics, (batch, _) = Metrics(), spoken()
-    metrics.batch(batch, 0.25)
+    metrics.observe_batch(batch, 0.25)
     assert value(metrics, "audio_seconds_total") == 1.0
     assert value(metrics, "decode_seconds_total") == 0.25
     assert value(metrics, "batch_rows_bucket", le="1.0") == 1
@@ -132,11 +132,11 @@ def test_a_batch_tells_audio_rows_and_time():
 
 def test_a_final_tells_verdict_and_latency():
     metrics, (_, final) = Metrics(), spoken()
-    metrics.final(final)
+    metrics.observe_final(final)
     assert value(metrics, "finals_total", verdict="accept") == 1
     assert value(metrics, "queue_seconds_sum") == 0.04
     assert value(metrics, "final_seconds_sum") == pytest.approx(0.5, abs=0.032)  # a window
-    metrics.final(replace(final, timing=replace(final.timing, speech_end_to_final_ms=None)))
+    metrics.observe_final(replace(final, timing=replace(final.timing, speech_end_to_final_ms=None)))
     assert value(metrics, "final_seconds_count") == 1
 
 
@@ -147,7 +147,7 @@ def test_commits_are_counted_by_result():
     ledger.dead_letter(DeadLetter(Record(PARTITION, 0, 0, b"s", b"", ()), "bad_header", "why"))
     commit = ledger.prepare()
     assert commit is not None
-    metrics.committed(commit, 0.5)
+    metrics.observe_commit(commit, 0.5)
     assert value(metrics, "commits_total", result="made") == 1
     assert value(metrics, "dead_letters_total", reason="bad_header") == 1
     assert value(metrics, "commit_seconds_sum") == 0.5

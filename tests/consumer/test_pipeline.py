@@ -22,9 +22,9 @@ from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
-from consumer.keeper import Pace
+from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
-from consumer.pipeline import MOST_POLL_S, STUCK_S, Pipeline
+from consumer.pipeline import MAX_POLL_S, STUCK_S, Pipeline
 from consumer.testing import (
     EchoEngine,
     ManualClock,
@@ -45,7 +45,7 @@ from schemas.transcript import (
     UtteranceFailed,
 )
 
-PACE = Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=15.0)
+TIMEOUTS = Timeouts(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=15.0)
 PARTIALS = StreamOptions(partials=True)
 ASSIGNED = Poll(assigned=(Assignment(PARTITION, Lane.LIVE),))
 
@@ -54,23 +54,29 @@ def pipeline(
     source: ScriptedSource,
     engine: EchoEngine,
     store: MemoryStore,
-    shadow_share: float = 0.0,
+    fold_audit_share: float = 0.0,
     metrics: Metrics | None = None,
     broadcast: MemoryBroadcast | None = None,
     drafts: InterimPolicy = DRAFTS,
     clock: ManualClock | None = None,
-    pace: Pace = PACE,
+    timeouts: Timeouts = TIMEOUTS,
     **changes: float,
 ) -> Pipeline:
     return Pipeline(
-        (source, engine, store, broadcast or MemoryBroadcast()),
+        Shells(
+            source=source,
+            detector=engine,
+            engine=engine,
+            store=store,
+            broadcast=broadcast or MemoryBroadcast(),
+            clock=clock or ManualClock(),
+        ),
         {lane: policy(lane, drafts, **changes) for lane in Lane},
         Planner(Budget(positions=4096, rows=16)),
         {lane: Backpressure(60, 30) for lane in Lane},
-        shadow=FoldAudit(shadow_share),
-        pace=pace,
+        fold_audit=FoldAudit(fold_audit_share),
+        timeouts=timeouts,
         metrics=metrics or Metrics(),
-        clock=clock or ManualClock(),
     )
 
 
@@ -319,10 +325,10 @@ async def test_the_watch_goes_on_while_the_group_does_not_answer(
             clock.advance(2 * STUCK_S)
             await asyncio.Future()
 
-    monkeypatch.setattr("consumer.pipeline.BEAT_S", 0.001)
+    monkeypatch.setattr("consumer.pipeline.HEARTBEAT_S", 0.001)
     clock, source = ManualClock(), Silent([ASSIGNED], asyncio.Event())
-    pace = replace(PACE, progress_s=0.001)
-    service = pipeline(source, EchoEngine(), MemoryStore(), clock=clock, pace=pace)
+    timeouts = replace(TIMEOUTS, progress_s=0.001)
+    service = pipeline(source, EchoEngine(), MemoryStore(), clock=clock, timeouts=timeouts)
     with pytest.RaisesGroup(pytest.RaisesExc(SttError, match="has not answered for 60 s")):
         async with asyncio.timeout(10):
             await service.run(asyncio.Event())
@@ -336,7 +342,9 @@ async def test_a_drain_does_not_wait_for_the_groups_offsets() -> None:
 
     stop = asyncio.Event()
     source = Silent(itertools.chain([ASSIGNED], itertools.repeat(Poll())), asyncio.Event())
-    service = pipeline(source, EchoEngine(), MemoryStore(), pace=replace(PACE, progress_s=0.001))
+    service = pipeline(
+        source, EchoEngine(), MemoryStore(), timeouts=replace(TIMEOUTS, progress_s=0.001)
+    )
     async with asyncio.timeout(10):
         await service.run(stop)
 
@@ -466,7 +474,7 @@ async def test_a_poll_of_very_long_records_is_taken_in_parts() -> None:
     engine = Noting()
     polls = [*polls_of(log, len(log.records)), *[Poll()] * 5]
     store = await run(polls, engine)
-    assert engine.most_s <= MOST_POLL_S + 30.0
+    assert engine.most_s <= MAX_POLL_S + 30.0
     assert texts(store) == texts(await run(polls_of(log, 1)))
     assert len(texts(store)) == 99
 

@@ -7,6 +7,7 @@ import pytest
 
 from consumer.errors import ConfigError
 from consumer.settings import (
+    RENAMED,
     ChineseScript,
     Detector,
     FoldMode,
@@ -42,7 +43,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "dtype": ("bf16", "bf16"),
     "threads": ("2", 2),
     "fold": ("off", FoldMode.OFF),
-    "shadow_share": ("0.01", 0.01),
+    "fold_audit_share": ("0.01", 0.01),
     "language": ("zh-Hant,en", "zh-Hant,en"),
     "words": ("off", False),
     "script": ("Hant", ChineseScript.HANT),
@@ -60,13 +61,13 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "coalesce_s": ("0", 0.0),
     "progress_s": ("1", 1.0),
     "drain_s": ("30", 30.0),
-    "hang_s": ("10", 10.0),
+    "engine_timeout_s": ("10", 10.0),
     "http_host": ("0.0.0.0", "0.0.0.0"),
     "http_port": ("0", 0),
     "partials": ("true", True),
     "partial_every_s": ("1.5", 1.5),
     "eager": ("off", False),
-    "tell_suppressed": ("yes", True),
+    "publish_suppressed": ("yes", True),
     "log_format": ("json", LogFormat.JSON),
     "log_level": ("debug", "debug"),
 }
@@ -142,7 +143,7 @@ def test_all_problems_are_told_at_once():
         ("rate", "7999", "8000 to 48000"),
         ("idle_s", "soon", "number"),
         ("idle_s", "nan", "number"),
-        ("hang_s", "-1", "above 0"),
+        ("engine_timeout_s", "-1", "above 0"),
         ("coalesce_s", "-0.1", "0 to 10"),
         ("drain_s", "inf", "number"),
         ("codec", "g722", "pcm_s16le, pcm_f32le"),
@@ -169,3 +170,13 @@ def test_a_problem_names_the_variable_and_what_it_may_be(name: str, text: str, a
 def test_settings_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         Settings().rate = 8_000  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_refused_and_the_new_one_named(old: str, new: str):
+    with pytest.raises(ConfigError) as refused:
+        from_environment({f"STREAMSCRIBE_{old.upper()}": "1"})
+    assert refused.value.problems == (
+        f"STREAMSCRIBE_{old.upper()} is now STREAMSCRIBE_{new.upper()}: set that instead",
+    )
+    assert new in {field.name for field in fields(Settings)}

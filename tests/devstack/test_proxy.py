@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from devstack.kafka import LocalKafka
 from devstack.ports import HOST, free_ports
-from devstack.proxy import Link, Proxy, Requests, Route, Way
+from devstack.proxy import Direction, Link, Proxy, Requests, Route
 
 METADATA, END_TXN = 3, 26
 
@@ -109,9 +109,9 @@ async def test_refused_is_closed_at_once_until_it_heals(proxy: Proxy) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize(("way", "heard"), [(Way.UP, b"1"), (Way.DOWN, b"12")])
+@pytest.mark.parametrize(("way", "heard"), [(Direction.UP, b"1"), (Direction.DOWN, b"12")])
 async def test_what_is_held_comes_when_it_heals(
-    proxy: Proxy, echo: Echo, way: Way, heard: bytes
+    proxy: Proxy, echo: Echo, way: Direction, heard: bytes
 ) -> None:
     reader, writer = await connect(proxy)
     writer.write(b"1")
@@ -146,7 +146,7 @@ async def test_a_connection_is_reset_at_a_request(proxy: Proxy, echo: Echo, pass
 
 async def test_a_bit_is_changed_on_the_way_to_the_client_once(proxy: Proxy, echo: Echo) -> None:
     reader, writer = await connect(proxy)
-    proxy.garble(b"speech")
+    proxy.corrupt(b"speech")
     for heard in (b"silence", b"some rpeech", b"some speech"):
         writer.write(heard.replace(b"rp", b"sp"))
         assert await reader.readexactly(len(heard)) == heard

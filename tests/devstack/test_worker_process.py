@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from devstack.errors import DevstackError
-from devstack.worker_process import Worker, ending
+from devstack.worker_process import WorkerProcess, describe_exit
 
 
 async def test_a_worker_that_ends_is_told_with_the_end_of_its_log(tmp_path: Path):
     with pytest.raises(DevstackError) as failed:
-        async with Worker({"rate": "5"}, tmp_path / "worker.log"):
+        async with WorkerProcess({"rate": "5"}, tmp_path / "worker.log"):
             pass
     said = str(failed.value)
     assert "the worker ended with 2" in said
@@ -23,4 +23,4 @@ async def test_a_worker_that_ends_is_told_with_the_end_of_its_log(tmp_path: Path
     [(1, "ended with 1"), (-15, "was ended by SIGTERM"), (-9, "was killed (SIGKILL")],
 )
 def test_how_it_ended_is_told_in_words(code: int, said: str):
-    assert ending(code).startswith(said)
+    assert describe_exit(code).startswith(said)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.arguments import manner, parser, stdin_format, topic
+from producer.arguments import parser, publish_options, stdin_format, topic
 from producer.media import AudioFormat
 from schemas.audio import AudioCodec, StreamOptions, Task
 
@@ -12,21 +12,21 @@ def test_speech_is_live_unless_it_is_asked_to_be_fast() -> None:
     assert topic(parser().parse_args(["a.wav", "--fast"])) == "speech.audio.bulk.v1"
     assert topic(parser().parse_args(["a.wav", "--fast", "--prefix", "eu"])) == "eu.audio.bulk.v1"
     assert topic(parser().parse_args(["a.wav", "--fast", "--topic", "mine"])) == "mine"
-    assert manner(parser().parse_args(["a.wav"])).realtime
-    assert not manner(parser().parse_args(["a.wav", "--fast"])).realtime
+    assert publish_options(parser().parse_args(["a.wav"])).realtime
+    assert not publish_options(parser().parse_args(["a.wav", "--fast"])).realtime
 
 
 def test_nothing_asked_is_nothing_sent() -> None:
-    assert manner(parser().parse_args(["a.wav"])).options == StreamOptions()
+    assert publish_options(parser().parse_args(["a.wav"])).options == StreamOptions()
 
 
 def test_what_is_asked_for_goes_with_the_stream() -> None:
     line = "- --language zh-Hans,en --prompt 你好 --hotwords Kafka --task translate --words"
     options = parser().parse_args([*line.split(), "--codec", "opus", "--chunk-ms", "60"])
     asked = StreamOptions(("zh-Hans", "en"), "你好", "Kafka", Task.TRANSLATE, words=True)
-    assert manner(options).options == asked
-    assert manner(options).codec is AudioCodec.OPUS
-    assert manner(options).chunk_ms == 60
+    assert publish_options(options).options == asked
+    assert publish_options(options).codec is AudioCodec.OPUS
+    assert publish_options(options).chunk_ms == 60
     assert stdin_format(options) == AudioFormat(16_000, 1)
 
 

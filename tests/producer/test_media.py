@@ -9,12 +9,12 @@ import pytest
 import soundfile
 
 from producer.errors import MediaError
-from producer.media import AudioFormat, Float32Array, Source, StdinSource, open_file
+from producer.media import AudioFormat, AudioInput, Float32Array, StdinSource, open_file
 
 RNG = np.random.default_rng(7)
 
 
-async def read(source: Source) -> Float32Array:
+async def read(source: AudioInput) -> Float32Array:
     return np.concatenate([block async for block in source.blocks(asyncio.Event())])
 
 

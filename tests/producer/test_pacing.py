@@ -5,19 +5,19 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.pacing import Pace, SystemClock
+from producer.pacing import RealtimeClock, RealtimeSchedule
 
 RATES = st.integers(8_000, 48_000)
 
 
 @given(RATES, st.integers(1, 2_000), st.integers(0, 10_000_000))
 def test_every_chunk_is_due_when_its_last_sample_was_heard(rate: int, chunk: int, n: int) -> None:
-    pace = Pace(start_s=1_000.0, start_ms=0, rate=rate)
+    pace = RealtimeSchedule(start_s=1_000.0, start_ms=0, rate=rate)
     assert pace.due_s((n + 1) * chunk) == 1_000.0 + (n + 1) * chunk / rate
 
 
 def test_a_day_of_odd_chunks_does_not_drift() -> None:
-    pace = Pace(start_s=0.0, start_ms=1_763_868_000_000, rate=11_025)
+    pace = RealtimeSchedule(start_s=0.0, start_ms=1_763_868_000_000, rate=11_025)
     day = 86_400 * 11_025
     assert pace.due_s(day) == 86_400.0
     assert pace.captured_ms(day) == 1_763_868_000_000 + 86_400_000
@@ -25,7 +25,7 @@ def test_a_day_of_odd_chunks_does_not_drift() -> None:
 
 @given(RATES, st.integers(0, 1 << 40))
 def test_captured_is_the_time_of_the_first_sample(rate: int, start: int) -> None:
-    pace = Pace(start_s=0.0, start_ms=5, rate=rate)
+    pace = RealtimeSchedule(start_s=0.0, start_ms=5, rate=rate)
     exact = 5 + start * 1000 / rate
     assert exact - 1 < pace.captured_ms(start) <= exact + 1e-3 * exact / 1e9
 
@@ -33,11 +33,11 @@ def test_captured_is_the_time_of_the_first_sample(rate: int, start: int) -> None
 async def test_waiting_ends_at_once_when_asked_to_stop() -> None:
     stop = asyncio.Event()
     stop.set()
-    await SystemClock().wait(86_400.0, stop)
+    await RealtimeClock().wait(86_400.0, stop)
 
 
 async def test_what_is_late_waits_no_longer_but_lets_others_run() -> None:
     ran = asyncio.Event()
     asyncio.get_running_loop().call_soon(ran.set)
-    await SystemClock().wait(-5.0, asyncio.Event())
+    await RealtimeClock().wait(-5.0, asyncio.Event())
     assert ran.is_set()

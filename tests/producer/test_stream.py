@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.media import AudioFormat
-from producer.stream import Manner, OutgoingStream
+from producer.stream import OutgoingStream, PublishOptions
 from schemas.audio import AudioCodec, StreamOptions
 
 OPTIONS = StreamOptions(languages=("zh",))
-MANNER = Manner(AudioCodec.PCM_S16LE, chunk_ms=100, realtime=True, options=OPTIONS)
+MANNER = PublishOptions(AudioCodec.PCM_S16LE, chunk_ms=100, realtime=True, options=OPTIONS)
 
 
 @given(st.lists(st.integers(0, 2_500), max_size=8), st.sampled_from([1, 2]))
@@ -35,7 +35,7 @@ def test_a_stream_that_is_broken_off_ends_where_it_was_sent_to() -> None:
     stream = OutgoingStream("call-1", AudioFormat(8_000, 1), MANNER)
     cuts = stream.push(np.ones((2_000, 1), np.int16))
     next(cuts)
-    stream.drop_held()
+    stream.drop_rest()
     last = stream.finish()
     assert (last.start, last.end) == (800, 800)
     assert (last.chunk.payload, last.chunk.end, last.chunk.seq) == (b"", True, 1)

@@ -30,7 +30,7 @@ async def main(bootstrap: str, topic: str, records: int) -> None:
         while (await source.poll(frozenset(Lane))).assigned is None:
             pass
         before = peak_bytes()
-        source.begin(Partition(topic, 0), 0)
+        source.seek(Partition(topic, 0), 0)
         while records > 0:
             for record in (await source.poll(frozenset(Lane))).records:
                 skipped = isinstance(record, UnreadableBatch)

@@ -22,7 +22,7 @@ from consumer.core.scheduling.jobs import Batch
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.keeper import Pace
+from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
 from consumer.testing import EchoEngine, MemoryBroadcast, MemoryJournal, MemoryStore
@@ -199,15 +199,17 @@ class Worker:
         planner, stop = Planner(BUDGET), asyncio.Event()
         self.source = Arriving(self.logs, planner)
         marks = {Lane.LIVE: self.pause_above_s, Lane.BULK: 60.0}
+        engine = TimedEngine()
         pipeline = Pipeline(
-            (self.source, TimedEngine(), self.store, self.broadcast),
+            Shells(self.source, engine, engine, self.store, self.broadcast, LoopClock()),
             {lane: policy(lane, InterimPolicy(every_s=0.7, eager=True)) for lane in Lane},
             planner,
             {lane: Backpressure(mark, mark / 2) for lane, mark in marks.items()},
-            shadow=FoldAudit(0.0),
-            pace=Pace(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=60.0),
+            fold_audit=FoldAudit(0.0),
+            timeouts=Timeouts(
+                coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=60.0
+            ),
             metrics=self.metrics,
-            clock=LoopClock(),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(pipeline.run(stop))

@@ -41,7 +41,7 @@ async def test_the_next_connection_uses_the_new_password(secure_kafka: SecureKaf
     )
     credentials = Credentials(security)
     client = AIOKafkaClient(bootstrap_servers=secure_kafka.sasl_tls, **credentials.arguments)
-    credentials.follow(client)
+    credentials.attach(client)
     async with asyncio.timeout(30), closed(client):
         await client.bootstrap()
         await secure_kafka.set_password("rotating", NEW)

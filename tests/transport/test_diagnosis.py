@@ -11,7 +11,7 @@ import trustme
 from secure_kafka import PASSWORD, SecureKafka
 
 from devstack.ports import free_ports
-from transport.diagnosis import admitted, diagnose
+from transport.diagnosis import diagnose, verify_access
 from transport.errors import AccessDenied
 from transport.security import SaslMechanism, Security, SecurityProtocol
 
@@ -39,7 +39,7 @@ async def test_whoever_logs_in_is_admitted(
     secure_kafka: SecureKafka, mechanism: SaslMechanism
 ) -> None:
     security = secure_kafka.security("worker", mechanism)
-    arguments = await admitted(secure_kafka.sasl_tls, security)
+    arguments = await verify_access(secure_kafka.sasl_tls, security)
     assert arguments["sasl_mechanism"] == mechanism
 
 
@@ -63,7 +63,7 @@ async def test_a_wrong_secret_names_the_setting_and_the_user(
         secure_kafka.security("worker", mechanism), sasl_password_file=wrong, sasl_token_file=wrong
     )
     with pytest.raises(AccessDenied) as refused:
-        await admitted(secure_kafka.sasl_tls, security)
+        await verify_access(secure_kafka.sasl_tls, security)
     told = str(refused.value)
     assert told.startswith(f"Kafka at {secure_kafka.sasl_tls} refuses {security.user} ")
     setting = "TOKEN" if mechanism is SaslMechanism.OAUTHBEARER else "PASSWORD"
@@ -125,8 +125,8 @@ async def test_what_keeps_us_out_is_told(
 ) -> None:
     trouble = await diagnose(at(secure_kafka), make(secure_kafka))
     assert trouble is not None
-    assert trouble.told.startswith("Kafka at ")
-    assert told in trouble.told
+    assert trouble.problem.startswith("Kafka at ")
+    assert told in trouble.problem
     assert trouble.lasting
 
 
@@ -138,4 +138,4 @@ async def test_a_broker_that_is_not_there_may_come(secure_kafka: SecureKafka) ->
     assert not trouble.lasting
     both = f"127.0.0.1:{port},{secure_kafka.sasl_tls}"
     assert await diagnose(both, security) is None
-    assert await admitted(f"127.0.0.1:{port}", security)
+    assert await verify_access(f"127.0.0.1:{port}", security)

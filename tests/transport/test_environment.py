@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from transport.environment import knob, read, variable
+from transport.environment import read, setting, variable
 
 
 @dataclass
 class Knobs:
-    rate: int = knob(1, "Hz")
-    share: float = knob(0.5, "of all")
-    loud: bool = knob(default=False, told="or not")
-    name: str = knob("", "of it")
+    rate: int = setting(1, "Hz")
+    share: float = setting(0.5, "of all")
+    loud: bool = setting(default=False, help="or not")
+    name: str = setting("", "of it")
 
 
 def test_a_knob_says_what_it_is_for() -> None:

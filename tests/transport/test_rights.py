@@ -25,7 +25,7 @@ from schemas.topics import Topics
 from schemas.transcript import StreamWarning
 from subscriber.reader import TranscriptReader
 from transport.acls import Role, acls
-from transport.authorization import denied
+from transport.authorization import authorization_problem
 from transport.client import client_arguments
 from transport.cluster import check_topics, create_topics
 from transport.errors import AccessDenied
@@ -159,7 +159,9 @@ async def test_transactions_and_groups_of_others_are_told(
     with pytest.raises(KafkaError) as refused:
         async with transaction(**user("worker"), name="stt.day.x.0"):
             pass
-    assert "may not use the transactional id stt.day.x.0:" in str(denied(refused.value, security))
+    assert "may not use the transactional id stt.day.x.0:" in str(
+        authorization_problem(refused.value, security)
+    )
     consumer = AIOKafkaConsumer(
         guarded.audio,
         bootstrap_servers=secure_kafka.sasl_tls,
@@ -169,16 +171,18 @@ async def test_transactions_and_groups_of_others_are_told(
     with pytest.raises(GroupAuthorizationFailedError) as refused:
         await consumer.start()
     await consumer.stop()
-    assert "user worker may not use the group day:" in str(denied(refused.value, security))
+    assert "user worker may not use the group day:" in str(
+        authorization_problem(refused.value, security)
+    )
 
 
 def test_many_topics_are_one_line() -> None:
     error = TopicAuthorizationFailedError({"b", "a"})
-    assert denied(error, Security()) == (
+    assert authorization_problem(error, Security()) == (
         "whoever does not log in may not use the topic a, b:"
         " `streamscribe acls` lists and grants the rights"
     )
-    assert denied(KafkaError("else"), Security()) is None
+    assert authorization_problem(KafkaError("else"), Security()) is None
 
 
 @pytest.fixture

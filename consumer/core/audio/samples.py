@@ -15,7 +15,7 @@ FULL_SCALE = 32_768  # int16 for an amplitude of 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pcm:
+class DecodedAudio:
     """Decoded audio."""
 
     samples: Int16Array  # [n, channels]

@@ -2,7 +2,7 @@
 
 Whisper writes Simplified and Traditional as it likes, and mostly without punctuation. A prompt that
 has some makes it write some; the rest is done to its text. What converts between the scripts is
-handed in (`consumer.scripts`). The words go on joining to the text.
+handed in (`consumer.chinese_conversion`). The words go on joining to the text.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from itertools import islice
 from bench.abuse.hostile import Hostile, hostile
 from bench.chaos.takes import HEADER, Label, Script
 from bench.recordings import recordings
+from consumer.codecs.decode import decode
 from consumer.core.audio.samples import from_float
 from consumer.core.streams.records import Partition, Record
-from consumer.decoders import decode
 from consumer.service import read_chunks
 from evaluation.samples import SAMPLES
 from schemas.audio import AudioDefaults

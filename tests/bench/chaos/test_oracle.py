@@ -20,9 +20,9 @@ POISONED = """
 from bench.chaos.oracle import Mood, Oracle
 from bench.chaos.hidden_counters import hide
 from consumer.core.audio.samples import to_float
-from consumer.core.scheduling.jobs import Clip
+from consumer.core.scheduling.jobs import DecodeRequest
 import numpy as np
-Oracle(Mood()).transcribe([Clip(to_float(hide(np.zeros(3200, np.int16), 4, poison={3})))])
+Oracle(Mood()).transcribe([DecodeRequest(to_float(hide(np.zeros(3200, np.int16), 4, poison={3})))])
 """
 
 

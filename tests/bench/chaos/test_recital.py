@@ -9,9 +9,9 @@ from bench.chaos.hidden_counters import find
 from bench.chaos.recital import Item, recital, strays
 from bench.chaos.takes import HEADER, Closing, Kind, Label, Plan, Script, Style
 from bench.recordings import recordings
+from consumer.codecs.decode import decode
 from consumer.core.audio.samples import from_float
 from consumer.core.streams.records import Partition, Record
-from consumer.decoders import decode
 from consumer.service import read_chunks
 from evaluation.samples import SAMPLES
 from schemas.audio import AudioDefaults

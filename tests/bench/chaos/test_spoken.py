@@ -8,8 +8,8 @@ from bench.chaos.spans import Span, without
 from bench.recordings import recordings
 from consumer.core.audio.samples import from_float
 from consumer.core.audio.utterance import Int16Array
-from consumer.inference import vad
-from consumer.inference.vad import SpeechScorer
+from consumer.detection import cascade
+from consumer.detection.detector_thread import SpeechScorer
 from consumer.settings import Detector
 from evaluation.samples import SAMPLES
 
@@ -27,7 +27,7 @@ def spoken(scorer: SpeechScorer, sound: Int16Array, *stretches: Span) -> list[Sp
 
 @pytest.fixture(scope="module")
 def scorer() -> SpeechScorer:
-    return vad.load(Detector.CASCADE)
+    return cascade.load(Detector.CASCADE)
 
 
 def test_speech_is_found_where_it_is(scorer: SpeechScorer) -> None:

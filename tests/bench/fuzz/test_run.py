@@ -13,7 +13,7 @@ from bench.fuzz import run
 from bench.fuzz.mutation import mutated
 from bench.fuzz.targets import TARGETS, joined, parted
 from bench.fuzz.watch import Kind, fuzz
-from consumer.decoders import decode
+from consumer.codecs.decode import decode
 from schemas.audio import MAX_RECORD_BYTES, AudioCodec
 from schemas.codec import WireRecord
 

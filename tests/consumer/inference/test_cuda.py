@@ -17,7 +17,13 @@ from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.errors import OutOfMemory
 from consumer.inference import checkpoint
 from consumer.inference.device import Device, choose, device_errors
-from consumer.inference.replay import AsTheyAre, CudaGraphs, Replays, Step, Steps
+from consumer.inference.graph_capture import (
+    CudaGraphs,
+    DecodeStep,
+    EagerExecutor,
+    GraphCache,
+    StepExecutor,
+)
 from consumer.inference.whisper_engine import WhisperTranscriber
 
 pytestmark = [
@@ -40,7 +46,7 @@ def _clip(file: str, lang: str, **_: object) -> DecodeRequest:
     )
 
 
-def texts(weights: Path, device: Device, steps: Steps | None = None) -> list[str]:
+def texts(weights: Path, device: Device, steps: StepExecutor | None = None) -> list[str]:
     engine = WhisperTranscriber(checkpoint.load(weights), device, fold=True, steps=steps)
     engine.warm_up()
     clips = speech()
@@ -60,7 +66,7 @@ def waits_are_errors() -> Iterator[None]:
 class Watched:
     """Steps that fail where they wait for the device."""
 
-    def run(self, step: Step) -> None:
+    def run(self, step: DecodeStep) -> None:
         with waits_are_errors():
             step()
 
@@ -70,10 +76,10 @@ def test_in_fp32_its_texts_are_those_of_a_processor(base_weights: Path):
 
 
 def test_steps_are_recorded_and_their_replays_write_the_same(base_weights: Path):
-    replays = Replays(CudaGraphs())
+    replays = GraphCache(CudaGraphs())
     recorded = texts(base_weights, choose("cuda"), replays)
     assert replays.recordings > 0
-    assert recorded == texts(base_weights, choose("cuda"), AsTheyAre())
+    assert recorded == texts(base_weights, choose("cuda"), EagerExecutor())
 
 
 def test_no_step_waits_for_the_device(base_weights: Path):

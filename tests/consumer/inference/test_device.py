@@ -8,9 +8,9 @@ import torch
 from consumer.errors import ConfigError, DeviceLost, OutOfMemory
 from consumer.inference.device import (
     NO_CUDA_BUILD,
-    DeviceWish,
-    DtypeWish,
     Machine,
+    RequestedDevice,
+    RequestedDtype,
     _quota_cores,
     choose,
     classify,
@@ -50,7 +50,7 @@ OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf
     ],
 )
 def test_what_is_chosen_and_why(machine: Machine, device: str, dtype: str, told: str):
-    assert decide(DeviceWish(device), DtypeWish(dtype), machine).describe() == told
+    assert decide(RequestedDevice(device), RequestedDtype(dtype), machine).describe() == told
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_chosen_and_why(machine: Machine, device: str, dtype: str, told:
 )
 def test_vain_wishes_are_told(machine: Machine, device: str, dtype: str, told: str):
     with pytest.raises(ConfigError) as caught:
-        decide(DeviceWish(device), DtypeWish(dtype), machine)
+        decide(RequestedDevice(device), RequestedDtype(dtype), machine)
 
     assert str(caught.value).startswith(told)
 
@@ -83,7 +83,7 @@ def test_unknown_wishes_are_told(wish: dict[str, str], told: str):
 
 
 def test_the_default_model_keeps_up_with_its_device():
-    auto = (DeviceWish.AUTO, DtypeWish.AUTO)
+    auto = (RequestedDevice.AUTO, RequestedDtype.AUTO)
 
     assert decide(*auto, GPU).default_model == "turbo"
     assert decide(*auto, OLD_CPU).default_model == "base"

@@ -9,7 +9,7 @@ from torch import Tensor
 from consumer.inference.fold import CONTEXT, Fold, folded, padded, stack
 from consumer.inference.layers import ByteLinear, Parameters
 from consumer.inference.mel import LogMel
-from consumer.inference.model import Decoder, Encoder, Memory
+from consumer.inference.model import Decoder, DecoderCache, Encoder
 
 CPU = torch.device("cpu")
 WHISPER = small_whisper()
@@ -64,13 +64,13 @@ def test_a_row_is_the_same_in_any_batch():
         torch.testing.assert_close(kept, alone[0][own[0, 0, 0].isfinite()], rtol=1e-4, atol=1e-4)
 
 
-def memory(features: Tensor, bias: Tensor) -> Memory:
+def memory(features: Tensor, bias: Tensor) -> DecoderCache:
     rows = len(features)
     heads = (rows, DIMS.n_text_layer, 2, DIMS.n_text_head)
     own = torch.zeros(*heads, DIMS.n_text_ctx, 16)
     cross = torch.zeros(*heads, features.shape[1], 16)
     DECODER.read_audio(features, cross)
-    return Memory(own, cross, bias, torch.zeros(rows, 2, DIMS.n_text_ctx, 16))
+    return DecoderCache(own, cross, bias, torch.zeros(rows, 2, DIMS.n_text_ctx, 16))
 
 
 @torch.inference_mode()

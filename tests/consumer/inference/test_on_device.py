@@ -19,13 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from consumer.core.scheduling.jobs import DecodeRequest
-from consumer.inference import decode, listen, mel
-from consumer.inference.decode import BatchDecoder, Request
+from consumer.inference import clip_encoder, decode, mel
+from consumer.inference.clip_encoder import ClipEncoder
+from consumer.inference.decode import BatchDecoder, DecodeRow
 from consumer.inference.fold import folded
+from consumer.inference.graph_capture import DecodeStep
 from consumer.inference.layers import Parameters
-from consumer.inference.listen import Listener
 from consumer.inference.model import Decoder
-from consumer.inference.replay import Step
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.workspace import Workspace
 
@@ -33,7 +33,7 @@ GPU = torch.device("cuda", 0)
 CHECKPOINT = checkpoint_of(small_whisper())
 CLIPS = [DecodeRequest(np.zeros(8_000 * length, np.float32), words=True) for length in (1, 3, 6)]
 REQUESTS = [
-    Request(prompt=range(length), seed=length, temperature=0.5 * (length == 5), align=20)
+    DecodeRow(prompt=range(length), seed=length, temperature=0.5 * (length == 5), align=20)
     for length in (4, 7, 5)
 ]
 
@@ -72,7 +72,7 @@ class Watched:
         self.watch = Watch()
         self.count = 0
 
-    def run(self, step: Step) -> None:
+    def run(self, step: DecodeStep) -> None:
         with self.watch:
             step()
         self.count += 1
@@ -82,8 +82,8 @@ class Watched:
 
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for module in (decode, listen, mel):  # memory can only be pinned where there is a GPU
-        monkeypatch.setattr(module, "staged", lambda tensor, device: tensor.to(device))
+    for module in (clip_encoder, decode, mel):  # memory can only be pinned where there is a GPU
+        monkeypatch.setattr(module, "to_device", lambda tensor, device: tensor.to(device))
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 
@@ -94,7 +94,7 @@ def test_a_step_stays_on_the_device_and_waits_for_nothing(dtype: torch.dtype):
     workspace = Workspace(GPU, dtype)
     parameters = Parameters(CHECKPOINT.state, GPU, dtype)
     decoder = Decoder(parameters, DIMS, CHECKPOINT.alignment_heads)
-    memory = Listener(parameters, DIMS, decoder, folded, workspace).listen(CLIPS, fold=True)
+    memory = ClipEncoder(parameters, DIMS, decoder, folded, workspace).encode(CLIPS, fold=True)
     steps = Watched()
     vocabulary = Vocabulary(DIMS.n_vocab, DIMS.n_text_ctx)
     with pytest.raises(EnoughError):

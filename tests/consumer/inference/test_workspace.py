@@ -11,17 +11,17 @@ def workspace() -> Workspace:
 
 def test_a_smaller_use_lies_in_the_larger_ones_memory():
     space = workspace()
-    large = space.take("own", 4, 100)
-    small = space.take("own", 3, 7, 2)
+    large = space.buffer("own", 4, 100)
+    small = space.buffer("own", 3, 7, 2)
     assert small.shape == (3, 7, 2)
     assert small.data_ptr() == large.data_ptr()
 
 
 def test_names_do_not_share():
     space = workspace()
-    space.take("own", 8).fill_(1)
-    assert space.take("cross", 8).sum() == 0
+    space.buffer("own", 8).fill_(1)
+    assert space.buffer("cross", 8).sum() == 0
 
 
 def test_what_was_never_written_is_finite():
-    assert workspace().take("own", 1_000).isfinite().all()
+    assert workspace().buffer("own", 1_000).isfinite().all()

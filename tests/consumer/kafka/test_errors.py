@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import NotCoordinatorForGroupError
 from structlog.testing import capture_logs
 
-from consumer.kafka.errors import hush_orphans
+from consumer.kafka.errors import ignore_unretrieved_errors
 
 
 async def leave(error: Exception) -> None:
@@ -20,7 +20,7 @@ async def leave(error: Exception) -> None:
 async def test_kafkas_answers_that_nobody_waits_for_are_no_errors(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    hush_orphans(asyncio.get_running_loop())
+    ignore_unretrieved_errors(asyncio.get_running_loop())
     with capture_logs() as told:
         await leave(NotCoordinatorForGroupError())
     assert [line["log_level"] for line in told] == ["debug"]
@@ -28,6 +28,6 @@ async def test_kafkas_answers_that_nobody_waits_for_are_no_errors(
 
 
 async def test_all_other_failures_are_told_as_ever(caplog: pytest.LogCaptureFixture) -> None:
-    hush_orphans(asyncio.get_running_loop())
+    ignore_unretrieved_errors(asyncio.get_running_loop())
     await leave(ZeroDivisionError())
     assert [record.levelno for record in caplog.records] == [logging.ERROR]

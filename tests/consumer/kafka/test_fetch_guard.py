@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from consumer.core.streams.records import Lane, Partition, Record, UnreadableBatch
 from consumer.kafka import fetch_guard
-from consumer.kafka.fetch_guard import ALIKE, READINGS, Doubt, doubted
+from consumer.kafka.fetch_guard import IDENTICAL_READS, MAX_READS, GarbledBatch, reread
 from consumer.kafka.source import KafkaSource, SourceSettings
 from devstack.kafka import LocalKafka
 from devstack.proxy import Link
@@ -32,18 +32,18 @@ _MEMORY_BYTES = 48 << 20  # what a reader may grow by, whatever comes
 
 
 def test_the_same_bytes_again_and_again_lie_in_the_log() -> None:
-    doubt = doubted(None, 7, 1)
-    for _ in range(ALIKE - 1):
+    doubt = reread(None, 7, 1)
+    for _ in range(IDENTICAL_READS - 1):
         assert not doubt.is_certain
-        doubt = doubted(doubt, 7, 1)
+        doubt = reread(doubt, 7, 1)
     assert doubt.is_certain
 
 
 def test_other_bytes_each_time_come_from_the_way_there_and_are_read_again_for_a_while() -> None:
     doubt = None
-    for reading in range(READINGS):
+    for reading in range(MAX_READS):
         assert doubt is None or not doubt.is_certain
-        doubt = doubted(doubt, 7, reading)
+        doubt = reread(doubt, 7, reading)
     assert doubt is not None
     assert doubt.is_certain
 
@@ -52,9 +52,9 @@ def test_other_bytes_each_time_come_from_the_way_there_and_are_read_again_for_a_
 def test_another_place_is_another_doubt(met: list[tuple[int, int]]) -> None:
     doubt = None
     for offset, crc in met:
-        before, doubt = doubt, doubted(doubt, offset, crc)
+        before, doubt = doubt, reread(doubt, offset, crc)
         if before is None or before.offset != offset:
-            assert doubt == Doubt(offset, crc)
+            assert doubt == GarbledBatch(offset, crc)
 
 
 # --- on a real broker
@@ -66,7 +66,7 @@ async def read(kafka: str, topic: str, records: int) -> list[Record | Unreadable
     async with KafkaSource(settings, Credentials(Security())) as source:
         while (await source.poll(ALL)).assigned is None:
             pass
-        source.begin(Partition(topic, 0), 0)
+        source.seek(Partition(topic, 0), 0)
         while len(met) < records:
             met += (await source.poll(ALL)).records
     return met
@@ -117,7 +117,7 @@ async def test_a_header_that_nobody_can_read_stops_nothing(kafka: LocalKafka, pr
 async def test_what_the_disk_has_lost_is_passed_over(
     kafka: LocalKafka, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch_guard, "REST_S", 0.0)
+    monkeypatch.setattr(fetch_guard, "REREAD_DELAY_S", 0.0)
     topic = await open_topic(kafka, prefix)
     await put(kafka, topic, batch(b"0"), batch(b"one", b"two", b"three"), batch(b"4"))
     kafka.damage(1, topic, 0, b"two")
@@ -134,7 +134,7 @@ async def test_what_the_network_garbles_is_read_again_and_nothing_is_lost(prefix
         topic = await open_topic(kafka, prefix)
         await put(kafka, topic, batch(b"0"), batch(b"to be garbled"), batch(b"2"))
         (proxy,) = link.proxies
-        proxy.garble(b"to be garbled")
+        proxy.corrupt(b"to be garbled")
         met = await read(link.bootstrap, topic, 3)
         assert not proxy.is_armed
     assert [record.value for record in met] == [b"0", b"to be garbled", b"2"]

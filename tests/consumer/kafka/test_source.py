@@ -40,7 +40,7 @@ async def joined(source: KafkaSource, **offsets: int) -> None:
     """Wait for the first assignment, and begin partition 0 of some topics."""
     await assigned(source)
     for topic, offset in offsets.items():
-        source.begin(Partition(topic, 0), offset)
+        source.seek(Partition(topic, 0), offset)
 
 
 async def values(
@@ -60,7 +60,7 @@ async def test_nothing_is_read_before_it_is_begun(kafka: LocalKafka, topics: Top
         assert len(ours) == 8
         assert ours[Partition(topics.audio_bulk, 0)] is Lane.BULK
         assert (await source.poll(ALL)).records == ()
-        source.begin(Partition(topics.audio, 0), 1)
+        source.seek(Partition(topics.audio, 0), 1)
         assert await values(source, 2) == [b"1", b"2"]
 
 
@@ -70,12 +70,12 @@ async def test_a_partition_can_be_begun_again_and_held(kafka: LocalKafka, topics
     async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await joined(source, **{topics.audio: 0})
         assert await values(source, 3) == [b"0", b"1", b"2"]
-        source.begin(live, 2)
+        source.seek(live, 2)
         assert await values(source, 1) == [b"2"]
-        source.hold(live)
+        source.pause(live)
         await publish(kafka, topics.audio, b"3")
         assert (await source.poll(ALL)).records == ()
-        source.begin(live, 3)
+        source.seek(live, 3)
         assert await values(source, 1) == [b"3"]
 
 
@@ -99,7 +99,7 @@ async def test_what_was_deleted_unread_is_told(kafka: LocalKafka, topics: Topics
         while not (poll := await source.poll(ALL)).out_of_range:
             assert poll.records == ()
         assert poll.out_of_range == (live,)
-        assert await source.bounds(live) == (2, 3)
+        assert await source.offset_range(live) == (2, 3)
 
 
 async def test_a_member_that_joins_takes_its_share_and_what_stays_has_to_be_begun_again(
@@ -118,8 +118,8 @@ async def test_a_member_that_joins_takes_its_share_and_what_stays_has_to_be_begu
         owner, other = (first, second) if live in kept else (second, first)
         assert owner.owns(live)
         assert not other.owns(live)
-        owner.begin(live, 0)
-        other.begin(live, 0)
+        owner.seek(live, 0)
+        other.seek(live, 0)
         assert await values(owner, 1) == [b"0"]
         assert (await other.poll(ALL)).records == ()
 
@@ -131,7 +131,7 @@ async def test_the_groups_offsets_are_stored_for_dashboards(
     async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await assigned(source)
         assert await source.group_offset(live) is None
-        await source.tell({live: 7, Partition("another", 0): 1})
+        await source.commit_offsets({live: 7, Partition("another", 0): 1})
         assert await source.group_offset(live) == 7
 
 

@@ -42,7 +42,7 @@ STATE = PartitionState(8, 7, 50, clean=False, tally=Tally(accepted=8))
 STREAM = StreamState(7, 8, 40, None, None)
 
 
-class Owner:
+class Info:
     """Owns everything; the log holds [2, 9)."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Owner:
     async def group_offset(self, partition: Partition) -> int | None:
         return 5
 
-    async def bounds(self, partition: Partition) -> tuple[int, int]:
+    async def offset_range(self, partition: Partition) -> tuple[int, int]:
         return 2, 9
 
 
@@ -62,7 +62,7 @@ def store(
     kafka: LocalKafka, topics: Topics, owner: Owner | None = None, group: str = ""
 ) -> KafkaStore:
     group = group or f"{topics.prefix}-group"
-    owner = owner or Owner()
+    owner = owner or Info()
     return KafkaStore(kafka.bootstrap, CREDENTIALS, topics, group, owner, "worker:1")
 
 
@@ -175,7 +175,7 @@ async def test_what_was_sent_and_not_committed_is_never_seen(
 async def test_a_partition_that_is_not_ours_is_not_opened(
     kafka: LocalKafka, topics: Topics
 ) -> None:
-    live, owner = Partition(topics.audio, 0), Owner()
+    live, owner = Partition(topics.audio, 0), Info()
     journal = await store(kafka, topics).open(live)
     owner.is_ours = False
     with pytest.raises(Fenced):

@@ -19,27 +19,27 @@ MOST: Final = 512  # buckets that are remembered
 log = structlog.get_logger(__name__)
 
 
-class Step(Protocol):
+class DecodeStep(Protocol):
     @property
     def bucket(self) -> Hashable: ...
 
     def __call__(self) -> None: ...
 
 
-class Steps(Protocol):
+class StepExecutor(Protocol):
     """How steps are done."""
 
-    def run(self, step: Step) -> None: ...
+    def run(self, step: DecodeStep) -> None: ...
 
 
-class AsTheyAre:
+class EagerExecutor:
     """Steps that just run: a processor has no launches to save."""
 
-    def run(self, step: Step) -> None:
+    def run(self, step: DecodeStep) -> None:
         step()
 
 
-class Replays:
+class GraphCache:
     """Records the second step of each bucket, and replays it from then on.
 
     The first one just runs: libraries set up what they need when it is first used, which may not
@@ -56,7 +56,7 @@ class Replays:
         self.recordings = 0  # that were made
         self._refused = False
 
-    def run(self, step: Step) -> None:
+    def run(self, step: DecodeStep) -> None:
         if self._refused:
             step()
             return
@@ -73,7 +73,7 @@ class Replays:
         if len(self._met) > self._most:
             self._met.popitem(last=False)
 
-    def _recorded(self, step: Step) -> Callable[[], None] | None:
+    def _recorded(self, step: DecodeStep) -> Callable[[], None] | None:
         """None: the device does not record."""
         try:
             recorded = self._record(step)
@@ -111,5 +111,5 @@ class CudaGraphs:
         return graph.replay
 
 
-def steps_of(device: torch.device) -> Steps:
-    return Replays(CudaGraphs()) if device.type == "cuda" else AsTheyAre()
+def executor_for(device: torch.device) -> StepExecutor:
+    return GraphCache(CudaGraphs()) if device.type == "cuda" else EagerExecutor()

@@ -3,7 +3,7 @@
     request  = codec, rate, channels, length of the payload | payload
     answer   = is_refused, rate, channels, length of the body | samples, or reason and message
 
-`python -m consumer.decoder_process` answers on standard output until standard input ends. Whoever
+`python -m consumer.codecs.sandbox_process` answers on standard output until its input ends. Whoever
 reads an answer must not trust it: a crash may begin long before it shows.
 """
 
@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from consumer.core.audio.samples import Pcm
-from consumer.decoders import decode
+from consumer.codecs.decode import decode
+from consumer.core.audio.samples import DecodedAudio
 from schemas.audio import AudioCodec
 from schemas.errors import WireError
 
@@ -52,7 +52,7 @@ def _answer(head: bytes, source: BinaryIO) -> bytes:
     return _sound(pcm)
 
 
-def _sound(pcm: Pcm) -> bytes:
+def _sound(pcm: DecodedAudio) -> bytes:
     channels = pcm.samples.shape[1]
     return _packed(pcm.samples.tobytes(), pcm.rate, channels, is_refused=False)
 

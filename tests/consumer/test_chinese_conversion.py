@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from consumer.chinese_conversion import converters
 from consumer.core.text.chinese import Script
-from consumer.scripts import converters
 
 HANS = "随着头发的发现，里面有著名的皇后和后两者，台湾为什么"
 HANT = "隨著頭髮的發現，裡面有著名的皇后和後兩者，臺灣為什麼"

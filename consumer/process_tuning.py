@@ -14,7 +14,7 @@ from typing import Final
 SHARING: Final = {"GOMP_SPINCOUNT": "10000", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "512"}
 
 
-def share_the_machine(environ: MutableMapping[str, str]) -> None:
+def limit_spinning(environ: MutableMapping[str, str]) -> None:
     """Wait briefly and keep little; what the operator has set stays. Call it before torch loads."""
     for name, value in SHARING.items():
         environ.setdefault(name, value)
@@ -28,7 +28,7 @@ HELD: Final = {
 }
 
 
-def hold_memory(environ: Mapping[str, str]) -> None:
+def retain_memory(environ: Mapping[str, str]) -> None:
     """Keep what is freed for what comes next. Does nothing where the C library is not glibc."""
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is None:
         return

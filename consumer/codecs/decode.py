@@ -9,12 +9,14 @@ from typing import TypeAlias
 import numpy as np
 import soundfile
 
-from consumer.core.audio.samples import Pcm, from_float, sample_bytes, unpack
+from consumer.core.audio.samples import DecodedAudio, from_float, sample_bytes, unpack
 from consumer.core.audio.utterance import Int16Array, Utterance
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
 from schemas.errors import Reason, WireError
 
-Decode: TypeAlias = Callable[[bytes, AudioCodec, int | None, int | None], Pcm]  # as `decode`
+Decode: TypeAlias = Callable[
+    [bytes, AudioCodec, int | None, int | None], DecodedAudio
+]  # as `decode`
 
 # What libsndfile must find inside; it recognises many other formats, and none of them is spoken.
 _FORMATS = {
@@ -28,7 +30,9 @@ _SUBTYPES = {AudioCodec.OPUS: "OPUS", AudioCodec.VORBIS: "VORBIS"}
 _UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's, of a FLAC that was written to a pipe
 
 
-def decode(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> Pcm:
+def decode(
+    payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
+) -> DecodedAudio:
     """Samples of one record.
 
     `rate` and `channels` are what `schemas.codec` made of the headers: both given for raw codecs,
@@ -40,7 +44,7 @@ def decode(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | 
     assert channels is not None
     _check_format(rate, channels)
     _check_length(len(payload) // (sample_bytes(codec) * channels), rate)
-    return Pcm(unpack(payload, codec, channels), rate)
+    return DecodedAudio(unpack(payload, codec, channels), rate)
 
 
 def write_flac(utterance: Utterance) -> bytes:
@@ -62,13 +66,13 @@ class _Container(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is unt
 
 def _decode_container(
     payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
-) -> Pcm:
+) -> DecodedAudio:
     try:
         with _Container(io.BytesIO(payload)) as container:
             _check_kind(container, codec)
             _check_format(container.samplerate, container.channels)
             _check_stated(container, codec, rate, channels)
-            return Pcm(_read(container), container.samplerate)
+            return DecodedAudio(_read(container), container.samplerate)
     except soundfile.LibsndfileError as error:
         raise WireError(
             Reason.BAD_PAYLOAD,

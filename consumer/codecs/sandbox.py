@@ -18,9 +18,9 @@ from typing import Final, Self
 import numpy as np
 import structlog
 
-from consumer.core.audio.samples import Pcm
-from consumer.decoder_process import ANSWER, request
-from consumer.decoders import decode
+from consumer.codecs.decode import decode
+from consumer.codecs.sandbox_process import ANSWER, request
+from consumer.core.audio.samples import DecodedAudio
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
 from schemas.errors import Reason, WireError
 
@@ -36,8 +36,8 @@ class _DecoderLost(Exception):  # noqa: N818 - it says what happened, not what i
     """The process has ended, or answers what no decoder would."""
 
 
-class IsolatedDecoder:
-    """`decode` as `consumer.decoders` has it. Not for several threads at once.
+class CodecSandbox:
+    """`decode` as `consumer.codecs.decode` has it. Not for several threads at once.
 
     `on_crash` is called whenever a process had to be replaced.
     """
@@ -68,7 +68,7 @@ class IsolatedDecoder:
 
     def decode(
         self, payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
-    ) -> Pcm:
+    ) -> DecodedAudio:
         """Raises `WireError` with the reason to dead-letter the record by."""
         if not codec.self_describing:
             return decode(payload, codec, rate, channels)
@@ -91,7 +91,7 @@ class IsolatedDecoder:
         self.close()
         self.start()
 
-    def _ask(self, question: bytes) -> Pcm:
+    def _ask(self, question: bytes) -> DecodedAudio:
         process = self._process
         assert process is not None, "not started"
         _write(process, question)
@@ -107,7 +107,7 @@ class IsolatedDecoder:
 
 def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "consumer.decoder_process"],
+        [sys.executable, "-m", "consumer.codecs.sandbox_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # decoders tell what they think of a payload there
@@ -144,9 +144,9 @@ def _refusal(body: bytes) -> WireError:
     return WireError(Reason(reason), message)
 
 
-def _sound(body: bytes, rate: int, channels: int) -> Pcm:
+def _sound(body: bytes, rate: int, channels: int) -> DecodedAudio:
     if not (MIN_RATE <= rate <= MAX_RATE and 1 <= channels <= MAX_CHANNELS):
         raise _DecoderLost
     if not body or len(body) % (2 * channels):
         raise _DecoderLost
-    return Pcm(np.frombuffer(body, np.int16).reshape(-1, channels), rate)
+    return DecodedAudio(np.frombuffer(body, np.int16).reshape(-1, channels), rate)

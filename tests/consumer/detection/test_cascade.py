@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from consumer.core.audio.segmenter import Segmenter, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
 from consumer.core.audio.windows import window_at, window_start
-from consumer.inference.vad import Frames, Gate, Silero, SpeechScorer, Webrtc, load
+from consumer.detection.cascade import (
+    SileroDetector,
+    WebrtcDetector,
+    WebrtcFrames,
+    WebrtcGate,
+    load,
+)
+from consumer.detection.detector_thread import SpeechScorer
 from consumer.settings import Detector
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -115,10 +122,10 @@ def test_other_rates_are_heard_alike(kind: Detector, rate: int):
 def test_the_gate_is_open_inside_speech_and_300_ms_behind_it(rate: int):
     pause = np.zeros(RATE, np.int16)
     audio = resampled(np.concatenate((pause, speech()[:RATE], pause, speech()[:RATE])), rate)
-    frames = Frames(rate).push(audio)
+    frames = WebrtcFrames(rate).push(audio)
     ends = [window_start(index + 1, 20, rate) for index, heard in enumerate(frames) if heard]
 
-    gate, passed = Gate(rate), []
+    gate, passed = WebrtcGate(rate), []
     gate.push(audio)
     for index in range(window_at(len(audio), 32, rate)):
         start, end = (window_start(index + step, 32, rate) for step in (0, 1))
@@ -129,7 +136,7 @@ def test_the_gate_is_open_inside_speech_and_300_ms_behind_it(rate: int):
 
 
 def test_behind_a_shut_gate_the_score_is_zero_and_the_state_rests():
-    scorer = Silero(gated=True)
+    scorer = SileroDetector(gated=True)
     detector = scorer.open(RATE)
     scorer.score([(detector, speech()[: 2 * RATE]), (scorer.open(RATE), speech()[:RATE])])
     scorer.score([(detector, np.zeros(RATE // 2, np.int16))])
@@ -158,7 +165,7 @@ def test_a_detector_that_heard_the_audio_before_goes_on_as_if_there_were_no_cut(
 
 def test_a_window_has_the_audio_before_it_as_context_also_behind_a_shut_gate():
     audio = np.concatenate((np.zeros(RATE, np.int16), speech()[:RATE]))
-    detector = Silero(gated=True).open(RATE)
+    detector = SileroDetector(gated=True).open(RATE)
     passed, windows = detector.push(audio)
     first = int(np.flatnonzero(passed)[0])
     assert first > 0
@@ -202,4 +209,4 @@ def test_a_scorer_says_how_to_segment_by_it(kind: Detector, window_ms: int, onse
 
 
 def test_webrtc_alone_costs_no_network():
-    assert isinstance(load(Detector.WEBRTC), Webrtc)
+    assert isinstance(load(Detector.WEBRTC), WebrtcDetector)

@@ -60,7 +60,7 @@ class ScriptedSource:
         self._log: list[Record | UnreadableBatch] = []
         self.asked_for: list[frozenset[Lane]] = []
         self.positions: dict[Partition, int] = {}  # of what is read
-        self.told: list[Mapping[Partition, int]] = []
+        self.committed_offsets: list[Mapping[Partition, int]] = []
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
         await asyncio.sleep(0)
@@ -77,15 +77,15 @@ class ScriptedSource:
             await self._began.wait()
         return replace(poll, records=tuple(self._read()))
 
-    def begin(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int) -> None:
         self.positions[partition] = offset
         self._began.set()
 
-    def hold(self, partition: Partition) -> None:
+    def pause(self, partition: Partition) -> None:
         self.positions.pop(partition, None)
 
-    async def tell(self, offsets: Mapping[Partition, int]) -> None:
-        self.told.append(offsets)
+    async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
+        self.committed_offsets.append(offsets)
 
     def _read(self) -> list[Record | UnreadableBatch]:
         never = float("inf")

@@ -4,7 +4,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,42 +12,22 @@ from builders import MODEL, OPTIONS, PARTITION, RATE, loud, quiet
 from consumer.core.audio.utterance import (
     WHISPER_RATE,
     EndReason,
-    Float32Array,
     Int16Array,
     Speech,
     Utterance,
 )
 from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobKind
-from consumer.core.streams.entries import ScoreRequest, VadState
 from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Lane, SessionKey, UtteranceId
 from consumer.core.text.chinese import PROMPT
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
-from consumer.engine import ThreadedEngine, whisper_samples
+from consumer.engine.local import LocalEngine, whisper_samples
 from consumer.errors import DeviceLost, OutOfMemory
 from consumer.testing import echo
 from schemas.audio import StreamOptions, Task
 from schemas.transcript import Model
 
 KEY = SessionKey(PARTITION, "s", "0-0")
-
-
-class Counting:
-    """A scorer whose detectors count the samples that they heard."""
-
-    def __init__(self) -> None:
-        self.opened: list[int] = []
-        self.threads: set[str] = set()
-
-    def open(self, rate: int, before: Int16Array | None = None) -> list[int]:
-        self.opened.append(rate)
-        return [0 if before is None else len(before)]
-
-    def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
-        self.threads.add(threading.current_thread().name)
-        for detector, samples in work:
-            detector[0] += len(samples)
-        return [np.array(detector, np.float32) for detector, _ in work]
 
 
 @dataclass
@@ -100,17 +79,15 @@ def batch(*lengths: int) -> Batch:
 
 
 @asynccontextmanager
-async def started(
-    writer: Writer, scorer: Counting | None = None, hang_s: float = 60
-) -> AsyncIterator[ThreadedEngine]:
+async def started(writer: Writer, timeout_s: float = 60) -> AsyncIterator[LocalEngine]:
     """An engine that is warm; what the writer wrote for that is forgotten."""
-    engine = ThreadedEngine(scorer or Counting(), writer, threads=1, hang_s=hang_s)
+    engine = LocalEngine(writer, threads=1, timeout_s=timeout_s)
     async with engine:
         writer.batches.clear()
         yield engine
 
 
-async def texts(engine: ThreadedEngine, *lengths: int) -> list[str]:
+async def texts(engine: LocalEngine, *lengths: int) -> list[str]:
     return [hypothesis.text for hypothesis in await engine.transcribe(batch(*lengths))]
 
 
@@ -124,31 +101,6 @@ async def clip_of(options: StreamOptions) -> DecodeRequest:
 async def test_texts_come_in_the_order_of_the_jobs():
     async with started(Writer()) as engine:
         assert await texts(engine, 30, 10, 20) == ["30 samples", "10 samples", "20 samples"]
-
-
-async def test_model_and_detectors_have_a_thread_each():
-    scorer, writer = Counting(), Writer()
-    async with started(writer, scorer) as engine:
-        for _ in range(3):
-            await engine.score([ScoreRequest(KEY, VadState(), RATE, loud(0.1))])
-            await engine.transcribe(batch(10))
-    assert len(scorer.threads) == len(writer.threads) == 1
-    assert scorer.threads != writer.threads
-    assert threading.current_thread().name not in scorer.threads | writer.threads
-
-
-async def test_an_ear_keeps_its_detector_and_a_new_one_gets_its_own():
-    scorer, one, other = Counting(), VadState(), VadState()
-    async with started(Writer(), scorer) as engine:
-        first = ScoreRequest(KEY, one, 8_000, loud(0.1, 8_000))
-        second = ScoreRequest(KEY, other, 16_000, loud(0.1))
-        assert [s.tolist() for s in await engine.score([first, second])] == [[800], [1600]]
-        assert [s.tolist() for s in await engine.score([second, first])] == [[3200], [1600]]
-    assert scorer.opened == [8_000, 16_000]
-    assert one.detector is not other.detector
-
-
-# --- what a clip is made of
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000])
@@ -260,7 +212,7 @@ async def test_speech_that_a_text_leaves_out_is_decoded_by_itself():
 
 async def test_entering_measures_a_small_and_a_large_batch_of_speech():
     writer = Writer()
-    async with ThreadedEngine(Counting(), writer, threads=1, hang_s=60) as engine:
+    async with LocalEngine(writer, threads=1, timeout_s=60) as engine:
         small, large = engine.timings
     assert {len(clips) for clips in writer.batches} == {1, 8}
     assert all(np.abs(clip.samples).max() > 0.1 for clip in writer.batches[0])
@@ -268,7 +220,7 @@ async def test_entering_measures_a_small_and_a_large_batch_of_speech():
 
 
 async def test_a_device_that_cannot_hold_the_large_batch_is_measured_all_the_same():
-    async with ThreadedEngine(Counting(), Writer(fits=4), threads=1, hang_s=60) as engine:
+    async with LocalEngine(Writer(fits=4), threads=1, timeout_s=60) as engine:
         assert len(engine.timings) == 2
 
 
@@ -312,13 +264,11 @@ def released() -> Iterator[threading.Event]:
     event.set()
 
 
-async def test_a_model_that_does_not_answer_is_lost_and_the_detectors_still_hear(
+async def test_a_model_that_does_not_answer_is_lost(
     released: threading.Event,
 ):
     writer = Writer()
-    async with started(writer, hang_s=0) as engine:
+    async with started(writer, timeout_s=0) as engine:
         writer.before = released.wait
         with pytest.raises(DeviceLost, match="has not answered for 0 s"):
             await engine.transcribe(batch(10))
-        (score,) = await engine.score([ScoreRequest(KEY, VadState(), RATE, loud(0.1))])
-    assert score.tolist() == [1600]

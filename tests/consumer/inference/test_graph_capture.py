@@ -10,7 +10,7 @@ from small_whisper import CPU, DIMS
 from bench.shapes import random_checkpoint
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.fallback import FallbackStep
-from consumer.inference.replay import AsTheyAre, Replays, Steps
+from consumer.inference.graph_capture import EagerExecutor, GraphCache, StepExecutor
 from consumer.inference.whisper_engine import WhisperTranscriber
 
 
@@ -37,7 +37,7 @@ def refused(step: Callable[[], None]) -> Callable[[], None]:
 
 def test_the_second_step_of_a_bucket_is_recorded_and_done_from_then_on():
     notes: list[str] = []
-    steps = Replays(as_recorded)
+    steps = GraphCache(as_recorded)
     for name in ("first", "second", "third"):
         steps.run(Note(notes, name))
     assert notes == ["first", "second", "second"]
@@ -46,7 +46,7 @@ def test_the_second_step_of_a_bucket_is_recorded_and_done_from_then_on():
 
 def test_each_bucket_has_its_own():
     notes: list[str] = []
-    steps = Replays(as_recorded)
+    steps = GraphCache(as_recorded)
     for name in ("a1", "b1", "a2", "b2", "a3", "b3"):
         steps.run(Note(notes, name, bucket=name[0]))
     assert notes == ["a1", "b1", "a2", "b2", "a2", "b2"]
@@ -54,7 +54,7 @@ def test_each_bucket_has_its_own():
 
 def test_the_bucket_met_longest_ago_is_forgotten():
     notes: list[str] = []
-    steps = Replays(as_recorded, most=2)
+    steps = GraphCache(as_recorded, most=2)
     for name in ("a1", "a2", "b1", "a3", "c1", "a4", "b2", "b3"):
         steps.run(Note(notes, name, bucket=name[0]))
     assert notes == ["a1", "a2", "b1", "a2", "c1", "a2", "b2", "b3"]
@@ -64,7 +64,7 @@ def test_a_device_that_records_nothing_does_each_step_as_it_is(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ):
     notes: list[str] = []
-    steps = Replays(refused)
+    steps = GraphCache(refused)
     for name in ("first", "second", "third"):
         steps.run(Note(notes, name))
     assert notes == ["first", "second", "third"]
@@ -77,14 +77,14 @@ def test_a_device_that_has_recorded_before_and_fails_is_not_well():
     def once(step: Callable[[], None]) -> Callable[[], None]:
         return refused(step) if steps.recordings else step
 
-    steps = Replays(once)
+    steps = GraphCache(once)
     for name in ("a1", "a2", "b1"):
         steps.run(Note([], name, bucket=name[0]))
     with pytest.raises(RuntimeError):
         steps.run(Note([], "b2", bucket="b"))
 
 
-def engine(steps: Steps) -> WhisperTranscriber:
+def engine(steps: StepExecutor) -> WhisperTranscriber:
     """Its texts end at a position: those with a longer prompt earlier, so rows leave in turn."""
     dims = replace(DIMS, n_text_ctx=96)
     checkpoint = random_checkpoint("small", dims, 40, CPU.device, CPU.dtype)
@@ -108,8 +108,8 @@ def batches() -> list[list[DecodeRequest]]:
 
 def test_replays_write_what_the_steps_as_they_are_write():
     """So a step knows its buffers, and no value, of the batch that it was recorded in."""
-    replays = Replays(as_recorded)
-    replaying, plain = engine(replays), engine(AsTheyAre())
+    replays = GraphCache(as_recorded)
+    replaying, plain = engine(replays), engine(EagerExecutor())
     wanted = [plain.transcribe(batch) for batch in batches()]
     recordings = []
     for _ in range(4):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,8 @@ from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
 from consumer.core.audio.windows import Framer, resampling, window_start
-from consumer.inference import silero
+from consumer.detection import silero
+from consumer.detection.detector_thread import SpeechScorer
 from consumer.settings import Detector
 
 FRAME_MS = 20
@@ -32,7 +32,7 @@ _WEBRTC_RATES = (8_000, 16_000, 32_000, 48_000)
 _HANGOVER_MS = 300  # the gate stays open so long after a frame of speech
 
 
-class Frames:
+class WebrtcFrames:
     """webrtcvad over one stream."""
 
     def __init__(self, rate: int) -> None:
@@ -57,30 +57,30 @@ class Frames:
         return speech
 
 
-class Webrtc:
+class WebrtcDetector:
     """webrtcvad alone: every frame is 0 or 1."""
 
     segmenter = SegmenterConfig(window_ms=FRAME_MS, onset_windows=(8, 10))
 
-    def open(self, rate: int, before: Int16Array | None = None) -> Frames:
-        frames = Frames(rate)
+    def open(self, rate: int, before: Int16Array | None = None) -> WebrtcFrames:
+        frames = WebrtcFrames(rate)
         if before is not None:
             frames.push(before)
             frames.restart()
         return frames
 
-    def score(self, work: Sequence[tuple[Frames, Int16Array]]) -> list[Float32Array]:
+    def score(self, work: Sequence[tuple[WebrtcFrames, Int16Array]]) -> list[Float32Array]:
         """More audio for each detector, once each; scores of the frames that are complete now."""
         return [np.array(frames.push(samples), np.float32) for frames, samples in work]
 
 
-class Gate:
+class WebrtcGate:
     """Lets a window pass if a frame that ends inside it, or up to 300 ms before, was speech."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._hangover = _HANGOVER_MS * rate // 1000
-        self._frames = Frames(rate)
+        self._frames = WebrtcFrames(rate)
         self._frame = self._window = 0  # the next ones
         self._spoken: deque[int] = deque()  # ends of frames of speech that no window reached yet
         self._last: int | None = None  # end of the last one that a window reached
@@ -111,10 +111,10 @@ class Gate:
         return self._last is not None and self._last > start - self._hangover
 
 
-class Windows:
+class SileroWindows:
     """One stream as silero hears it; its state rests while the gate is shut."""
 
-    def __init__(self, rate: int, gate: Gate | None) -> None:
+    def __init__(self, rate: int, gate: WebrtcGate | None) -> None:
         self.rate = rate
         self.state = silero.fresh_state()
         self._gate = gate
@@ -138,7 +138,7 @@ class Windows:
         ]
 
 
-class Silero:
+class SileroDetector:
     """Silero over all streams at once, behind the gate or without; a shut gate scores 0."""
 
     segmenter = SegmenterConfig(window_ms=silero.WINDOW_MS, onset_windows=(2, 3))
@@ -147,14 +147,14 @@ class Silero:
         self._gated = gated
         self._network = silero.Network()
 
-    def open(self, rate: int, before: Int16Array | None = None) -> Windows:
-        windows = Windows(rate, Gate(rate) if self._gated else None)
+    def open(self, rate: int, before: Int16Array | None = None) -> SileroWindows:
+        windows = SileroWindows(rate, WebrtcGate(rate) if self._gated else None)
         if before is not None:
             self.score([(windows, before)])
             windows.restart()
         return windows
 
-    def score(self, work: Sequence[tuple[Windows, Int16Array]]) -> list[Float32Array]:
+    def score(self, work: Sequence[tuple[SileroWindows, Int16Array]]) -> list[Float32Array]:
         """More audio for each detector, once each; scores of the windows that are complete now."""
         heard = [detector.push(samples) for detector, samples in work]
         scores = [np.zeros(len(passed), np.float32) for passed, _ in heard]
@@ -167,10 +167,10 @@ class Silero:
         return scores
 
     def _listen(
-        self, detectors: Sequence[Windows], windows: Sequence[list[Int16Array]]
+        self, detectors: Sequence[SileroWindows], windows: Sequence[list[Int16Array]]
     ) -> list[Float32Array]:
         counts = [len(stream) for stream in windows]
-        probabilities, states = self._network.listen(
+        probabilities, states = self._network.score(
             _clips(detectors, windows), counts, np.stack([each.state for each in detectors])
         )
         for detector, state in zip(detectors, states, strict=True):
@@ -178,21 +178,18 @@ class Silero:
         return np.split(probabilities, np.cumsum(counts)[:-1])
 
 
-SpeechScorer: TypeAlias = Webrtc | Silero
-
-
 def load(kind: Detector) -> SpeechScorer:
     """What scores speech; its `segmenter` is how to segment by its scores."""
     match kind:
         case Detector.WEBRTC:
-            return Webrtc()
+            return WebrtcDetector()
         case Detector.SILERO:
-            return Silero(gated=False)
+            return SileroDetector(gated=False)
         case Detector.CASCADE:
-            return Silero(gated=True)
+            return SileroDetector(gated=True)
 
 
-def _clips(detectors: Sequence[Windows], windows: Sequence[list[Int16Array]]) -> Float32Array:
+def _clips(detectors: Sequence[SileroWindows], windows: Sequence[list[Int16Array]]) -> Float32Array:
     """All windows, [N, 576] at 16 kHz; those of one rate and length are resampled together."""
     flat = [window for stream in windows for window in stream]
     rates = [each.rate for each, stream in zip(detectors, windows, strict=True) for _ in stream]

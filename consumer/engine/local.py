@@ -1,7 +1,4 @@
-"""The asynchronous face of `consumer.inference`: one thread owns the model, one the detectors.
-
-Two threads, or every endpoint would wait behind a batch. Nothing here decides anything.
-"""
+"""The engine in this process: one thread that owns the model. Nothing here decides anything."""
 
 from __future__ import annotations
 
@@ -10,17 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import numpy as np
 import soundfile
 import soxr
 
 from consumer.core.audio.samples import FULL_SCALE
-from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array, Utterance
+from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Utterance
 from consumer.core.scheduling.capacity import BatchTiming, positions
 from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job
-from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.chinese import CODE, prompt
 from consumer.core.text.hypothesis import Hypothesis
@@ -35,16 +31,6 @@ T = TypeVar("T")
 
 _TIMED_ROWS: Final = (1, 8)
 _RUNS: Final = 2  # of which the faster counts: the first may still be preparing for its shape
-
-
-class Scorer(Protocol):
-    """Scores speech, for many streams in one call; used from one thread."""
-
-    def open(self, rate: int, before: Int16Array | None = None) -> Any:
-        """A fresh detector, for audio of that many Hz; `before`: what it hears first, unscored."""
-
-    def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
-        """More audio for each detector; the probability of every window that it completes."""
 
 
 class Transcriber(Protocol):
@@ -67,47 +53,37 @@ class Transcriber(Protocol):
         """
 
 
-class ThreadedEngine:
+class LocalEngine:
     """An asynchronous context manager: entering it warms the model, leaving it ends the threads.
 
     Once entered, `timings` says what a small and a large batch of real speech took.
 
-    `threads`: of the model's arithmetic; a detector's is too small to be shared. `hang_s`: a batch
+    `threads`: of the model's products. `timeout_s`: a batch
     that takes longer has hung, and with it the device.
     """
 
-    def __init__(
-        self, scorer: Scorer, transcriber: Transcriber, *, threads: int, hang_s: float
-    ) -> None:
-        self._scorer = scorer
+    def __init__(self, transcriber: Transcriber, *, threads: int, timeout_s: float) -> None:
         self._transcriber = transcriber
-        self._hang_s = hang_s
+        self._timeout_s = timeout_s
         self.timings: tuple[BatchTiming, ...] = ()
-        self._detectors = ThreadPoolExecutor(1, "detectors", set_threads, (1,))
         self._model = ThreadPoolExecutor(1, "model", set_threads, (threads,))
 
     async def __aenter__(self) -> Self:
-        # In this order: what the last thread asks for, threads that torch starts itself inherit.
-        await _on(self._detectors, lambda: None)
         await _on(self._model, self._transcriber.warm_up)
         self.timings = await _on(self._model, self._measure)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for pool in (self._detectors, self._model):
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
-        return await _on(self._detectors, lambda: self._hear(requests))
+        self._model.shutdown(wait=False, cancel_futures=True)
 
     async def transcribe(self, batch: Batch) -> list[Hypothesis]:
         """Raises `DeviceLost` when the device fails, or does not answer."""
         try:
-            async with asyncio.timeout(self._hang_s):
+            async with asyncio.timeout(self._timeout_s):
                 return await _on(self._model, lambda: self._decode(batch))
         except TimeoutError:
             raise DeviceLost(
-                f"the model has not answered for {self._hang_s:.0f} s; restart the worker"
+                f"the model has not answered for {self._timeout_s:.0f} s; restart the worker"
             ) from None
 
     def _measure(self) -> tuple[BatchTiming, ...]:
@@ -118,13 +94,6 @@ class ThreadedEngine:
         seconds = min(_seconds(lambda: self._write(clips)) for _ in range(_RUNS))
         rows, length = len(clips), len(clips[0].samples) / WHISPER_RATE
         return BatchTiming(rows * positions(length), seconds)
-
-    def _hear(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
-        for request in requests:
-            ear = request.vad
-            if ear.detector is None:
-                ear.detector, ear.lead_in = self._scorer.open(request.rate, ear.lead_in), None
-        return self._scorer.score([(request.vad.detector, request.samples) for request in requests])
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
         clips = [self._clip(job, padded=batch.padded) for job in batch.jobs]

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from consumer import isolation
-from consumer.decoders import decode
-from consumer.isolation import IsolatedDecoder
+from consumer.codecs import sandbox
+from consumer.codecs.decode import decode
+from consumer.codecs.sandbox import CodecSandbox
 from schemas.audio import AudioCodec
 from schemas.errors import Reason, WireError
 
@@ -32,7 +32,7 @@ def flac(channels: int = 1) -> bytes:
 
 @dataclass
 class Watched:
-    decoder: IsolatedDecoder
+    decoder: CodecSandbox
     crashes: list[None]
 
     @property
@@ -44,7 +44,7 @@ class Watched:
 @pytest.fixture
 async def watched() -> AsyncIterator[Watched]:
     crashes: list[None] = []
-    async with IsolatedDecoder(lambda: crashes.append(None), answer_s=1.0) as decoder:
+    async with CodecSandbox(lambda: crashes.append(None), answer_s=1.0) as decoder:
         decoder.decode(flac(), AudioCodec.FLAC, None, None)  # it has started
         yield Watched(decoder, crashes)
 
@@ -96,7 +96,7 @@ async def test_a_record_that_ends_two_processes_is_refused(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = partial(subprocess.Popen, [sys.executable, "-c", ""], stdin=PIPE, stdout=PIPE, bufsize=0)
-    monkeypatch.setattr(isolation, "_spawn", gone)
+    monkeypatch.setattr(sandbox, "_spawn", gone)
     os.kill(watched.pid, signal.SIGSEGV)
     with pytest.raises(WireError, match="the flac decoder could not cope with the payload"):
         watched.decoder.decode(flac(), AudioCodec.FLAC, None, None)
@@ -104,7 +104,7 @@ async def test_a_record_that_ends_two_processes_is_refused(
 
 
 async def test_the_process_ends_with_its_owner() -> None:
-    async with IsolatedDecoder() as decoder:
+    async with CodecSandbox() as decoder:
         process = decoder._process
         assert process is not None
     assert process.returncode is not None

@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 from consumer.core.audio.samples import to_float
-from consumer.inference.silero import CLIP_SAMPLES, Network, fresh_state
+from consumer.detection.silero import CLIP_SAMPLES, Network, fresh_state
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 
@@ -44,7 +44,7 @@ def clips(name: str, seconds: float) -> np.ndarray:
 
 
 def alone(network: Network, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    probabilities, states = network.listen(windows, [len(windows)], fresh_state()[None])
+    probabilities, states = network.score(windows, [len(windows)], fresh_state()[None])
     return probabilities, states[0]
 
 
@@ -62,7 +62,7 @@ def test_it_says_what_silero_says(network: Network, oracle: Any):
 
 def test_streams_of_any_length_share_a_batch(network: Network):
     streams = [clips("en_jfk.flac", 1), clips("en_ljspeech.flac", 3), clips("en_jfk.flac", 2)]
-    probabilities, states = network.listen(
+    probabilities, states = network.score(
         np.concatenate(streams), [len(each) for each in streams], np.stack([fresh_state()] * 3)
     )
     expected = [alone(network, each) for each in streams]
@@ -74,7 +74,7 @@ def test_a_backlog_longer_than_one_pass_keeps_its_order(network: Network):
     windows = clips("en_jfk.flac", 10)
     halves = np.array_split(windows, 2)
     first, state = alone(network, halves[0])
-    second, _ = network.listen(halves[1], [len(halves[1])], state[None])
+    second, _ = network.score(halves[1], [len(halves[1])], state[None])
     assert len(windows) > 256
     assert np.allclose(alone(network, windows)[0], np.concatenate((first, second)), atol=1e-4)
 
@@ -82,7 +82,7 @@ def test_a_backlog_longer_than_one_pass_keeps_its_order(network: Network):
 def test_loading_leaves_the_threads_of_torch_alone():
     source = """
 import sys, torch
-from consumer.inference.silero import Network
+from consumer.detection.silero import Network
 threads = torch.get_num_threads()
 Network()
 assert torch.get_num_threads() == threads

@@ -4,17 +4,19 @@ import os
 import subprocess
 import sys
 
-from consumer.runtime import HELD, SHARING, share_the_machine
+from consumer.process_tuning import HELD, SHARING, limit_spinning
 
 
 def test_what_the_operator_set_stays():
     environ = {"GOMP_SPINCOUNT": "5"}
-    share_the_machine(environ)
+    limit_spinning(environ)
     assert environ == SHARING | {"GOMP_SPINCOUNT": "5"}
 
 
 def test_it_is_there_before_torch():
-    code = "import sys, consumer.__main__, consumer.runtime; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, consumer.__main__, consumer.process_tuning; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -24,7 +26,7 @@ def kept_mb(environ: dict[str, str]) -> float:
 import os
 import numpy as np
 from bench.memory import resident
-from consumer.runtime import hold_memory
+from consumer.process_tuning import hold_memory
 
 hold_memory(os.environ)
 before = resident().now_mb

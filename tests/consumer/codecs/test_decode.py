@@ -10,11 +10,11 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.decoders import decode
+from consumer.codecs.decode import decode
 from schemas.audio import MAX_RECORD_BYTES, AudioCodec
 from schemas.errors import Reason, WireError
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+SAMPLES = Path(__file__).parents[3] / "samples"
 CONTAINERS: dict[AudioCodec, tuple[str, str]] = {
     AudioCodec.FLAC: ("FLAC", "PCM_16"),
     AudioCodec.WAV: ("WAV", "PCM_16"),

@@ -30,7 +30,7 @@ class Network:
     def __init__(self) -> None:
         self._network = _load()
 
-    def listen(
+    def score(
         self, windows: Float32Array, counts: Sequence[int], states: Float32Array
     ) -> tuple[Float32Array, Float32Array]:
         """Speech probabilities [N] of windows [N, 576] at 16 kHz, context included, and new states.

@@ -12,12 +12,12 @@ import pytest
 
 from producer.errors import MediaError, PublishError
 from producer.media import AudioFormat, Float32Array
-from producer.play import Item, Stage, play_all
-from producer.stream import Manner
+from producer.publish_streams import InputStream, PublishContext, publish_streams
+from producer.stream import PublishOptions
 from schemas.audio import AudioChunk, AudioCodec, StreamOptions
 
-REALTIME = Manner(AudioCodec.PCM_S16LE, 100, realtime=True, options=StreamOptions())
-FAST = Manner(AudioCodec.PCM_S16LE, 100, realtime=False, options=StreamOptions())
+REALTIME = PublishOptions(AudioCodec.PCM_S16LE, 100, realtime=True, options=StreamOptions())
+FAST = PublishOptions(AudioCodec.PCM_S16LE, 100, realtime=False, options=StreamOptions())
 TELEPHONE = AudioFormat(8_000, 1)
 START_MS = 1_763_868_000_000
 
@@ -78,22 +78,24 @@ class Scene:
         if len(self.sent) == self.stop_after:
             self.stop.set()
 
-    async def play(self, *sources: Tone, manner: Manner = REALTIME) -> bool:
-        items = [Item(f"stream-{n}", source) for n, source in enumerate(sources)]
-        return await play_all(items, manner, Stage(self.send, self.clock, self.stop, self))
+    async def play(self, *sources: Tone, manner: PublishOptions = REALTIME) -> bool:
+        items = [InputStream(f"stream-{n}", source) for n, source in enumerate(sources)]
+        return await publish_streams(
+            items, manner, PublishContext(self.send, self.clock, self.stop, self)
+        )
 
     def of(self, stream_id: str) -> list[AudioChunk]:
         return [chunk for _, chunk in self.sent if chunk.stream_id == stream_id]
 
-    def started(self, item: Item) -> None:
+    def started(self, item: InputStream) -> None:
         self.told.append(f"{item.stream_id} started")
 
-    def advanced(self, item: Item, seconds: float) -> None: ...
+    def advanced(self, item: InputStream, seconds: float) -> None: ...
 
-    def ended(self, item: Item, seconds: float, records: int) -> None:
+    def ended(self, item: InputStream, seconds: float, records: int) -> None:
         self.told.append(f"{item.stream_id} ended {seconds} {records}")
 
-    def failed(self, item: Item, reason: str) -> None:
+    def failed(self, item: InputStream, reason: str) -> None:
         self.told.append(f"{item.stream_id} {reason}")
 
 
@@ -186,6 +188,6 @@ async def test_when_kafka_refuses_all_streams_fail_as_one() -> None:
     async def refuse(chunk: AudioChunk) -> None:
         raise PublishError("no")
 
-    items = [Item("a", Tone(1.0)), Item("b", Tone(1.0))]
+    items = [InputStream("a", Tone(1.0)), InputStream("b", Tone(1.0))]
     with pytest.raises(PublishError, match="no"):
-        await play_all(items, FAST, Stage(refuse, scene.clock, scene.stop, scene))
+        await publish_streams(items, FAST, PublishContext(refuse, scene.clock, scene.stop, scene))
