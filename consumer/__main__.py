@@ -64,7 +64,7 @@ def _on_signal(number: int, signals: list[int], stop: asyncio.Event, ready: asyn
     """The first asks for a drain; the second, or one before anything was begun, ends at once."""
     signals.append(number)
     if stop.is_set() or not ready.is_set():
-        log.warning("stopped at once", signal=signal.Signals(number).name)
+        log.warning("stopped immediately", signal=signal.Signals(number).name)
         os._exit(_code(number))  # a thread that loads or decodes cannot be interrupted otherwise
     log.info("draining", signal=signal.Signals(number).name)
     stop.set()
@@ -88,9 +88,9 @@ def _failed(error: BaseException, *, begun: bool) -> int:
     if isinstance(error, SttError) and not begun:
         return _refuse(error, 1)
     if isinstance(error, TimeoutError):
-        log.error("drain took too long: what was in flight is done again by the next worker")
+        log.error("drain timed out: the next worker repeats what was in flight")
     elif isinstance(error, SttError):
-        log.error("worker failed", kind=type(error).__name__, why=str(error))
+        log.error("worker failed", kind=type(error).__name__, error=str(error))
     else:
         raise error
     logging.shutdown()

@@ -98,10 +98,10 @@ class PartitionRunner:
             try:
                 await self._serve_once()
             except Fenced as error:
-                self._log_failure("partition is another worker's now", error)
+                self._log_failure("partition fenced by another worker", error)
                 await self._pause(self._context.timeouts.retry_s)
             except Retriable as error:
-                self._log_failure("partition will be opened again", error)
+                self._log_failure("partition failed, reopening", error)
                 await self._pause(self._context.timeouts.retry_s)
             except Halt as error:
                 self._halt(error, "streamscribe state show, then streamscribe state reset")
@@ -214,7 +214,7 @@ class PartitionRunner:
             self._rejections_warned_at = now
             refused = commit.state.tally.refused
             log.warning(
-                "streams are turned away", **self._log_keys(), why=over[-1].message, refused=refused
+                "new streams rejected", **self._log_keys(), error=over[-1].message, refused=refused
             )
 
     def _drop(self) -> None:
@@ -229,11 +229,11 @@ class PartitionRunner:
 
     def _log_failure(self, event: str, error: Exception) -> None:
         if not self._is_revoked:
-            log.warning(event, **self._log_keys(), why=str(error))
+            log.warning(event, **self._log_keys(), error=str(error))
 
-    def _halt(self, error: Exception, do: str) -> None:
+    def _halt(self, error: Exception, action: str) -> None:
         if not self.is_halted:
-            log.error("partition halted", **self._log_keys(), why=str(error), do=do)
+            log.error("partition halted", **self._log_keys(), error=str(error), action=action)
         self.is_halted = True
 
     def _log_keys(self) -> dict[str, object]:

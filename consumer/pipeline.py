@@ -138,7 +138,7 @@ class Pipeline:
         try:
             poll = await self._source.poll(self._admitted())
         except Retriable as error:
-            log.warning("nothing could be read, it will be tried again", why=str(error))
+            log.warning("poll failed, retrying", error=str(error))
             await self._clock.sleep(self._timeouts.retry_s)
             poll = Poll()
         self._polled_at = self._clock.monotonic()
@@ -191,14 +191,14 @@ class Pipeline:
     def _warn_of_skipped(self, batch: UnreadableBatch) -> None:
         self._metrics.count("batches_skipped", reason=batch.reason)
         log.warning(
-            "a batch of records was skipped, nobody can read it",
+            "batch skipped",
             topic=batch.partition.topic,
             partition=batch.partition.number,
             first_offset=batch.offset,
             last_offset=batch.last_offset,
             reason=batch.reason,
-            why=batch.message,
-            do=_SKIPPED_ACTIONS[batch.reason],
+            error=batch.message,
+            action=_SKIPPED_ACTIONS[batch.reason],
         )
 
     def _tick(self, caught_up: frozenset[Partition]) -> None:
@@ -314,7 +314,7 @@ class Pipeline:
             try:
                 await self._broadcast.publish(events)
             except (Retriable, ConfigError) as error:
-                log.warning("partials were dropped", count=len(events), why=str(error))
+                log.warning("partials dropped", count=len(events), error=str(error))
             else:
                 self._metrics.count("partials", len(events))
 
@@ -335,7 +335,7 @@ class Pipeline:
         self._metrics.set("loop_lag_seconds", max(0.0, blocked_s))
         self._metrics.set("halted", sum(keeper.is_halted for keeper in self._runners.values()))
         if blocked_s > BLOCKED_S:
-            log.error("the event loop was blocked", seconds=round(blocked_s, 1))
+            log.error("event loop blocked", seconds=round(blocked_s, 1))
         if now - self._polled_at > STUCK_S:
             raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
 
@@ -350,4 +350,4 @@ class Pipeline:
             try:
                 await self._source.commit_offsets(resume)
             except (Retriable, Fenced) as error:
-                log.debug("the group's offsets were not stored", why=str(error))
+                log.debug("group offsets not committed", error=str(error))

@@ -175,9 +175,9 @@ def may_fold(mode: FoldMode, found: Resolved) -> bool:
     if record is None or not record.passed:
         log.warning(
             "decoding padded, at several times the cost",
-            why="folding was never checked" if record is None else "the check of folding failed",
+            error="folding was never checked" if record is None else "the check of folding failed",
             model=found.name,
-            do=f"python -m bench fold --model {found.path} --data DIR",
+            action=f"python -m bench fold --model {found.path} --data DIR",
         )
     return record is not None and record.passed
 
@@ -187,10 +187,10 @@ def _warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
     lacking = [tag for tag in settings.languages if whisper_code(tag) not in transcriber.languages]
     if lacking:
         log.warning(
-            "the model does not know the language of streams that do not say",
+            "model lacks the default language",
             languages=lacking,
             model=transcriber.info.name,
-            do="set STREAMSCRIBE_LANGUAGE to one that it knows or to auto, or choose another model",
+            action="set STREAMSCRIBE_LANGUAGE to a language it knows or auto, or use another model",
         )
 
 

@@ -107,7 +107,7 @@ async def refusal(environ: Mapping[str, str], output: StringIO) -> str:
 
 def halts(output: StringIO) -> list[str]:
     told = [json.loads(line) for line in output.getvalue().splitlines()]
-    return [line["why"] for line in told if line["event"] == "partition halted"]
+    return [line["error"] for line in told if line["event"] == "partition halted"]
 
 
 def test_there_is_a_user_without_each_right() -> None:

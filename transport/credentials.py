@@ -45,12 +45,12 @@ class Credentials:
         try:
             self.arguments = client_arguments(self._security)
         except AccessDenied as error:
-            log.warning("secrets changed and cannot be used, the old ones hold: %s", error)
+            log.warning("changed secrets cannot be used, keeping the old ones: %s", error)
             return False
         self._seen = stamps
         for client in self._clients:
             set_credentials(client, self.arguments)
-        log.info("secrets changed: new connections use the new ones")
+        log.info("secrets reloaded for new connections")
         return True
 
     async def watch(self) -> NoReturn:

@@ -86,7 +86,7 @@ class CodecSandbox:
         )
 
     def _replace(self, codec: AudioCodec, how: str) -> None:
-        log.warning("a record was too much for its decoder", codec=codec, how=how)
+        log.warning("codec process failed", codec=codec, how=how)
         self._on_crash()
         self.close()
         self.start()

@@ -81,7 +81,9 @@ class GraphCache:
             if self.recordings:
                 raise
             self._refused = True
-            log.warning("steps are not recorded, and so slower", why=str(error).partition("\n")[0])
+            log.warning(
+                "graph capture refused, steps run eagerly", error=str(error).partition("\n")[0]
+            )
             return None
         self.recordings += 1
         return recorded

@@ -82,7 +82,7 @@ def ignore_unretrieved_errors(loop: asyncio.AbstractEventLoop) -> None:
 def _on_unretrieved(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     if isinstance(error, kafka.KafkaError) and context["message"].endswith("was never retrieved"):
-        log.debug("Kafka answered when nobody waited any more", why=describe(error))
+        log.debug("unretrieved Kafka error ignored", error=describe(error))
     else:
         loop.default_exception_handler(context)
 

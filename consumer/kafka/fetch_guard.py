@@ -152,7 +152,7 @@ class _FetchInspection:
         if doubt.reads == 1:
             topic, number = place
             told = {"topic": topic, "partition": number, "offset": position}
-            log.warning("a batch came garbled, it is read again", **told, why=str(error))
+            log.warning("corrupt batch, reading it again", **told, error=str(error))
         return doubt.is_certain
 
 

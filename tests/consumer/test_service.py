@@ -41,4 +41,4 @@ def test_unchecked_weights_are_padded_and_the_check_is_named(told: list[EventDic
     assert not may_fold(FoldMode.AUTO, weights(UNKNOWN))
     (line,) = told
     assert line["log_level"] == "warning"
-    assert line["do"] == "python -m bench fold --model some.pt --data DIR"
+    assert line["action"] == "python -m bench fold --model some.pt --data DIR"

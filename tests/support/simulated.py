@@ -101,13 +101,13 @@ class Arriving:
         caught_up = frozenset(self._positions.keys() - waits)
         return Poll(assigned and tuple(assigned), (), tuple(records), caught_up)
 
-    def begin(self, partition: Partition, offset: int) -> None:
+    def seek(self, partition: Partition, offset: int) -> None:
         self._positions[partition] = offset
 
-    def hold(self, partition: Partition) -> None:
+    def pause(self, partition: Partition) -> None:
         self._positions.pop(partition, None)
 
-    async def tell(self, offsets: Mapping[Partition, int]) -> None:
+    async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
         """Nobody asks."""
 
     async def _wait(self, due: Iterable[Partition]) -> None:

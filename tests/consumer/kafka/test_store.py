@@ -59,7 +59,7 @@ class Info:
 
 
 def store(
-    kafka: LocalKafka, topics: Topics, owner: Owner | None = None, group: str = ""
+    kafka: LocalKafka, topics: Topics, owner: Info | None = None, group: str = ""
 ) -> KafkaStore:
     group = group or f"{topics.prefix}-group"
     owner = owner or Info()
