@@ -13,9 +13,10 @@ from typing import Protocol
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Found
+from consumer.core.partition.step import DecodedRecord, RejectedRecord
 from consumer.core.scheduling.jobs import Batch
 from consumer.core.streams.entries import ScoreRequest
-from consumer.core.streams.records import Lane, Partition, Poll
+from consumer.core.streams.records import Lane, Partition, Poll, Record
 from consumer.core.text.hypothesis import Hypothesis
 from schemas.transcript import AnyEvent
 
@@ -64,6 +65,16 @@ class Store(Protocol):
         """Fence the previous owner and read its progress. Raises as `Journal.commit` does."""
 
 
+class Codecs(Protocol):
+    """What reads the audio of records."""
+
+    def read(self, record: Record) -> DecodedRecord | RejectedRecord | None:
+        """Return the audio of the record, or None for a container, which `decode` is for."""
+
+    async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
+        """Decode a container, without blocking the event loop."""
+
+
 class SpeechDetector(Protocol):
     """Voice-activity detection, on a thread of its own."""
 
@@ -99,6 +110,7 @@ class Shells:
     """What one worker is connected to."""
 
     source: RecordSource
+    codecs: Codecs
     detector: SpeechDetector
     engine: Engine
     store: Store

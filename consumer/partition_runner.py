@@ -1,99 +1,77 @@
-"""One assigned partition, kept from its assignment until it is given away.
+"""One assigned partition, from its assignment until it is revoked.
 
-    open (fence the one before, read its state) -> prove -> [ commit ]* -> closed
-      ^                                                        |
-      '------------- anything failed: all in memory is void ---'
+    open (fence the previous owner, read its state) -> prove -> [ commit ]* -> closed
+      ^                                                            |
+      '------------- anything failed: the task is dropped ---------'
 
-A commit whose outcome is not known is never tried again: a new transaction fences what is left of
-it, and the state that is read then says what became of it (KIP-98, docs/guarantees.md).
+A commit of unknown outcome is never tried again: a new transaction fences what is left of it, and
+the state that is read then says what became of it (KIP-98, docs/guarantees.md).
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
 from consumer.core.partition.commit import Commit
-from consumer.core.partition.partition import PartitionPolicy, PartitionTask
-from consumer.core.partition.state import Found, Halt, PartitionState, recover
-from consumer.core.partition.stream_admission import REJECTION_REASONS as TURNED_AWAY
-from consumer.core.scheduling.jobs import Job
-from consumer.core.streams.records import Partition
+from consumer.core.partition.ledger import Ledger
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.partition.policy import PartitionPolicy
+from consumer.core.partition.state import Found, Halt, PartitionState, Restored, recover
+from consumer.core.partition.step import Effects, IncomingRecord, Inputs
+from consumer.core.partition.stream_admission import REJECTION_REASONS
+from consumer.core.streams.records import Partition, Record, UnreadableBatch
+from consumer.decode_window import DecodeWindow, Spawn
 from consumer.errors import ConfigError, Fenced, Retriable
-from consumer.interfaces import Clock, Journal, RecordSource, Store, Timeouts
+from consumer.interfaces import Journal, Shells, Timeouts
 from consumer.metrics import Metrics
+from consumer.wakeup import Wakeup
 
 log = structlog.get_logger(__name__)
 
-
-REJECTIONS_WARNING_S = 60.0  # between two lines about streams that are turned away
+REJECTIONS_WARNING_S: Final = 60.0  # between two log lines about rejected streams
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerContext:
-    """What every keeper works with."""
+    """What every runner works with."""
 
-    store: Store
-    source: RecordSource
-    clock: Clock
+    shells: Shells
     timeouts: Timeouts
     metrics: Metrics
     next_epoch: Callable[[], int]
-    add_jobs: Callable[[Sequence[Job]], None]  # jobs that wait for the model
-    discard_jobs: Callable[[], None]  # a task is gone, and its jobs with it
-
-
-class Wakeup:
-    """Wakes one loop; several rings before it wakes are one. Closed: rung for the last time."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-        self._closed = False
-
-    @property
-    def is_closed(self) -> bool:
-        return self._closed
-
-    def notify(self) -> None:
-        self._event.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._event.set()
-
-    async def wait(self, timeout_s: float | None = None) -> bool:
-        """True: rung, or the time is over. False: closed, nothing will ring again."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._event.wait()
-        self._event.clear()
-        return not self._closed
+    make_ledger: Callable[[Partition, int, Restored], Ledger]
+    spawn: Spawn  # starts a task of the pipeline's group
+    execute: Callable[[PartitionRunner, Effects], None]
+    on_decoded: Callable[[], None]  # a container was decoded: a window may have more to take
+    discard_jobs: Callable[[], None]  # a task is dropped, and its jobs with it
 
 
 class PartitionRunner:
     """`task` is there while the partition is served."""
 
     def __init__(
-        self, partition: Partition, policy: PartitionPolicy, around: RunnerContext
+        self, partition: Partition, policy: PartitionPolicy, context: RunnerContext
     ) -> None:
         self.partition = partition
         self.task: PartitionTask | None = None
         self.is_halted = False
-        self._policy = policy
-        self._context = around
+        self.policy = policy
+        self._context = context
         self._wakeup = Wakeup()
+        self._window = self._new_window()
+        self._resume_at: int | None = None  # offset to fetch from once the window has room
         self._is_revoked = False
         self._is_out_of_range = False
         self._rejections_warned_at = -REJECTIONS_WARNING_S  # monotonic
-        self._written: tuple[PartitionState, ...] = ()  # what the newest commit left, or did not
-        self._unproven = False  # assigned anew: whether it is still ours a commit has to tell
+        self._written: tuple[PartitionState, ...] = ()  # before and after the newest commit
+        self._unproven = False  # assigned anew: a commit has to prove that it is still ours
 
     async def run(self) -> None:
-        """Until it is given away, or drained."""
+        """Serve the partition until it is revoked or drained."""
         while not self._wakeup.is_closed:
             try:
                 await self._serve_once()
@@ -111,32 +89,63 @@ class PartitionRunner:
                 await self._pause(self._context.timeouts.halt_s)
 
     def notify(self) -> None:
-        """The task has output."""
+        """A commit is due."""
         self._wakeup.notify()
 
     def reassigned(self) -> None:
-        """After a rebalance, which made the consumer forget where it was."""
+        """The partition was assigned again after a rebalance, which reset the fetch position."""
         self._unproven = True
         self._wakeup.notify()
 
     def offset_out_of_range(self) -> None:
-        """What was to be read next has been deleted."""
+        """The next offset to be read has been deleted."""
         self._is_out_of_range = True
         self._wakeup.notify()
 
     def revoke(self) -> None:
-        """Another worker has it; nothing more is committed."""
+        """Another worker has the partition; nothing more is committed."""
         self._is_revoked = True
         self._drop()
         self._wakeup.close()
 
     def drain(self) -> None:
-        """All output is there: commit it, and end."""
+        """All output is known: commit it, and end."""
         self._wakeup.close()
+
+    # --- records
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether nothing that was fetched waits to be taken in."""
+        return self._window.is_empty and self._resume_at is None
+
+    def offer(self, records: Iterable[Record | UnreadableBatch]) -> None:
+        """Take fetched records; those that find no room are fetched again later."""
+        if self.task is None or self._resume_at is not None:
+            return
+        self._resume_at = self._window.push(records)
+        if self._resume_at is not None:
+            self._context.shells.source.pause(self.partition)
+
+    def take(self) -> list[IncomingRecord]:
+        """Return the records that can be taken in now; call it until there are none."""
+        if self.task is None:
+            return []
+        taken = self._window.take(self.task)
+        if self._resume_at is not None and self._window.has_room:
+            self._context.shells.source.seek(self.partition, self._resume_at)
+            self._resume_at = None
+        return taken
+
+    def _new_window(self) -> DecodeWindow:
+        context = self._context
+        return DecodeWindow(context.shells.codecs, context.spawn, context.on_decoded)
+
+    # --- opening and committing
 
     async def _serve_once(self) -> None:
         self._is_out_of_range = False
-        journal = await self._context.store.open(self.partition)
+        journal = await self._context.shells.store.open(self.partition)
         try:
             task = self._restore(journal.found)
             await self._commit(journal, task, force=True)
@@ -147,18 +156,21 @@ class PartitionRunner:
             await journal.close()
 
     def _restore(self, found: Found) -> PartitionTask:
-        restored = recover(found, from_earliest=self._policy.from_earliest)
+        restored = recover(found, from_earliest=self.policy.from_earliest)
         if found.partition in self._written:  # nobody had it in between, and we have survived
             restored = replace(restored, partition=replace(restored.partition, clean=True))
         epoch = self._context.next_epoch()
-        return PartitionTask(self.partition, epoch, self._policy, restored)
+        ledger = self._context.make_ledger(self.partition, epoch, restored)
+        return PartitionTask(self.partition, epoch, self.policy, restored, ledger)
 
     def _serve(self, task: PartitionTask) -> None:
         if self._is_revoked:
-            raise Fenced("it was given away while it was opened")
+            raise Fenced("it was revoked while it was opened")
         self.is_halted = self._unproven = False
         self.task = task
-        self._context.source.seek(self.partition, task.ledger.position)
+        self._window.close()
+        self._resume_at = None
+        self._context.shells.source.seek(self.partition, task.ledger.position)
         state = task.ledger.committed
         log.info(
             "partition opened",
@@ -169,16 +181,16 @@ class PartitionRunner:
         )
 
     async def _commit_all(self, journal: Journal, task: PartitionTask) -> None:
-        clock, timeouts = self._context.clock, self._context.timeouts
-        told = clock.monotonic()
+        clock, timeouts = self._context.shells.clock, self._context.timeouts
+        progress_at = clock.monotonic()
         while await self._wakeup.wait(timeouts.progress_s):
             if self._is_out_of_range:
                 raise Retriable("audio was deleted before it was read: its offsets are lost")
             if task.ledger.has_output:
                 await clock.sleep(timeouts.coalesce_s)
-            due = self._unproven or clock.monotonic() - told >= timeouts.progress_s
+            due = self._unproven or clock.monotonic() - progress_at >= timeouts.progress_s
             await self._commit(journal, task, progress=due, force=self._unproven)
-            told = clock.monotonic() if due else told
+            progress_at = clock.monotonic() if due else progress_at
             if self._unproven:
                 self._serve(task)
         if not self._is_revoked:
@@ -193,23 +205,25 @@ class PartitionRunner:
         clean: bool = False,
         force: bool = False,
     ) -> None:
-        commit = task.ledger.prepare(progress=progress, clean=clean, force=force)
+        commit = task.prepare_commit(progress=progress, clean=clean, force=force)
         if commit is None:
             return
+        clock = self._context.shells.clock
         self._written = (task.ledger.committed, commit.state)
-        began = self._context.clock.monotonic()
+        began = clock.monotonic()
         try:
             await journal.commit(commit)
         except (Fenced, Retriable, ConfigError):
             self._context.metrics.count("commits", result="failed")
             raise
-        now = self._context.clock.monotonic()
+        now = clock.monotonic()
         self._context.metrics.observe_commit(commit, now - began)
         self._warn_of_rejections(commit, now)
-        self._context.add_jobs(task.on_committed(commit, now))
+        effects = task.step(Inputs(now, clock.unix_ms(), committed=commit))
+        self._context.execute(self, effects)
 
     def _warn_of_rejections(self, commit: Commit, now: float) -> None:
-        over = [letter for letter in commit.dead_letters if letter.reason in TURNED_AWAY]
+        over = [letter for letter in commit.dead_letters if letter.reason in REJECTION_REASONS]
         if over and now >= self._rejections_warned_at + REJECTIONS_WARNING_S:
             self._rejections_warned_at = now
             refused = commit.state.tally.refused
@@ -218,14 +232,16 @@ class PartitionRunner:
             )
 
     def _drop(self) -> None:
+        """Drop the task and all that it has not committed."""
+        self._window.close()
         if self.task is not None:
             self.task = None
-            self._context.source.pause(self.partition)
+            self._context.shells.source.pause(self.partition)
             self._context.discard_jobs()
 
     async def _pause(self, seconds: float) -> None:
         if not self._wakeup.is_closed:
-            await self._context.clock.sleep(seconds)
+            await self._context.shells.clock.sleep(seconds)
 
     def _log_failure(self, event: str, error: Exception) -> None:
         if not self._is_revoked:

@@ -1,123 +1,127 @@
-"""The whole motion on one page: ingest | dispatch | keep.
+"""The pipeline of one worker: ingest | dispatch | broadcast, over the shells of `interfaces.py`.
 
-    Kafka --poll--> ingest: records -> chunks -> speech scores -> utterances -> planner
-                    dispatch: planner -> batch -> Whisper -> texts
-                    keepers: texts -> events and progress, in one transaction --> Kafka
+    Kafka --poll--> ingest:    records -> audio -> speech scores -> utterances -> planner
+                    dispatch:  planner -> batch -> engine -> texts
+                    runners:   events and progress, in one transaction --> Kafka
+                    broadcast: partials --> Kafka, outside transactions
 
-What to do is decided in `consumer.core`; this file only moves values between the decisions and the
-shells of `consumer.interfaces`. Each assigned partition has a runner (`partition_runner.py`), which
-opens it, commits what is ready, and opens it again after a failure.
+What to do is decided in `consumer.core`, by `PartitionTask.step`; this file executes the effects
+and returns the answers. Each assigned partition has a runner (`partition_runner.py`), which opens
+it, commits what is due, and opens it again after a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
 import structlog
 
-from consumer.core.partition.commit import Outcome
-from consumer.core.partition.partition import PartitionPolicy, PartitionTask
+from consumer.broadcast_queue import BroadcastQueue
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.partition.ledger import Ledger
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.partition.policy import PartitionPolicy
+from consumer.core.partition.state import Restored
+from consumer.core.partition.step import Decode, Effects, IncomingRecord, Inputs
 from consumer.core.scheduling.capacity import Backpressure
 from consumer.core.scheduling.fold_audit import FoldAudit, disagreement
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.scheduling.planner import Planner
-from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, UnreadableBatch
+from consumer.core.streams.entries import ScoreRequest
+from consumer.core.streams.records import Assignment, Lane, Partition, Poll, UnreadableBatch
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
-from consumer.errors import ConfigError, Fenced, Retriable, SttError
+from consumer.errors import Fenced, Retriable
 from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
-from consumer.partition_runner import PartitionRunner, RunnerContext, Wakeup
+from consumer.partition_runner import PartitionRunner, RunnerContext
+from consumer.wakeup import Wakeup
+from consumer.watchdog import Watchdog
 from schemas.errors import Reason
-from schemas.transcript import AnyEvent, TranscriptFinal
 
 log = structlog.get_logger(__name__)
 
-
-HEARTBEAT_S = 1.0  # between two looks at the worker's own health
-
-
-BLOCKED_S = 1.0  # the event loop was held up that long: worth an alarm
-
-
-MAX_POLL_S = 600.0  # of audio: what else a poll brought is read again later
-
-
-MAX_PENDING_BROADCAST = 1000  # events that wait to be broadcast; older ones are dropped
-
-
+MAX_ROUND_S: Final = 600.0  # of audio taken in before the detector and the planner see it
 _SKIPPED_ACTIONS: Final = {
     Reason.BATCH_TOO_LARGE: "streamscribe topics check: as they must be, the brokers refuse it",
     Reason.CORRUPT_BATCH: "check the disks of the partition's brokers; streamscribe dlq ls",
 }
 
 
-STUCK_S = 60.0  # no answer to a poll, not even a failure: only a new process helps
-
-
 class Pipeline:
-    """One worker's life; `run` returns after a clean stop and raises otherwise."""
+    """One worker; `run` returns after a clean stop and raises otherwise."""
 
     def __init__(
         self,
         shells: Shells,
         policies: Mapping[Lane, PartitionPolicy],
         planner: Planner,
-        admissions: Mapping[Lane, Backpressure],
+        backpressure: Mapping[Lane, Backpressure],
         *,
         fold_audit: FoldAudit,
         timeouts: Timeouts,
         metrics: Metrics,
+        make_ledger: Callable[[Partition, int, Restored], Ledger] = Ledger,
     ) -> None:
-        self._source, self._detector = shells.source, shells.detector
-        self._engine, self._broadcast = shells.engine, shells.broadcast
-        self._clock = clock = shells.clock
+        self._shells = shells
+        self._clock = shells.clock
         self._policies = policies
         self._planner = planner
-        self._backpressure = admissions
+        self._backpressure = backpressure
         self._fold_audit = fold_audit
         self._timeouts = timeouts
         self._metrics = metrics
+        self._make_ledger = make_ledger
+        self._context: RunnerContext  # set by `run`
         self._runners: dict[Partition, PartitionRunner] = {}
-        self._jobs_wakeup = Wakeup()  # rung when a job waits
-        self._broadcast_wakeup = Wakeup()  # rung when there is something to broadcast
-        self._pending_broadcast: deque[AnyEvent] = deque(maxlen=MAX_PENDING_BROADCAST)
-        self._heartbeat = Wakeup()
-        self._polled_at = clock.monotonic()
-        self._context = RunnerContext(
-            store=shells.store,
-            source=self._source,
-            clock=clock,
-            timeouts=timeouts,
-            metrics=metrics,
-            next_epoch=count(1).__next__,
-            add_jobs=self._add,
-            discard_jobs=self._discard_stale,
-        )
+        self._lanes = frozenset(Lane)  # that are served, and not held back by waiting speech
+        self._to_score: list[tuple[PartitionTask, ScoreRequest]] = []
+        self._advancing = asyncio.Lock()  # a stream has one score request at a time
+        self._decoded_wakeup = Wakeup()  # a container was decoded
+        self._jobs_wakeup = Wakeup()  # a job waits
+        self._broadcast = BroadcastQueue(shells.broadcast, metrics)
+        self._watchdog = Watchdog(self, planner, shells.clock, metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises `TimeoutError` when what was in flight is not out within `drain_s` of `stop`."""
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            self._context = self._runner_context(group)
             group.create_task(self._ingest(stop, group), name="ingest")
+            group.create_task(self._ingest_decoded(), name="ingest decoded")
             group.create_task(self._dispatch(), name="dispatch")
-            group.create_task(self._broadcast_events(), name="partials")
-            group.create_task(self._watch(), name="watch")
+            group.create_task(self._broadcast.run(), name="broadcast")
+            group.create_task(self._watchdog.run(), name="watchdog")
             offsets = group.create_task(self._commit_offsets(), name="offsets")
             await stop.wait()
             offsets.cancel()
             limit.reschedule(asyncio.get_running_loop().time() + self._timeouts.drain_s)
 
     @property
-    def _tasks(self) -> list[PartitionTask]:
-        """Of the partitions that are served."""
-        return [keeper.task for keeper in self._runners.values() if keeper.task is not None]
+    def tasks(self) -> list[PartitionTask]:
+        """The tasks of the partitions that are served."""
+        return [runner.task for runner in self._runners.values() if runner.task is not None]
 
-    def _task(self, partition: Partition) -> PartitionTask | None:
-        keeper = self._runners.get(partition)
-        return None if keeper is None else keeper.task
+    @property
+    def halted(self) -> int:
+        """Number of partitions that wait for an operator."""
+        return sum(runner.is_halted for runner in self._runners.values())
+
+    def _runner_context(self, group: asyncio.TaskGroup) -> RunnerContext:
+        return RunnerContext(
+            shells=self._shells,
+            timeouts=self._timeouts,
+            metrics=self._metrics,
+            next_epoch=count(1).__next__,
+            make_ledger=self._make_ledger,
+            spawn=group.create_task,
+            execute=self._execute,
+            on_decoded=self._decoded_wakeup.notify,
+            discard_jobs=self._discard_stale,
+        )
 
     # --- ingest
 
@@ -128,65 +132,123 @@ class Pipeline:
                 self._assign(poll.assigned, group)
             for partition in poll.out_of_range:
                 self._runners[partition].offset_out_of_range()
-            self._read(poll.records)
-            self._tick(poll.caught_up)
-            await self._score()
-            self._submit()
+            for partition, records in poll.by_partition().items():
+                if (runner := self._runners.get(partition)) is not None:
+                    runner.offer(records)
+            await self._advance(poll.caught_up)
+        self._decoded_wakeup.close()
         self._jobs_wakeup.close()
 
+    async def _ingest_decoded(self) -> None:
+        """Take in containers as they are decoded, without waiting for the next poll."""
+        while await self._decoded_wakeup.wait():
+            await self._advance()
+
     async def _poll(self) -> Poll:
+        self._lanes = self._served_lanes()
         try:
-            poll = await self._source.poll(self._admitted())
+            poll = await self._shells.source.poll(self._lanes)
         except Retriable as error:
             log.warning("poll failed, retrying", error=str(error))
             await self._clock.sleep(self._timeouts.retry_s)
             poll = Poll()
-        self._polled_at = self._clock.monotonic()
+        self._watchdog.polled()
         return poll
 
-    def _admitted(self) -> frozenset[Lane]:
-        """Lanes to fetch from: bulk waits while live speech does."""
+    def _served_lanes(self) -> frozenset[Lane]:
+        """Return the lanes to read: bulk audio waits while live speech does."""
         live, bulk = (self._planner.waiting_s(lane) for lane in (Lane.LIVE, Lane.BULK))
         waiting = {Lane.LIVE: live, Lane.BULK: live + bulk}
         return frozenset(lane for lane in Lane if self._backpressure[lane].update(waiting[lane]))
 
     def _assign(self, assigned: Sequence[Assignment], group: asyncio.TaskGroup) -> None:
-        """Keep what stays ours as it is, warm: its next commit proves that it still is."""
+        """Keep the runners of what stays ours: their next commit proves that it still is."""
         ours = dict(assigned)
         for partition in self._runners.keys() - ours.keys():
             self._runners.pop(partition).revoke()
         for partition, lane in ours.items():
-            if (keeper := self._runners.get(partition)) is not None:
-                keeper.reassigned()
+            if (runner := self._runners.get(partition)) is not None:
+                runner.reassigned()
                 continue
-            keeper = PartitionRunner(partition, self._policies[lane], self._context)
-            self._runners[partition] = keeper
-            group.create_task(keeper.run(), name=f"keep {partition.topic} {partition.number}")
+            runner = PartitionRunner(partition, self._policies[lane], self._context)
+            self._runners[partition] = runner
+            group.create_task(runner.run(), name=f"run {partition.topic} {partition.number}")
 
-    def _read(self, records: Sequence[Record | UnreadableBatch]) -> None:
-        """All of them, or as many as memory is meant to hold: compressed ones may be hours."""
-        now, left_s = self._clock.monotonic(), MAX_POLL_S
-        for index, record in enumerate(records):
-            if left_s <= 0:
-                self._seek_back(records[index:])
-                return
-            if (task := self._task(record.partition)) is not None:
-                before_s = task.read_s
-                self._count_outcome(record, task.ingest(record, now))
-                left_s -= task.read_s - before_s
+    async def _advance(self, caught_up: frozenset[Partition] | None = None) -> None:
+        """Take in what was fetched, score it, all streams in one call, until every cut is known.
 
-    def _count_outcome(self, record: Record | UnreadableBatch, outcome: Outcome | None) -> None:
-        if outcome is not None:
-            count = record.next_offset - record.offset
-            self._metrics.count("records", count, outcome=outcome)
+        `caught_up`: partitions of which no record waits in Kafka; None: it was not asked.
+        """
+        async with self._advancing:
+            left_s = MAX_ROUND_S
+            for runner in list(self._runners.values()):
+                left_s -= self._take_in(runner, left_s)
+                self._tick(runner, caught_up)
+            await self._score()
+            if len(self._planner):
+                self._jobs_wakeup.notify()
+
+    def _take_in(self, runner: PartitionRunner, most_s: float) -> float:
+        """Take in decoded records of about that many seconds; return the seconds."""
+        task, taken_s = runner.task, 0.0
+        if task is None or runner.policy.lane not in self._lanes:
+            return 0.0
+        begin_s = task.read_s
+        while taken_s < most_s and (records := runner.take()):
+            effects = task.step(replace(self._inputs(), records=records))
+            self._count_outcomes(records, effects)
+            self._execute(runner, effects)
+            taken_s = task.read_s - begin_s
+        return taken_s
+
+    def _tick(self, runner: PartitionRunner, caught_up: frozenset[Partition] | None) -> None:
+        if runner.task is not None and caught_up is not None:
+            is_caught_up = runner.partition in caught_up and runner.is_caught_up
+            self._execute(runner, runner.task.step(replace(self._inputs(), caught_up=is_caught_up)))
+
+    async def _score(self) -> None:
+        while self._to_score:
+            asked, self._to_score = self._to_score, []
+            scores = await self._shells.detector.score([request for _, request in asked])
+            answers: dict[PartitionTask, list[tuple[ScoreRequest, Float32Array]]] = defaultdict(
+                list
+            )
+            for (task, request), probabilities in zip(asked, scores, strict=True):
+                answers[task].append((request, probabilities))
+            for runner in list(self._runners.values()):
+                if runner.task is not None and (scored := answers.get(runner.task)):
+                    self._execute(runner, runner.task.step(replace(self._inputs(), scores=scored)))
+
+    def _inputs(self) -> Inputs:
+        return Inputs(self._clock.monotonic(), self._clock.unix_ms())
+
+    def _execute(self, runner: PartitionRunner, effects: Effects) -> None:
+        """Do what a step says; score requests are collected for the next call of the detector."""
+        task = runner.task
+        if task is not None:
+            self._to_score += ((task, request) for request in effects.score_requests)
+        for id_ in effects.cancel:
+            self._planner.cancel(id_)
+        if effects.submit:
+            self._planner.add(effects.submit)
+            self._jobs_wakeup.notify()
+        if retries := sum(bool(job.earlier) for job in effects.submit):
+            self._metrics.count("retries", retries)
+        for final in effects.finals:
+            self._metrics.observe_final(final)
+        self._broadcast.put(effects.broadcast)
+        if effects.commit_due:
+            runner.notify()
+
+    def _count_outcomes(self, records: Sequence[IncomingRecord], effects: Effects) -> None:
+        for record, outcome in zip(records, effects.outcomes, strict=True):
+            if outcome is None:
+                continue
             if isinstance(record, UnreadableBatch):
+                self._metrics.count("records", record.next_offset - record.offset, outcome=outcome)
                 self._warn_of_skipped(record)
-
-    def _seek_back(self, records: Sequence[Record | UnreadableBatch]) -> None:
-        first = {record.partition: record.offset for record in reversed(records)}
-        for partition, offset in first.items():
-            if self._task(partition) is not None:
-                self._source.seek(partition, offset)
+            else:
+                self._metrics.count("records", outcome=outcome)
 
     def _warn_of_skipped(self, batch: UnreadableBatch) -> None:
         self._metrics.count("batches_skipped", reason=batch.reason)
@@ -201,44 +263,8 @@ class Pipeline:
             action=_SKIPPED_ACTIONS[batch.reason],
         )
 
-    def _tick(self, caught_up: frozenset[Partition]) -> None:
-        now = self._clock.monotonic()
-        for task in self._tasks:
-            task.tick(now, caught_up=task.partition in caught_up)
-
-    async def _score(self) -> None:
-        """Score what came, all streams in one call, until every cut is known."""
-        while asked := [
-            (task, request) for task in self._tasks for request in task.score_requests()
-        ]:
-            scores = await self._detector.score([request for _, request in asked])
-            for (task, request), probabilities in zip(asked, scores, strict=True):
-                task.on_scores(request, probabilities)
-
-    def _submit(self) -> None:
-        now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
-        for keeper in self._runners.values():
-            if keeper.task is None:
-                continue
-            jobs, finals = keeper.task.jobs(now, now_ms)
-            drafts, begun = keeper.task.interim_jobs(now)
-            self._add([*jobs, *drafts])
-            self._queue_broadcast(begun)
-            self._publish_finals(keeper, finals)
-
-    def _publish_finals(self, keeper: PartitionRunner, finals: Sequence[TranscriptFinal]) -> None:
-        for final in finals:
-            self._metrics.observe_final(final)
-        if keeper.task is not None and keeper.task.ledger.has_output:
-            keeper.notify()
-
-    def _add(self, jobs: Sequence[Job]) -> None:
-        if jobs:
-            self._planner.add(jobs)
-            self._jobs_wakeup.notify()
-
     def _discard_stale(self) -> None:
-        self._planner.discard_stale({task.partition: task.epoch for task in self._tasks})
+        self._planner.discard_stale({task.partition: task.epoch for task in self.tasks})
 
     # --- dispatch
 
@@ -246,18 +272,18 @@ class Pipeline:
         while (batch := self._next_batch()) is not None or await self._idle():
             if batch is not None:
                 await self._transcribe(batch)
-        self._heartbeat.close()
-        self._broadcast_wakeup.close()
-        for keeper in self._runners.values():
-            keeper.drain()
+        self._watchdog.close()
+        self._broadcast.close()
+        for runner in self._runners.values():
+            runner.drain()
 
     async def _idle(self) -> bool:
-        """Watch over the fold while nothing waits for the model, else sleep; False: it is over."""
-        check = None if self._jobs_wakeup.is_closed else self._fold_audit.take()
-        if check is None:
+        """Audit the fold while nothing waits for the model, else sleep; False: it is over."""
+        audit = None if self._jobs_wakeup.is_closed else self._fold_audit.take()
+        if audit is None:
             return await self._jobs_wakeup.wait()
-        (unfolded,) = await self._engine.transcribe(Batch((check.job,), padded=True))
-        self._metrics.observe("fold_disagreement", disagreement(check.folded_text, unfolded.text))
+        (unfolded,) = await self._shells.engine.transcribe(Batch((audit.job,), padded=True))
+        self._metrics.observe("fold_disagreement", disagreement(audit.folded_text, unfolded.text))
         return True
 
     def _next_batch(self) -> Batch | None:
@@ -265,89 +291,53 @@ class Pipeline:
 
     async def _transcribe(self, batch: Batch) -> None:
         began = self._clock.monotonic()
-        hypotheses = await self._engine.transcribe(batch)
+        self._report_started(batch)
+        hypotheses = await self._shells.engine.transcribe(batch)
         decode_s = self._clock.monotonic() - began
         self._metrics.observe_batch(batch, decode_s)
+        decodes: dict[Partition, list[Decode]] = defaultdict(list)
         for job, hypothesis in zip(batch.jobs, hypotheses, strict=True):
-            self._on_decoded(job, hypothesis, began, decode_s)
+            timed = self._timed(job, hypothesis, began, decode_s)
+            decodes[job.id.session.partition].append(Decode(job, timed))
+            if job.kind is JobKind.FINAL and not (job.is_excerpt or hypothesis.earlier):
+                self._fold_audit.offer(job, hypothesis)
+        for partition, answers in decodes.items():
+            self._step_if_current(partition, answers)
 
-    def _on_decoded(self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float) -> None:
-        partition = job.id.session.partition
-        task = self._task(partition)
-        if task is None or task.epoch != job.epoch:
-            return  # another worker has it now, or it is opened anew
+    def _timed(
+        self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float
+    ) -> TimedHypothesis:
         queue_ms = round((began - job.closed_at) * 1000)
-        decoded = TimedHypothesis(
-            hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms()
-        )
-        wanted = job if job.kind is JobKind.FINAL else self._on_interim(task, job, decoded)
-        if wanted is None:
-            return
-        now = self._clock.monotonic()
-        if hypothesis.earlier:
-            self._metrics.count("retries")
-            self._planner.retry(wanted, hypothesis.earlier, now)
-            return
-        self._fold_audit.offer(wanted, hypothesis)
-        jobs, finals = task.on_decoded(wanted.id, decoded, now)
-        self._add(jobs)
-        self._publish_finals(self._runners[partition], finals)
+        return TimedHypothesis(hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
 
-    def _on_interim(self, task: PartitionTask, job: Job, decoded: TimedHypothesis) -> Job | None:
-        """The final that the draft's text is of too, if the utterance has ended meanwhile."""
-        partial, is_final = task.on_interim(job, decoded)
-        if partial is not None:
-            self._queue_broadcast([partial])
-        return self._planner.cancel(job.id) if is_final else None
+    def _report_started(self, batch: Batch) -> None:
+        """Tell the partitions which finals the engine has taken."""
+        for job in batch.jobs:
+            runner = self._current_runner(job)
+            if runner is not None and runner.task is not None and job.kind is JobKind.FINAL:
+                self._execute(runner, runner.task.step(replace(self._inputs(), started=(job.id,))))
 
-    # --- partials
+    def _current_runner(self, job: Job) -> PartitionRunner | None:
+        """Return the runner whose task gave the job, None if that task is gone."""
+        runner = self._runners.get(job.id.session.partition)
+        task = None if runner is None else runner.task
+        return None if task is None or task.epoch != job.epoch else runner
 
-    def _queue_broadcast(self, events: Sequence[AnyEvent]) -> None:
-        if events:
-            self._pending_broadcast.extend(events)
-            self._broadcast_wakeup.notify()
+    def _step_if_current(self, partition: Partition, answers: Sequence[Decode]) -> None:
+        runner = self._runners.get(partition)
+        if runner is None or runner.task is None:
+            return  # another worker has the partition now
+        current = [each for each in answers if each.job.epoch == runner.task.epoch]
+        self._execute(runner, runner.task.step(replace(self._inputs(), decodes=current)))
 
-    async def _broadcast_events(self) -> None:
-        while await self._broadcast_wakeup.wait():
-            events = list(self._pending_broadcast)
-            self._pending_broadcast.clear()
-            try:
-                await self._broadcast.publish(events)
-            except (Retriable, ConfigError) as error:
-                log.warning("partials dropped", count=len(events), error=str(error))
-            else:
-                self._metrics.count("partials", len(events))
-
-    # --- watch
-
-    async def _watch(self) -> None:
-        """See whether the worker itself is well."""
-        beat = self._clock.monotonic()
-        self._update_gauges(beat)
-        while await self._heartbeat.wait(HEARTBEAT_S):
-            now = self._clock.monotonic()
-            self._check(now, blocked_s=now - beat - HEARTBEAT_S)
-            beat = now
-
-    def _check(self, now: float, *, blocked_s: float) -> None:
-        """Raises `SttError` when only a new process helps."""
-        self._update_gauges(now)
-        self._metrics.set("loop_lag_seconds", max(0.0, blocked_s))
-        self._metrics.set("halted", sum(keeper.is_halted for keeper in self._runners.values()))
-        if blocked_s > BLOCKED_S:
-            log.error("event loop blocked", seconds=round(blocked_s, 1))
-        if now - self._polled_at > STUCK_S:
-            raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
-
-    def _update_gauges(self, now: float) -> None:
-        self._metrics.update_gauges(self._tasks, self._planner, now, self._clock.unix_ms())
+    # --- the group's offsets
 
     async def _commit_offsets(self) -> None:
-        """For those who look at the group: nothing depends on it, and no drain waits for it."""
+        """Store the group's offsets, for dashboards alone: no drain waits for it."""
         while True:
             await asyncio.sleep(self._timeouts.progress_s)
-            resume = {task.partition: task.ledger.committed.resume_offset for task in self._tasks}
+            resume = {task.partition: task.ledger.committed.resume_offset for task in self.tasks}
             try:
-                await self._source.commit_offsets(resume)
+                await self._shells.source.commit_offsets(resume)
             except (Retriable, Fenced) as error:
                 log.debug("group offsets not committed", error=str(error))

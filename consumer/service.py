@@ -14,23 +14,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 
-import numpy as np
 import structlog
 from rich.console import Console
 
 from consumer.chinese_conversion import converters
-from consumer.codecs.decode import Decode, write_flac
+from consumer.codecs.reader import AudioRules, RecordReader
 from consumer.codecs.sandbox import CodecSandbox
-from consumer.core.audio.samples import mono
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.partition.interim import InterimPolicy
-from consumer.core.partition.partition import PartitionPolicy
+from consumer.core.partition.policy import PartitionPolicy
 from consumer.core.partition.stream_admission import StreamLimits
 from consumer.core.scheduling.capacity import Backpressure, Budget, measured_budget
 from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.planner import Planner
-from consumer.core.streams.chunks import Chunk, split
-from consumer.core.streams.records import Lane, Record
+from consumer.core.streams.records import Lane
 from consumer.core.streams.stream import StreamPolicy
 from consumer.core.text.chinese import Orthography, Script
 from consumer.core.text.events import FinalPolicy
@@ -50,7 +47,6 @@ from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
 from consumer.settings import ChineseScript, FoldMode, Settings
 from schemas.audio import AudioDefaults, StreamOptions, Task
-from schemas.codec import decode_audio
 from schemas.languages import whisper_code
 from schemas.topics import Topics
 from transport.cluster import check_topics
@@ -109,16 +105,17 @@ async def serve(
         )
         broadcast = KafkaBroadcast(settings.bootstrap, credentials, topics.partials)
         health.waits_for("warming the model, joining the group")
-        decoder = CodecSandbox(partial(metrics.count, "decoder_crashes"))
+        sandbox = CodecSandbox(partial(metrics.count, "decoder_crashes"))
+        codecs = RecordReader(sandbox, audio_rules(settings))
         # The detector first: threads that torch starts itself take over the number of threads that
         # was asked for last, and that has to be the model's.
-        async with detector, engine, broadcast, source, decoder, asyncio.TaskGroup() as group:
+        async with detector, engine, broadcast, source, sandbox, asyncio.TaskGroup() as group:
             watcher = group.create_task(credentials.watch(), name="watch secrets")
             pipeline = Pipeline(
-                Shells(source, detector, engine, store, broadcast, SystemClock()),
-                policies(settings, transcriber, scorer.segmenter, decoder.decode),
+                Shells(source, codecs, detector, engine, store, broadcast, SystemClock()),
+                policies(settings, transcriber, scorer.segmenter),
                 Planner(_budget(settings, engine)),
-                _admissions(settings),
+                _backpressure(settings),
                 fold_audit=FoldAudit(settings.fold_audit_share),
                 timeouts=_timeouts(settings),
                 metrics=metrics,
@@ -195,9 +192,9 @@ def _warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
 
 
 def policies(
-    settings: Settings, transcriber: Transcriber, segmenter: SegmenterConfig, decode: Decode
+    settings: Settings, transcriber: Transcriber, segmenter: SegmenterConfig
 ) -> dict[Lane, PartitionPolicy]:
-    """What holds on each audio topic; they differ in urgency alone."""
+    """Return what applies to each audio topic; they differ in urgency alone."""
     options = StreamOptions(
         languages=settings.languages,
         task=Task.TRANSCRIBE,
@@ -205,16 +202,12 @@ def policies(
         partials=settings.partials,
         endpoint_ms=settings.endpoint_ms,
     )
-    defaults = AudioDefaults(settings.codec, settings.rate, settings.channels)
-    read = partial(read_chunks, decode=decode, defaults=defaults, splits=settings.split_channels)
     return {
         lane: PartitionPolicy(
             lane=lane,
             from_earliest=settings.start_at == "earliest",
             stream=StreamPolicy(segmenter, options, transcriber.languages, prefix),
-            read=read,
             split_channels=settings.split_channels,
-            write=write_flac,
             model=transcriber.info,
             finals=FinalPolicy(orthography(settings.script), settings.publish_suppressed),
             interim=InterimPolicy(settings.partial_every_s, settings.eager),
@@ -227,32 +220,16 @@ def policies(
     }
 
 
+def audio_rules(settings: Settings) -> AudioRules:
+    """Return how records are read."""
+    defaults = AudioDefaults(settings.codec, settings.rate, settings.channels)
+    return AudioRules(defaults, settings.split_channels)
+
+
 def orthography(script: ChineseScript) -> Orthography:
     """How Chinese is written."""
     chosen = None if script is ChineseScript.ANY else Script(script)
     return Orthography(converters(), chosen)
-
-
-def read_chunks(
-    record: Record, decode: Decode, defaults: AudioDefaults, *, splits: bool
-) -> tuple[Chunk, ...]:
-    """What a record says, and its sound: as one channel, or each by itself. Raises `WireError`."""
-    audio = decode_audio(record.key, record.value, record.headers, defaults)
-    if not audio.payload:
-        rate, channels = audio.rate or defaults.rate, audio.channels or defaults.channels
-        return (Chunk(record, audio, _SILENT, rate, channels),)
-    pcm = decode(audio.payload, audio.codec, audio.rate, audio.channels)
-    chunk = Chunk(
-        record=record,
-        audio=audio,
-        samples=mono(pcm.samples),
-        rate=pcm.rate,
-        channels=pcm.samples.shape[1],
-    )
-    return split(chunk, pcm.samples) if splits else (chunk,)
-
-
-_SILENT = np.empty(0, np.int16)
 
 
 def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
@@ -272,7 +249,7 @@ def _budget(settings: Settings, engine: LocalEngine) -> Budget:
     return budget
 
 
-def _admissions(settings: Settings) -> dict[Lane, Backpressure]:
+def _backpressure(settings: Settings) -> dict[Lane, Backpressure]:
     marks = {Lane.LIVE: settings.pause_above_s, Lane.BULK: settings.bulk_pause_above_s}
     return {lane: Backpressure(mark, mark / 2) for lane, mark in marks.items()}
 

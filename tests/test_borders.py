@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import pytest
-from one_stream import OneStream
+from stream_harness import OneStream
 
 from bench.cutting import read
 from bench.decoding import decoded

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from consumer.core.audio.samples import DecodedAudio, from_float, sample_bytes, unpack
-from consumer.core.audio.utterance import Int16Array, Utterance
+from consumer.core.audio.utterance import Int16Array
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
 from schemas.errors import Reason, WireError
 
@@ -45,13 +45,6 @@ def decode(
     _check_format(rate, channels)
     _check_length(len(payload) // (sample_bytes(codec) * channels), rate)
     return DecodedAudio(unpack(payload, codec, channels), rate)
-
-
-def write_flac(utterance: Utterance) -> bytes:
-    """An utterance as a FLAC file, which can be published again as a record."""
-    file = io.BytesIO()
-    soundfile.write(file, utterance.samples, utterance.rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
 
 
 class _Container(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is untyped

@@ -1,7 +1,7 @@
-"""The process that decodes what strangers send: a decoder that crashes takes no worker with it.
+"""The process that decodes containers from strangers: a decoder that crashes ends no worker.
 
     request  = codec, rate, channels, length of the payload | payload
-    answer   = is_refused, rate, channels, length of the body | samples, or reason and message
+    answer   = is_rejected, rate, channels, length of the body | samples, or reason and message
 
 `python -m consumer.codecs.sandbox_process` answers on standard output until its input ends. Whoever
 reads an answer must not trust it: a crash may begin long before it shows.
@@ -23,6 +23,7 @@ from schemas.errors import WireError
 REQUEST: Final = struct.Struct("<16sIII")  # 0: rate or channels are not given
 ANSWER: Final = struct.Struct("<?III")
 _MORE_MEMORY_BYTES: Final = 512 << 20  # than it begins with; a longest record takes 60 MB
+_ALARM_S: Final = 10  # the kernel ends a process whose decoder hangs, though its worker be gone
 
 
 def request(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> bytes:
@@ -36,7 +37,10 @@ def main() -> None:
     _bound_memory()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(REQUEST.size):
-        sink.write(_answer(head, source))
+        signal.alarm(_ALARM_S)
+        answer = _answer(head, source)
+        signal.alarm(0)
+        sink.write(answer)
         sink.flush()
 
 
@@ -47,18 +51,18 @@ def _answer(head: bytes, source: BinaryIO) -> bytes:
         pcm = decode(
             payload, AudioCodec(codec.rstrip(b"\0").decode()), rate or None, channels or None
         )
-    except WireError as refused:
-        return _packed(f"{refused.reason}\n{refused}".encode(), 0, 0, is_refused=True)
+    except WireError as rejected:
+        return _packed(f"{rejected.reason}\n{rejected}".encode(), 0, 0, is_rejected=True)
     return _sound(pcm)
 
 
 def _sound(pcm: DecodedAudio) -> bytes:
     channels = pcm.samples.shape[1]
-    return _packed(pcm.samples.tobytes(), pcm.rate, channels, is_refused=False)
+    return _packed(pcm.samples.tobytes(), pcm.rate, channels, is_rejected=False)
 
 
-def _packed(body: bytes, rate: int, channels: int, *, is_refused: bool) -> bytes:
-    return ANSWER.pack(is_refused, rate, channels, len(body)) + body
+def _packed(body: bytes, rate: int, channels: int, *, is_rejected: bool) -> bytes:
+    return ANSWER.pack(is_rejected, rate, channels, len(body)) + body
 
 
 def _bound_memory() -> None:

@@ -20,7 +20,6 @@ from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.chinese import CODE, prompt
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.core.text.missing_speech import transcribed
 from consumer.errors import DeviceLost, OutOfMemory
 from consumer.inference.device import set_threads
 from schemas.audio import Task
@@ -97,7 +96,7 @@ class LocalEngine:
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
         clips = [self._clip(job, padded=batch.padded) for job in batch.jobs]
-        return transcribed(clips, self._write)
+        return self._write(clips)
 
     def _write(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """As one batch; where the device's memory does not hold it, as its two halves."""
@@ -132,7 +131,7 @@ class LocalEngine:
             words=bool(options.words),
             padded=padded,
             earlier=job.earlier,
-            once=not job.isolated,
+            once=not job.isolated or job.is_excerpt,
         )
 
 

@@ -20,16 +20,19 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
+from consumer.core.audio.utterance import Float32Array
+from consumer.core.scheduling.capacity import (
+    CONTEXT,
+    POSITION_SAMPLES,
+    STRIDE,
+    folded_positions,
+    real_positions,
+)
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 
-CONTEXT = 1500  # encoder positions of 30 s, in Whisper of every size
-POSITION_SAMPLES = WHISPER_RATE // 50  # a position is 20 ms
 MAX_SAMPLES = CONTEXT * POSITION_SAMPLES
-MARGIN = 15  # positions behind the clip that are kept one by one: 0.3 s
 BUCKET = 64  # lengths of a batch are multiples of it
-STRIDE = 16  # tail positions that one stands for; 8 is no better, 32 costs accuracy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +59,12 @@ class FoldBatch:
 
 def padded(samples: int) -> Fold:
     """All 1500 positions, as openai-whisper computes them."""
-    return Fold(_real(samples), np.arange(CONTEXT), np.ones(CONTEXT, np.int64))
+    return Fold(real_positions(samples), np.arange(CONTEXT), np.ones(CONTEXT, np.int64))
 
 
 def folded(samples: int) -> Fold:
     """The real positions of a clip of so many samples, and one of each group of its tail."""
-    real = _real(samples)
+    real = real_positions(samples)
     starts = np.arange(real, CONTEXT, STRIDE)
     sizes = np.minimum(STRIDE, CONTEXT - starts)
     return Fold(
@@ -73,12 +76,7 @@ def folded(samples: int) -> Fold:
 
 def kept_positions(samples: int, *, fold: bool) -> int:
     """How many encoder positions a clip costs."""
-    real = _real(samples)
-    return real + -(-(CONTEXT - real) // STRIDE) if fold else CONTEXT
-
-
-def _real(samples: int) -> int:
-    return min(CONTEXT, -(-samples // POSITION_SAMPLES) + MARGIN)
+    return folded_positions(samples) if fold else CONTEXT
 
 
 def stack(folds: Sequence[Fold]) -> FoldBatch:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from whisper.utils import compression_ratio
 
+from consumer.core.scheduling.capacity import POSITION_SAMPLES
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.streams.language import IdentifiedLanguage, identify
 from consumer.core.text.fallback import FallbackStep, fallback_steps, is_accepted, remaining, select
@@ -20,14 +21,7 @@ from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.clip_encoder import ClipEncoder
 from consumer.inference.decode import BatchDecoder, DecodedRow, DecodeRow
 from consumer.inference.device import Device, DeviceStream, device_errors
-from consumer.inference.fold import (
-    MAX_SAMPLES,
-    POSITION_SAMPLES,
-    Folding,
-    folded,
-    kept_positions,
-    runs,
-)
+from consumer.inference.fold import MAX_SAMPLES, Folding, folded, kept_positions, runs
 from consumer.inference.graph_capture import StepExecutor
 from consumer.inference.layers import ByteLinear, Linear, Parameters
 from consumer.inference.model import Decoder, DecoderCache

@@ -117,7 +117,11 @@ class KafkaJournal:
 
     async def commit(self, commit: Commit) -> None:
         """One transaction. Raises `Fenced`, `Retriable`, `ConfigError`; then it is over."""
-        await self._producer.write(self._outputs(commit))
+        if any(letter.utterance is not None for letter in commit.dead_letters):
+            outputs = await asyncio.to_thread(self._outputs, commit)  # encodes their audio
+        else:
+            outputs = self._outputs(commit)
+        await self._producer.write(outputs)
 
     async def close(self) -> None:
         await self._producer.close()

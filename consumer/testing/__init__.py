@@ -2,6 +2,7 @@
 
 from consumer.testing.doubles import (
     EchoEngine,
+    InlineCodecs,
     ManualClock,
     MemoryBroadcast,
     MemoryJournal,
@@ -12,6 +13,7 @@ from consumer.testing.doubles import (
 
 __all__ = [
     "EchoEngine",
+    "InlineCodecs",
     "ManualClock",
     "MemoryBroadcast",
     "MemoryJournal",

@@ -9,20 +9,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
+from consumer.codecs.reader import AudioRules, read_record
 from consumer.core.audio.utterance import Float32Array, Int16Array
 from consumer.core.audio.windows import Framer
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Found, PartitionState
+from consumer.core.partition.step import DecodedRecord, RejectedRecord
 from consumer.core.scheduling.jobs import Batch, Job
 from consumer.core.streams.entries import DeadLetter, ScoreRequest
 from consumer.core.streams.records import Lane, Partition, Poll, Record, UnreadableBatch
 from consumer.core.streams.state import StreamState
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import Fenced, Retriable
+from schemas.audio import AudioDefaults
+from schemas.errors import WireError
 from schemas.transcript import AnyEvent
+
+_PCM: Final = AudioRules(AudioDefaults())
 
 
 class ManualClock:
@@ -94,6 +101,23 @@ class ScriptedSource:
         for record in records:
             positions[record.partition] = record.next_offset
         return records
+
+
+class InlineCodecs:
+    """Decodes every record at once, containers too, without processes of their own."""
+
+    def __init__(self, rules: AudioRules = _PCM) -> None:
+        self._rules = rules
+
+    def read(self, record: Record) -> DecodedRecord | RejectedRecord:
+        try:
+            return read_record(record, self._rules)
+        except WireError as error:
+            return RejectedRecord(record, error.reason, str(error))
+
+    async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
+        await asyncio.sleep(0)
+        return self.read(record)
 
 
 class MemoryStore:

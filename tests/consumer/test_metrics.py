@@ -5,20 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import PARTITION, Log, fresh, loud, policy, quiet, score_all
+from builders import PARTITION, Log, fresh, loud, policy, quiet
+from partition_harness import Worker
 from prometheus_client import generate_latest
 
 from consumer.core.partition.commit import Outcome
-from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.partition import PartitionTask
+from consumer.core.partition.step import Decode, Inputs, RejectedRecord
 from consumer.core.scheduling.capacity import Budget
 from consumer.core.scheduling.jobs import Batch
 from consumer.core.scheduling.planner import Planner
-from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.records import Lane, Partition, Record
 from consumer.core.text.hypothesis import TimedHypothesis
 from consumer.metrics import METRICS, Metrics
-from consumer.testing import EchoEngine, echo
+from consumer.testing import echo
+from schemas.errors import Reason
 from schemas.transcript import TranscriptFinal, Verdict
 
 
@@ -32,26 +33,24 @@ def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
 
 def spoken() -> tuple[Batch, TranscriptFinal]:
     """One second of speech as the batch of its job, and as its final."""
-    log, task = Log(), PartitionTask(PARTITION, 1, policy(), fresh())
+    log, worker = Log(), Worker()
     log.speak("s", loud(1), end=True)
-    for record in log.records:
-        task.ingest(record, 0.0)
-    score_all(task, EchoEngine())
-    ((job,), _) = task.jobs(0.0, 0)
+    worker.read(*log.records)
+    (job,) = worker.jobs
     decoded = TimedHypothesis(echo(job.utterance.samples), 40, 80, log.now_ms + 500)
-    _, (final,) = task.on_decoded(job.id, decoded, 0.0)
+    (final,) = worker.step(decodes=[Decode(job, decoded)]).finals
     return Batch((job,)), final
 
 
 def test_what_the_worker_holds_is_told():
-    log, task, metrics = Log(), PartitionTask(PARTITION, 1, policy(), fresh()), Metrics()
+    log, worker, metrics = Log(), Worker(), Metrics()
     log.speak("s", np.concatenate([loud(1), quiet(1), loud(0.5)]), end=False)
-    for record in log.records:
-        task.ingest(record, 0.0)
-    score_all(task, EchoEngine())
+    worker.read(log.records[0])
+    worker.commit()  # that it has started is told
+    worker.read(*log.records[1:])
     planner = Planner(Budget(positions=4096, rows=16))
-    planner.add(task.jobs(0.0, 0)[0])
-    metrics.update_gauges([task], planner, 5.0, log.now_ms + 5_000)
+    planner.add(worker.jobs)
+    metrics.update_gauges([worker.task], planner, 5.0, log.now_ms + 5_000)
     assert value(metrics, "partitions") == 1
     assert value(metrics, "streams") == 1
     assert lag(metrics, PARTITION) == pytest.approx(5.9)  # decided 0.9 s before the end
@@ -68,8 +67,8 @@ def test_lag_is_told_of_each_partition_while_it_is_ours():
     partitions = [Partition(PARTITION.topic, number) for number in range(3)]
     tasks = [PartitionTask(partition, 1, policy(), fresh()) for partition in partitions]
     for task in tasks:
-        task.ingest(Record(task.partition, 0, 1_000, b"s", b"", ()), 0.0)
-        task.tick(0.0, caught_up=task is tasks[0])
+        record = RejectedRecord(Record(task.partition, 0, 1_000, b"s", b"", ()), None)
+        task.step(Inputs(0.0, 1_000, records=[record], caught_up=task is tasks[0]))
     metrics.update_gauges(tasks, planner, 7.0, 8_000)
     assert lag(metrics, partitions[1]) == 7.0
     metrics.update_gauges(tasks[:1], planner, 9.0, 10_000)
@@ -142,10 +141,10 @@ def test_a_final_tells_verdict_and_latency():
 
 def test_commits_are_counted_by_result():
     metrics = Metrics()
-    ledger = Ledger(PARTITION, 1, fresh())
-    ledger.read(0, 0)
-    ledger.dead_letter(DeadLetter(Record(PARTITION, 0, 0, b"s", b"", ()), "bad_header", "why"))
-    commit = ledger.prepare()
+    worker = Worker()
+    record = Record(PARTITION, 0, 0, b"s", b"", ())
+    worker.step(records=[RejectedRecord(record, Reason.BAD_HEADER, "why")])
+    commit = worker.commit()
     assert commit is not None
     metrics.observe_commit(commit, 0.5)
     assert value(metrics, "commits_total", result="made") == 1

@@ -6,6 +6,7 @@ when their ends can be known.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +16,17 @@ import pytest
 from builders import PARTITION, RATE
 from simulated import POLL_RECORDS, START_MS, Worker, decode_s
 
+from consumer.codecs.sandbox import TIMEOUT_S
+from consumer.core.partition.step import DecodedRecord, RejectedRecord
 from consumer.core.streams.records import Partition, Record
+from consumer.testing import InlineCodecs
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import encode_audio
+from schemas.errors import Reason
 from schemas.transcript import StreamEnded, TranscriptFinal, TranscriptPartial
 
 BULK = Partition("speech.audio.bulk.v1", 0)
+HOSTILE = Partition("speech.audio.v1", 1)
 CHUNK_S = 0.2
 PAUSE_S = 0.8
 SHORTEST_S, LONGEST_S = 2.0, 8.0
@@ -174,3 +180,35 @@ def test_neither_a_file_nor_a_hot_stream_delays_the_finals_of_others() -> None:
     assert p95_s(worker, talkers) <= WITHIN_S
     assert said(worker, hot)
     assert said(worker, file)
+
+
+class HangingCodecs(InlineCodecs):
+    """Every container hangs its decoder, and is rejected when its time is up."""
+
+    def read(self, record: Record) -> DecodedRecord | RejectedRecord | None:
+        return None if record.partition == HOSTILE else super().read(record)
+
+    async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
+        await asyncio.sleep(TIMEOUT_S)
+        return RejectedRecord(record, Reason.BAD_PAYLOAD, "the decoder could not cope")
+
+
+def hanging(count: int) -> list[Record]:
+    times = (START_MS + 10_000 + 20 * offset for offset in range(count))
+    return [
+        Record(HOSTILE, offset, time_ms, b"hostile", b"container", ())
+        for offset, time_ms in enumerate(times)
+    ]
+
+
+def test_containers_that_hang_their_decoder_delay_no_other_partition() -> None:
+    talkers = crowd(0.25, until_s=100.0)
+    live = {PARTITION: log(PARTITION, *talkers)}
+    quiet = Worker(live, until_s=110.0, codecs=HangingCodecs())
+    hit = Worker({**live, HOSTILE: hanging(50)}, until_s=110.0, codecs=HangingCodecs())
+    quiet.run()
+    hit.run()
+    assert len(hit.store.dead_letters) == 50
+    assert p95_s(hit, talkers) == pytest.approx(p95_s(quiet, talkers), abs=0.05)
+    gaps = np.diff(hit.source.polled_at)
+    assert max(gaps) < 1.0  # a member of the group that goes on polling is not thrown out

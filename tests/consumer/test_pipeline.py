@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import DRAFTS, PARTITION, Log, loud, policy, quiet
+from builders import INTERIM, PARTITION, Log, loud, policy, quiet
 from structlog.testing import capture_logs
 
 from consumer.core.audio.utterance import Float32Array
@@ -24,15 +24,17 @@ from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
-from consumer.pipeline import MAX_POLL_S, STUCK_S, Pipeline
+from consumer.pipeline import MAX_ROUND_S, Pipeline
 from consumer.testing import (
     EchoEngine,
+    InlineCodecs,
     ManualClock,
     MemoryBroadcast,
     MemoryJournal,
     MemoryStore,
     ScriptedSource,
 )
+from consumer.watchdog import STUCK_S
 from schemas.audio import StreamOptions
 from schemas.errors import Reason
 from schemas.transcript import (
@@ -57,7 +59,7 @@ def pipeline(
     fold_audit_share: float = 0.0,
     metrics: Metrics | None = None,
     broadcast: MemoryBroadcast | None = None,
-    drafts: InterimPolicy = DRAFTS,
+    interim: InterimPolicy = INTERIM,
     clock: ManualClock | None = None,
     timeouts: Timeouts = TIMEOUTS,
     **changes: float,
@@ -65,13 +67,14 @@ def pipeline(
     return Pipeline(
         Shells(
             source=source,
+            codecs=InlineCodecs(),
             detector=engine,
             engine=engine,
             store=store,
             broadcast=broadcast or MemoryBroadcast(),
             clock=clock or ManualClock(),
         ),
-        {lane: policy(lane, drafts, **changes) for lane in Lane},
+        {lane: policy(lane, interim, **changes) for lane in Lane},
         Planner(Budget(positions=4096, rows=16)),
         {lane: Backpressure(60, 30) for lane in Lane},
         fold_audit=FoldAudit(fold_audit_share),
@@ -325,7 +328,7 @@ async def test_the_watch_goes_on_while_the_group_does_not_answer(
             clock.advance(2 * STUCK_S)
             await asyncio.Future()
 
-    monkeypatch.setattr("consumer.pipeline.HEARTBEAT_S", 0.001)
+    monkeypatch.setattr("consumer.watchdog.HEARTBEAT_S", 0.001)
     clock, source = ManualClock(), Silent([ASSIGNED], asyncio.Event())
     timeouts = replace(TIMEOUTS, progress_s=0.001)
     service = pipeline(source, EchoEngine(), MemoryStore(), clock=clock, timeouts=timeouts)
@@ -398,7 +401,7 @@ async def test_an_utterance_that_seems_to_end_is_decoded_before_that_is_certain(
     for record in log.records:
         polls += [Poll(records=(record,)), Poll(), Poll()]
     source = ScriptedSource(polls, stop)
-    await pipeline(source, engine, store, drafts=InterimPolicy(0.7, eager=True)).run(stop)
+    await pipeline(source, engine, store, interim=InterimPolicy(0.7, eager=True)).run(stop)
     jobs = [job for batch in engine.batches for job in batch]
     assert [job.kind for job in jobs] == [JobKind.INTERIM] * 2
     expected = await run(polls_of(log))
@@ -474,7 +477,7 @@ async def test_a_poll_of_very_long_records_is_taken_in_parts() -> None:
     engine = Noting()
     polls = [*polls_of(log, len(log.records)), *[Poll()] * 5]
     store = await run(polls, engine)
-    assert engine.most_s <= MAX_POLL_S + 30.0
+    assert engine.most_s <= MAX_ROUND_S + 30.0
     assert texts(store) == texts(await run(polls_of(log, 1)))
     assert len(texts(store)) == 99
 
@@ -518,8 +521,8 @@ async def test_a_draft_that_does_not_stand_is_told_to_nobody_and_is_the_finals_f
     polls = [poll for r in log.records for poll in (Poll(records=(r,)), Poll(), Poll())]
     source = ScriptedSource([ASSIGNED, *polls], stop)
     engine = Doubting(until=stop if in_flight else None)
-    drafts = InterimPolicy(9.0, eager=True)
-    await pipeline(source, engine, store, broadcast=told, drafts=drafts).run(stop)
+    interim = InterimPolicy(9.0, eager=True)
+    await pipeline(source, engine, store, broadcast=told, interim=interim).run(stop)
     jobs = [(job.kind, len(job.earlier)) for batch in engine.batches for job in batch]
     assert jobs == [(JobKind.INTERIM, 0), (JobKind.FINAL, 1), (JobKind.FINAL, 2)]
     assert not [event for event in told.events if isinstance(event, TranscriptPartial)]
@@ -544,8 +547,8 @@ async def test_a_draft_that_comes_when_its_utterance_has_ended_is_told_before_th
     log, stop, store, told = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
     log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True, options=PARTIALS)
     source, engine, spoken = ScriptedSource(polls(), stop), Late(), asyncio.Event()
-    drafts = InterimPolicy(9.0, eager=True)
-    await pipeline(source, engine, store, broadcast=told, drafts=drafts).run(stop)
+    interim = InterimPolicy(9.0, eager=True)
+    await pipeline(source, engine, store, broadcast=told, interim=interim).run(stop)
     assert [job.kind for batch in engine.batches for job in batch] == [JobKind.INTERIM]
     (final,) = (event for event in store.events if isinstance(event, TranscriptFinal))
     (partial,) = (event for event in told.events if isinstance(event, TranscriptPartial))

@@ -26,9 +26,9 @@ def kept_mb(environ: dict[str, str]) -> float:
 import os
 import numpy as np
 from bench.memory import resident
-from consumer.process_tuning import hold_memory
+from consumer.process_tuning import retain_memory
 
-hold_memory(os.environ)
+retain_memory(os.environ)
 before = resident().now_mb
 freed = np.ones(2_500_000)
 del freed

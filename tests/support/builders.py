@@ -11,14 +11,13 @@ from consumer.core.audio.samples import mono, unpack
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import Int16Array
 from consumer.core.partition.interim import InterimPolicy
-from consumer.core.partition.partition import PartitionPolicy, PartitionTask
+from consumer.core.partition.policy import PartitionPolicy
 from consumer.core.partition.state import PartitionState, Restored
 from consumer.core.partition.stream_admission import StreamLimits
 from consumer.core.streams.chunks import Chunk
 from consumer.core.streams.records import Lane, Partition, Record, UnreadableBatch
 from consumer.core.streams.stream import StreamPolicy
 from consumer.core.text.events import FinalPolicy
-from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, AudioDefaults, StreamOptions, Task
 from schemas.codec import decode_audio, encode_audio
 from schemas.errors import Reason
@@ -35,7 +34,7 @@ OPTIONS = StreamOptions(
 KNOWN = WHISPER_CODES - {"yue"}  # as Whisper base
 
 
-DRAFTS = InterimPolicy(every_s=0.7, eager=False)
+INTERIM = InterimPolicy(every_s=0.7, eager=False)
 
 
 def loud(seconds: float, rate: int = RATE) -> Int16Array:
@@ -56,18 +55,16 @@ def read(record: Record) -> Chunk:
 
 
 def policy(
-    lane: Lane = Lane.LIVE, drafts: InterimPolicy = DRAFTS, **changes: float
+    lane: Lane = Lane.LIVE, interim: InterimPolicy = INTERIM, **changes: float
 ) -> PartitionPolicy:
     return PartitionPolicy(
         lane=lane,
         from_earliest=True,
         stream=StreamPolicy(SEGMENTER, OPTIONS, KNOWN, "" if lane is Lane.LIVE else "b"),
-        read=lambda record: (read(record),),
-        split_channels=False,
-        write=lambda utterance: utterance.samples.tobytes(),
+        split_channels=bool(changes.get("split_channels", False)),
         model=MODEL,
         finals=FinalPolicy(),
-        interim=drafts,
+        interim=interim,
         final_within_s=0.5,
         limits=StreamLimits(int(changes.get("streams", 10_000)), changes.get("new_per_s", 100.0)),
         stall_s=changes.get("stall_s", 2.0),
@@ -140,10 +137,3 @@ class Log:
 def fresh(next_offset: int = 0) -> Restored:
     """A partition that nobody has read."""
     return Restored(PartitionState(next_offset, next_offset))
-
-
-def score_all(task: PartitionTask, engine: EchoEngine) -> None:
-    """Let the task hear all that it was given."""
-    while requests := task.score_requests():
-        for request in requests:
-            task.on_scores(request, engine.score_one(request))

@@ -22,10 +22,10 @@ from consumer.core.scheduling.jobs import Batch
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.interfaces import Shells, Timeouts
+from consumer.interfaces import Codecs, Shells, Timeouts
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
-from consumer.testing import EchoEngine, MemoryBroadcast, MemoryJournal, MemoryStore
+from consumer.testing import EchoEngine, InlineCodecs, MemoryBroadcast, MemoryJournal, MemoryStore
 from schemas.transcript import AnyEvent, TranscriptFinal
 
 START_MS = 1_700_000_000_000  # Unix time at simulated 0.0
@@ -88,9 +88,11 @@ class Arriving:
         self._positions: dict[Partition, int] = {}
         self._is_assigned = False
         self.waited_s: list[float] = []  # seconds of speech, whenever more was fetched
+        self.polled_at: list[float] = []
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
         """Live before bulk."""
+        self.polled_at.append(LoopClock().monotonic())
         due = [p for p in sorted(self._positions, key=_lane) if _lane(p) in lanes]
         await self._wait(due)
         records = [record for partition in due for record in self._take(partition)]
@@ -185,6 +187,7 @@ class Worker:
     logs: Mapping[Partition, Sequence[Record]]
     until_s: float
     pause_above_s: float = 300.0
+    codecs: Codecs = field(default_factory=InlineCodecs)
     metrics: Metrics = field(default_factory=Metrics)
     store: TimedStore = field(default_factory=TimedStore)
     broadcast: TimedBroadcast = field(default_factory=TimedBroadcast)
@@ -201,7 +204,15 @@ class Worker:
         marks = {Lane.LIVE: self.pause_above_s, Lane.BULK: 60.0}
         engine = TimedEngine()
         pipeline = Pipeline(
-            Shells(self.source, engine, engine, self.store, self.broadcast, LoopClock()),
+            Shells(
+                self.source,
+                self.codecs,
+                engine,
+                engine,
+                self.store,
+                self.broadcast,
+                LoopClock(),
+            ),
             {lane: policy(lane, InterimPolicy(every_s=0.7, eager=True)) for lane in Lane},
             planner,
             {lane: Backpressure(mark, mark / 2) for lane, mark in marks.items()},
@@ -215,7 +226,7 @@ class Worker:
             group.create_task(pipeline.run(stop))
             while (now := LoopClock().monotonic()) < self.until_s:
                 self.lags.append((now, self._lag_s()))
-                self.held_s.append(_held_s(pipeline))
+                self.held_s.append(_held_s(pipeline, planner))
                 await asyncio.sleep(0.25)
             stop.set()
 
@@ -225,11 +236,7 @@ class Worker:
         return max(value("streamscribe_lag_seconds", each) or 0.0 for each in labels)
 
 
-def _held_s(pipeline: Pipeline) -> float:
-    """Audio of utterances that go on or wait."""
-    streams = [stream for task in pipeline._tasks for stream in task._streams.values()]
-    sessions = [stream._session for stream in streams if stream._session is not None]
-    open_s = sum(
-        len(sound.samples) / session.rate for session in sessions for sound in session.undecided
-    )
-    return open_s + sum(pipeline._planner.waiting_s(lane) for lane in Lane)
+def _held_s(pipeline: Pipeline, planner: Planner) -> float:
+    """Return the seconds of audio of utterances that are open or wait."""
+    open_s = sum(task.undecided_s for task in pipeline.tasks)
+    return open_s + sum(planner.waiting_s(lane) for lane in Lane)

@@ -1,12 +1,13 @@
-"""What one commit holds, and what becomes of a record."""
+"""What one commit holds, and the outcomes of records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from consumer.core.partition.state import PartitionState
-from consumer.core.streams.entries import DeadLetter, EntryId
+from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.records import Partition
 from consumer.core.streams.state import StreamState
 from schemas.transcript import AnyEvent
@@ -18,19 +19,26 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     DEAD_LETTER = "dead_letter"
-    REFUSED = "refused"  # of a stream over a cap: counted, and no more
+    REFUSED = "refused"  # its stream is over a limit: counted, and nothing else
+
+
+class EntryId(NamedTuple):
+    """Names an entry of the ledger."""
+
+    stream_id: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one commit holds: output and progress, never one without the other."""
+    """Output and progress of one partition, published and written down together or not at all."""
 
     partition: Partition
     epoch: int  # of the task that prepared it
     events: tuple[AnyEvent, ...]  # per stream in media order
     dead_letters: tuple[DeadLetter, ...]
     state: PartitionState
-    streams: tuple[tuple[str, StreamState | None], ...]  # those that moved; None: forgotten
-    published: tuple[tuple[str, int], ...]  # entries taken of each stream's queue
-    dead_letter_count: int  # dead letters by offset among them
+    streams: tuple[tuple[str, StreamState | None], ...]  # those that changed; None: forgotten
+    published: tuple[tuple[str, int], ...]  # number of entries, by stream
+    dead_letter_count: int  # dead letters by offset among `dead_letters`
     attempts: tuple[EntryId, ...]  # decodes that may begin once this is committed

@@ -1,82 +1,84 @@
-"""Utterances that may have ended a worker: each decode of one is written down before it begins.
+"""Utterances whose decode may have ended a worker: each attempt is written down before it begins.
 
-    below the N that was found      alone and one at a time, each try counted; after TRIES given up
-    behind it, but in the log then  once N behind it is committed: a successor will suspect it
+    below the N that was found      alone and one at a time; given up after MAX_ATTEMPTS
+    after it, but in the log then   once N after it is committed: a successor will suspect it
 
-After a clean end there are none. How many workers one may end: docs/guarantees.md.
+After a clean end there are none. How many workers one utterance may end: docs/guarantees.md.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.state import Restored
+from consumer.core.partition.utterance_state import UtteranceMove, UtteranceRecord
 from consumer.core.streams.entries import InterimDecode, PendingUtterance
-from consumer.core.streams.records import UtteranceId
 
-MAX_ATTEMPTS = 3  # decodes of one utterance that may end a worker
+MAX_ATTEMPTS: Final = 3  # decodes of one utterance that may end a worker
 
 
 class Quarantine:
-    """Of one assignment of a partition."""
+    """The suspects of one assignment of a partition."""
 
     def __init__(self, ledger: Ledger, restored: Restored) -> None:
         self._ledger = ledger
-        self._doubtful = 0 if restored.partition.clean else restored.log_end  # records below it
-        self._unwritten: list[PendingUtterance] = []
-        self._queue: deque[PendingUtterance] = deque()
-        self._tried: PendingUtterance | None = None  # whose decode is about to begin, or runs
+        self._suspect_end = 0 if restored.partition.clean else restored.log_end
+        self._uncommitted: list[UtteranceRecord] = []
+        self._queue: deque[UtteranceRecord] = deque()
+        self._on_trial: UtteranceRecord | None = None  # its decode is about to begin, or runs
 
-    @property
-    def is_idle(self) -> bool:
-        return not (self._unwritten or self._queue or self._tried)
+    def is_beyond(self, decode: InterimDecode) -> bool:
+        """Return whether no earlier worker can have decoded any of the open utterance."""
+        return decode.first_offset >= self._suspect_end
 
-    def is_beyond(self, draft: InterimDecode) -> bool:
-        """No worker before can have decoded any of it."""
-        return draft.first_offset >= self._doubtful
+    def move_of(self, pending: PendingUtterance) -> UtteranceMove | None:
+        """Return how a closed utterance has to be treated, or None for one without suspicion."""
+        last_offset = pending.source.last_offset
+        if last_offset < min(self._suspect_end, self._ledger.restored_next):
+            return UtteranceMove.CLOSED_SUSPECT
+        if self._ledger.committed.next_offset <= last_offset < self._suspect_end:
+            return UtteranceMove.CLOSED_UNCOMMITTED
+        return None
 
-    def includes(self, heard: PendingUtterance) -> bool:
-        """Its decode may have been under way when a worker ended uncleanly."""
-        return heard.source.last_offset < min(self._doubtful, self._ledger.restored_next)
+    def add_suspect(self, record: UtteranceRecord) -> None:
+        self._queue.append(record)
 
-    def is_unwritten(self, heard: PendingUtterance) -> bool:
-        """It may have been, and a successor would not know."""
-        return self._ledger.committed.next_offset <= heard.source.last_offset < self._doubtful
-
-    def add(self, heard: PendingUtterance) -> None:
-        """One of them has ended."""
-        self._queue.append(heard)
-
-    def keep(self, heard: PendingUtterance) -> None:
-        """An unwritten one has ended: `post` gives it back."""
-        self._unwritten.append(heard)
+    def add_uncommitted(self, record: UtteranceRecord) -> None:
+        """Keep the record until N after it is committed (`on_committed`)."""
+        self._uncommitted.append(record)
         self._ledger.require_commit()
 
-    def begin(self) -> list[PendingUtterance]:
-        """Write down the next try, if none is under way; those that have had all of theirs."""
+    def begin(self) -> list[UtteranceRecord]:
+        """Record the next attempt, if none is under way; return those without attempts left."""
         given_up = []
-        while self._tried is None and self._queue:
-            heard = self._queue.popleft()
-            if heard.attempts >= MAX_ATTEMPTS:
-                given_up.append(heard)
-            else:
-                self._tried = heard
-                self._ledger.record_attempt(heard.entry)
+        while self._on_trial is None and self._queue:
+            record = self._queue.popleft()
+            assert record.pending is not None
+            assert record.entry is not None
+            if record.pending.attempts >= MAX_ATTEMPTS:
+                given_up.append(record)
+                continue
+            record.advance(UtteranceMove.ATTEMPT_RECORDED)
+            self._on_trial = record
+            self._ledger.record_attempt(record.entry)
         return given_up
 
-    def settle(self, id_: UtteranceId) -> None:
-        """An utterance has its text, or will have none."""
-        if self._tried is not None and self._tried.id == id_:
-            self._tried = None
+    def settle(self, record: UtteranceRecord) -> None:
+        """Note that the utterance has its text, or will have none."""
+        if self._on_trial is record:
+            self._on_trial = None
 
-    def on_committed(
-        self, commit: Commit
-    ) -> tuple[list[PendingUtterance], PendingUtterance | None]:
-        """The commit has been made: those that are written now, and the one that is to be tried."""
-        kept, self._unwritten = self._unwritten, []
-        self._unwritten = [heard for heard in kept if self.is_unwritten(heard)]
-        written = [heard for heard in kept if not self.is_unwritten(heard)]
-        begins = self._tried is not None and self._tried.entry in commit.attempts
-        return written, self._tried if begins else None
+    def on_committed(self, commit: Commit) -> tuple[list[UtteranceRecord], UtteranceRecord | None]:
+        """Return the records whose N is committed now, and the one whose attempt may begin."""
+        kept, self._uncommitted = self._uncommitted, []
+        committed: list[UtteranceRecord] = []
+        for record in kept:
+            assert record.pending is not None
+            unsuspected = self.move_of(record.pending) is None
+            (committed if unsuspected else self._uncommitted).append(record)
+        trial = self._on_trial
+        begins = trial is not None and trial.entry in commit.attempts
+        return committed, trial if begins else None

@@ -1,82 +1,78 @@
-"""The utterances of a session settle in their order, in whatever order their texts come.
+"""The utterances of a session settle in order, in whatever order their texts come.
 
-    expect -> (text) -> tell -> in its turn: settled
-                                       '---> decoded again: it is in another language
+    closed -> (text) -> its turn: settled
+                           '---> decoded again: it is in another language
 
-What language an utterance is in, those before it help to tell (`core.streams.language`). It is
+Which language an utterance is in, those before it help to tell (`core.streams.language`). It is
 decoded with what is known of them at that time, which need not be all: they may be in the same
-batch. In its turn all is known; if that makes it another language, it is decoded again. So what
-language a final is in depends on the audio before it alone, and a successor that goes on from any
-cut decides alike. Nothing is published later for it: finals leave in order anyway.
+batch. When its turn comes all is known; if that makes it another language, it is decoded again.
+So the language of a final depends on the audio before it alone, and a successor that goes on from
+any cut decides alike. No final is published later for it: they leave in order anyway.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
-from consumer.core.streams.entries import PendingUtterance
+from consumer.core.partition.utterance_state import UtteranceRecord, UtteranceState
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import SessionKey
-from consumer.core.text.hypothesis import TimedHypothesis
-
-Completion: TypeAlias = tuple[PendingUtterance, TimedHypothesis | None]  # None: there is no text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TurnResult:
-    """What one more text brings."""
+    """What one more text brings to its session."""
 
-    settled: Sequence[Completion]  # in order
-    language: LanguageHold  # the session's language behind them
-    first: PendingUtterance | None  # whose turn it is now
-    redecode: (
-        PendingUtterance | None
-    )  # the same, if it is to be decoded again, with what is held now
+    settled: tuple[UtteranceRecord, ...]  # whose turn has come, in order
+    language: LanguageHold  # of the session after them
+    first: UtteranceRecord | None  # whose turn is next
+    redecode: UtteranceRecord | None  # the same, if it is in another language than it was decoded
 
 
 @dataclass(slots=True)
 class _SessionOrder:
-    """The utterances of one session that are not settled."""
+    language: LanguageHold
+    waiting: deque[UtteranceRecord] = field(default_factory=deque)
 
-    held: LanguageHold
-    waiting: deque[PendingUtterance] = field(default_factory=deque)
-    texts: dict[int, TimedHypothesis | None] = field(default_factory=dict)  # by utterance
-    again: int | None = None  # the utterance that was decoded again: once is enough
-
-    def settle(self) -> tuple[list[Completion], PendingUtterance | None]:
-        """All that can be; and the one behind them, if its text does not stand."""
-        settled: list[Completion] = []
-        while self.waiting and (number := self.waiting[0].utterance.number) in self.texts:
-            text = self.texts.pop(number)
+    def settle(self) -> tuple[tuple[UtteranceRecord, ...], UtteranceRecord | None]:
+        """Take all whose turn has come; and name the next if it has to be decoded again."""
+        settled: list[UtteranceRecord] = []
+        while self.waiting and self.waiting[0].state is UtteranceState.DECODED:
+            record = self.waiting[0]
+            text = record.decoded
             heard = None if text is None else text.hypothesis.identified
             if text is not None and heard is not None:
-                if text.hypothesis.language != self.held.decide(heard) and self.again != number:
-                    self.again = number
-                    return settled, replace(self.waiting[0], language=self.held)
-                self.held = self.held.updated(heard)
-            settled.append((self.waiting.popleft(), text))
-        return settled, None
+                other = text.hypothesis.language != self.language.decide(heard)
+                if other and not record.was_redecoded:
+                    return tuple(settled), record
+                self.language = self.language.updated(heard)
+            settled.append(self.waiting.popleft())
+        return tuple(settled), None
 
 
 class UtteranceSequencer:
-    """Of all sessions of one partition."""
+    """The order of the utterances of all sessions of one partition."""
 
     def __init__(self) -> None:
-        self._lines: dict[SessionKey, _SessionOrder] = {}
+        self._sessions: dict[SessionKey, _SessionOrder] = {}
 
-    def expect(self, heard: PendingUtterance) -> None:
-        """An utterance has ended; those of a session come here in their order."""
-        line = self._lines.setdefault(heard.id.session, _SessionOrder(heard.language))
-        line.waiting.append(heard)
+    def expect(self, record: UtteranceRecord) -> None:
+        """Add a closed utterance; those of a session come here in their order."""
+        assert record.pending is not None
+        session = self._sessions.setdefault(
+            record.id.session, _SessionOrder(record.pending.language)
+        )
+        session.waiting.append(record)
 
-    def complete(self, heard: PendingUtterance, text: TimedHypothesis | None) -> TurnResult:
-        """Its text has come; None: there will be none."""
-        line = self._lines[heard.id.session]
-        line.texts[heard.utterance.number] = text
-        settled, again = line.settle()
-        if not line.waiting:
-            del self._lines[heard.id.session]
-        return TurnResult(settled, line.held, line.waiting[0] if line.waiting else None, again)
+    def settle(self, key: SessionKey) -> TurnResult:
+        """Settle what can be settled, after a text of the session has come."""
+        session = self._sessions[key]
+        settled, redecode = session.settle()
+        if redecode is not None:
+            assert redecode.pending is not None
+            redecode.pending = replace(redecode.pending, language=session.language)
+        first = session.waiting[0] if session.waiting else None
+        if first is None:
+            del self._sessions[key]
+        return TurnResult(settled, session.language, first, redecode)

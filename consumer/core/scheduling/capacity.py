@@ -1,26 +1,26 @@
-"""How much one batch may hold, in encoder positions: rows times those of the longest row."""
+"""What the model and the memory can take: encoder positions of a batch, and when to stop fetching.
+
+A batch costs its rows times the encoder positions of its longest row. Whisper pads every clip to
+30 s, 1500 positions; a folded row computes those of its audio and a margin one by one, and one of
+each group of the rest (docs/glossary.md: fold).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from typing import Final
 
-POSITIONS_PER_S = 50  # encoder positions a second of audio
+from consumer.core.audio.utterance import WHISPER_RATE
 
+CONTEXT: Final = 1500  # encoder positions of 30 s, in Whisper of every size
+POSITION_SAMPLES: Final = WHISPER_RATE // 50  # a position is 20 ms
+MARGIN: Final = 15  # positions after the audio that are computed one by one: 0.3 s
+STRIDE: Final = 16  # padded positions that one stands for; 8 is no better, 32 costs accuracy
 
-CONTEXT = 1500  # positions of Whisper's 30 s
-
-
-_MARGIN_S = 0.3  # of padding that is kept as it is
-
-
-_GROUP = 16  # padded positions that one folded position stands for
-
-
-BATCH_S = 0.1  # what a batch should last: as long may the next utterance have to wait
-
-
-OVERHEAD = 1 / 8  # largest share of a batch that may be its fixed cost, though it last longer
+BATCH_S: Final = 0.1  # what a batch should last: as long may the next utterance have to wait
+OVERHEAD: Final = (
+    1 / 8
+)  # largest share of a batch that may be its fixed cost, though it last longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,24 @@ class BatchTiming:
     seconds: float
 
 
+def real_positions(samples: int) -> int:
+    """Return how many positions of a clip of `samples` at 16 kHz are computed one by one."""
+    return min(CONTEXT, -(-samples // POSITION_SAMPLES) + MARGIN)
+
+
+def folded_positions(samples: int) -> int:
+    """Return how many positions a folded clip of `samples` at 16 kHz costs."""
+    real = real_positions(samples)
+    return real + -(-(CONTEXT - real) // STRIDE)
+
+
 def positions(seconds: float) -> int:
-    """Of a row of so much audio, once its padding is folded."""
-    real = min(CONTEXT, ceil((seconds + _MARGIN_S) * POSITIONS_PER_S))
-    return real + (CONTEXT - real) // _GROUP
+    """Return how many positions a folded clip of that length costs."""
+    return folded_positions(round(seconds * WHISPER_RATE))
 
 
 def measured_budget(small: BatchTiming, large: BatchTiming, *, rows: int) -> Budget:
-    """The budget of an engine whose time is a fixed cost and a cost a position.
+    """Return the budget of an engine whose time is a fixed cost and a cost a position.
 
     Two batches fix that line. One as large as the larger is always allowed: the machine may have
     been busy, and erring small costs more than erring large. Where the larger took no longer,
@@ -64,7 +74,10 @@ def measured_budget(small: BatchTiming, large: BatchTiming, *, rows: int) -> Bud
 
 @dataclass(slots=True)
 class Backpressure:
-    """Two marks, so that fetching does not flutter around one."""
+    """Stops fetching above one mark and resumes below another, so that it does not flutter.
+
+    Kafka is the only large buffer: memory holds seconds of waiting speech at most.
+    """
 
     pause_above_s: float  # seconds of speech that wait for the model
     resume_below_s: float
@@ -75,7 +88,7 @@ class Backpressure:
             raise ValueError("the mark to resume below must lie under the mark to pause above")
 
     def update(self, waiting_s: float) -> bool:
-        """Whether to fetch, given the seconds that wait now."""
+        """Return whether to fetch, given the seconds that wait now."""
         mark = self.resume_below_s if self.is_paused else self.pause_above_s
         self.is_paused = waiting_s > mark
         return not self.is_paused

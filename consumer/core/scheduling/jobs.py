@@ -31,9 +31,16 @@ class Job:
     deadline: float  # monotonic seconds; the earliest is served first
     utterance: Utterance
     options: StreamOptions
-    language: LanguageHold = UNKNOWN  # its session's language, as far as it is known
-    isolated: bool = False  # it may be what ended a worker: nothing else goes with it
-    earlier: tuple[Hypothesis, ...] = ()  # attempts at it whose text does not stand
+    language: LanguageHold = UNKNOWN  # held by its session, as far as it is known
+    isolated: bool = False  # it may have ended a worker: decoded alone in its batch
+    earlier: tuple[Hypothesis, ...] = ()  # texts of it that were not accepted
+    request: int = 0  # of its utterance: a reply to an older one is late
+    is_excerpt: bool = False  # of a stretch that the utterance's text leaves out
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether its utterance, or the stretch's, was decoded before: its backlog has passed."""
+        return bool(self.earlier) or self.is_excerpt
 
 
 @dataclass(frozen=True, slots=True, eq=False)

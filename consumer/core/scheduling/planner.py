@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
-from consumer.core.text.hypothesis import Hypothesis
 
 RETRY_DELAY_S = 1.0  # finals that are due within it go before another attempt at a text
 
@@ -89,14 +88,6 @@ class Planner:
             if job.kind is JobKind.INTERIM:
                 self._interims[job.id.session] = waiting
 
-    def retry(self, job: Job, tried: tuple[Hypothesis, ...], now: float) -> None:
-        """What came of it does not stand; it waits for another attempt.
-
-        That takes as long as many a batch, so other finals go first. None of those that are due
-        later than this one does, however many there are: it is never starved.
-        """
-        self.add([replace(job, earlier=tried, deadline=now + RETRY_DELAY_S)])
-
     def take(self, now: float) -> Batch | None:
         """The first job, and those beside it that are worth it; None: nothing waits.
 
@@ -110,11 +101,11 @@ class Planner:
             self._remove(waiting)
         return Batch(tuple(waiting.job for waiting in chosen))
 
-    def cancel(self, id_: UtteranceId) -> Job:
-        """The final of that utterance, which waits: what it would be decoded for is known."""
-        (waiting,) = [each for each in self._waiting if each.job.id == id_]
-        self._remove(waiting)
-        return waiting.job
+    def cancel(self, id_: UtteranceId) -> None:
+        """Drop the finals of that utterance that wait: its text is known."""
+        for waiting in [each for each in self._waiting if each.job.id == id_]:
+            if waiting.kind is JobKind.FINAL:
+                self._remove(waiting)
 
     def discard_stale(self, epochs: Mapping[Partition, int]) -> None:
         """Forget jobs of partitions that are gone or were assigned anew."""
@@ -129,7 +120,9 @@ class Planner:
         One that may end the worker goes first: the shorter it is in hand, the less is it to blame
         for another end.
         """
-        if job.kind is JobKind.INTERIM or job.earlier:
+        if job.isolated and job.is_repeat:
+            return -inf
+        if job.kind is JobKind.INTERIM or job.is_repeat:
             return job.deadline
         session = job.id.session
         backlog = self._backlogs.get(session)
@@ -163,7 +156,7 @@ class Planner:
         session = waiting.job.id.session
         if waiting.kind is JobKind.INTERIM:
             del self._interims[session]
-        elif not waiting.job.earlier:
+        elif not waiting.job.is_repeat:
             self._shrink_backlog(session)
 
     def _shrink_backlog(self, session: SessionKey) -> None:

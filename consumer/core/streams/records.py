@@ -63,12 +63,19 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Poll:
-    """What one look at Kafka brought; to be taken in this order."""
+    """The answer to one poll of Kafka; to be taken in the order of the fields."""
 
-    assigned: tuple[Assignment, ...] | None = None  # all that is ours now; None: as before
-    out_of_range: tuple[Partition, ...] = ()  # what was to be read next has been deleted
+    assigned: tuple[Assignment, ...] | None = None  # all that is assigned now; None: as before
+    out_of_range: tuple[Partition, ...] = ()  # whose next offset has been deleted
     records: tuple[Record | UnreadableBatch, ...] = ()
-    caught_up: frozenset[Partition] = frozenset()  # no record of theirs waits in Kafka
+    caught_up: frozenset[Partition] = frozenset()  # of which no record waits in Kafka
+
+    def by_partition(self) -> dict[Partition, list[Record | UnreadableBatch]]:
+        """Return the records of each partition, in order."""
+        found: dict[Partition, list[Record | UnreadableBatch]] = {}
+        for record in self.records:
+            found.setdefault(record.partition, []).append(record)
+        return found
 
 
 class SessionKey(NamedTuple):

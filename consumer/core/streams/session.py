@@ -1,20 +1,21 @@
 """One session of one stream: from its first record to its end, a rate change or a restart.
 
-    append -> unscored -> (the detector, elsewhere) -> hear -> a cut -> an utterance, or silence
+    append -> score_request -> (the detector, elsewhere) -> on_scores -> Cut -> apply -> utterance
 
-At every cut the detector starts afresh and hears the audio behind the cut again, so that a replay
+At every cut the detector starts afresh and scores the audio after the cut again, so that a replay
 from any cut cuts alike (docs/guarantees.md). Hence a cut is also where a session can be restored.
+
+A session writes no ledger: its methods return the events and utterances, in media order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array, Utterance
-from consumer.core.partition.ledger import Ledger
 from consumer.core.streams.entries import InterimDecode, PendingUtterance, ScoreRequest, VadState
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import SessionKey, UtteranceId
@@ -35,8 +36,7 @@ from schemas.transcript import (
 
 EventT = TypeVar("EventT", bound=Event)
 
-
-_LEAD_IN_MS = 1_000  # of speech that goes on over a cut: a detector needs about half of it
+_LEAD_IN_MS: Final = 1_000  # where speech goes on over a cut; a detector needs about half of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class SessionStart:
     rate: int  # Hz
     channels: int
     options: StreamOptions  # complete: no field is None but prompt and hotwords
-    problems: tuple[str, ...]  # options that do not hold
+    problems: tuple[str, ...]  # options that do not apply, a line each
     traceparent: str | None
 
 
 class Session:
-    """Audio in, cuts out; keeps the ledger's queue of its stream."""
+    """Audio in, cuts out."""
 
     _timeline: Timeline  # audio since the last cut
     _segmenter: Segmenter
@@ -62,43 +62,35 @@ class Session:
     _scored: int  # sample up to which the detector was given audio
 
     def __init__(
-        self,
-        key: SessionKey,
-        state: SessionState,
-        config: SegmenterConfig,
-        ledger: Ledger,
-        read: int,
+        self, key: SessionKey, state: SessionState, config: SegmenterConfig, read: int
     ) -> None:
         """`state`: as of the cut to go on from; `read`: sample from which audio will come again."""
         self.key = key
         self.rate = state.rate
         self._state = state  # its counters move with every entry, its place with every cut
         self._config = replace(config, endpoint_ms=state.options.endpoint_ms or config.endpoint_ms)
-        self._ledger = ledger
         timeline = Timeline(state.rate, state.cut, state.origin, read)
         self._score_from(timeline, in_speech=state.in_speech)
 
     @classmethod
-    def start(cls, begin: SessionStart, config: SegmenterConfig, ledger: Ledger) -> Self:
-        """A new session; says so."""
+    def start(cls, start: SessionStart, config: SegmenterConfig) -> Self:
+        """Return a new session; `announce` gives its first events."""
         state = SessionState(
-            session_id=begin.key.session_id,
-            rate=begin.rate,
-            channels=begin.channels,
-            options=begin.options,
-            traceparent=begin.traceparent,
-            cut=begin.first,
+            session_id=start.key.session_id,
+            rate=start.rate,
+            channels=start.channels,
+            options=start.options,
+            traceparent=start.traceparent,
+            cut=start.first,
             in_speech=False,
-            origin=(begin.first, begin.wall_ms),
+            origin=(start.first, start.wall_ms),
             events=0,
             utterances=0,
             gaps=0,
             audio_samples=0,
             speech_samples=0,
         )
-        session = cls(begin.key, state, config, ledger, begin.first)
-        session._announce(begin.problems)
-        return session
+        return cls(start.key, state, config, start.first)
 
     @property
     def end(self) -> int:
@@ -111,37 +103,51 @@ class Session:
 
     @property
     def undecided(self) -> Sequence[AudioSegment]:
-        """What holds the audio behind the cut."""
+        """Segments that hold the audio after the cut."""
         return self._timeline.undecided
 
     @property
     def state(self) -> SessionState:
-        """As of the last cut."""
+        """State as of the last cut."""
         return replace(self._state, cut=self._timeline.start, origin=self._timeline.origin)
 
-    def append(self, sound: AudioSegment) -> None:
-        self._timeline.append(sound)
+    @property
+    def decided_ms(self) -> int:
+        """Append time of the newest audio that was scored."""
+        return self._timeline.appended_ms(self._timeline.start + self._segmenter.scored - 1)
+
+    def append(self, segment: AudioSegment) -> None:
+        self._timeline.append(segment)
 
     def score_request(self) -> ScoreRequest | None:
-        """Audio that the detector has not been given since the last cut; None: there is none."""
+        """Return the audio that the detector was not given since the last cut, None without any."""
         if self._scored >= self.end:
             return None
         samples = self._timeline.samples(self._scored, self.end)
         self._scored = self.end
         return ScoreRequest(self.key, self._vad, self.rate, samples)
 
-    def on_scores(self, probabilities: Float32Array) -> PendingUtterance | None:
-        """The detector's answer to what `unscored` gave; may make one cut, and an utterance."""
-        cut = self._segmenter.push(probabilities)
-        return None if cut is None else self._apply(cut)
+    def on_scores(self, probabilities: Float32Array) -> Cut | None:
+        """Take the answer to `score_request`; return the cut that it makes, to be applied."""
+        return self._segmenter.push(probabilities)
 
-    def close_utterance(self, reason: EndReason) -> PendingUtterance | None:
-        """No more audio belongs to the open utterance; all that came must have been scored."""
-        undecided = max(0, self.end - self._timeline.start)
-        return self._apply(self._segmenter.close(undecided, reason))
+    def close_utterance(self, reason: EndReason) -> Cut:
+        """Return the cut after all audio that came, which must have been scored."""
+        return self._segmenter.close(max(0, self.end - self._timeline.start), reason)
+
+    def apply(self, cut: Cut) -> PendingUtterance | None:
+        """Decide everything before the cut; return the utterance that ends there, if one does."""
+        pending = None if cut.span is None else self._close(cut.span)
+        audio = self._state.audio_samples + cut.at
+        self._state = replace(self._state, in_speech=cut.in_speech, audio_samples=audio)
+        at = self._timeline.start + cut.at
+        lead_in = self._lead_in(at) if cut.in_speech else None
+        self._timeline.trim(at)
+        self._score_from(self._timeline, in_speech=cut.in_speech, lead_in=lead_in)
+        return pending
 
     def interim(self) -> InterimDecode | None:
-        """The open utterance so far; None: none is open, or too little of it."""
+        """Return the open utterance so far; None: none is open, or it has no audio yet."""
         span = self._segmenter.open_span()
         if span is None or self._timeline.end <= self._timeline.start:
             return None
@@ -158,32 +164,37 @@ class Session:
             language=self._state.language,
         )
 
-    def set_language(self, held: LanguageHold) -> None:
-        """What its language is held to be, after one more text."""
-        self._state = replace(self._state, language=held)
+    def set_language(self, language: LanguageHold) -> None:
+        self._state = replace(self._state, language=language)
 
-    def insert_gap(self, to: int, wall_ms: float, *, estimated: bool) -> None:
-        """Audio up to sample `to` is missing; the open utterance must have been closed."""
-        self._note(
-            StreamGap,
-            self.end,
-            start_sample=self.end,
-            end_sample=to,
+    def announce(self, problems: Sequence[str]) -> tuple[StreamStarted | StreamWarning, ...]:
+        """Return the start of the session, and a warning for each option that does not apply."""
+        started = self._event(
+            StreamStarted,
             rate=self.rate,
-            estimated=estimated,
+            channels=self._state.channels,
+            languages=self._state.options.languages or (),
+        )
+        return (started, *(self._event(StreamWarning, message=problem) for problem in problems))
+
+    def insert_gap(self, to: int, wall_ms: float, *, estimated: bool) -> StreamGap:
+        """Skip to sample `to`; the open utterance must have been closed."""
+        start = self.end
+        gap = self._event(
+            StreamGap, start_sample=start, end_sample=to, rate=self.rate, estimated=estimated
         )
         self._state = replace(self._state, gaps=self._state.gaps + 1)
         self._score_from(Timeline(self.rate, to, (to, wall_ms)))
+        return gap
 
-    def report_loss(self, first_offset: int, last_offset: int) -> None:
-        """These records will never be read; the open utterance must have been closed."""
-        self._note(StreamLoss, self.end, first_offset=first_offset, last_offset=last_offset)
+    def report_loss(self, first_offset: int, last_offset: int) -> StreamLoss:
+        """Return the event of records that nobody will read."""
+        return self._event(StreamLoss, first_offset=first_offset, last_offset=last_offset)
 
-    def finish(self, reason: StreamEndReason) -> None:
-        """The session is over; the open utterance must have been closed."""
-        self._note(
+    def finish(self, reason: StreamEndReason) -> StreamEnded:
+        """Return the end of the session; the open utterance must have been closed."""
+        return self._event(
             StreamEnded,
-            self.end,
             reason=reason,
             utterances=self._state.utterances,
             audio_s=self._state.audio_samples / self.rate,
@@ -191,50 +202,28 @@ class Session:
             gaps=self._state.gaps,
         )
 
-    def _announce(self, problems: Sequence[str]) -> None:
-        self._note(
-            StreamStarted,
-            self.end,
-            rate=self.rate,
-            channels=self._state.channels,
-            languages=self._state.options.languages or (),
-        )
-        for problem in problems:
-            self._note(StreamWarning, self.end, message=problem)
-
-    def _apply(self, cut: Cut) -> PendingUtterance | None:
-        heard = None if cut.span is None else self._close(cut.span)
-        audio = self._state.audio_samples + cut.at
-        self._state = replace(self._state, in_speech=cut.in_speech, audio_samples=audio)
-        at = self._timeline.start + cut.at
-        before = self._lead_in(at) if cut.in_speech else None
-        self._timeline.trim(at)
-        self._score_from(self._timeline, in_speech=cut.in_speech, before=before)
-        return heard
-
     def _lead_in(self, cut: int) -> Int16Array:
-        """What a detector has to hear first to know that the audio at the cut is speech."""
+        """Return what a detector has to hear first to know that speech goes on at the cut."""
         start = cut - _LEAD_IN_MS * self.rate // 1000
         return self._timeline.samples(max(self._timeline.start, start), cut)
 
     def _score_from(
-        self, timeline: Timeline, *, in_speech: bool = False, before: Int16Array | None = None
+        self, timeline: Timeline, *, in_speech: bool = False, lead_in: Int16Array | None = None
     ) -> None:
         self._timeline = timeline
         self._segmenter = Segmenter(self._config, self.rate, in_speech=in_speech)
         self._scored = timeline.start
-        self._vad = VadState(before)
+        self._vad = VadState(lead_in)
 
     def _close(self, span: UtteranceSpan) -> PendingUtterance:
         utterance, timeline, state = self._utterance(span), self._timeline, self._state
-        heard = PendingUtterance(
+        pending = PendingUtterance(
             id=UtteranceId(self.key, utterance.number),
-            entry=self._ledger.append_pending(self.key.stream_id, self._decided_ms()),
             utterance=utterance,
             options=state.options,
             index=state.events,
             started_at_ms=timeline.time_ms(utterance.start),
-            # Not of the sample behind it: the next record has a clock of its own, if it has come.
+            # Not of the sample after it: the next record has a clock of its own, if it has come.
             speech_end_ms=timeline.time_ms(utterance.speech_end - 1),
             ended_at_ms=timeline.time_ms(utterance.end - 1),
             source=Source(*self.key.partition, *timeline.offsets(utterance.start, utterance.end)),
@@ -242,19 +231,14 @@ class Session:
             attempts=state.attempts,
             language=state.language,
         )
-        speech = state.speech_samples + utterance.end - utterance.start
         self._state = replace(
             state,
             events=state.events + 1,
             utterances=state.utterances + 1,
-            speech_samples=speech,
+            speech_samples=state.speech_samples + utterance.end - utterance.start,
             attempts=0,
         )
-        return heard
-
-    def _decided_ms(self) -> int:
-        """Append time of the newest audio that was needed for the cut."""
-        return self._timeline.appended_ms(self._timeline.start + self._segmenter.scored - 1)
+        return pending
 
     def _utterance(self, span: UtteranceSpan) -> Utterance:
         start, end = self._timeline.start + span.start, self._timeline.start + span.end
@@ -269,21 +253,25 @@ class Session:
             speech=span.speech,
         )
 
-    def _note(self, kind: type[EventT], sample: int, **fields: Any) -> None:
+    def _event(self, kind: type[EventT], **fields: Any) -> EventT:
+        """Return the next event of the session, at the newest sample."""
         event = kind(
             stream_id=self.key.stream_id,
             session_id=self.key.session_id,
             index=self._state.events,
-            time_ms=self._timeline.time_ms(sample),
+            time_ms=self._timeline.time_ms(self.end),
             traceparent=self._state.traceparent,
             **fields,
         )
-        self._ledger.append(self.key.stream_id, event)  # type: ignore[arg-type]
         self._state = replace(self._state, events=self._state.events + 1)
+        return event
 
 
 def servable(asked: StreamOptions, known: Collection[str]) -> tuple[StreamOptions, tuple[str, ...]]:
-    """What the model can do of it, and a line on what it cannot; `known`: Whisper codes."""
+    """Return the options that the model can serve, and a line on those that it cannot.
+
+    `known`: the model's languages as Whisper codes.
+    """
     languages = asked.languages or ()
     lacking = [tag for tag in languages if whisper_code(tag) not in known]
     if not lacking:
@@ -295,6 +283,6 @@ def servable(asked: StreamOptions, known: Collection[str]) -> tuple[StreamOption
 
 
 def complete(asked: StreamOptions, defaults: StreamOptions) -> StreamOptions:
-    """What was asked for, and the defaults where nothing was."""
+    """Return what was asked for, with the defaults where nothing was."""
     given = {f.name: value for f in fields(asked) if (value := getattr(asked, f.name)) is not None}
     return replace(defaults, **given)

@@ -1,28 +1,27 @@
-"""One stream id: puts records in order, finds gaps and repeats, and drives one session at a time.
+"""One stream id: drives one session at a time through the steps that its records mean.
 
-What a record means is decided when it comes (`push`), as a list of steps; the steps are taken as
-soon as all audio before them has been scored (`listen`, `hear`), because a gap or an end closes the
-open utterance, and where that one ends only the detector's scores can say.
+What a record means is decided when it comes (`push`), as steps. They are taken as soon as all audio
+before them has been scored (`score_request`, `on_scores`): a gap or an end closes the open
+utterance, and where that one ends only the detector's scores can say.
 
     idle --record--> session --end / idle--> idle
                      session --format / restart--> session
 
 Every step keeps the order of records as it was before it, so that at any moment `state` can say
-from which record, and knowing what, everything that is not decided yet would be found again.
+from which record, and knowing what, everything undecided would be found again.
+
+A stream writes no ledger: its methods return entries in media order.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.audio.segmenter import Cut, SegmenterConfig
 from consumer.core.audio.utterance import EndReason, Float32Array
-from consumer.core.partition.ledger import Ledger
 from consumer.core.streams.chunks import Chunk, wall_ms
-from consumer.core.streams.entries import DeadLetter, InterimDecode, PendingUtterance, ScoreRequest
+from consumer.core.streams.entries import InterimDecode, ScoreRequest, StreamEntry
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.record_order import (
     CloseUtterance,
@@ -32,26 +31,22 @@ from consumer.core.streams.record_order import (
     RejectRecord,
     ReportLoss,
     StreamStep,
-    is_repeat,
-    read,
 )
 from consumer.core.streams.records import Partition, Record, SessionKey
+from consumer.core.streams.reorder import ReorderBuffer
 from consumer.core.streams.session import Session, SessionStart, complete, servable
-from consumer.core.streams.state import RecordOrder, StreamState
+from consumer.core.streams.state import StreamState
 from consumer.core.streams.timeline import AudioSegment
 from schemas.audio import StreamOptions
-from schemas.errors import WireError
 from schemas.transcript import StreamEndReason
-
-REORDER_WINDOW = 8  # records that are held back for one that seems late
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPolicy:
-    """What holds for every stream of a topic."""
+    """What applies to every stream of a topic."""
 
     segmenter: SegmenterConfig
-    options: StreamOptions  # complete: what holds where the publisher does not say
+    options: StreamOptions  # complete: defaults of what the publisher does not say
     languages: frozenset[str]  # Whisper codes that the model knows
     session_prefix: str = ""  # tells sessions of the bulk topic from those of the live one
 
@@ -64,35 +59,24 @@ class Stream:
         partition: Partition,
         stream_id: str,
         policy: StreamPolicy,
-        ledger: Ledger,
         state: StreamState | None = None,
     ) -> None:
-        """`state`: where it goes on; None: nothing is known of it."""
+        """`state`: as of where to go on; None: nothing is known of the stream."""
         self.partition = partition
         self.stream_id = stream_id
         self.last_ms = 0 if state is None else state.last_ms  # append time of the last record
         self._policy = policy
-        self._ledger = ledger
-        self._steps: deque[StreamStep] = deque()
-        self._reordered: dict[int, Chunk] = {}  # by `seq`: came before those that come before them
-        self._order: RecordOrder | None = None if state is None else state.order
-        self._read_offset = (
-            0 if state is None else state.resume_offset
-        )  # offset behind the last record read
-        self._decided_offsets = (
-            () if state is None else state.decided_offsets
-        )  # offsets that are not to be read again
-        self._read_offsets = list(
-            self._decided_offsets
-        )  # of records, in the order in which they were read
+        self._read_offset = 0 if state is None else state.resume_offset  # after the last record
+        self._decided = () if state is None else state.decided_offsets  # not to be read again
+        order = None if state is None else state.order
+        self._records = ReorderBuffer(self._session_start, order, self._decided)
         self._session = None if state is None else self._restored(state)
         self._unread = state  # until the first record at which it goes on has come
-        ledger.follow(stream_id, self.state)
 
     @property
     def is_over(self) -> bool:
-        """No session is open, nor anything queued that belongs to one."""
-        return not self._is_live and self._session is None and not self._steps
+        """Whether no session is open and nothing of one is left to be done."""
+        return not self._records.is_live and self._session is None and not self._records.steps
 
     @property
     def in_speech(self) -> bool:
@@ -103,162 +87,141 @@ class Stream:
         """Whether a record is held back, or audio of an open utterance."""
         session = self._session
         speaking = session is not None and session.in_speech and bool(session.undecided)
-        return speaking or bool(self._reordered)
+        return speaking or self._records.holds_back
 
     @property
     def undecided_since_ms(self) -> int | None:
-        """Append time of the record at which undecided audio begins."""
-        sounds = () if self._session is None else self._session.undecided
-        return sounds[0].appended_ms if sounds else None
+        """Append time of the record in which undecided audio begins."""
+        segments = () if self._session is None else self._session.undecided
+        return segments[0].appended_ms if segments else None
+
+    @property
+    def undecided_s(self) -> float:
+        """Seconds of audio that no cut has decided."""
+        session = self._session
+        if session is None:
+            return 0.0
+        return sum(len(segment.samples) for segment in session.undecided) / session.rate
 
     def is_forgotten_at(self, offset: int) -> bool:
-        """Whether reading on from `offset` would find nothing of it."""
+        """Return whether reading on from `offset` would find nothing of the stream."""
         return self.is_over and self._read_offset <= offset
 
     def state(self) -> StreamState:
-        """As of the session's cut."""
+        """Return the state as of the session's cut."""
         if self._unread is not None:
             return self._unread
-        sounds = () if self._session is None else self._session.undecided
-        waiting = [*sounds, *self._steps]
-        offsets = [
-            *(each.offset for each in waiting),
-            *(c.offset for c in self._reordered.values()),
-        ]
+        segments = () if self._session is None else self._session.undecided
+        waiting = [*segments, *self._records.steps]
+        offsets = [*(each.offset for each in waiting), *self._records.held_offsets()]
         needed = min(offsets, default=None)
+        first = waiting[0] if waiting else None
         return StreamState(
             needed_offset=needed,
             read_offset=self._read_offset,
             last_ms=self.last_ms,
-            order=waiting[0].before if waiting else self._order,
+            order=self._records.order if first is None else first.before,
             session=None if self._session is None else self._session.state,
-            decided_offsets=self._decided(waiting[0].offset if waiting else None, needed),
+            decided_offsets=self._records.decided_offsets(
+                None if first is None else first.offset, needed
+            ),
         )
 
     def push(self, chunk: Chunk) -> bool:
-        """Queue what the record means; False when it was a repeat and has been dropped."""
-        if chunk.offset < self._read_offset or chunk.offset in self._decided_offsets:
-            return True  # all of it was decided before
+        """Queue the steps of a record; return False for a repeat, which is dropped."""
+        if self._is_decided(chunk.offset):
+            return True
         self._unread = None
-        fresh = self._sort(chunk)
+        fresh = self._records.push(chunk)
         self.last_ms = max(self.last_ms, chunk.timestamp_ms)
         self._read_offset = chunk.offset + 1
-        self._ledger.mark_changed(self.stream_id)
         return fresh
 
     def reject(self, record: Record, seq: int | None) -> None:
-        """A record of it cannot be used: what it held is missing. `seq`: None where it says none.
+        """Take it that what an unusable record of the stream held is missing.
 
-        How much is missing is guessed only where no later record will say.
+        `seq`: the number that it states, None without one.
         """
-        order, offset = self._order, record.offset
-        if (
-            order is None
-            or order.over
-            or offset < self._read_offset
-            or offset in self._decided_offsets
-        ):
-            return
-        self._unread, self._read_offset = None, offset + 1
-        self._read_offsets.append(offset)
-        self._close(offset, EndReason.GAP)
-        expected = seq == order.next_seq
-        if expected and not order.positioned:
-            to = order.end + order.last_samples
-            self._steps.append(InsertGap(offset, order, to, record.timestamp_ms, estimated=True))
-            order = replace(order, end=to)
-        self._order = order
-        self._count(seq)
-        self._take_next()
+        if self._records.is_live and not self._is_decided(record.offset):
+            self._unread, self._read_offset = None, record.offset + 1
+            self._records.reject(record, seq)
 
     def skip_unreadable(self, first_offset: int, last_offset: int) -> bool:
-        """Nobody knows what these records held: whether the stream has to tell of it.
+        """Pass over records that nobody can read; return whether the stream has to report them.
 
-        One that numbers or places its records need not: the next one says what is missing.
+        A stream that numbers or places its records need not: the next one says what is missing.
         """
-        order = self._order
+        order = self._records.order
         if order is None or order.over or last_offset < self._read_offset:
             return False
-        if order.next_seq is not None or order.positioned or first_offset in self._decided_offsets:
+        if order.next_seq is not None or order.positioned or first_offset in self._decided:
             return False
         self._unread, self._read_offset = None, last_offset + 1
-        self._read_offsets.append(first_offset)
-        self._close(first_offset, EndReason.GAP)
-        self._steps.append(ReportLoss(first_offset, order, first_offset, last_offset))
+        self._records.skip(first_offset, last_offset)
         return True
 
-    def stall(self) -> None:
-        """No record for a while and none waiting: the open utterance ends."""
-        self._take_reordered()
-        if self._is_live and self._unread is None:
-            self._close(self._ledger.next_offset, EndReason.STALLED)
+    def stall(self, next_offset: int) -> None:
+        """End the open utterance: no record has come for a while, and none waits."""
+        self._records.flush()
+        if self._records.is_live and self._unread is None:
+            self._records.close_utterance(next_offset, EndReason.STALLED)
 
-    def expire(self) -> None:
-        """No record for long: the session ends."""
-        self._take_reordered()
-        if self._order is not None and self._is_live:
+    def expire(self, next_offset: int) -> None:
+        """End the session: no record has come for long."""
+        self._records.flush()
+        if self._records.is_live:
             self._unread = None
-            offset = self._ledger.next_offset
-            self._steps.append(EndSession(offset, self._order, StreamEndReason.IDLE))
-            self._order = replace(self._order, over=True)
-            self._ledger.mark_changed(self.stream_id)
+            self._records.end_session(next_offset, StreamEndReason.IDLE)
 
-    def skip_deleted(self, log_start: int) -> None:
-        """Records below `log_start` were deleted unread; called before any record is read."""
+    def skip_deleted(self, log_start: int) -> list[StreamEntry]:
+        """Pass over records below `log_start`, deleted unread; call it before any record is read.
+
+        Returns what there is to report of it.
+        """
         lost, self._read_offset = self._read_offset, max(self._read_offset, log_start)
         if lost >= log_start:
-            return
+            return []
         self._unread = None
-        self._ledger.mark_changed(self.stream_id)
-        session, order = self._session, self._order
+        session, order = self._session, self._records.order
         if session is None or order is None:
-            self._order = None  # the id may have begun anew: numbers of what ended say nothing now
-            return
+            # The id may have begun anew: the numbers of what ended say nothing now.
+            self._records.order = None
+            return []
         # What the lost record held before the cut was decided; the rest will be missing.
         end = max(order.end, session.state.cut)
-        order = self._order = replace(order, end=end, uncertain=True)
+        self._records.order = order = replace(order, end=end, uncertain=True)
         self._session = self._session_at(session.key, replace(self.state(), order=order))
-        self._steps.append(ReportLoss(log_start, order, lost, log_start - 1))
-        self.score_request()
+        self._records.report_loss(log_start, lost, log_start - 1)
+        return self.score_request()[1]
 
-    def score_request(self) -> tuple[ScoreRequest | None, list[PendingUtterance]]:
-        """Take all steps that can be taken: the next audio to score, and utterances that ended."""
-        heard: list[PendingUtterance] = []
-        while (request := self._unscored()) is None and self._steps:
-            heard.extend(self._take(self._steps[0]))
-            self._steps.popleft()
-        self._ledger.mark_changed(self.stream_id)
-        return request, heard
+    def score_request(self) -> tuple[ScoreRequest | None, list[StreamEntry]]:
+        """Take all steps that can be taken: the next audio to score, and what is decided by it."""
+        entries: list[StreamEntry] = []
+        steps = self._records.steps
+        while (request := self._unscored()) is None and steps:
+            entries.extend(self._take(steps[0]))
+            steps.popleft()
+        return request, entries
+
+    def on_scores(self, probabilities: Float32Array) -> list[StreamEntry]:
+        """Take the answer to `score_request`."""
+        if self._session is None:
+            raise ValueError("no scores were asked for")
+        cut = self._session.on_scores(probabilities)
+        return [] if cut is None else [*self._apply(self._session, cut)]
 
     def interim(self) -> InterimDecode | None:
-        """The open utterance so far."""
+        """Return the open utterance so far."""
         return None if self._session is None else self._session.interim()
 
-    def set_language(self, session: SessionKey, held: LanguageHold) -> None:
-        """What that session's language is held to be, if it is still open."""
+    def set_language(self, session: SessionKey, language: LanguageHold) -> None:
+        """Set what the session's language is held to be, if it is still open."""
         if self._session is not None and self._session.key == session:
-            self._session.set_language(held)
-            self._ledger.mark_changed(self.stream_id)
+            self._session.set_language(language)
 
-    def on_scores(self, probabilities: Float32Array) -> list[PendingUtterance]:
-        """The answer to what `listen` asked for."""
-        if self._session is None:
-            raise ValueError("nothing was asked for")
-        self._ledger.mark_changed(self.stream_id)
-        return _present(self._session.on_scores(probabilities))
-
-    def _decided(self, first: int | None, needed: int | None) -> tuple[int, ...]:
-        """Records above `needed` that were read before the `first` undecided one."""
-        read = self._read_offsets
-        index = read.index(first) if first in read else len(read)
-        done = [] if needed is None else [offset for offset in read[:index] if offset > needed]
-        self._read_offsets = [*done, *read[index:]]
-        return tuple(done)
-
-    @property
-    def _is_live(self) -> bool:
-        """A session goes on behind the queued steps."""
-        return self._order is not None and not self._order.over
+    def _is_decided(self, offset: int) -> bool:
+        """Return whether all of the record was decided before."""
+        return offset < self._read_offset or offset in self._decided
 
     def _restored(self, state: StreamState) -> Session | None:
         if state.session is None:
@@ -269,91 +232,9 @@ class Stream:
     def _session_at(self, key: SessionKey, state: StreamState) -> Session:
         assert state.session is not None
         assert state.order is not None
-        return Session(key, state.session, self._policy.segmenter, self._ledger, state.order.end)
+        return Session(key, state.session, self._policy.segmenter, state.order.end)
 
-    # --- the order of records
-
-    def _sort(self, chunk: Chunk) -> bool:
-        """Read the record, or hold it back for those before it."""
-        order, seq = self._order, chunk.audio.seq
-        if is_repeat(chunk, self._order, self._reordered):
-            self._read_offsets.append(chunk.offset)
-            return False
-        if order is None or order.over or order.uncertain or None in {seq, order.next_seq}:
-            self._take_reordered()
-            return self._read(chunk)
-        assert seq is not None
-        assert order.next_seq is not None
-        if seq > order.next_seq and chunk.audio.start != order.end:
-            self._reordered[seq] = chunk
-            if len(self._reordered) == REORDER_WINDOW:
-                self._take_first()
-            return True
-        if seq < order.next_seq:  # a restart
-            self._take_reordered()
-        fresh = self._read(chunk)
-        self._take_next()
-        return fresh
-
-    def _take_next(self) -> None:
-        """Read what was held back for the record before it."""
-        while (order := self._order) and self._reordered and not order.over:
-            if (chunk := self._reordered.pop(order.next_seq, None)) is None:  # type: ignore[arg-type]
-                return
-            self._read_reordered(chunk)
-        self._sort_again()
-
-    def _sort_again(self) -> None:
-        """The session is over: its numbers say nothing of what comes behind."""
-        late, self._reordered = sorted(self._reordered.values(), key=lambda chunk: chunk.offset), {}
-        for chunk in late:
-            with self._rejecting(chunk):
-                self._sort(chunk)
-
-    def _take_first(self) -> None:
-        """The window is full: what is missing is missing."""
-        self._read_reordered(self._reordered.pop(min(self._reordered)))
-        self._take_next()
-
-    def _take_reordered(self) -> None:
-        """Nothing that is missing will come."""
-        while self._reordered:
-            self._read_reordered(self._reordered.pop(min(self._reordered)))
-            if not self._is_live:
-                self._sort_again()
-
-    def _read_reordered(self, chunk: Chunk) -> None:
-        with self._rejecting(chunk):
-            self._read(chunk)
-
-    @contextmanager
-    def _rejecting(self, chunk: Chunk) -> Iterator[None]:
-        """A contradiction shows only now: the dead letter takes its place in the stream's queue."""
-        try:
-            yield
-        except WireError as error:
-            letter = DeadLetter(chunk.record, error.reason, str(error))
-            self._close(chunk.offset, EndReason.GAP)
-            self._steps.append(RejectRecord(chunk.offset, self._order, letter))
-            self._read_offsets.append(chunk.offset)
-            self._count(chunk.audio.seq)
-
-    def _count(self, seq: int | None) -> None:
-        """The record of this number has come, though it cannot be used."""
-        order = self._order
-        if order is not None and seq is not None and seq == order.next_seq:
-            self._order = replace(order, next_seq=seq + 1)
-
-    # --- what a record means
-
-    def _read(self, chunk: Chunk) -> bool:
-        """Queue its steps; whether there are any."""
-        self._order, steps = read(chunk, self._order, self._begin)
-        self._steps.extend(steps)
-        self._read_offsets.append(chunk.offset)
-        return bool(steps)
-
-    def _begin(self, chunk: Chunk) -> SessionStart:
+    def _session_start(self, chunk: Chunk) -> SessionStart:
         name = f"{self._policy.session_prefix}{self.partition.number}-{chunk.offset}"
         asked, unserved = servable(chunk.audio.options, self._policy.languages)
         return SessionStart(
@@ -367,44 +248,45 @@ class Stream:
             traceparent=chunk.audio.traceparent,
         )
 
-    def _close(self, offset: int, reason: EndReason) -> None:
-        self._steps.append(CloseUtterance(offset, self._order, reason))
-        self._ledger.mark_changed(self.stream_id)
-
-    # --- taking the steps
-
     def _unscored(self) -> ScoreRequest | None:
-        session = self._session
+        session, steps = self._session, self._records.steps
         if session is None:
             return None
-        while self._steps and isinstance(step := self._steps[0], AudioSegment):
+        while steps and isinstance(step := steps[0], AudioSegment):
             session.append(step)
-            self._steps.popleft()
+            steps.popleft()
         return session.score_request()
 
-    def _take(self, step: StreamStep) -> list[PendingUtterance]:
-        """The step is still the first of those that wait: what it queues lies before it."""
-        session = self._session
+    def _take(self, step: StreamStep) -> Iterator[StreamEntry]:
+        """Take the first of the steps; it is still queued, so an entry's `before` includes it."""
+        before, session = self.state(), self._session
         match step:
             case OpenSession():
-                self._session = Session.start(step.begin, self._policy.segmenter, self._ledger)
+                session = Session.start(step.begin, self._policy.segmenter)
+                yield StreamEntry(before, session.announce(step.begin.problems))
+                self._session = session
             case RejectRecord():
-                self._ledger.append(self.stream_id, step.letter)
+                yield StreamEntry(before, (step.letter,))
             case InsertGap() if session:
-                session.insert_gap(step.to, step.wall_ms, estimated=step.estimated)
+                gap = session.insert_gap(step.to, step.wall_ms, estimated=step.estimated)
+                yield StreamEntry(before, (gap,))
             case ReportLoss() if session:
-                session.report_loss(step.first_offset, step.last_offset)
+                loss = session.report_loss(step.first_offset, step.last_offset)
+                yield StreamEntry(before, (loss,))
             case CloseUtterance() if session:
-                return _present(session.close_utterance(step.reason))
+                yield from self._apply(session, session.close_utterance(step.reason))
             case EndSession() if session:
-                heard = session.close_utterance(EndReason.END_OF_STREAM)
-                session.finish(step.reason)
+                yield from self._apply(session, session.close_utterance(EndReason.END_OF_STREAM))
+                yield StreamEntry(self.state(), (session.finish(step.reason),))
                 self._session = None
-                return _present(heard)
             case _:
                 raise ValueError(f"{step} without a session to take it")
-        return []
 
-
-def _present(heard: PendingUtterance | None) -> list[PendingUtterance]:
-    return [] if heard is None else [heard]
+    def _apply(self, session: Session, cut: Cut) -> Iterator[StreamEntry]:
+        """Move to the cut; yield the utterance that ends there."""
+        if cut.span is None:
+            session.apply(cut)
+            return
+        before, since_ms = self.state(), session.decided_ms
+        if (pending := session.apply(cut)) is not None:
+            yield StreamEntry(before, pending, since_ms)

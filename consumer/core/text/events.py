@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from consumer.core.audio.utterance import Utterance
-from consumer.core.streams.entries import PendingUtterance
+from consumer.core.streams.entries import DeadLetter, PendingUtterance
+from consumer.core.streams.records import Record
 from consumer.core.text.chinese import Orthography, prompt
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis, TimedWord
 from consumer.core.text.quality import Assessment, assess, confidence
 from schemas.audio import StreamOptions, Task
+from schemas.errors import Reason
 from schemas.languages import bcp47
 from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Word
 
@@ -78,21 +80,42 @@ def rendered(
     return judged, policy.orthography.normalise(judged.hypothesis, options.languages or ())
 
 
-def failed(heard: PendingUtterance, reason: str) -> UtteranceFailed:
-    """In the place of a final that cannot be had."""
-    utterance = heard.utterance
+def failed(pending: PendingUtterance) -> UtteranceFailed:
+    """Return the event in the place of a final that cannot be had."""
+    utterance = pending.utterance
     return UtteranceFailed(
-        stream_id=heard.id.session.stream_id,
-        session_id=heard.id.session.session_id,
-        index=heard.index,
-        time_ms=heard.ended_at_ms,
-        traceparent=heard.traceparent,
+        stream_id=pending.id.session.stream_id,
+        session_id=pending.id.session.session_id,
+        index=pending.index,
+        time_ms=pending.ended_at_ms,
+        traceparent=pending.traceparent,
         utterance=utterance.number,
         start_sample=utterance.start,
         end_sample=utterance.end,
         rate=utterance.rate,
-        reason=reason,
+        reason=Reason.UNDECODABLE,
     )
+
+
+def undecodable(pending: PendingUtterance) -> DeadLetter:
+    """Return the dead letter of such an utterance: a record that can be published again."""
+    utterance, session = pending.utterance, pending.id.session
+    headers = (
+        ("codec", b"flac"),
+        ("language", ",".join(pending.options.languages or ()).encode() or b"auto"),
+        ("start", b"%d" % utterance.start),
+        ("captured_ms", b"%d" % pending.started_at_ms),
+    )
+    record = Record(
+        session.partition,
+        pending.source.first_offset,
+        pending.ended_at_ms,
+        session.stream_id.encode(),
+        None,
+        headers,
+    )
+    message = f"{pending.attempts} decodes of it were begun, and each ended its worker"
+    return DeadLetter(record, Reason.UNDECODABLE, message, utterance=utterance)
 
 
 def _words(words: tuple[TimedWord, ...] | None, offset_s: float) -> tuple[Word, ...] | None:

@@ -20,7 +20,7 @@ from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobKind
 from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Lane, SessionKey, UtteranceId
 from consumer.core.text.chinese import PROMPT
-from consumer.core.text.hypothesis import Hypothesis, TimedWord
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.engine.local import LocalEngine, whisper_samples
 from consumer.errors import DeviceLost, OutOfMemory
 from consumer.testing import echo
@@ -192,22 +192,6 @@ async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_h
             await engine.transcribe(Batch((replace(heard, utterance=half, language=held),)))
         ((clip,),) = writer.batches
         assert (clip.language, clip.speech_s) == (expected, 1.0)
-
-
-async def test_speech_that_a_text_leaves_out_is_decoded_by_itself():
-    class Forgetful(Writer):
-        def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
-            word = TimedWord("a", 0.0, 0.5, 0.9)
-            return [replace(one, words=(word,)) for one in super().transcribe(clips)]
-
-    heard = job(loud(2))
-    speech = Speech(1.0, 1.0, 1.0, (1.0,) * 20, window_ms=100)
-    writer = Forgetful()
-    async with started(writer) as engine:
-        await engine.transcribe(
-            Batch((replace(heard, utterance=replace(heard.utterance, speech=speech)),))
-        )
-    assert [clip.seconds for batch in writer.batches for clip in batch] == [2.0, 1.5]
 
 
 async def test_entering_measures_a_small_and_a_large_batch_of_speech():

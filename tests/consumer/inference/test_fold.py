@@ -6,17 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.inference.fold import (
-    BUCKET,
-    CONTEXT,
-    MAX_SAMPLES,
-    STRIDE,
-    folded,
-    kept_positions,
-    padded,
-    runs,
-    stack,
-)
+from consumer.core.scheduling.capacity import CONTEXT, STRIDE
+from consumer.inference.fold import BUCKET, MAX_SAMPLES, folded, kept_positions, padded, runs, stack
 from consumer.inference.layers import attend
 
 SAMPLES = st.integers(1, MAX_SAMPLES)

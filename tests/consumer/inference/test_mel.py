@@ -6,7 +6,8 @@ import torch
 from whisper import log_mel_spectrogram, pad_or_trim
 
 from consumer.core.audio.utterance import Float32Array
-from consumer.inference.fold import CONTEXT, MAX_SAMPLES, folded, stack
+from consumer.core.scheduling.capacity import CONTEXT
+from consumer.inference.fold import MAX_SAMPLES, folded, stack
 from consumer.inference.mel import LogMel
 
 LENGTHS = (1, 159, 8_000, 64_123, 470_000, MAX_SAMPLES)

@@ -6,7 +6,8 @@ import torch
 from small_whisper import DIMS, checkpoint_of, small_whisper
 from torch import Tensor
 
-from consumer.inference.fold import CONTEXT, Fold, folded, padded, stack
+from consumer.core.scheduling.capacity import CONTEXT
+from consumer.inference.fold import Fold, folded, padded, stack
 from consumer.inference.layers import ByteLinear, Parameters
 from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, DecoderCache, Encoder

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -11,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consumer.core.partition.commit import Commit, Outcome
+from consumer.core.partition.commit import Commit, EntryId, Outcome
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.state import PartitionState, Restored, Tally
-from consumer.core.streams.entries import DeadLetter, EntryId
+from consumer.core.streams.entries import DeadLetter, Effect
 from consumer.core.streams.records import Record
 from consumer.core.streams.state import SessionState, StreamState
 from schemas.transcript import StreamWarning
@@ -43,20 +44,41 @@ class Line:
         return StreamState(self.tail, self.taken, 0, None, self.session)
 
 
-def ledger_at(next_offset: int, **streams: Line) -> Ledger:
-    ledger = Ledger(PARTITION, 1, fresh(next_offset))
+class LineLedger(Ledger):
+    """A ledger that asks its lines for their states, as a partition asks its streams."""
+
+    def __init__(self, restored: Restored) -> None:
+        super().__init__(PARTITION, 1, restored)
+        self._lines: dict[str, Callable[[], StreamState]] = {}
+
+    def follow(self, stream_id: str, state: Callable[[], StreamState]) -> None:
+        self._lines[stream_id] = state
+        self._forgotten.discard(stream_id)
+
+    def expect(self, stream_id: str, since_ms: int | None = None) -> EntryId:
+        return self.append_pending(stream_id, self._lines[stream_id](), since_ms)
+
+    def note(self, stream_id: str, *effects: Effect) -> None:
+        self.append(stream_id, self._lines[stream_id](), *effects)
+
+    def prepare_all(self, **how: bool) -> Commit | None:
+        return self.prepare(lambda stream_id: self._lines[stream_id](), **how)
+
+
+def ledger_at(next_offset: int, **streams: Line) -> LineLedger:
+    ledger = LineLedger(fresh(next_offset))
     for name, line in streams.items():
         ledger.follow(name, line.state)
     return ledger
 
 
-def prepared(ledger: Ledger, **how: bool) -> Commit:
-    commit = ledger.prepare(**how)
+def prepared(ledger: LineLedger, **how: bool) -> Commit:
+    commit = ledger.prepare_all(**how)
     assert commit is not None
     return commit
 
 
-def committed(ledger: Ledger, **how: bool) -> Commit:
+def committed(ledger: LineLedger, **how: bool) -> Commit:
     commit = prepared(ledger, **how)
     ledger.on_committed(commit)
     return commit
@@ -67,7 +89,7 @@ def offsets(commit: Commit) -> tuple[int, int]:
 
 
 def test_nothing_read_nothing_to_commit():
-    assert ledger_at(7).prepare() is None
+    assert ledger_at(7).prepare_all() is None
     assert not ledger_at(7).has_output
 
 
@@ -82,8 +104,8 @@ def test_the_oldest_entry_that_is_not_committed_waits_until_it_is():
     ledger = ledger_at(0, s=Line(), t=Line())
     assert ledger.waiting_since_ms is None
     ledger.read(0, 500)
-    ticket = ledger.append_pending("s", 300)
-    ledger.append("t", event("t", 0))
+    ticket = ledger.expect("s", 300)
+    ledger.note("t", event("t", 0))
     assert ledger.waiting_since_ms == 300
     committed(ledger)
     assert ledger.waiting_since_ms == 300
@@ -97,7 +119,7 @@ def test_the_oldest_entry_that_is_not_committed_waits_until_it_is():
 def test_what_is_known_at_once_waits_since_the_newest_record():
     ledger = ledger_at(0, s=Line())
     ledger.read(0, 500)
-    ledger.append("s", event("s", 0))
+    ledger.note("s", event("s", 0))
     assert ledger.waiting_since_ms == 500
 
 
@@ -107,7 +129,7 @@ def test_a_record_that_leaves_nothing_open_moves_both_watermarks():
     commit = committed(ledger)
     assert offsets(commit) == (8, 8)
     assert commit.state.time_ms == 50
-    assert ledger.prepare() is None
+    assert ledger.prepare_all() is None
 
 
 def test_offsets_that_kafka_skips_are_passed():
@@ -135,10 +157,10 @@ def test_output_alone_leaves_the_resume_offset_where_it_is():
     line = Line(0)
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    ledger.append("one", event("one", 0))
+    ledger.note("one", event("one", 0))
     line.tail = None
     assert offsets(committed(ledger, progress=False)) == (1, 0)
-    assert ledger.prepare(progress=False) is None
+    assert ledger.prepare_all(progress=False) is None
     assert offsets(committed(ledger)) == (1, 1)
 
 
@@ -146,8 +168,8 @@ def test_events_wait_for_the_entry_before_them():
     line = Line(0)
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    first = ledger.append_pending("one")
-    second = ledger.append_pending("one")
+    first = ledger.expect("one")
+    second = ledger.expect("one")
     line.tail = None
     ledger.complete(second, event("one", 1))
     assert not ledger.has_output
@@ -163,9 +185,9 @@ def test_events_wait_for_the_entry_before_them():
 def test_the_state_that_goes_out_is_that_before_the_first_entry_left_behind():
     line = Line(0)
     ledger = ledger_at(0, one=line)
-    ledger.append("one", event("one", 0))
+    ledger.note("one", event("one", 0))
     line.session = replace(SESSION, events=1)
-    ledger.append_pending("one")
+    ledger.expect("one")
     line.session = replace(SESSION, events=2)
     (_, state), *_ = committed(ledger).streams
     assert state is not None
@@ -175,10 +197,10 @@ def test_the_state_that_goes_out_is_that_before_the_first_entry_left_behind():
 def test_one_stream_does_not_wait_for_another():
     ledger = ledger_at(0, slow=Line(0), quick=Line(1))
     ledger.read(0, 0)
-    ledger.append_pending("slow")
+    ledger.expect("slow")
     ledger.mark_changed("slow")
     ledger.read(1, 0)
-    ledger.append("quick", event("quick", 0))
+    ledger.note("quick", event("quick", 0))
     commit = committed(ledger)
     assert commit.events == (event("quick", 0),)
     assert offsets(commit) == (2, 0)
@@ -188,10 +210,10 @@ def test_what_comes_while_a_commit_is_under_way_goes_with_the_next():
     line = Line()
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    ledger.append("one", event("one", 0))
+    ledger.note("one", event("one", 0))
     commit = prepared(ledger)
     ledger.read(1, 0)
-    ledger.append("one", event("one", 1))
+    ledger.note("one", event("one", 1))
     ledger.dead_letter(letter(1))
     assert not ledger.has_output
     assert commit.events == (event("one", 0),)
@@ -215,8 +237,8 @@ def test_dead_letters_leave_once():
 
 def test_dead_letters_may_also_stand_in_a_streams_queue():
     ledger = ledger_at(0, one=Line())
-    ticket = ledger.append_pending("one")
-    ledger.append("one", event("one", 1))
+    ticket = ledger.expect("one")
+    ledger.note("one", event("one", 1))
     assert not ledger.has_output
     ledger.complete(ticket, event("one", 0), letter(0))
     commit = committed(ledger)
@@ -226,7 +248,7 @@ def test_dead_letters_may_also_stand_in_a_streams_queue():
 
 def test_below_what_was_read_before_nothing_goes_by_offset_again():
     restored = Restored(PartitionState(10, 8, tally=Tally(accepted=10)))
-    ledger = Ledger(PARTITION, 1, restored)
+    ledger = LineLedger(restored)
     for offset in (8, 9, 10):
         ledger.read(offset, 0)
         ledger.tally(Outcome.DEAD_LETTER)
@@ -239,14 +261,14 @@ def test_below_what_was_read_before_nothing_goes_by_offset_again():
 
 def test_a_replay_resumes_no_later_than_it_has_come():
     """Streams may have records behind it that this worker has not read again yet."""
-    ledger = Ledger(PARTITION, 1, Restored(PartitionState(10, 4)))
+    ledger = LineLedger(Restored(PartitionState(10, 4)))
     ledger.read(4, 0)
     assert offsets(committed(ledger)) == (10, 5)
 
 
 def test_a_stream_that_was_not_read_on_yet_holds_the_resume_offset():
     state = StreamState(4, 4, 0, None, SESSION)
-    ledger = Ledger(PARTITION, 1, Restored(PartitionState(10, 4), {"one": state}))
+    ledger = LineLedger(Restored(PartitionState(10, 4), {"one": state}))
     ledger.follow("one", lambda: state)
     for offset in range(4, 12):
         ledger.read(offset, 0)
@@ -257,20 +279,20 @@ def test_a_forgotten_stream_is_written_down_as_such_and_may_come_back():
     line = Line()
     ledger = ledger_at(0, one=line)
     ledger.read(0, 0)
-    ledger.append("one", event("one", 0))
+    ledger.note("one", event("one", 0))
     committed(ledger)
     ledger.forget("one")
     assert committed(ledger).streams == (("one", None),)
     ledger.read(1, 0)
     ledger.follow("one", line.state)
-    ledger.complete(ledger.append_pending("one"), event("one", 1))
+    ledger.complete(ledger.expect("one"), event("one", 1))
     assert committed(ledger).events == (event("one", 1),)
 
 
 def test_a_stream_with_something_left_to_tell_is_not_forgotten():
     ledger = ledger_at(0, one=Line())
     ledger.read(0, 0)
-    ledger.append("one", event("one", 0))
+    ledger.note("one", event("one", 0))
     with pytest.raises(ValueError, match="one has entries that wait"):
         ledger.forget("one")
     assert committed(ledger).events == (event("one", 0),)
@@ -279,7 +301,7 @@ def test_a_stream_with_something_left_to_tell_is_not_forgotten():
 def test_a_decode_that_may_end_the_worker_is_written_down_before_it_begins():
     ledger = ledger_at(0, one=Line(0))
     ledger.read(0, 0)
-    ticket = ledger.append_pending("one")
+    ticket = ledger.expect("one")
     committed(ledger)
     ledger.record_attempt(ticket)
     assert ledger.has_output
@@ -294,7 +316,7 @@ def test_a_decode_that_may_end_the_worker_is_written_down_before_it_begins():
 def test_only_what_belongs_to_a_session_is_attempted():
     ledger = ledger_at(0, one=Line(0, session=None))
     with pytest.raises(ValueError, match="belongs to no session"):
-        ledger.record_attempt(ledger.append_pending("one"))
+        ledger.record_attempt(ledger.expect("one"))
 
 
 def test_a_clean_end_is_written_down():
@@ -302,7 +324,7 @@ def test_a_clean_end_is_written_down():
     ledger.read(0, 0)
     assert not committed(ledger).state.clean
     assert committed(ledger, clean=True).state.clean
-    assert ledger.prepare(clean=True) is None
+    assert ledger.prepare_all(clean=True) is None
 
 
 @dataclass
@@ -327,9 +349,9 @@ class Modelled(Line):
         return self.entries[: waits[0] if waits else len(self.entries)]
 
 
-def known(ledger: Ledger) -> dict[str, object]:
+def known(ledger: LineLedger) -> dict[str, object]:
     """All that it holds but who it asks."""
-    return copy.deepcopy({name: v for name, v in vars(ledger).items() if name != "_followed"})
+    return copy.deepcopy({name: v for name, v in vars(ledger).items() if name != "_lines"})
 
 
 NAMES = st.sampled_from("abc")
@@ -369,7 +391,7 @@ class LedgerMachine(RuleBasedStateMachine):
         line = self.lines[name]
         if line.tail is None:
             return
-        ticket = self.ledger.append_pending(name)
+        ticket = self.ledger.expect(name)
         line.entries.append(Entry(line.tail, (event(name, next(line.events)),), ticket))
         line.tail = min(line.tail + ahead, self.ledger.next_offset - 1)
         self.ledger.mark_changed(name)
@@ -378,7 +400,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def note(self, name: str, events: int) -> None:
         line = self.lines[name]
         told = tuple(event(name, next(line.events)) for _ in range(events))
-        self.ledger.append(name, *told)
+        self.ledger.note(name, *told)
         line.entries.append(Entry(line.tail, told, None))
 
     @rule(name=NAMES)
@@ -404,7 +426,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(progress=st.booleans())
     def prepare(self, *, progress: bool) -> None:
         before = self.ledger.committed
-        commit = self.ledger.prepare(progress=progress)
+        commit = self.ledger.prepare_all(progress=progress)
         prefixes = {name: line.prefix() for name, line in self.lines.items()}
         if commit is None:
             assert not any(prefixes.values())
@@ -462,8 +484,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 Commit(PARTITION, 1, (), (), PartitionState(0, 0), (), (), 0, ())
             )
         if self.commit is not None:
-            with pytest.raises(ValueError, match="post it first"):
-                self.ledger.prepare()
+            with pytest.raises(ValueError, match="acknowledge it first"):
+                self.ledger.prepare_all()
         assert known(self.ledger) == before
 
     @precondition(lambda self: self.waiting)
@@ -475,7 +497,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.complete(ticket, *entry.events)
         entry.ticket = None
         before = known(self.ledger)
-        with pytest.raises(ValueError, match="is settled already"):
+        with pytest.raises(ValueError, match="is finished already"):
             self.ledger.complete(ticket)
         assert known(self.ledger) == before
 
@@ -497,7 +519,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.prepare(progress=True)
         if self.commit is not None:
             self.post()
-        assert self.ledger.prepare() is None
+        assert self.ledger.prepare_all() is None
         state = self.ledger.committed
         assert state.resume_offset == state.next_offset == self.ledger.next_offset
         for name, line in self.lines.items():

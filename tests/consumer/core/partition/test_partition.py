@@ -14,7 +14,7 @@ from budget import examples
 from builders import MODEL, PARTITION, RATE, Log, fresh, loud, quiet
 from hypothesis import given
 from hypothesis import strategies as st
-from one_worker import Worker, said, sorted_by_stream, survive, work
+from partition_harness import Worker, said, sorted_by_stream, survive, work
 
 from consumer.core.audio.utterance import EndReason, Int16Array
 from consumer.core.partition.commit import Commit, Outcome
@@ -23,7 +23,7 @@ from consumer.core.scheduling.jobs import Job, JobKind
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.language import UNKNOWN, IdentifiedLanguage, LanguageHold
 from consumer.core.streams.records import Lane, Record, UnreadableBatch
-from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
+from consumer.core.text.hypothesis import Hypothesis
 from consumer.testing import MemoryStore, echo
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.errors import Reason
@@ -34,6 +34,7 @@ from schemas.transcript import (
     StreamGap,
     StreamStarted,
     TranscriptFinal,
+    TranscriptPartial,
     UtteranceFailed,
 )
 
@@ -167,7 +168,8 @@ def test_a_job_says_what_the_planner_needs():
     (job,) = worker.jobs
     assert (job.epoch, job.kind, job.lane) == (1, JobKind.FINAL, Lane.LIVE)
     assert (job.closed_at, job.deadline) == (7.0, 7.5)
-    assert worker.task.jobs(8.0, 0) == ([], [])
+    worker.step(8.0)
+    assert worker.jobs == [job]
 
 
 def test_a_final_says_where_its_audio_stands_and_what_wrote_it():
@@ -186,8 +188,8 @@ def test_a_result_comes_once():
     worker.read(*log.records)
     (job,) = worker.jobs
     worker.finish(job)
-    again = TimedHypothesis(echo(job.utterance.samples), 0, 0, 0)
-    assert worker.task.on_decoded(job.id, again, 0.0) == ([], [])
+    assert worker.answer(job, echo(job.utterance.samples)) == []
+    assert worker.jobs == []
 
 
 # --- stalled and idle streams
@@ -355,7 +357,7 @@ def killed(store: MemoryStore, records: Sequence[Record]) -> Worker:
     worker.keeps_dying = True
     worker.read(*records[worker.task.ledger.position :])
     worker.commit()
-    worker.listen()
+    worker.score()
     worker.commit()
     return worker
 
@@ -410,18 +412,16 @@ def first_commit(records: Sequence[Record]) -> Commit:
 
 def test_a_draft_is_told_though_a_newer_one_is_asked_for_while_it_is_decoded():
     """Else a worker that is slower than new drafts come would tell none."""
-    log, worker, jobs = Log(), Worker(), []
+    log, worker = Log(), Worker()
     log.speak("s", loud(3), end=False, options=StreamOptions(partials=True))
     for record in log.records:
         worker.read(record)
-        jobs += worker.task.interim_jobs(0.0)[0]
-    told = [worker.task.on_interim(job, text_of(job))[0] for job in (*jobs[-2:], jobs[0], jobs[-1])]
+    jobs = worker.interims
     assert len(jobs) == 7
-    assert [partial and partial.revision for partial in told] == [1, 2, None, None]
-
-
-def text_of(job: Job) -> TimedHypothesis:
-    return TimedHypothesis(echo(job.utterance.samples), 1, 2, 0)
+    for job in (*jobs[-2:], jobs[0], jobs[-1]):
+        worker.answer(job, echo(job.utterance.samples))
+    told = [event for event in worker.broadcast if isinstance(event, TranscriptPartial)]
+    assert [partial.revision for partial in told] == [1, 2]
 
 
 def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
@@ -429,11 +429,11 @@ def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
     log.speak("s", loud(2), end=False, options=StreamOptions(partials=True))
     first = Worker(store=store)
     first.read(*log.records)
-    assert len(first.task.interim_jobs(0.0)[0]) == 1
+    assert len(first.interims) == 1
     store.write(first_commit(log.records))
     second = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
     second.read(*log.records)
-    assert second.task.interim_jobs(0.0)[0] == []
+    assert second.interims == []
 
 
 def test_after_a_clean_end_nothing_is_suspected():
@@ -441,9 +441,7 @@ def test_after_a_clean_end_nothing_is_suspected():
     log.speak("s", np.concatenate([loud(1), quiet(1)]), end=False)
     first = Worker(store=store)
     first.read(*log.records)
-    commit = first.task.ledger.prepare(clean=True)
-    assert commit is not None
-    store.write(commit)
+    assert first.commit(clean=True) is not None
     second = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
     second.read(*log.records[second.task.ledger.position :])
     assert [job.isolated for job in second.jobs] == [False]
@@ -692,7 +690,7 @@ def test_whatever_is_sent_sessions_are_whole_and_all_of_the_log_is_passed(
         worker.take(append(log, chunk), now=now)
         if chance.random() < 0.7:
             worker.tick(now + pause_s, caught_up=chance.random() < 0.5)
-    worker.listen()
+    worker.score()
     worker.tick(now + 1_000)
     worker.finish_all()
     worker.commit()

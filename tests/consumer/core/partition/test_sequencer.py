@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 from builders import PARTITION, loud
-from one_stream import OneStream
+from stream_harness import OneStream
 
-from consumer.core.partition.sequencer import UtteranceSequencer
-from consumer.core.streams.entries import PendingUtterance
+from consumer.core.partition.sequencer import TurnResult, UtteranceSequencer
+from consumer.core.partition.utterance_state import UtteranceRecord, UtteranceState
 from consumer.core.streams.language import UNKNOWN, IdentifiedLanguage, LanguageHold
 from consumer.core.streams.records import SessionKey
 from consumer.core.text.hypothesis import TimedHypothesis
@@ -19,16 +20,19 @@ SHORT_EN = IdentifiedLanguage("en", 0.8, 0.5)
 
 
 @pytest.fixture
-def heard() -> list[PendingUtterance]:
-    """The utterances of one session, in order."""
+def heard() -> list[UtteranceRecord]:
+    """The utterances of one session, in order, as they wait for their texts."""
     stream = OneStream()
     for _ in range(4):
         stream.send(loud(1), flush=True)
-    return stream.heard
+    return [
+        UtteranceRecord(pending.id, UtteranceState.QUEUED, pending=pending)
+        for pending, _ in stream.heard
+    ]
 
 
 @pytest.fixture
-def turns(heard: list[PendingUtterance]) -> UtteranceSequencer:
+def turns(heard: list[UtteranceRecord]) -> UtteranceSequencer:
     turns = UtteranceSequencer()
     for each in heard:
         turns.expect(each)
@@ -40,68 +44,80 @@ def text(sounds: IdentifiedLanguage | None, language: str) -> TimedHypothesis:
     return TimedHypothesis(hypothesis, 0, 0, 0)
 
 
-def numbers(settled: object) -> list[int]:
-    return [each.utterance.number for each, _ in settled]  # type: ignore[attr-defined]
+def complete(
+    turns: UtteranceSequencer, record: UtteranceRecord, decoded: TimedHypothesis | None
+) -> TurnResult:
+    """The text has come, or there will be none; an utterance to decode again waits once more."""
+    record.state, record.decoded = UtteranceState.DECODED, decoded
+    result = turns.settle(record.id.session)
+    if result.redecode is not None:
+        result.redecode.state, result.redecode.was_redecoded = UtteranceState.QUEUED, True
+    return result
+
+
+def numbers(settled: Iterable[UtteranceRecord]) -> list[int]:
+    return [record.id.utterance for record in settled]
 
 
 def test_texts_that_come_early_wait_for_their_turn(
-    turns: UtteranceSequencer, heard: list[PendingUtterance]
+    turns: UtteranceSequencer, heard: list[UtteranceRecord]
 ):
-    assert not turns.complete(heard[2], text(ZH, "zh")).settled
-    assert not turns.complete(heard[1], text(ZH, "zh")).settled
-    told = turns.complete(heard[0], text(ZH, "zh"))
-    assert numbers(told.settled) == [0, 1, 2]
-    assert (told.language, told.first, told.redecode) == (LanguageHold("zh"), heard[3], None)
-    told = turns.complete(heard[3], text(ZH, "zh"))
-    assert (numbers(told.settled), told.first) == ([3], None)
+    assert not complete(turns, heard[2], text(ZH, "zh")).settled
+    assert not complete(turns, heard[1], text(ZH, "zh")).settled
+    result = complete(turns, heard[0], text(ZH, "zh"))
+    assert numbers(result.settled) == [0, 1, 2]
+    assert (result.language, result.first, result.redecode) == (LanguageHold("zh"), heard[3], None)
+    result = complete(turns, heard[3], text(ZH, "zh"))
+    assert (numbers(result.settled), result.first) == ([3], None)
 
 
 def test_what_was_taken_for_another_language_is_decoded_again(
-    turns: UtteranceSequencer, heard: list[PendingUtterance]
+    turns: UtteranceSequencer, heard: list[UtteranceRecord]
 ):
     """It was decoded before anything was held."""
-    turns.complete(heard[1], text(SHORT_EN, "en"))
-    told = turns.complete(heard[0], text(ZH, "zh"))
-    assert numbers(told.settled) == [0]
-    assert told.redecode is not None
-    assert (told.redecode.id, told.redecode.language) == (heard[1].id, LanguageHold("zh"))
-    later = turns.complete(heard[2], text(ZH, "zh"))
-    assert (later.settled, later.redecode) == ([], None)
-    told = turns.complete(told.redecode, text(SHORT_EN, "zh"))
-    assert numbers(told.settled) == [1, 2]
-    assert told.language == LanguageHold("zh")
+    complete(turns, heard[1], text(SHORT_EN, "en"))
+    result = complete(turns, heard[0], text(ZH, "zh"))
+    assert numbers(result.settled) == [0]
+    assert result.redecode is heard[1]
+    assert heard[1].pending is not None
+    assert heard[1].pending.language == LanguageHold("zh")
+    later = complete(turns, heard[2], text(ZH, "zh"))
+    assert (later.settled, later.redecode) == ((), None)
+    result = complete(turns, heard[1], text(SHORT_EN, "zh"))
+    assert numbers(result.settled) == [1, 2]
+    assert result.language == LanguageHold("zh")
 
 
-def test_once_is_enough(turns: UtteranceSequencer, heard: list[PendingUtterance]):
+def test_once_is_enough(turns: UtteranceSequencer, heard: list[UtteranceRecord]):
     """An engine that goes its own way is not asked for ever."""
-    turns.complete(heard[0], text(ZH, "zh"))
-    assert turns.complete(heard[1], text(SHORT_EN, "en")).redecode is not None
-    assert numbers(turns.complete(heard[1], text(SHORT_EN, "en")).settled) == [1]
+    complete(turns, heard[0], text(ZH, "zh"))
+    assert complete(turns, heard[1], text(SHORT_EN, "en")).redecode is not None
+    assert numbers(complete(turns, heard[1], text(SHORT_EN, "en")).settled) == [1]
 
 
 def test_an_utterance_without_a_text_says_nothing(
-    turns: UtteranceSequencer, heard: list[PendingUtterance]
+    turns: UtteranceSequencer, heard: list[UtteranceRecord]
 ):
-    turns.complete(heard[0], text(ZH, "zh"))
-    told = turns.complete(heard[1], None)
-    assert (numbers(told.settled), told.language) == ([1], LanguageHold("zh"))
+    complete(turns, heard[0], text(ZH, "zh"))
+    result = complete(turns, heard[1], None)
+    assert (numbers(result.settled), result.language) == ([1], LanguageHold("zh"))
 
 
 def test_a_language_that_was_given_is_not_held(
-    turns: UtteranceSequencer, heard: list[PendingUtterance]
+    turns: UtteranceSequencer, heard: list[UtteranceRecord]
 ):
-    told = turns.complete(heard[0], text(None, "de"))
-    assert (numbers(told.settled), told.language) == ([0], UNKNOWN)
+    result = complete(turns, heard[0], text(None, "de"))
+    assert (numbers(result.settled), result.language) == ([0], UNKNOWN)
 
 
 def test_sessions_do_not_wait_for_each_other(
-    turns: UtteranceSequencer, heard: list[PendingUtterance]
+    turns: UtteranceSequencer, heard: list[UtteranceRecord]
 ):
-    other = replace(
-        heard[0],
-        id=heard[0].id._replace(session=SessionKey(PARTITION, "s", "0-9")),
-        language=LanguageHold("en"),
-    )
+    assert heard[0].pending is not None
+    id_ = heard[0].id._replace(session=SessionKey(PARTITION, "s", "0-9"))
+    pending = replace(heard[0].pending, id=id_, language=LanguageHold("en"))
+    other = UtteranceRecord(id_, UtteranceState.QUEUED, pending=pending)
     turns.expect(other)
-    told = turns.complete(other, text(EN, "en"))
-    assert (numbers(told.settled), told.language, told.first) == ([0], LanguageHold("en"), None)
+    result = complete(turns, other, text(EN, "en"))
+    assert (numbers(result.settled), result.language) == ([0], LanguageHold("en"))
+    assert result.first is None

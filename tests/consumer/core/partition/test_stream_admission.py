@@ -8,7 +8,7 @@ from budget import examples
 from builders import PARTITION, RATE, Log, loud
 from hypothesis import given
 from hypothesis import strategies as st
-from one_worker import Worker, said, sorted_by_stream, survive
+from partition_harness import Worker, said, sorted_by_stream, survive
 
 from consumer.core.partition.commit import Outcome
 from consumer.core.partition.state import Arrivals, PartitionState, Restored, Tally, recover

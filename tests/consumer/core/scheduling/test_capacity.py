@@ -23,10 +23,9 @@ def line(
     return [BatchTiming(size, fixed_s + size * position_s) for size in (small, large)]
 
 
-@pytest.mark.parametrize("seconds", [0.1, 1.0, 4.0, 14.99, 28.0, 30.0])
-def test_positions_are_those_of_the_folded_encoder(seconds: float) -> None:
-    held = len(folded(round(seconds * WHISPER_RATE)).positions)
-    assert abs(positions(seconds) - held) <= 1
+@given(st.integers(1, 30 * WHISPER_RATE))
+def test_positions_are_those_of_the_folded_encoder(samples: int) -> None:
+    assert positions(samples / WHISPER_RATE) == len(folded(samples).positions)
 
 
 def test_a_batch_lasts_a_tenth_of_a_second_where_its_fixed_cost_is_small() -> None:

@@ -196,7 +196,12 @@ DOUBTED = Hypothesis("la la la la", "en", None, (), -0.1, 0.0, 9.9)
 
 def retried(of: Planner, *streams_: str, now: float = 0.0, tries: int = 1) -> None:
     for name in streams_:
-        of.retry(job(name, deadline=-9.0), tries * (DOUBTED,), now)
+        retry(of, job(name, deadline=-9.0), tries * (DOUBTED,), now)
+
+
+def retry(of: Planner, tried: Job, earlier: tuple[Hypothesis, ...], now: float) -> None:
+    """As a partition asks for another decode of a text that is not accepted."""
+    of.add([replace(tried, earlier=earlier, deadline=now + RETRY_DELAY_S)])
 
 
 def test_another_attempt_waits_for_finals_that_are_due_and_for_no_others() -> None:
@@ -227,7 +232,7 @@ def test_attempts_after_the_first_are_as_long_as_whispers_window() -> None:
 def test_another_attempt_is_not_behind_its_streams_backlog() -> None:
     waiting = planner(*(job("hot", number, deadline=0.5) for number in range(9)), budget=ONE)
     (first,) = taken(waiting)
-    waiting.retry(first, (DOUBTED,), now=0.1)
+    retry(waiting, first, (DOUBTED,), now=0.1)
     numbers = [each.id.utterance for batch in all_taken(waiting) for each in batch]
     assert numbers == [*range(9)]
 

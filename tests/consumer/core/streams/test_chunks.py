@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from builders import RATE, Log, fresh, loud, policy, quiet, read, score_all
+from builders import RATE, Log, loud, quiet, read
+from partition_harness import Worker
 
 from consumer.core.audio.samples import unpack
 from consumer.core.audio.utterance import Int16Array
-from consumer.core.partition.partition import PartitionTask
 from consumer.core.streams.chunks import Chunk, addressed, names, split
 from consumer.core.streams.records import Record
-from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEnded, StreamStarted, TranscriptFinal
@@ -69,18 +66,15 @@ def test_two_sides_of_a_call_are_heard_apart():
     log.append(chunk(both(quiet(3), np.concatenate([loud(2), quiet(1)]))))
     log.append_raw(b"call", b"x", [("codec", b"g722")])
     log.append(AudioChunk("call", b"", end=True))
-    rules = replace(policy(), read=read_split, split_channels=True)
-    task = PartitionTask(log.partition, 1, rules, fresh())
-    for record in log.records:
-        task.ingest(record, 0.0)
-    score_all(task, EchoEngine())
-    jobs, _ = task.jobs(0.0, 0)
-    assert [(job.id.session.stream_id, job.utterance.start < 2 * RATE) for job in jobs] == [
+    worker = Worker(split_channels=True)
+    worker.read_record = read_split
+    worker.read(*log.records)
+    assert [(job.id.session.stream_id, job.utterance.start < 2 * RATE) for job in worker.jobs] == [
         ("call.0", True),
         ("call.1", False),
     ]
-    assert task.streams == 0
-    commit = task.ledger.prepare()
+    assert worker.task.streams == 0
+    commit = worker.commit()
     assert commit is not None
     assert [letter.reason for letter in commit.dead_letters] == [Reason.UNKNOWN_CODEC]
     for name in names("call"):

@@ -2,18 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from builders import OPTIONS, PARTITION, RATE, SEGMENTER, fresh, loud, quiet
+from builders import OPTIONS, PARTITION, RATE, SEGMENTER, loud, quiet
 
+from consumer.core.audio.segmenter import Cut
 from consumer.core.audio.utterance import EndReason, Int16Array
-from consumer.core.partition.ledger import Ledger
 from consumer.core.streams.entries import PendingUtterance
 from consumer.core.streams.records import SessionKey
 from consumer.core.streams.session import Session, SessionStart
-from consumer.core.streams.state import StreamState
 from consumer.core.streams.timeline import AudioSegment
 from consumer.testing import EchoEngine
 from schemas.audio import StreamOptions
-from schemas.transcript import AnyEvent, Source, StreamEnded, StreamEndReason
+from schemas.transcript import AnyEvent, Source, StreamEndReason
 
 SECOND = RATE
 FIRST_MS = 1_700_000_000_000
@@ -24,32 +23,28 @@ class Driven:
 
     def __init__(self, first: int = 0, options: StreamOptions = OPTIONS) -> None:
         key = SessionKey(PARTITION, "s", "0-40")
-        begin = SessionStart(key, first, FIRST_MS, RATE, 1, options, (), "trace")
-        self.ledger = Ledger(PARTITION, 1, fresh(40))
-        self.ledger.follow("s", lambda: StreamState(None, 0, 0, None, None))
-        self.session = Session.start(begin, SEGMENTER, self.ledger)
+        start = SessionStart(key, first, FIRST_MS, RATE, 1, options, (), "trace")
+        self.session = Session.start(start, SEGMENTER)
+        self.events: list[AnyEvent] = [*self.session.announce(start.problems)]
         self.heard: list[PendingUtterance] = []
+        self._offset = 40
 
     def append(self, audio: Int16Array) -> None:
-        offset, first = self.ledger.next_offset, self.session.end
-        self.ledger.read(offset, 0)
+        first = self.session.end
         wall_ms = FIRST_MS + first * 1000 / RATE
-        self.session.append(AudioSegment(audio, first, offset, wall_ms, 0))
+        self.session.append(AudioSegment(audio, first, self._offset, wall_ms, 0))
+        self._offset += 1
         while (request := self.session.score_request()) is not None:
-            self._keep(self.session.on_scores(EchoEngine().score_one(request)))
+            cut = self.session.on_scores(EchoEngine().score_one(request))
+            if cut is not None:
+                self._apply(cut)
 
     def close(self, reason: EndReason = EndReason.FLUSH) -> None:
-        self._keep(self.session.close_utterance(reason))
+        self._apply(self.session.close_utterance(reason))
 
-    def events(self) -> list[AnyEvent]:
-        for heard in self.heard:
-            self.ledger.complete(heard.entry)
-        commit = self.ledger.prepare()
-        assert commit is not None
-        return list(commit.events)
-
-    def _keep(self, heard: PendingUtterance | None) -> None:
-        self.heard += [] if heard is None else [heard]
+    def _apply(self, cut: Cut) -> None:
+        pending = self.session.apply(cut)
+        self.heard += [] if pending is None else [pending]
 
 
 def test_what_a_final_will_say_about_an_utterance():
@@ -95,7 +90,7 @@ def test_a_session_goes_on_from_its_state_as_if_nothing_had_happened():
         first.append(part)
     state = first.session.state
     again = Driven()
-    again.session = Session(whole.session.key, state, SEGMENTER, again.ledger, 2 * SECOND)
+    again.session = Session(whole.session.key, state, SEGMENTER, 2 * SECOND)
     for part in audio[2:]:
         again.append(part)
     (heard,) = again.heard
@@ -147,9 +142,7 @@ def test_the_totals_count_what_was_heard():
     driven.session.insert_gap(10 * SECOND, FIRST_MS, estimated=True)
     driven.append(loud(1))
     driven.close()
-    driven.session.finish(StreamEndReason.END)
-    ended = driven.events()[-1]
-    assert isinstance(ended, StreamEnded)
+    ended = driven.session.finish(StreamEndReason.END)
     assert (ended.utterances, ended.gaps, ended.audio_s) == (2, 1, 4.0)
     assert ended.speech_s == sum(heard.utterance.seconds for heard in driven.heard)
     assert ended.reason is StreamEndReason.END
@@ -159,9 +152,9 @@ def test_every_event_has_its_number():
     driven = Driven()
     driven.append(loud(1))
     driven.close()
-    driven.session.finish(StreamEndReason.IDLE)
+    driven.events.append(driven.session.finish(StreamEndReason.IDLE))
     assert driven.heard[0].index == 1
-    assert [event.index for event in driven.events()] == [0, 2]
+    assert [event.index for event in driven.events] == [0, 2]
 
 
 def test_audio_is_given_to_the_detector_once_between_two_cuts():
@@ -184,7 +177,9 @@ def test_a_cut_gives_the_detector_a_new_ear_and_the_audio_behind_it():
     driven.session.append(AudioSegment(quiet(1), SECOND, 41, FIRST_MS, 0))
     before = driven.session.score_request()
     assert before is not None
-    driven.session.on_scores(EchoEngine().score_one(before))
+    cut = driven.session.on_scores(EchoEngine().score_one(before))
+    assert cut is not None
+    driven.session.apply(cut)
     after = driven.session.score_request()
     assert after is not None
     assert after.vad is not before.vad

@@ -10,12 +10,12 @@ import pytest
 from builders import OPTIONS, RATE, loud, quiet
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_stream import OneStream, spans, without_log
+from stream_harness import OneStream, spans, without_log
 
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
 from consumer.core.streams.entries import ScoreRequest
+from consumer.core.streams.reorder import REORDER_WINDOW
 from consumer.core.streams.session import complete
-from consumer.core.streams.stream import REORDER_WINDOW
 from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, StreamOptions, Task
 from schemas.errors import Reason, WireError
@@ -97,8 +97,7 @@ def test_a_stalled_stream_gives_what_it_has_and_goes_on():
     stream = OneStream()
     stream.send(loud(1))
     assert stream.stream.in_speech
-    stream.stream.stall()
-    stream.listen()
+    stream.stall()
     assert stream.reasons == [EndReason.STALLED]
     assert not stream.stream.waits
     stream.send(loud(1), end=True)
@@ -108,8 +107,7 @@ def test_a_stalled_stream_gives_what_it_has_and_goes_on():
 def test_what_a_stall_leaves_over_of_a_word_is_heard():
     stream = OneStream()
     stream.send(loud(1))
-    stream.stream.stall()
-    stream.listen()
+    stream.stall()
     stream.send(loud(0.1))
     stream.send(quiet(1))
     assert spans(stream) == [
@@ -130,8 +128,7 @@ def test_behind_a_cut_in_speech_the_detector_hears_what_came_before_it_first():
 
     stream = OneStream(score=score)
     stream.speak(loud(3))
-    stream.stream.stall()
-    stream.listen()
+    stream.stall()
     stream.speak(loud(1))
     stream.speak(quiet(2))
     stream.speak(loud(1))
@@ -141,8 +138,7 @@ def test_behind_a_cut_in_speech_the_detector_hears_what_came_before_it_first():
 def test_a_stalled_stream_does_not_stall_again():
     stream = OneStream()
     stream.send(loud(1))
-    stream.stream.stall()
-    stream.listen()
+    stream.stall()
     assert stream.stream.in_speech
     assert not stream.stream.waits
 
@@ -150,8 +146,7 @@ def test_a_stalled_stream_does_not_stall_again():
 def test_an_idle_stream_ends_with_what_it_has():
     stream = OneStream()
     stream.send(loud(1))
-    stream.stream.expire()
-    stream.listen()
+    stream.expire()
     assert stream.stream.is_over
     assert stream.reasons == [EndReason.END_OF_STREAM]
     assert ends(stream) == [StreamEndReason.IDLE]
@@ -159,14 +154,13 @@ def test_an_idle_stream_ends_with_what_it_has():
 
 def test_nothing_stalls_or_expires_where_nothing_is_open():
     stream = OneStream()
-    stream.stream.stall()
-    stream.stream.expire()
-    stream.listen()
+    stream.stream.stall(stream.ledger.next_offset)
+    stream.expire()
     assert stream.stream.is_over
 
 
 def test_a_score_that_nobody_asked_for_is_refused():
-    with pytest.raises(ValueError, match="nothing was asked for"):
+    with pytest.raises(ValueError, match="no scores were asked for"):
         OneStream().stream.on_scores(np.zeros(1, np.float32))
 
 
@@ -244,8 +238,7 @@ def test_a_gap_in_the_numbers_ends_the_utterance_and_is_estimated():
     stream.send(loud(0.5), seq=1)
     stream.send(loud(1), seq=4)
     assert stream.reasons == []  # the missing ones may be late
-    stream.stream.stall()
-    stream.listen()
+    stream.stall()
     assert stream.reasons == [EndReason.GAP, EndReason.STALLED]
     assert spans(stream)[0] == (0, SECOND * 3 // 2)
     assert spans(stream)[1] == (SECOND * 5 // 2, SECOND * 7 // 2)
@@ -380,9 +373,9 @@ def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place
     stream.send(loud(1), seq=2, start=100)
     stream.send(loud(1), seq=1, start=SECOND)
     stream.send(quiet(0), seq=3, end=True)
-    for heard in stream.heard:
-        stream.ledger.complete(heard.entry)
-    commit = stream.ledger.prepare()
+    for _, entry_id in stream.heard:
+        stream.ledger.complete(entry_id)
+    commit = stream.ledger.prepare(lambda _: stream.stream.state())
     assert commit is not None
     (letter,) = commit.dead_letters
     assert (letter.reason, letter.record.offset) == (Reason.OVERLAP, 1)
@@ -397,7 +390,7 @@ def refused(stream: OneStream, seq: int | None) -> None:
     record = stream.log.append_raw(b"s", b"")
     stream.ledger.read(record.offset, record.timestamp_ms)
     stream.stream.reject(record, seq)
-    stream.listen()
+    stream.score()
 
 
 @pytest.mark.parametrize("seq", [1, None])
@@ -442,7 +435,7 @@ def missed(stream: OneStream, records: int) -> bool:
     unread = stream.log.append_unread(records)
     stream.ledger.skip(unread.offset, unread.last_offset, 0)
     told = stream.stream.skip_unreadable(unread.offset, unread.last_offset)
-    stream.listen()
+    stream.score()
     return told
 
 
@@ -499,7 +492,7 @@ def overtaken(log_start: int) -> OneStream:
     after = OneStream(state=state)
     after.log.skip(log_start)
     after.ledger.read(log_start - 1, 0)
-    after.stream.skip_deleted(log_start)
+    after.append(after.stream.skip_deleted(log_start))
     return after
 
 
@@ -526,7 +519,7 @@ def test_an_ended_stream_may_have_begun_anew_in_what_was_deleted():
     after = OneStream(state=before.stream.state())
     after.log.skip(10)
     after.ledger.read(9, 0)
-    after.stream.skip_deleted(10)
+    after.append(after.stream.skip_deleted(10))
     again = OneStream(state=after.stream.state())
     for stream in (after, again):
         stream.log.skip(10)
@@ -612,8 +605,8 @@ def test_the_first_record_decides_the_options():
     stream = OneStream()
     stream.send(loud(1), options=StreamOptions(languages=("zh",), prompt="hello"))
     stream.send(quiet(0), end=True, options=StreamOptions(languages=("de",)))
-    assert stream.heard[0].options.languages == ("zh",)
-    assert stream.heard[0].options.prompt == "hello"
+    assert stream.heard[0][0].options.languages == ("zh",)
+    assert stream.heard[0][0].options.prompt == "hello"
     started = stream.events()[0]
     assert isinstance(started, StreamStarted)
     assert started.languages == ("zh",)
@@ -651,7 +644,7 @@ def test_a_language_that_the_model_lacks_is_warned_of(
     stream = OneStream()
     stream.send(loud(1), options=StreamOptions(languages=asked))
     stream.send(quiet(0), end=True)
-    assert [heard.options.languages for heard in stream.heard] == [languages]
+    assert [pending.options.languages for pending, _ in stream.heard] == [languages]
     started, warning = stream.events()[:2]
     assert isinstance(started, StreamStarted)
     assert isinstance(warning, StreamWarning)
@@ -709,8 +702,8 @@ def published(
         )
         stream.push(stream.log.append(chunk))
         if not lazy[seq % len(lazy)]:
-            stream.listen()
-    stream.listen()
+            stream.score()
+    stream.score()
     return stream
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from builders import MODEL, OPTIONS, PARTITION
 
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
-from consumer.core.streams.entries import EntryId, PendingUtterance
+from consumer.core.streams.entries import PendingUtterance
 from consumer.core.streams.records import SessionKey, UtteranceId
 from consumer.core.text.chinese import Orthography, Script
 from consumer.core.text.events import FinalPolicy, final
@@ -18,7 +18,6 @@ from schemas.transcript import Source, Timing, Verdict, Word
 END_MS = 1_700_000_000_000
 HEARD = PendingUtterance(
     id=UtteranceId(SessionKey(PARTITION, "call-7", "0-40"), 3),
-    entry=EntryId("call-7", 5),
     utterance=Utterance(
         number=3,
         start=80_000,

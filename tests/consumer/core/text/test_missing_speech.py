@@ -1,33 +1,33 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import RATE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.audio.utterance import WHISPER_RATE, Speech
-from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.core.audio.utterance import EndReason, Speech, Utterance
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.core.text.missing_speech import (
     MissingSpeech,
+    excerpt,
     find_missing_speech,
     merged,
-    transcribed,
 )
-from schemas.audio import Task
 
 WINDOW_MS = 100
 
 
-def clip(spoken: str) -> DecodeRequest:
-    """Of one window a character: `#` is speech."""
+def speech(spoken: str) -> Speech:
+    """What a detector hears, of one window a character: `#` is speech."""
     probabilities = tuple(0.9 if each == "#" else 0.1 for each in spoken)
-    speech = Speech(1.0, 0.9, 0.5, probabilities, WINDOW_MS)
-    samples = np.arange(len(spoken) * WHISPER_RATE * WINDOW_MS // 1000, dtype=np.float32)
-    return DecodeRequest(samples, ("en",), speech=speech, words=True)
+    return Speech(1.0, 0.9, 0.5, probabilities, WINDOW_MS)
+
+
+def found(spoken: str, hypothesis: Hypothesis) -> MissingSpeech | None:
+    return find_missing_speech(speech(spoken), len(spoken) * WINDOW_MS / 1000, hypothesis)
 
 
 def text(*words: tuple[str, float, float], logprob: float = -0.2) -> Hypothesis:
@@ -41,17 +41,17 @@ FRONT = text(("One", 0.0, 0.4), (" two.", 0.4, 0.9))  # of 3 s
 
 
 def test_speech_behind_the_last_word_is_left_out():
-    assert find_missing_speech(clip("#" * 30), FRONT) == MissingSpeech(0.9, 3.0, before=2)
+    assert found("#" * 30, FRONT) == MissingSpeech(0.9, 3.0, before=2)
 
 
 def test_speech_before_the_first_word_is_left_out():
     behind = text(("Nine", 2.2, 2.5), (" ten.", 2.5, 3.0))
-    assert find_missing_speech(clip("#" * 30), behind) == MissingSpeech(0.0, 2.2, before=0)
+    assert found("#" * 30, behind) == MissingSpeech(0.0, 2.2, before=0)
 
 
 def test_a_word_that_is_stretched_over_seconds_was_said_at_its_end():
     stretched = text(("One", 0.0, 0.4), (" ten.", 0.4, 3.0))
-    assert find_missing_speech(clip("#" * 30), stretched) == MissingSpeech(0.4, 2.7, before=1)
+    assert found("#" * 30, stretched) == MissingSpeech(0.4, 2.7, before=1)
 
 
 @pytest.mark.parametrize(
@@ -60,28 +60,36 @@ def test_a_word_that_is_stretched_over_seconds_was_said_at_its_end():
     ids=["a pause", "just a little", "in pieces"],
 )
 def test_a_pause_is_no_gap(spoken: str):
-    assert find_missing_speech(clip(spoken), FRONT) is None
+    assert found(spoken, FRONT) is None
 
 
 def test_words_of_a_sentence_cover_it():
     words = [(f" w{at}", at * 0.6, at * 0.6 + 0.3) for at in range(5)]
-    assert find_missing_speech(clip("#" * 30), text(*words)) is None
+    assert found("#" * 30, text(*words)) is None
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    "hypothesis",
     [
-        (replace(clip("#" * 30), speech=None), FRONT),
-        (replace(clip("#" * 30), task=Task.TRANSLATE), FRONT),
-        (replace(clip("#" * 30), padded=True), FRONT),
-        (clip("#" * 30), replace(FRONT, words=None)),
-        (clip("#" * 30), replace(FRONT, words=(), text="")),
-        (clip("#" * 30), replace(FRONT, earlier=(FRONT,))),
+        replace(FRONT, words=None),
+        replace(FRONT, words=(), text=""),
+        replace(FRONT, earlier=(FRONT,)),
     ],
-    ids=["no detector", "translated", "a check", "no times", "no text", "not settled"],
+    ids=["no times", "no text", "not accepted"],
 )
-def test_nobody_can_tell(asked: DecodeRequest, found: Hypothesis):
-    assert find_missing_speech(asked, found) is None
+def test_where_it_cannot_be_told_nothing_is_left_out(hypothesis: Hypothesis):
+    assert found("#" * 30, hypothesis) is None
+
+
+def test_the_stretch_is_an_utterance_of_its_own():
+    samples = np.arange(3 * RATE, dtype=np.int16)
+    whole = Utterance(
+        7, 1_000, 1_000 + 3 * RATE, 40_000, RATE, samples, EndReason.SILENCE, speech("#" * 30)
+    )
+    part = excerpt(whole, MissingSpeech(0.9, 3.0, before=2))
+    assert (part.number, part.start, part.end) == (7, 1_000 + 14_400, 1_000 + 3 * RATE)
+    assert part.samples.tolist() == samples[14_400:].tolist()
+    assert len(part.speech.probabilities) == 21
 
 
 def test_what_was_left_out_is_put_in_its_place():
@@ -122,37 +130,6 @@ def test_what_cannot_be_believed_is_not_put_in(piece: Hypothesis):
     assert merged(FRONT, MissingSpeech(0.9, 3.0, 2), piece) is FRONT
 
 
-class Script:
-    """Writes a word for the first second of whatever it is given."""
-
-    def __init__(self) -> None:
-        self.heard: list[list[float]] = []
-
-    def __call__(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        self.heard.append([one.seconds for one in clips])
-        return [text((f"w{one.samples[0] / WHISPER_RATE:.0f}", 0.0, 1.0)) for one in clips]
-
-
-def test_a_piece_may_have_a_gap_too():
-    script = Script()
-    first, second = transcribed([clip("#" * 40), clip("#" * 12)], script)
-    assert first.text == "w0 w1 w2"
-    assert second.text == "w0"
-    assert script.heard == [[4.0, 1.2], [3.0], [2.0]]
-
-
-def test_it_ends_where_a_text_never_covers_what_is_said():
-    script = Script()
-    transcribed([clip("#" * 150)], script)
-    assert len(script.heard) == 4
-
-
-def test_where_nothing_is_left_out_nothing_is_decoded_again():
-    script = Script()
-    transcribed([clip("#" * 12)] * 3, script)
-    assert len(script.heard) == 1
-
-
 SPOKEN = st.lists(st.sampled_from(["#" * 15, "#", ".", "." * 9]), min_size=1).map("".join)
 TIMES = st.lists(st.floats(0.0, 5.0), min_size=2, max_size=12).map(sorted)
 
@@ -160,8 +137,7 @@ TIMES = st.lists(st.floats(0.0, 5.0), min_size=2, max_size=12).map(sorted)
 @given(SPOKEN, TIMES)
 def test_a_gap_lies_in_the_clip_between_its_words(spoken: str, times: list[float]):
     words = [(" w", start, end) for start, end in zip(times[::2], times[1::2], strict=False)]
-    asked = clip(spoken)
-    if (gap := find_missing_speech(asked, text(*words))) is not None:
+    if (gap := found(spoken, text(*words))) is not None:
         assert 0 <= gap.start_s < gap.end_s
         assert all(end <= gap.start_s for _, _, end in words[: gap.before])
         assert all(end >= gap.end_s for _, _, end in words[gap.before :])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -10,8 +10,9 @@ from builders import KNOWN, MODEL, OPTIONS, PARTITION, RATE, SEGMENTER, Log, fre
 
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array, Utterance
+from consumer.core.partition.commit import EntryId
 from consumer.core.partition.ledger import Ledger
-from consumer.core.streams.entries import PendingUtterance, ScoreRequest
+from consumer.core.streams.entries import PendingUtterance, ScoreRequest, StreamEntry
 from consumer.core.streams.records import Record
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream, StreamPolicy
@@ -38,8 +39,8 @@ class OneStream:
         self.log = Log()
         self.ledger = Ledger(PARTITION, 1, fresh())
         policy = StreamPolicy(segmenter, OPTIONS, KNOWN)
-        self.stream = Stream(PARTITION, stream_id, policy, self.ledger, state)
-        self.heard: list[PendingUtterance] = []
+        self.stream = Stream(PARTITION, stream_id, policy, state)
+        self.heard: list[tuple[PendingUtterance, EntryId]] = []
         self._score = score or EchoEngine().score_one
 
     def send(self, audio: Int16Array, *, rate: int = RATE, **more: Any) -> bool:
@@ -58,26 +59,45 @@ class OneStream:
 
     def take(self, record: Record) -> bool:
         fresh = self.push(record)
-        self.listen()
+        self.score()
         return fresh
 
     def push(self, record: Record) -> bool:
-        """Take a record in without listening to it yet."""
+        """Take a record in without scoring it yet."""
         self.ledger.read(record.offset, record.timestamp_ms)
         return self.stream.push(read(record))
 
-    def listen(self) -> None:
+    def score(self) -> None:
         """Score until all is decided."""
         while True:
-            request, heard = self.stream.score_request()
-            self.heard += heard
+            request, entries = self.stream.score_request()
+            self.append(entries)
             if request is None:
                 return
-            self.heard += self.stream.on_scores(self._score(request))
+            self.append(self.stream.on_scores(self._score(request)))
+
+    def append(self, entries: Iterable[StreamEntry]) -> None:
+        """Append entries to the ledger, as the partition does."""
+        name = self.stream.stream_id
+        self.ledger.mark_changed(name)
+        for entry in entries:
+            if isinstance(entry.content, PendingUtterance):
+                entry_id = self.ledger.append_pending(name, entry.before, entry.since_ms)
+                self.heard.append((entry.content, entry_id))
+            else:
+                self.ledger.append(name, entry.before, *entry.content)
+
+    def stall(self) -> None:
+        self.stream.stall(self.ledger.next_offset)
+        self.score()
+
+    def expire(self) -> None:
+        self.stream.expire(self.ledger.next_offset)
+        self.score()
 
     @property
     def utterances(self) -> list[Utterance]:
-        return [heard.utterance for heard in self.heard]
+        return [pending.utterance for pending, _ in self.heard]
 
     @property
     def reasons(self) -> list[EndReason]:
@@ -85,11 +105,11 @@ class OneStream:
 
     def events(self) -> list[AnyEvent]:
         """All that can be published once every utterance has a text."""
-        for heard in self.heard:
-            decoded = TimedHypothesis(echo(heard.utterance.samples), 0, 0, 0)
-            self.ledger.complete(heard.entry, final(heard, decoded, MODEL))
+        for pending, entry_id in self.heard:
+            decoded = TimedHypothesis(echo(pending.utterance.samples), 0, 0, 0)
+            self.ledger.complete(entry_id, final(pending, decoded, MODEL))
         self.heard.clear()
-        commit = self.ledger.prepare()
+        commit = self.ledger.prepare(lambda _: self.stream.state())
         if commit is None:
             return []
         self.ledger.on_committed(commit)

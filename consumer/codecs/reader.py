@@ -1,0 +1,93 @@
+"""A record of an audio topic -> its chunks, or the reason why it cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from consumer.codecs.decode import decode
+from consumer.codecs.sandbox import CodecSandbox
+from consumer.core.audio.samples import DecodedAudio, mono
+from consumer.core.partition.step import DecodedRecord, RejectedRecord
+from consumer.core.streams.chunks import Chunk, split
+from consumer.core.streams.records import Record
+from schemas.audio import AudioChunk, AudioDefaults
+from schemas.codec import decode_audio
+from schemas.errors import WireError
+
+_SILENT: Final = np.empty(0, np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioRules:
+    """How the records of a topic are read."""
+
+    defaults: AudioDefaults
+    split_channels: bool = False  # whether each channel becomes a stream of its own
+
+
+class RecordReader:
+    """`consumer.interfaces.Codecs`: raw audio is read at once, containers in the sandbox."""
+
+    def __init__(self, sandbox: CodecSandbox, rules: AudioRules) -> None:
+        self._sandbox = sandbox
+        self._rules = rules
+
+    def read(self, record: Record) -> DecodedRecord | RejectedRecord | None:
+        try:
+            audio = self._parsed(record)
+            if audio.payload and audio.codec.self_describing:
+                return None
+            return decoded_record(record, audio, _raw(audio), self._rules)
+        except WireError as error:
+            return RejectedRecord(record, error.reason, str(error))
+
+    async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
+        try:
+            audio = self._parsed(record)
+            found = await self._sandbox.decode(
+                audio.payload, audio.codec, audio.rate, audio.channels
+            )
+            return decoded_record(record, audio, found, self._rules)
+        except WireError as error:
+            return RejectedRecord(record, error.reason, str(error))
+
+    def _parsed(self, record: Record) -> AudioChunk:
+        return decode_audio(record.key, record.value, record.headers, self._rules.defaults)
+
+
+def read_record(record: Record, rules: AudioRules) -> DecodedRecord:
+    """Read a record in this process, whatever its codec. Raises `WireError`."""
+    audio = decode_audio(record.key, record.value, record.headers, rules.defaults)
+    return decoded_record(record, audio, _raw(audio), rules)
+
+
+def decoded_record(
+    record: Record, audio: AudioChunk, decoded: DecodedAudio | None, rules: AudioRules
+) -> DecodedRecord:
+    """Return the record with its audio; `decoded`: None for a record without any.
+
+    Raises `WireError` where a channel's stream would have too long an id.
+    """
+    rate, channels = audio.rate or rules.defaults.rate, audio.channels or rules.defaults.channels
+    if decoded is None:
+        return DecodedRecord(record, (Chunk(record, audio, _SILENT, rate, channels),))
+    chunk = Chunk(
+        record=record,
+        audio=audio,
+        samples=mono(decoded.samples),
+        rate=decoded.rate,
+        channels=decoded.samples.shape[1],
+    )
+    return DecodedRecord(
+        record, split(chunk, decoded.samples) if rules.split_channels else (chunk,)
+    )
+
+
+def _raw(audio: AudioChunk) -> DecodedAudio | None:
+    """Return the decoded payload, None for an empty one."""
+    if not audio.payload:
+        return None
+    return decode(audio.payload, audio.codec, audio.rate, audio.channels)

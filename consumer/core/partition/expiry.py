@@ -1,0 +1,94 @@
+"""What time ends in a partition: open utterances, streams, and what is remembered of them.
+
+Looked for now and then, as a partition may have thousands of streams. While no record waits in
+Kafka, append time goes on as the monotonic clock does: the brokers' clocks are not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from consumer.core.partition.ledger import Ledger
+from consumer.core.partition.policy import PartitionPolicy
+from consumer.core.streams.stream import Stream
+
+REMEMBERED_MS: Final = 3_600_000  # after the end of a session: its repeats are known that long
+CROWDED_MS: Final = 120_000  # likewise where room is short: as long as publishers retry by default
+BEHIND_MS: Final = 60_000  # undecided audio that has waited so long is decided: R must not stay
+SWEEP_S: Final = 0.2  # between two looks at every stream, and again for every SWEPT of them
+SWEPT: Final = 2_500
+
+
+@dataclass(slots=True)
+class Expired:
+    """What one look finds."""
+
+    stalled: list[Stream]  # whose open utterance ends
+    idle: list[Stream]  # whose session ends
+    forgotten: list[Stream]  # of which nothing has to be remembered
+
+
+class Expiry:
+    """Of one partition. `now` is monotonic seconds."""
+
+    def __init__(self, policy: PartitionPolicy, ledger: Ledger) -> None:
+        self._policy = policy
+        self._ledger = ledger
+        self._read_at: float | None = None  # time of the newest record, or of the first look
+        self._swept_at = 0.0
+        self._last_s: dict[str, float] = {}  # time of each stream's newest record
+
+    def on_read(self, now: float) -> None:
+        """Note that a record was read."""
+        self._read_at = now
+
+    def on_record(self, stream_id: str, now: float) -> None:
+        """Note that a record of the stream was read."""
+        self._last_s[stream_id] = now
+
+    def forget(self, stream_id: str) -> None:
+        self._last_s.pop(stream_id, None)
+
+    def sweep(
+        self, streams: Mapping[str, Stream], now: float, *, caught_up: bool
+    ) -> Expired | None:
+        """Look at every stream, if it is time to; `caught_up`: no record waits in Kafka."""
+        self._read_at = now if self._read_at is None else self._read_at
+        pause_s = SWEEP_S * (1 + len(streams) / SWEPT)
+        ledger = self._ledger
+        if now - self._swept_at < pause_s or ledger.position < ledger.restored_next:
+            return None
+        self._swept_at = now
+        time_ms = ledger.time_ms + ((now - self._read_at) * 1000 if caught_up else 0.0)
+        found = Expired([], [], [])
+        crowded = len(streams) > self._policy.limits.streams // 2
+        for stream in streams.values():
+            if stream.is_over:
+                if self._is_forgotten(stream, time_ms, crowded=crowded):
+                    found.forgotten.append(stream)
+            elif stream.last_ms < time_ms - self._policy.idle_s * 1000:
+                found.idle.append(stream)
+            elif self._is_stalled(stream, now, time_ms, caught_up=caught_up):
+                found.stalled.append(stream)
+        return found
+
+    def _is_forgotten(self, stream: Stream, time_ms: float, *, crowded: bool) -> bool:
+        """Return whether all of it is published, and neither replay nor repeat can name it."""
+        remembered_ms = CROWDED_MS if crowded else REMEMBERED_MS
+        return (
+            not self._ledger.waits(stream.stream_id)
+            and stream.last_ms < time_ms - remembered_ms
+            and stream.is_forgotten_at(self._ledger.committed.resume_offset)
+        )
+
+    def _is_stalled(self, stream: Stream, now: float, time_ms: float, *, caught_up: bool) -> bool:
+        """Return whether what is open has to be decided without waiting for more."""
+        name = stream.stream_id
+        silent_s = now - self._last_s.get(name, now)
+        if caught_up and stream.waits and silent_s > self._policy.stall_s:
+            return True
+        since_ms = stream.undecided_since_ms
+        behind = since_ms is not None and since_ms < time_ms - BEHIND_MS
+        return behind and not self._ledger.waits(name)

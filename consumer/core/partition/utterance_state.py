@@ -1,0 +1,135 @@
+"""The states of an utterance, and the moves between them.
+
+    -             --ONSET-->           OPEN
+    OPEN          --INTERIM_*-->       OPEN
+    - | OPEN      --CLOSED_*-->        QUARANTINED | DECODED | PENDING | QUEUED
+    PENDING       --OFFSET_COMMITTED-> QUEUED
+    QUARANTINED   --ATTEMPT_*-->       QUARANTINED, then QUEUED     --GIVEN_UP--> DECODED
+    QUEUED        --TAKEN-->           DECODING
+    QUEUED | DECODING --ACCEPTED-->    DECODED      --DOUBTED--> QUEUED
+    DECODED       --MISSING_SPEECH | OTHER_LANGUAGE--> QUEUED
+    DECODED       --TURN_CAME-->       SETTLED      --PUBLISHED--> COMMITTED
+
+What each move brings with it is done by `utterances.py`, which owns the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from consumer.core.audio.utterance import Utterance
+from consumer.core.partition.commit import EntryId
+from consumer.core.partition.interim import Interim
+from consumer.core.streams.entries import PendingUtterance
+from consumer.core.streams.records import UtteranceId
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
+from consumer.core.text.missing_speech import MissingSpeech
+
+
+class UtteranceState(Enum):
+    OPEN = auto()  # speech goes on
+    QUARANTINED = auto()  # its decode may have ended a worker: it is tried alone, and counted
+    PENDING = auto()  # decoded once N after it is committed
+    QUEUED = auto()  # submitted to the engine
+    DECODING = auto()  # taken by the engine
+    DECODED = auto()  # its text is known, or that there will be none; it waits for its turn
+    SETTLED = auto()  # its final, or failure, is in the ledger
+    COMMITTED = auto()  # published; the record leaves the table
+
+
+class UtteranceMove(Enum):
+    ONSET = auto()  # speech has begun
+    INTERIM_SUBMITTED = auto()
+    INTERIM_DECODED = auto()
+    CLOSED_SUSPECT = auto()  # cut; an earlier worker may have ended while decoding it
+    CLOSED_KNOWN = auto()  # cut; an accepted interim text is of the same samples
+    CLOSED_UNCOMMITTED = auto()  # cut; a successor would not know that it was decoded
+    CLOSED_READY = auto()  # cut; otherwise
+    OFFSET_COMMITTED = auto()  # N after its last record is committed
+    ATTEMPT_RECORDED = auto()  # one more attempt goes out with the next commit
+    ATTEMPT_COMMITTED = auto()  # that commit was made
+    GIVEN_UP = auto()  # all attempts are used up
+    TAKEN = auto()  # the engine has begun
+    ACCEPTED = auto()  # a text has come that is accepted, or the best after the last fallback
+    DOUBTED = auto()  # a text has come that is not accepted, and fallback steps remain
+    MISSING_SPEECH = auto()  # the text leaves speech out: that stretch is decoded by itself
+    OTHER_LANGUAGE = auto()  # its turn: the held language says that it is in another one
+    TURN_CAME = auto()  # its turn
+    PUBLISHED = auto()  # the commit that publishes its entry was made
+
+
+S, M = UtteranceState, UtteranceMove
+TRANSITIONS: Final[Mapping[tuple[UtteranceState | None, UtteranceMove], UtteranceState]] = {
+    (None, M.ONSET): S.OPEN,
+    (S.OPEN, M.INTERIM_SUBMITTED): S.OPEN,
+    (S.OPEN, M.INTERIM_DECODED): S.OPEN,
+    **{
+        (state, move): closed
+        for state in (None, S.OPEN)
+        for move, closed in (
+            (M.CLOSED_SUSPECT, S.QUARANTINED),
+            (M.CLOSED_KNOWN, S.DECODED),
+            (M.CLOSED_UNCOMMITTED, S.PENDING),
+            (M.CLOSED_READY, S.QUEUED),
+        )
+    },
+    (S.PENDING, M.OFFSET_COMMITTED): S.QUEUED,
+    (S.QUARANTINED, M.ATTEMPT_RECORDED): S.QUARANTINED,
+    (S.QUARANTINED, M.ATTEMPT_COMMITTED): S.QUEUED,
+    (S.QUARANTINED, M.GIVEN_UP): S.DECODED,
+    (S.QUEUED, M.TAKEN): S.DECODING,
+    (S.QUEUED, M.ACCEPTED): S.DECODED,
+    (S.QUEUED, M.DOUBTED): S.QUEUED,
+    (S.DECODING, M.ACCEPTED): S.DECODED,
+    (S.DECODING, M.DOUBTED): S.QUEUED,
+    (S.DECODED, M.MISSING_SPEECH): S.QUEUED,
+    (S.DECODED, M.OTHER_LANGUAGE): S.QUEUED,
+    (S.DECODED, M.TURN_CAME): S.SETTLED,
+    (S.SETTLED, M.PUBLISHED): S.COMMITTED,
+}
+
+
+class IllegalMove(ValueError):  # noqa: N818 - named by what was tried
+    """The utterance has no such move in its state; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A stretch of an utterance that its text leaves out, decoded by itself."""
+
+    text: TimedHypothesis  # the text that leaves it out
+    missing: MissingSpeech
+    utterance: Utterance  # the stretch
+
+
+@dataclass(slots=True)
+class UtteranceRecord:
+    """All that is known of one utterance."""
+
+    id: UtteranceId
+    state: UtteranceState | None = None
+    interim: Interim | None = None  # None: no interim decodes, or a newer utterance has begun
+    pending: PendingUtterance | None = None  # None: it is open
+    entry: EntryId | None = None  # its place in the ledger; None: it is open
+    closed_at: float = 0.0  # monotonic seconds
+    requests: int = 0  # finals that were submitted; a reply to an older one is late
+    earlier: tuple[Hypothesis, ...] = ()  # texts that were not accepted
+    excerpts: list[Excerpt] = field(default_factory=list)  # being decoded, the innermost last
+    decoded: TimedHypothesis | None = None  # None: not yet, or there will be no text
+    is_isolated: bool = False  # decoded alone in its batch
+    was_redecoded: bool = False  # in another language: once is enough
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the engine owes its text."""
+        return self.state in {UtteranceState.QUEUED, UtteranceState.DECODING}
+
+    def advance(self, move: UtteranceMove) -> None:
+        """Change the state. Raises `IllegalMove`, and then changes nothing."""
+        state = TRANSITIONS.get((self.state, move))
+        if state is None:
+            raise IllegalMove(f"{self.id}: no {move.name} while {self.state and self.state.name}")
+        self.state = state

@@ -1,0 +1,311 @@
+"""The one owner of the utterances of a partition, from their onset to the commit of their final.
+
+`utterance_state.py` has the states and moves; here is what each move brings with it: jobs for the
+engine, entries in the ledger, events. Rules that hold throughout:
+
+- Order: an utterance settles only when all before it in its session have settled.
+- Late answers: a decode of an utterance that does not wait for one, or of an older request, is
+  ignored. So `cancel` is best effort, and the engine may answer twice.
+- Poison: an attempt at a suspect is committed before its decode begins. Fallbacks, excerpts and the
+  repeat in another language belong to the same attempt.
+- Interim decodes never delay a final. Their text becomes the final's only if it is accepted and of
+  the same samples. No partial of an utterance once a newer one of its stream has begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from consumer.core.partition.commit import Commit, EntryId
+from consumer.core.partition.interim import Interim, is_same, started
+from consumer.core.partition.ledger import Ledger
+from consumer.core.partition.policy import PartitionPolicy
+from consumer.core.partition.quarantine import Quarantine
+from consumer.core.partition.sequencer import UtteranceSequencer
+from consumer.core.partition.state import Restored
+from consumer.core.partition.step import Decode, Effects
+from consumer.core.partition.utterance_jobs import final_job, interim_job, merged_text
+from consumer.core.partition.utterance_state import (
+    Excerpt,
+    UtteranceMove,
+    UtteranceRecord,
+    UtteranceState,
+)
+from consumer.core.scheduling.jobs import JobKind
+from consumer.core.scheduling.planner import RETRY_DELAY_S
+from consumer.core.streams.entries import InterimDecode, PendingUtterance
+from consumer.core.streams.language import LanguageHold
+from consumer.core.streams.records import SessionKey, UtteranceId
+from consumer.core.text.events import failed, final, rendered, undecodable
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
+from consumer.core.text.missing_speech import MAX_EXCERPTS, excerpt, find_missing_speech
+from schemas.audio import Task
+
+Move = UtteranceMove
+
+
+class Utterances:
+    """A table of records, and indexes over it. Raises `IllegalMove` for an impossible move."""
+
+    def __init__(
+        self,
+        policy: PartitionPolicy,
+        ledger: Ledger,
+        restored: Restored,
+        set_language: Callable[[SessionKey, LanguageHold], None],
+    ) -> None:
+        """`set_language` is called with what a session's language is held to be now."""
+        self._policy = policy
+        self._ledger = ledger
+        self._set_language = set_language
+        self._effects = Effects()
+        self._records: dict[UtteranceId, UtteranceRecord] = {}
+        self._newest: dict[str, UtteranceId] = {}  # by stream
+        self._sequencer = UtteranceSequencer()
+        self._quarantine = Quarantine(ledger, restored)
+        self._settled: set[UtteranceId] = set()  # that are not published yet
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no utterance waits to be decoded, or is being decoded."""
+        done = {UtteranceState.OPEN, UtteranceState.SETTLED}
+        return all(record.state in done for record in self._records.values())
+
+    def take_effects(self) -> Effects:
+        """Return what there is to do since the last call."""
+        effects, self._effects = self._effects, Effects()
+        return effects
+
+    # --- open utterances
+
+    def on_open(self, decode: InterimDecode, now: float) -> None:
+        """Take an open utterance as it is now: it may have begun, and may be worth a decode."""
+        record = self._records.get(decode.id)
+        if record is None or self._newest.get(decode.id.session.stream_id) != decode.id:
+            record = self._open(decode)
+        if record.interim is None or not self._quarantine.is_beyond(decode):
+            return
+        if record.interim.request(decode, self._policy.interim):
+            record.advance(Move.INTERIM_SUBMITTED)
+            self._effects.submit.append(interim_job(decode, self._policy, self._ledger.epoch, now))
+
+    def forget(self, stream_id: str) -> None:
+        """Drop what a stream that is over had begun to say last, and came to nothing."""
+        self._drop_newest(stream_id)
+
+    def _open(self, decode: InterimDecode) -> UtteranceRecord:
+        stream_id = decode.id.session.stream_id
+        self._drop_newest(stream_id)
+        record = self._records[decode.id] = UtteranceRecord(decode.id)
+        record.advance(Move.ONSET)
+        record.interim = Interim(decode.utterance.start)
+        self._newest[stream_id] = decode.id
+        if decode.options.partials:
+            self._effects.broadcast.append(started(decode))
+        return record
+
+    def _drop_newest(self, stream_id: str) -> None:
+        """End the interim decodes of a stream's newest utterance; an open one came to nothing."""
+        newest = self._newest.pop(stream_id, None)
+        record = None if newest is None else self._records.get(newest)
+        if record is None:
+            return
+        record.interim = None
+        if record.state is UtteranceState.OPEN:
+            del self._records[record.id]
+
+    # --- closed utterances
+
+    def on_closed(self, pending: PendingUtterance, entry: EntryId, now: float, now_ms: int) -> None:
+        """Take an utterance that has ended; its place in the ledger is `entry`."""
+        record = self._records.get(pending.id) or UtteranceRecord(pending.id)
+        known = None if record.interim is None else record.interim.text_of(pending.utterance)
+        move = self._closing_move(pending, known)
+        record.advance(move)
+        self._records[pending.id] = record
+        record.pending, record.entry, record.closed_at = pending, entry, now
+        self._sequencer.expect(record)
+        match move:
+            case Move.CLOSED_SUSPECT:
+                self._quarantine.add_suspect(record)
+                self._try_suspects(now)
+            case Move.CLOSED_KNOWN:
+                assert known is not None
+                self._on_text(record, replace(known, queue_ms=0, done_ms=now_ms), now)
+            case Move.CLOSED_UNCOMMITTED:
+                self._quarantine.add_uncommitted(record)
+            case _:
+                record.earlier = () if known is None else known.hypothesis.earlier
+                self._submit(record, now)
+
+    def _closing_move(
+        self, pending: PendingUtterance, known: TimedHypothesis | None
+    ) -> UtteranceMove:
+        suspicion = self._quarantine.move_of(pending)
+        if suspicion is Move.CLOSED_SUSPECT:
+            return suspicion
+        if known is not None and not known.hypothesis.earlier:
+            return Move.CLOSED_KNOWN
+        return suspicion or Move.CLOSED_READY
+
+    def _try_suspects(self, now: float) -> None:
+        for record in self._quarantine.begin():
+            record.advance(Move.GIVEN_UP)
+            self._settle(record.id.session, now)
+
+    # --- answers of the engine
+
+    def on_started(self, id_: UtteranceId) -> None:
+        """Note that the engine has taken the final."""
+        record = self._records.get(id_)
+        if record is not None and record.state is UtteranceState.QUEUED:
+            record.advance(Move.TAKEN)
+
+    def on_decoded(self, decode: Decode, now: float) -> None:
+        """Take a text; a late one is ignored."""
+        record = self._records.get(decode.job.id)
+        if record is None:
+            return
+        if decode.job.kind is JobKind.INTERIM:
+            self._on_interim(record, decode, now)
+        elif record.is_awaited and decode.job.request == record.requests:
+            self._on_answer(record, decode.text, now)
+
+    def _on_interim(self, record: UtteranceRecord, decode: Decode, now: float) -> None:
+        utterance, pending = decode.job.utterance, record.pending
+        is_final = (
+            record.is_awaited
+            and not record.excerpts
+            and pending is not None
+            and is_same(pending.utterance, utterance)
+        )
+        if not record.is_awaited or is_final:
+            self._revise(record, decode)
+        if is_final:
+            # A partial is there at once, a final once it is committed: so both are published.
+            self._on_interim_of_final(record, decode.text, now)
+
+    def _revise(self, record: UtteranceRecord, decode: Decode) -> None:
+        """Keep the text of an outstanding request, and publish the partial that it makes."""
+        interim = record.interim
+        request = None if interim is None else interim.answered(decode.job.utterance)
+        if interim is None or request is None:
+            return
+        if record.state is UtteranceState.OPEN:
+            record.advance(Move.INTERIM_DECODED)
+        interim.keep(request, decode.text)
+        shown = self._rendered(request, decode.text.hypothesis)
+        if shown is not None and request.options.partials:
+            self._effects.broadcast.append(interim.revise(request, shown))
+
+    def _on_interim_of_final(
+        self, record: UtteranceRecord, text: TimedHypothesis, now: float
+    ) -> None:
+        """Spare the final that waits, or give it the attempts that were made."""
+        if text.hypothesis.earlier and record.earlier:
+            return  # the final has had as many
+        self._effects.cancel.append(record.id)
+        self._on_answer(record, text, now)
+
+    def _on_answer(self, record: UtteranceRecord, text: TimedHypothesis, now: float) -> None:
+        earlier = text.hypothesis.earlier
+        if earlier and not record.excerpts:
+            record.advance(Move.DOUBTED)
+            record.earlier = earlier
+            self._submit(record, now, RETRY_DELAY_S)
+            return
+        record.advance(Move.ACCEPTED)
+        self._on_text(record, text, now)
+
+    def _on_text(self, record: UtteranceRecord, text: TimedHypothesis, now: float) -> None:
+        """Take the text of the utterance, or of the innermost stretch that it left out."""
+        assert record.pending is not None
+        utterance = record.excerpts[-1].utterance if record.excerpts else record.pending.utterance
+        comparable = (record.pending.options.task or Task.TRANSCRIBE) is Task.TRANSCRIBE
+        if comparable and len(record.excerpts) < MAX_EXCERPTS:
+            missing = find_missing_speech(utterance.speech, utterance.seconds, text.hypothesis)
+            if missing is not None:
+                record.excerpts.append(Excerpt(text, missing, excerpt(utterance, missing)))
+                record.advance(Move.MISSING_SPEECH)
+                self._submit(record, record.closed_at)
+                return
+        while record.excerpts:
+            text = merged_text(record.excerpts.pop(), text)
+        record.decoded = text
+        self._settle(record.id.session, now)
+
+    # --- settling
+
+    def _settle(self, session: SessionKey, now: float) -> None:
+        result = self._sequencer.settle(session)
+        for record in result.settled:
+            self._publish(record)
+        self._set_language(session, result.language)
+        if result.first is not None:
+            assert result.first.entry is not None
+            self._ledger.set_language(result.first.entry, result.language)
+        if result.redecode is not None:
+            result.redecode.advance(Move.OTHER_LANGUAGE)
+            result.redecode.was_redecoded = True
+            result.redecode.earlier = ()
+            self._submit(result.redecode, now)
+        if result.settled:
+            self._try_suspects(now)
+
+    def _publish(self, record: UtteranceRecord) -> None:
+        pending, entry = record.pending, record.entry
+        assert pending is not None
+        assert entry is not None
+        record.advance(Move.TURN_CAME)
+        self._quarantine.settle(record)
+        self._settled.add(record.id)
+        if self._newest.get(record.id.session.stream_id) == record.id:
+            del self._newest[record.id.session.stream_id]
+        record.interim = None
+        if record.decoded is None:
+            self._ledger.complete(entry, failed(pending), undecodable(pending))
+            return
+        event = final(pending, record.decoded, self._policy.model, self._policy.finals)
+        self._ledger.complete(entry, event)
+        self._effects.finals.append(event)
+
+    # --- commits
+
+    def on_committed(self, commit: Commit, now: float) -> None:
+        """Take it that the commit was made; the ledger knows."""
+        committed, trial = self._quarantine.on_committed(commit)
+        for record in committed:
+            record.advance(Move.OFFSET_COMMITTED)
+            self._submit(record, now)
+        if trial is not None:
+            trial.advance(Move.ATTEMPT_COMMITTED)
+            trial.is_isolated = True
+            self._submit(trial, now)
+        for id_ in [each for each in self._settled if self._is_published(each)]:
+            self._settled.remove(id_)
+            self._records.pop(id_).advance(Move.PUBLISHED)
+
+    def _is_published(self, id_: UtteranceId) -> bool:
+        entry = self._records[id_].entry
+        assert entry is not None
+        return self._ledger.is_published(entry)
+
+    # --- jobs
+
+    def _submit(self, record: UtteranceRecord, since: float, within_s: float | None = None) -> None:
+        """Ask for the final's text, or for that of its innermost excerpt.
+
+        It is due `within_s` after `since` (monotonic seconds); None: as the policy says.
+        """
+        within_s = self._policy.final_within_s if within_s is None else within_s
+        record.requests += 1
+        job = final_job(record, self._policy, self._ledger.epoch, since + within_s)
+        self._effects.submit.append(job)
+
+    def _rendered(self, decode: InterimDecode, hypothesis: Hypothesis) -> Hypothesis | None:
+        """Return the text as it would be published, or None where it would not be."""
+        assessed, shown = rendered(
+            hypothesis, decode.utterance, decode.options, self._policy.finals
+        )
+        return None if assessed.is_suppressed or hypothesis.earlier else shown

@@ -1,0 +1,185 @@
+"""The order of one stream's records: repeats, gaps, late records, restarts.
+
+What a record means depends on those before it, so numbered records that come too early are held
+back in a window until the missing one comes, or can come no more. What a record whose turn it is
+means is decided in `record_order.py`; the steps wait here until the stream can take them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from consumer.core.audio.utterance import EndReason
+from consumer.core.streams.chunks import Chunk
+from consumer.core.streams.entries import DeadLetter
+from consumer.core.streams.record_order import (
+    CloseUtterance,
+    EndSession,
+    InsertGap,
+    RejectRecord,
+    ReportLoss,
+    StreamStep,
+    is_repeat,
+    read,
+)
+from consumer.core.streams.records import Record
+from consumer.core.streams.session import SessionStart
+from consumer.core.streams.state import RecordOrder
+from schemas.errors import WireError
+from schemas.transcript import StreamEndReason
+
+REORDER_WINDOW: Final = 8  # records that are held back for a missing one
+
+
+class ReorderBuffer:
+    """Records in, steps out. `push` raises `WireError` for a record that contradicts its session.
+
+    `steps` are taken from the left by the stream, each once all audio before it is scored.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[Chunk], SessionStart],
+        order: RecordOrder | None,
+        decided_offsets: tuple[int, ...],
+    ) -> None:
+        """`start` makes the beginning of a session of its first record."""
+        self.order = order  # as of the last record that was read
+        self.steps: deque[StreamStep] = deque()
+        self._start = start
+        self._early: dict[int, Chunk] = {}  # held back, by `seq`
+        self._read_offsets = list(decided_offsets)  # in the order in which records were read
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a session goes on after the steps."""
+        return self.order is not None and not self.order.over
+
+    @property
+    def holds_back(self) -> bool:
+        return bool(self._early)
+
+    def held_offsets(self) -> list[int]:
+        """Return the offsets of the records that are held back."""
+        return [chunk.offset for chunk in self._early.values()]
+
+    def decided_offsets(self, first: int | None, needed: int | None) -> tuple[int, ...]:
+        """Return the offsets above `needed` of records read before the `first` undecided one."""
+        read_offsets = self._read_offsets
+        index = read_offsets.index(first) if first in read_offsets else len(read_offsets)
+        done = [] if needed is None else [each for each in read_offsets[:index] if each > needed]
+        self._read_offsets = [*done, *read_offsets[index:]]
+        return tuple(done)
+
+    def push(self, chunk: Chunk) -> bool:
+        """Read the record, or hold it back for those before it; return False for a repeat."""
+        order, seq = self.order, chunk.audio.seq
+        if is_repeat(chunk, order, self._early):
+            self._read_offsets.append(chunk.offset)
+            return False
+        if order is None or order.over or order.uncertain or None in {seq, order.next_seq}:
+            self.flush()
+            return self._read(chunk)
+        assert seq is not None
+        assert order.next_seq is not None
+        if seq > order.next_seq and chunk.audio.start != order.end:
+            self._early[seq] = chunk
+            if len(self._early) == REORDER_WINDOW:
+                self._read_early(min(self._early))
+                self._read_next()
+            return True
+        if seq < order.next_seq:  # a restart
+            self.flush()
+        fresh = self._read(chunk)
+        self._read_next()
+        return fresh
+
+    def flush(self) -> None:
+        """Read all that is held back: what is missing will not come."""
+        while self._early:
+            self._read_early(min(self._early))
+            if not self.is_live:
+                self._push_again()
+
+    def reject(self, record: Record, seq: int | None) -> None:
+        """Take it that what the record held is missing. `seq`: None where it states none.
+
+        How much is missing is estimated only where no later record will say.
+        """
+        order, offset = self.order, record.offset
+        assert order is not None
+        self._read_offsets.append(offset)
+        self.close_utterance(offset, EndReason.GAP)
+        if seq == order.next_seq and not order.positioned:
+            to = order.end + order.last_samples
+            self.steps.append(InsertGap(offset, order, to, record.timestamp_ms, estimated=True))
+            order = replace(order, end=to)
+        self.order = order
+        self._count(seq)
+        self._read_next()
+
+    def skip(self, first_offset: int, last_offset: int) -> None:
+        """Pass over records that nobody can read."""
+        self._read_offsets.append(first_offset)
+        self.close_utterance(first_offset, EndReason.GAP)
+        self.report_loss(first_offset, first_offset, last_offset)
+
+    def report_loss(self, offset: int, first_offset: int, last_offset: int) -> None:
+        self.steps.append(ReportLoss(offset, self.order, first_offset, last_offset))
+
+    def close_utterance(self, offset: int, reason: EndReason) -> None:
+        self.steps.append(CloseUtterance(offset, self.order, reason))
+
+    def end_session(self, offset: int, reason: StreamEndReason) -> None:
+        assert self.order is not None
+        self.steps.append(EndSession(offset, self.order, reason))
+        self.order = replace(self.order, over=True)
+
+    def _read(self, chunk: Chunk) -> bool:
+        """Queue the steps of a record whose turn it is; return whether there are any."""
+        self.order, steps = read(chunk, self.order, self._start)
+        self.steps.extend(steps)
+        self._read_offsets.append(chunk.offset)
+        return bool(steps)
+
+    def _read_next(self) -> None:
+        """Read the records that were held back for the one just read."""
+        while (order := self.order) and self._early and not order.over:
+            if order.next_seq not in self._early:
+                return
+            self._read_early(order.next_seq)
+        self._push_again()
+
+    def _push_again(self) -> None:
+        """After the session's end its numbers say nothing: begin with the first that came."""
+        early, self._early = sorted(self._early.values(), key=lambda chunk: chunk.offset), {}
+        for chunk in early:
+            with self._rejecting(chunk):
+                self.push(chunk)
+
+    def _read_early(self, seq: int) -> None:
+        chunk = self._early.pop(seq)
+        with self._rejecting(chunk):
+            self._read(chunk)
+
+    @contextmanager
+    def _rejecting(self, chunk: Chunk) -> Iterator[None]:
+        """Give the dead letter of a contradiction that shows only now its place in the order."""
+        try:
+            yield
+        except WireError as error:
+            letter = DeadLetter(chunk.record, error.reason, str(error))
+            self.close_utterance(chunk.offset, EndReason.GAP)
+            self.steps.append(RejectRecord(chunk.offset, self.order, letter))
+            self._read_offsets.append(chunk.offset)
+            self._count(chunk.audio.seq)
+
+    def _count(self, seq: int | None) -> None:
+        """Take it that the record of this number has come, though it cannot be used."""
+        order = self.order
+        if order is not None and seq is not None and seq == order.next_seq:
+            self.order = replace(order, next_seq=seq + 1)

@@ -1,0 +1,71 @@
+"""Watches the worker's own health: its event loop, its consumer, what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Protocol
+
+import structlog
+
+from consumer.core.partition.partition import PartitionTask
+from consumer.core.scheduling.planner import Planner
+from consumer.errors import SttError
+from consumer.interfaces import Clock
+from consumer.metrics import Metrics
+from consumer.wakeup import Wakeup
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_S = 1.0  # between two looks
+BLOCKED_S: Final = 1.0  # the event loop was blocked that long: worth an alarm
+STUCK_S: Final = 60.0  # no answer to a poll, not even a failure: only a new process helps
+
+
+class Watched(Protocol):
+    @property
+    def tasks(self) -> Collection[PartitionTask]:
+        """The tasks of the partitions that are served."""
+
+    @property
+    def halted(self) -> int:
+        """Number of partitions that wait for an operator."""
+
+
+class Watchdog:
+    """`run` returns once closed, and raises `SttError` when only a new process helps."""
+
+    def __init__(self, watched: Watched, planner: Planner, clock: Clock, metrics: Metrics) -> None:
+        self._watched = watched
+        self._planner = planner
+        self._clock = clock
+        self._metrics = metrics
+        self._heartbeat = Wakeup()
+        self._polled_at = clock.monotonic()
+
+    def polled(self) -> None:
+        """Note that the consumer has answered a poll, be it by a failure."""
+        self._polled_at = self._clock.monotonic()
+
+    def close(self) -> None:
+        self._heartbeat.close()
+
+    async def run(self) -> None:
+        beat = self._clock.monotonic()
+        self._update_gauges(beat)
+        while await self._heartbeat.wait(HEARTBEAT_S):
+            now = self._clock.monotonic()
+            self._check(now, blocked_s=now - beat - HEARTBEAT_S)
+            beat = now
+
+    def _check(self, now: float, *, blocked_s: float) -> None:
+        self._update_gauges(now)
+        self._metrics.set("loop_lag_seconds", max(0.0, blocked_s))
+        self._metrics.set("halted", self._watched.halted)
+        if blocked_s > BLOCKED_S:
+            log.error("event loop blocked", seconds=round(blocked_s, 1))
+        if now - self._polled_at > STUCK_S:
+            raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
+
+    def _update_gauges(self, now: float) -> None:
+        tasks = self._watched.tasks
+        self._metrics.update_gauges(tasks, self._planner, now, self._clock.unix_ms())
