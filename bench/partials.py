@@ -38,7 +38,8 @@ from consumer.detection import cascade
 from consumer.detection.detector_thread import DetectorThread
 from consumer.engine.local import LocalEngine
 from consumer.inference.device import usable_cores
-from consumer.service import load_transcriber, policies
+from consumer.model_loading import load_transcriber
+from consumer.service import policies
 from consumer.settings import Settings
 from evaluation.report import Figures, publish, table
 from schemas.audio import AudioChunk, StreamOptions

@@ -15,7 +15,7 @@ from bench.machine import machine
 from bench.recordings import SCORED
 from consumer.engine.local import Transcriber
 from consumer.inference.device import set_threads, usable_cores
-from consumer.service import load_transcriber
+from consumer.model_loading import load_transcriber
 from consumer.settings import Settings
 from evaluation.report import Check, Figures, publish
 

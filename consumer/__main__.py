@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Protocol
 
 import structlog
 
@@ -33,21 +34,29 @@ exit codes: 0 drained after SIGTERM; 1 failed, start it again; 2 settings or top
 130 stopped by Ctrl-C"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+class Serve(Protocol):
+    """What works until it is asked to stop: `consumer.service.serve`."""
+
+    async def __call__(
+        self, settings: Settings, stop: asyncio.Event, ready: asyncio.Event
+    ) -> None: ...
+
+
+def main(argv: Sequence[str] | None = None, serve: Serve | None = None) -> int:
+    """Run the worker; return the exit code. `serve`: another one than `consumer.service.serve`."""
     given = {name: text for name, text in vars(_parser().parse_args(argv)).items() if text}
     try:
         settings = from_environment(**given)
     except ConfigError as error:
         return _refuse(error, 2)
     logs.configure(settings.log_format, settings.log_level)
-    return asyncio.run(_serve(settings))
+    return asyncio.run(_serve(settings, serve))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, serve: Serve | None) -> int:
     limit_spinning(os.environ)
     retain_memory(os.environ)
-    from consumer.service import serve  # torch: not before the settings are known to be right
-
+    serve = serve or _service()
     stop, ready = asyncio.Event(), asyncio.Event()
     signals: list[int] = []
     loop = asyncio.get_running_loop()
@@ -58,6 +67,13 @@ async def _serve(settings: Settings) -> int:
     except (SttError, TimeoutError, BaseExceptionGroup) as raised:
         return _failed(_leaf(raised), begun=ready.is_set())
     return _code(signals[0])
+
+
+def _service() -> Serve:
+    """Import the service: torch, so not before the settings are known to be right."""
+    from consumer.service import serve
+
+    return serve
 
 
 def _on_signal(number: int, signals: list[int], stop: asyncio.Event, ready: asyncio.Event) -> None:

@@ -9,51 +9,48 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import structlog
-from rich.console import Console
 
 from consumer.chinese_conversion import converters
 from consumer.codecs.reader import AudioRules, RecordReader
 from consumer.codecs.sandbox import CodecSandbox
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.partition.interim import InterimPolicy
+from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.policy import PartitionPolicy
+from consumer.core.partition.state import Restored
 from consumer.core.partition.stream_admission import StreamLimits
-from consumer.core.scheduling.capacity import Backpressure, Budget, measured_budget
+from consumer.core.scheduling.capacity import Backpressure, BatchTiming, Budget, measured_budget
 from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.planner import Planner
-from consumer.core.streams.records import Lane
+from consumer.core.streams.records import Lane, Partition
 from consumer.core.streams.stream import StreamPolicy
 from consumer.core.text.chinese import Orthography, Script
 from consumer.core.text.events import FinalPolicy
 from consumer.detection import cascade
-from consumer.detection.detector_thread import DetectorThread
+from consumer.detection.detector_thread import DetectorThread, SpeechScorer
 from consumer.engine.local import LocalEngine, Transcriber
 from consumer.errors import ConfigError
 from consumer.health import Health
-from consumer.inference import checkpoint, device
-from consumer.inference.whisper_engine import WhisperTranscriber
-from consumer.interfaces import Clock, Shells, Timeouts
+from consumer.inference import device
+from consumer.interfaces import Clock, Shells, Store, Timeouts
 from consumer.kafka.broadcast import KafkaBroadcast
 from consumer.kafka.errors import ignore_unretrieved_errors, translate_errors
 from consumer.kafka.source import KafkaSource, SourceSettings
 from consumer.kafka.store import KafkaStore
 from consumer.metrics import Metrics
+from consumer.model_loading import load_transcriber, warn_of_language
 from consumer.pipeline import Pipeline
-from consumer.settings import ChineseScript, FoldMode, Settings
+from consumer.settings import ChineseScript, Settings
 from schemas.audio import AudioDefaults, StreamOptions, Task
-from schemas.languages import whisper_code
 from schemas.topics import Topics
 from transport.cluster import check_topics
 from transport.credentials import Credentials
-from weights import fold_record
-from weights.errors import WeightsError
-from weights.resolve import Resolved, resolve_here
 
 log = structlog.get_logger(__name__)
 
@@ -71,124 +68,124 @@ class SystemClock(Clock):
         await asyncio.sleep(seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Factories:
+    """What makes the parts of a worker that tests and benches replace."""
+
+    transcriber: Callable[[Settings], Transcriber] = load_transcriber
+    ledger: Callable[[Partition, int, Restored], Ledger] = Ledger
+    store: Callable[[Store], Store] = lambda store: store  # wraps the one in Kafka
+
+
 async def serve(
     settings: Settings,
     stop: asyncio.Event,
     ready: asyncio.Event,
-    *,
-    load: Callable[[Settings], Transcriber] | None = None,
+    factories: Factories | None = None,
 ) -> None:
     """Work until `stop` is set and what was in flight is out; sets `ready` once it works.
-
-    `load`: another transcriber than Whisper.
 
     Raises `ConfigError` (nothing was started), `DeviceLost`, `TimeoutError` (the drain took too
     long: what is left is done again by the next worker).
     """
     ignore_unretrieved_errors(asyncio.get_running_loop())
     metrics = Metrics()
-    topics = Topics(settings.prefix)
     async with Health(settings.http_host, settings.http_port, metrics) as health:
         log.info("health endpoints up", host=settings.http_host, port=health.port)
-        await _check(settings, topics)
-        credentials = Credentials(settings)
+        await _check(settings)
+        worker = _Worker(settings, metrics, factories or Factories())
         health.waits_for("loading the model")
-        transcriber = await asyncio.to_thread(load or load_transcriber, settings)
-        _warn_of_language(settings, transcriber)
-        scorer = await asyncio.to_thread(cascade.load, settings.detector)
-        threads = settings.threads or device.usable_cores()
-        detector = DetectorThread(scorer)
-        engine = LocalEngine(transcriber, threads=threads, timeout_s=settings.engine_timeout_s)
-        source = KafkaSource(_source_settings(settings, topics), credentials)
-        store = KafkaStore(
-            settings.bootstrap, credentials, topics, settings.group, source, _worker_name()
-        )
-        broadcast = KafkaBroadcast(settings.bootstrap, credentials, topics.partials)
+        await worker.load()
         health.waits_for("warming the model, joining the group")
-        sandbox = CodecSandbox(partial(metrics.count, "decoder_crashes"))
-        codecs = RecordReader(sandbox, audio_rules(settings))
-        # The detector first: threads that torch starts itself take over the number of threads that
-        # was asked for last, and that has to be the model's.
-        async with detector, engine, broadcast, source, sandbox, asyncio.TaskGroup() as group:
-            watcher = group.create_task(credentials.watch(), name="watch secrets")
-            pipeline = Pipeline(
-                Shells(source, codecs, detector, engine, store, broadcast, SystemClock()),
-                policies(settings, transcriber, scorer.segmenter),
-                Planner(_budget(settings, engine)),
-                _backpressure(settings),
-                fold_audit=FoldAudit(settings.fold_audit_share),
-                timeouts=_timeouts(settings),
-                metrics=metrics,
-            )
+        async with worker.connected() as pipeline:
             health.is_ready()
             ready.set()
+            topics = worker.topics
             log.info("ready", group=settings.group, topics=[topics.audio, topics.audio_bulk])
             await pipeline.run(stop)
-            watcher.cancel()
     log.info("stopped")
 
 
-async def _check(settings: Settings, topics: Topics) -> None:
+class _Worker:
+    """The parts of one worker, made in the order in which they are needed."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, factories: Factories) -> None:
+        self.topics = Topics(settings.prefix)
+        self._settings = settings
+        self._metrics = metrics
+        self._factories = factories
+        self._credentials = Credentials(settings)
+        self._transcriber: Transcriber  # set by `load`, like the scorer
+        self._scorer: SpeechScorer
+
+    async def load(self) -> None:
+        """Load the models. Raises `ConfigError`, `DeviceLost`."""
+        self._transcriber = await asyncio.to_thread(self._factories.transcriber, self._settings)
+        warn_of_language(self._settings, self._transcriber)
+        self._scorer = await asyncio.to_thread(cascade.load, self._settings.detector)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Pipeline]:
+        """Start the shells and join the group; yield the pipeline over them."""
+        settings, metrics = self._settings, self._metrics
+        threads = settings.threads or device.usable_cores()
+        detector = DetectorThread(self._scorer)
+        engine = LocalEngine(
+            self._transcriber, threads=threads, timeout_s=settings.engine_timeout_s
+        )
+        source = KafkaSource(_source_settings(settings, self.topics), self._credentials)
+        broadcast = KafkaBroadcast(settings.bootstrap, self._credentials, self.topics.partials)
+        sandbox = CodecSandbox(partial(metrics.count, "decoder_crashes"))
+        shells = Shells(
+            source=source,
+            codecs=RecordReader(sandbox, audio_rules(settings)),
+            detector=detector,
+            engine=engine,
+            store=self._store(source),
+            broadcast=broadcast,
+            clock=SystemClock(),
+        )
+        # The detector first: threads that torch starts itself take over the number of threads that
+        # was asked for last, and that has to be the model's.
+        async with detector, engine, broadcast, source, sandbox, asyncio.TaskGroup() as group:
+            watcher = group.create_task(self._credentials.watch(), name="watch secrets")
+            yield self._pipeline(shells, engine.timings)
+            watcher.cancel()
+
+    def _store(self, source: KafkaSource) -> Store:
+        settings = self._settings
+        store = KafkaStore(
+            settings.bootstrap,
+            self._credentials,
+            self.topics,
+            settings.group,
+            source,
+            f"{socket.gethostname()}:{os.getpid()}",
+        )
+        return self._factories.store(store)
+
+    def _pipeline(self, shells: Shells, timings: Sequence[BatchTiming]) -> Pipeline:
+        settings = self._settings
+        return Pipeline(
+            shells,
+            policies(settings, self._transcriber, self._scorer.segmenter),
+            Planner(_budget(settings, timings)),
+            _backpressure(settings),
+            fold_audit=FoldAudit(settings.fold_audit_share),
+            timeouts=_timeouts(settings),
+            metrics=self._metrics,
+            make_ledger=self._factories.ledger,
+        )
+
+
+async def _check(settings: Settings) -> None:
     """Raises `ConfigError` with all that is wrong with the topics, `Retriable` without Kafka."""
     with translate_errors("checking the topics"):
-        problems = await check_topics(settings.bootstrap, topics, security=settings)
+        problems = await check_topics(
+            settings.bootstrap, Topics(settings.prefix), security=settings
+        )
     if problems:
         raise ConfigError(problems)
-
-
-def load_transcriber(settings: Settings) -> Transcriber:
-    """The model on its device; blocks for seconds. Raises `ConfigError`, `DeviceLost`."""
-    chosen = device.choose(settings.device, settings.dtype)
-    with _weights_errors():
-        found = resolve_here(
-            settings.model or chosen.default_model, os.environ, Console(stderr=True)
-        )
-        fold = may_fold(settings.fold, found)
-    log.info(
-        "model loading",
-        device=chosen.describe(),
-        model=found.name,
-        sha256=found.sha256,
-        fold=settings.fold,
-    )
-    loaded = checkpoint.load(found.path, sha256=found.sha256)
-    with device.device_errors():
-        return WhisperTranscriber(loaded, chosen, fold=fold)
-
-
-@contextmanager
-def _weights_errors() -> Iterator[None]:
-    try:
-        yield
-    except WeightsError as error:
-        raise ConfigError(str(error)) from error
-
-
-def may_fold(mode: FoldMode, found: Resolved) -> bool:
-    """Whether these weights are folded; says why not, and how to change it."""
-    if mode is not FoldMode.AUTO:
-        return mode is FoldMode.ON
-    record = fold_record.find(found.sha256, os.environ)
-    if record is None or not record.passed:
-        log.warning(
-            "decoding padded, at several times the cost",
-            error="folding was never checked" if record is None else "the check of folding failed",
-            model=found.name,
-            action=f"python -m bench fold --model {found.path} --data DIR",
-        )
-    return record is not None and record.passed
-
-
-def _warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
-    """Of streams that do not say: what a stream asks for itself, it is told itself."""
-    lacking = [tag for tag in settings.languages if whisper_code(tag) not in transcriber.languages]
-    if lacking:
-        log.warning(
-            "model lacks the default language",
-            languages=lacking,
-            model=transcriber.info.name,
-            action="set STREAMSCRIBE_LANGUAGE to a language it knows or auto, or use another model",
-        )
 
 
 def policies(
@@ -240,12 +237,12 @@ def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
     )
 
 
-def _budget(settings: Settings, engine: LocalEngine) -> Budget:
+def _budget(settings: Settings, timings: Sequence[BatchTiming]) -> Budget:
     """As measured at warm-up, unless it is set."""
-    budget = measured_budget(*engine.timings, rows=settings.batch_rows)
+    budget = measured_budget(*timings, rows=settings.batch_rows)
     if settings.batch_positions:
         budget = replace(budget, positions=settings.batch_positions)
-    log.info("batch budget", **asdict(budget), timings=[asdict(t) for t in engine.timings])
+    log.info("batch budget", **asdict(budget), timings=[asdict(t) for t in timings])
     return budget
 
 
@@ -262,7 +259,3 @@ def _timeouts(settings: Settings) -> Timeouts:
         halt_s=30.0,
         drain_s=settings.drain_s,
     )
-
-
-def _worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"

@@ -92,7 +92,11 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     ),
     "consumer.testing": ("consumer.codecs", "consumer.pipeline", *SHARED),
     "consumer.chinese_conversion": CORE,
-    "consumer.service": (*SHELLS, "consumer.inference", "transport", "weights", *SHARED),
+    "consumer.model_loading": ("consumer.engine", "consumer.inference", "weights", *SHARED),
+    "consumer.service": (
+        *("consumer.model_loading", "consumer.inference", "transport"),
+        *(*SHELLS, *SHARED),
+    ),
     "consumer.__main__": ("consumer.service", "consumer.logs", "consumer.process_tuning", *SHARED),
     "producer": ("schemas", "transport"),
     "subscriber": ("schemas", "transport"),

@@ -26,7 +26,7 @@ from consumer.core.audio.utterance import (
 from consumer.core.streams.entries import ScoreRequest
 from consumer.detection import cascade
 from consumer.engine.local import Transcriber
-from consumer.service import load_transcriber
+from consumer.model_loading import load_transcriber
 from consumer.settings import Detector, Settings
 from evaluation.samples import SAMPLES, load_samples
 from evaluation.scoring import tokens

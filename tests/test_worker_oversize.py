@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from admin.dead_letters import ReceivedDeadLetter, dead_letter
 from bench.chaos.oracle import Mood, Oracle
-from consumer.service import serve
+from consumer.service import Factories, serve
 from consumer.settings import from_environment
 from devstack.kafka import LocalKafka
 from schemas.errors import Reason
@@ -37,7 +37,9 @@ async def worker(kafka: LocalKafka, topics: Topics) -> AsyncIterator[None]:
         detector="webrtc",
     )
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve(settings, stop, ready, load=lambda _: Oracle(Mood())))
+        group.create_task(
+            serve(settings, stop, ready, Factories(transcriber=lambda _: Oracle(Mood())))
+        )
         yield
         stop.set()
 

@@ -30,7 +30,7 @@ from admin.acls import grant
 from bench.chaos.oracle import Mood, Oracle
 from consumer import logs
 from consumer.errors import ConfigError
-from consumer.service import serve
+from consumer.service import Factories, serve
 from consumer.settings import LogFormat, Settings, from_environment
 from schemas.topics import Topics
 from transport.acls import Acl, Role, acls
@@ -57,7 +57,9 @@ def environment(topics: Topics, at: str, security: Security) -> dict[str, str]:
 async def work(settings: Settings, ready: asyncio.Event) -> None:
     """For ever; whatever ends it is raised as it is."""
     try:
-        await serve(settings, asyncio.Event(), ready, load=lambda _: Oracle(Mood()))
+        await serve(
+            settings, asyncio.Event(), ready, Factories(transcriber=lambda _: Oracle(Mood()))
+        )
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
 

@@ -14,7 +14,7 @@ from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import prompt
 from consumer.engine.local import Transcriber
 from consumer.inference.device import set_threads
-from consumer.service import load_transcriber
+from consumer.model_loading import load_transcriber
 from consumer.settings import Settings
 from schemas.audio import Task
 

@@ -202,10 +202,10 @@ def hanging(count: int) -> list[Record]:
 
 
 def test_containers_that_hang_their_decoder_delay_no_other_partition() -> None:
-    talkers = crowd(0.25, until_s=100.0)
+    talkers = crowd(0.15, until_s=165.0)
     live = {PARTITION: log(PARTITION, *talkers)}
-    quiet = Worker(live, until_s=110.0, codecs=HangingCodecs())
-    hit = Worker({**live, HOSTILE: hanging(50)}, until_s=110.0, codecs=HangingCodecs())
+    quiet = Worker(live, until_s=170.0, codecs=HangingCodecs())
+    hit = Worker({**live, HOSTILE: hanging(50)}, until_s=170.0, codecs=HangingCodecs())
     quiet.run()
     hit.run()
     assert len(hit.store.dead_letters) == 50

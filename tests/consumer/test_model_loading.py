@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from consumer.service import may_fold
+from consumer.model_loading import may_fold
 from consumer.settings import FoldMode
 from weights.resolve import Resolved
 

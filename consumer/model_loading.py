@@ -1,0 +1,77 @@
+"""Which model a worker loads, on which device, and whether it is decoded folded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from rich.console import Console
+
+from consumer.engine.local import Transcriber
+from consumer.errors import ConfigError
+from consumer.inference import checkpoint, device
+from consumer.inference.whisper_engine import WhisperTranscriber
+from consumer.settings import FoldMode, Settings
+from schemas.languages import whisper_code
+from weights import fold_record
+from weights.errors import WeightsError
+from weights.resolve import Resolved, resolve_here
+
+log = structlog.get_logger(__name__)
+
+
+def load_transcriber(settings: Settings) -> Transcriber:
+    """The model on its device; blocks for seconds. Raises `ConfigError`, `DeviceLost`."""
+    chosen = device.choose(settings.device, settings.dtype)
+    with _weights_errors():
+        found = resolve_here(
+            settings.model or chosen.default_model, os.environ, Console(stderr=True)
+        )
+        fold = may_fold(settings.fold, found)
+    log.info(
+        "model loading",
+        device=chosen.describe(),
+        model=found.name,
+        sha256=found.sha256,
+        fold=settings.fold,
+    )
+    loaded = checkpoint.load(found.path, sha256=found.sha256)
+    with device.device_errors():
+        return WhisperTranscriber(loaded, chosen, fold=fold)
+
+
+@contextmanager
+def _weights_errors() -> Iterator[None]:
+    try:
+        yield
+    except WeightsError as error:
+        raise ConfigError(str(error)) from error
+
+
+def may_fold(mode: FoldMode, found: Resolved) -> bool:
+    """Whether these weights are folded; says why not, and how to change it."""
+    if mode is not FoldMode.AUTO:
+        return mode is FoldMode.ON
+    record = fold_record.find(found.sha256, os.environ)
+    if record is None or not record.passed:
+        log.warning(
+            "decoding padded, at several times the cost",
+            error="folding was never checked" if record is None else "the check of folding failed",
+            model=found.name,
+            action=f"python -m bench fold --model {found.path} --data DIR",
+        )
+    return record is not None and record.passed
+
+
+def warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
+    """Of streams that do not say: what a stream asks for itself, it is told itself."""
+    lacking = [tag for tag in settings.languages if whisper_code(tag) not in transcriber.languages]
+    if lacking:
+        log.warning(
+            "model lacks the default language",
+            languages=lacking,
+            model=transcriber.info.name,
+            action="set STREAMSCRIBE_LANGUAGE to a language it knows or auto, or use another model",
+        )
