@@ -36,6 +36,7 @@ from schemas.transcript import (
 
 EventT = TypeVar("EventT", bound=Event)
 
+MAX_SCORED_S: Final = 2.0  # of audio in one score request
 _LEAD_IN_MS: Final = 1_000  # where speech goes on over a cut; a detector needs about half of it
 
 
@@ -120,11 +121,16 @@ class Session:
         self._timeline.append(segment)
 
     def score_request(self) -> ScoreRequest | None:
-        """Return the audio that the detector was not given since the last cut, None without any."""
+        """Return the next audio that the detector was not given since the last cut, or None.
+
+        It is of MAX_SCORED_S at most: scores of audio after the cut that they make are of no use,
+        so that a backlog would be scored as often as it holds utterances.
+        """
         if self._scored >= self.end:
             return None
-        samples = self._timeline.samples(self._scored, self.end)
-        self._scored = self.end
+        end = min(self.end, self._scored + round(MAX_SCORED_S * self.rate))
+        samples = self._timeline.samples(self._scored, end)
+        self._scored = end
         return ScoreRequest(self.key, self._vad, self.rate, samples)
 
     def on_scores(self, probabilities: Float32Array) -> Cut | None:

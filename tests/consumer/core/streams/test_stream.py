@@ -159,6 +159,25 @@ def test_nothing_stalls_or_expires_where_nothing_is_open():
     assert stream.stream.is_over
 
 
+def test_a_backlog_is_scored_little_more_than_once() -> None:
+    """What is after a cut is scored again: a request is of no more than a few seconds."""
+    engine, scored = EchoEngine(), 0
+
+    def score(request: ScoreRequest) -> Float32Array:
+        nonlocal scored
+        scored += len(request.samples)
+        return engine.score_one(request)
+
+    stream = OneStream(score=score)
+    audio = np.tile(np.concatenate([loud(3), quiet(1)]), 50)
+    for at in range(0, len(audio), RATE):
+        samples = audio[at : at + RATE].tobytes()
+        stream.push(stream.log.append(AudioChunk("s", samples, rate=RATE, channels=1)))
+    stream.score()
+    assert len(stream.utterances) == 50
+    assert scored < 1.5 * len(audio)
+
+
 def test_a_score_that_nobody_asked_for_is_refused():
     with pytest.raises(ValueError, match="no scores were asked for"):
         OneStream().stream.on_scores(np.zeros(1, np.float32))
