@@ -1,7 +1,8 @@
-"""Test doubles for the pipeline's shells: ours, and for whoever builds on the pipeline.
+"""Test doubles of the pipeline's shells: for this project, and for others that build on it.
 
-A scripted source and a store in memory stand for Kafka, an engine that hears loudness and writes
-lengths stands for the detector and Whisper, and time moves only when a test says so.
+A scripted source and a store in memory replace Kafka. An engine that takes loud samples for speech
+and transcribes an utterance as its length replaces the detector and Whisper. Time advances only
+when a test advances it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _PCM: Final = AudioRules(AudioDefaults())
 
 
 class ManualClock:
-    """Time stands still but for `advance`, and for sleepers, who take it with them."""
+    """Advances by `advance` and by every `sleep`, and never by itself."""
 
     def __init__(self, unix_ms: int = 1_700_000_000_000) -> None:
         self._now_s = 0.0
@@ -54,10 +55,10 @@ class ManualClock:
 
 
 class ScriptedSource:
-    """Does what one poll after the other says, or raises it, then sets `stop`.
+    """Returns one poll after the other, or raises it, and then sets `stop`.
 
-    The records of a poll are appended to the log; what a poll gives is all of the log that lies
-    behind where each partition is read from. One whose partition is not read yet waits for that.
+    The records of a poll are appended to the log; the poll returns all of the log from the fetch
+    position of each partition on. It waits until each of its partitions has a fetch position.
     """
 
     def __init__(self, polls: Iterable[Poll | Exception], stop: asyncio.Event) -> None:
@@ -66,7 +67,7 @@ class ScriptedSource:
         self._began = asyncio.Event()
         self._log: list[Record | UnreadableBatch] = []
         self.asked_for: list[frozenset[Lane]] = []
-        self.positions: dict[Partition, int] = {}  # of what is read
+        self.positions: dict[Partition, int] = {}  # fetch positions
         self.committed_offsets: list[Mapping[Partition, int]] = []
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
@@ -123,8 +124,8 @@ class InlineCodecs:
 class MemoryStore:
     """Keeps what was committed, as the state topic and the output topics would.
 
-    `failures`: what the next commits raise, None for one that stands; `lost_answers`: so many
-    commits stand, and their answer is lost.
+    `failures`: what the next commits raise, None for one that is made. `lost_answers`: the number
+    of commits that are made and raise `Retriable` all the same.
     """
 
     def __init__(
@@ -151,11 +152,14 @@ class MemoryStore:
     async def open(self, partition: Partition) -> MemoryJournal:
         await asyncio.sleep(0)
         self.opened += 1
-        journal = self._owners[partition] = MemoryJournal(self, self.found(partition))
+        journal = self._owners[partition] = self.make_journal(partition)
         return journal
 
+    def make_journal(self, partition: Partition) -> MemoryJournal:
+        return MemoryJournal(self, self.found(partition))
+
     def found(self, partition: Partition) -> Found:
-        """What whoever opens it now goes on from."""
+        """Return the state from which the next owner resumes."""
         return Found(
             partition=self._states.get(partition),
             streams=dict(self._streams.get(partition, {})),
@@ -165,7 +169,7 @@ class MemoryStore:
         )
 
     def write(self, commit: Commit) -> None:
-        """Output and progress, together."""
+        """Keep output and progress."""
         self.commits.append(commit)
         self._states[commit.partition] = commit.state
         streams = self._streams.setdefault(commit.partition, {})
@@ -176,9 +180,9 @@ class MemoryStore:
                 streams[name] = state
 
     def accept(self, journal: MemoryJournal, commit: Commit) -> None:
-        """Raises `Fenced`, or what a failure was scripted to be."""
+        """Make a commit of this journal. Raises `Fenced`, `Retriable`, or the scripted failure."""
         if self._owners.get(commit.partition) is not journal:
-            raise Fenced("it was opened again")
+            raise Fenced("the partition was opened again")
         if (failure := next(self._failures, None)) is not None:
             raise failure
         self.write(commit)
@@ -203,7 +207,7 @@ class MemoryJournal:
 
 
 class MemoryBroadcast:
-    """Keeps what was told; `failures` of the next calls fail."""
+    """Keeps the published events; the next `failures` calls raise `Retriable`."""
 
     def __init__(self, failures: int = 0) -> None:
         self.events: list[AnyEvent] = []
@@ -213,15 +217,15 @@ class MemoryBroadcast:
         await asyncio.sleep(0)
         if self.failures:
             self.failures -= 1
-            raise Retriable("the broadcast was told to fail")
+            raise Retriable("a scripted failure")
         self.events.extend(events)
 
 
 class EchoEngine:
-    """Windows with sound are speech; an utterance's text is the samples that it holds.
+    """Detector and engine: a window with sound is speech, and a text is the length of its audio.
 
-    Detectors keep nothing but the audio of an unfinished window, so scores depend on the audio
-    alone.
+    The detector keeps nothing but the audio of an unfinished window, so that scores depend on the
+    audio alone.
     """
 
     def __init__(self, window_ms: int = 32) -> None:
@@ -238,7 +242,7 @@ class EchoEngine:
         return [echo(job.utterance.samples) for job in batch.jobs]
 
     def score_one(self, request: ScoreRequest) -> Float32Array:
-        """Without the waiting."""
+        """Return the speech probability of every window that the request completes."""
         if request.vad.detector is None:
             request.vad.detector = Framer(self._window_ms, request.rate)
         framer = request.vad.detector
@@ -247,7 +251,7 @@ class EchoEngine:
 
 
 def echo(samples: Int16Array) -> Hypothesis:
-    """A hypothesis that tells what was heard."""
+    """Return a hypothesis whose text is the number of samples."""
     return Hypothesis(
         text=f"{len(samples)} samples",
         language="en",

@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from builders import PARTITION, RATE
-from simulated import POLL_RECORDS, START_MS, Worker, decode_s
+from builders import PARTITION, RATE, policy
 
 from consumer.codecs.sandbox import TIMEOUT_S
+from consumer.core.partition.interim import InterimPolicy
 from consumer.core.partition.step import DecodedRecord, RejectedRecord
-from consumer.core.streams.records import Partition, Record
+from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.records import Lane, Partition, Record
+from consumer.interfaces import Codecs
 from consumer.testing import InlineCodecs
+from consumer.testing.simulation import (
+    BASE_ON_TWO_CORES,
+    POLL_RECORDS,
+    START_MS,
+    Fallbacks,
+    SimulatedEngine,
+    Simulation,
+    in_order,
+)
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import encode_audio
 from schemas.errors import Reason
@@ -31,10 +42,11 @@ CHUNK_S = 0.2
 PAUSE_S = 0.8
 SHORTEST_S, LONGEST_S = 2.0, 8.0
 MEAN_S = (SHORTEST_S + LONGEST_S) / 2
-SUSTAINED = 0.6 * 8 * 4.0 / decode_s([4.0] * 8)  # seconds of speech a second
+SUSTAINED = 0.5 * 8 * 4.0 / BASE_ON_TWO_CORES.of([4.0] * 8)  # seconds of speech a second
 WITHIN_S = 1.5  # of the end of speech: 0.5 s are waited for the end to be certain
 
 OVERLOAD_S = 60.0
+PAUSE_ABOVE_S = 300.0  # as the simulation sets it
 RECOVERY_S = 180.0
 
 
@@ -82,9 +94,23 @@ class Talker:
 
 
 def log(partition: Partition, *talkers: Talker) -> list[Record]:
-    records = (record for talker in talkers for record in talker.records(partition))
-    in_order = sorted(records, key=lambda record: record.timestamp_ms)
-    return [record._replace(offset=offset) for offset, record in enumerate(in_order)]
+    return in_order(record for talker in talkers for record in talker.records(partition))
+
+
+def simulated(
+    logs: Mapping[Partition, list[Record]], until_s: float, codecs: Codecs | None = None
+) -> Simulation:
+    """Run one worker over the logs."""
+    simulation = Simulation(
+        logs,
+        {lane: policy(lane, InterimPolicy(every_s=0.7, eager=True)) for lane in Lane},
+        until_s,
+        Planner(BASE_ON_TWO_CORES.budget(rows=16)),
+        SimulatedEngine(BASE_ON_TWO_CORES, Fallbacks()),
+        codecs=codecs or InlineCodecs(),
+    )
+    simulation.run()
+    return simulation
 
 
 def crowd(load: float, until_s: float, name: str = "live") -> list[Talker]:
@@ -93,7 +119,7 @@ def crowd(load: float, until_s: float, name: str = "live") -> list[Talker]:
     return [Talker(f"{name}-{n}", 5.0 * n / count, until_s) for n in range(count)]
 
 
-def said(worker: Worker, talker: Talker) -> list[tuple[float, TranscriptFinal]]:
+def said(worker: Simulation, talker: Talker) -> list[tuple[float, TranscriptFinal]]:
     """Its finals and when they were committed; each holds one utterance, in their order."""
     finals = [(at, final) for at, final in worker.store.finals if final.stream_id == talker.name]
     assert [final.utterance for _, final in finals] == list(range(len(talker.spans())))
@@ -103,7 +129,7 @@ def said(worker: Worker, talker: Talker) -> list[tuple[float, TranscriptFinal]]:
     return finals
 
 
-def p95_s(worker: Worker, talkers: list[Talker]) -> float:
+def p95_s(worker: Simulation, talkers: list[Talker]) -> float:
     """From the end of speech to the final's commit."""
     waits = [
         at - talker.at_s(end_s)
@@ -115,8 +141,7 @@ def p95_s(worker: Worker, talkers: list[Talker]) -> float:
 
 def test_load_1_is_sustained() -> None:
     talkers = crowd(1.0, until_s=40.0)
-    worker = Worker({PARTITION: log(PARTITION, *talkers)}, until_s=45.0)
-    worker.run()
+    worker = simulated({PARTITION: log(PARTITION, *talkers)}, until_s=45.0)
     assert p95_s(worker, talkers) <= WITHIN_S
 
 
@@ -130,14 +155,12 @@ def all_talkers() -> list[Talker]:
 
 
 @pytest.fixture(scope="module")
-def overloaded(all_talkers: list[Talker]) -> Worker:
-    worker = Worker({PARTITION: log(PARTITION, *all_talkers)}, OVERLOAD_S + RECOVERY_S + 10)
-    worker.run()
-    return worker
+def overloaded(all_talkers: list[Talker]) -> Simulation:
+    return simulated({PARTITION: log(PARTITION, *all_talkers)}, OVERLOAD_S + RECOVERY_S + 10)
 
 
 def test_no_final_is_lost_and_none_is_repeated(
-    overloaded: Worker, all_talkers: list[Talker]
+    overloaded: Simulation, all_talkers: list[Talker]
 ) -> None:
     assert sum(len(said(overloaded, talker)) for talker in all_talkers) == len(
         overloaded.store.finals
@@ -147,25 +170,27 @@ def test_no_final_is_lost_and_none_is_repeated(
 
 
 def test_memory_holds_what_may_wait_and_one_poll_beside_what_is_being_said(
-    overloaded: Worker, all_talkers: list[Talker]
+    overloaded: Simulation, all_talkers: list[Talker]
 ) -> None:
-    assert max(overloaded.source.waited_s) <= overloaded.pause_above_s
+    assert max(overloaded.source.waiting_s) <= PAUSE_ABOVE_S
     being_said = len(all_talkers) * (LONGEST_S + PAUSE_S)
     poll_s = POLL_RECORDS * CHUNK_S
-    assert max(overloaded.held_s) <= overloaded.pause_above_s + poll_s + being_said
+    assert max(overloaded.held_s) <= PAUSE_ABOVE_S + poll_s + being_said
 
 
-def test_lag_grows_and_is_back_within_three_minutes(overloaded: Worker) -> None:
+def test_lag_grows_and_is_back_within_three_minutes(overloaded: Simulation) -> None:
     late = [at for at, lag_s in overloaded.lags if lag_s >= 1.0]
     assert max(lag_s for _, lag_s in overloaded.lags) > OVERLOAD_S / 2
     assert late[-1] < OVERLOAD_S + RECOVERY_S
     assert overloaded.lags[-1][0] > late[-1] + 60.0
 
 
-def test_partials_give_way_first_and_come_back(overloaded: Worker) -> None:
-    told_at = [at for at, e in overloaded.broadcast.told if isinstance(e, TranscriptPartial)]
-    assert not [at for at in told_at if OVERLOAD_S / 2 < at < OVERLOAD_S]
-    assert max(told_at) > OVERLOAD_S + RECOVERY_S - LONGEST_S
+def test_partials_give_way_first_and_come_back(overloaded: Simulation) -> None:
+    published_at = [
+        at for at, e in overloaded.broadcast.published if isinstance(e, TranscriptPartial)
+    ]
+    assert not [at for at in published_at if OVERLOAD_S / 2 < at < OVERLOAD_S]
+    assert max(published_at) > OVERLOAD_S + RECOVERY_S - LONGEST_S
 
 
 # --- others
@@ -175,8 +200,7 @@ def test_neither_a_file_nor_a_hot_stream_delays_the_finals_of_others() -> None:
     talkers = crowd(0.5, until_s=60.0)
     file, hot = Talker("file", 10.0, 610.0, pace=0.0), Talker("hot", 20.0, 260.0, pace=0.0)
     logs = {PARTITION: log(PARTITION, *talkers, hot), BULK: log(BULK, file)}
-    worker = Worker(logs, until_s=70.0)
-    worker.run()
+    worker = simulated(logs, until_s=70.0)
     assert p95_s(worker, talkers) <= WITHIN_S
     assert said(worker, hot)
     assert said(worker, file)
@@ -204,10 +228,8 @@ def hanging(count: int) -> list[Record]:
 def test_containers_that_hang_their_decoder_delay_no_other_partition() -> None:
     talkers = crowd(0.15, until_s=165.0)
     live = {PARTITION: log(PARTITION, *talkers)}
-    quiet = Worker(live, until_s=170.0, codecs=HangingCodecs())
-    hit = Worker({**live, HOSTILE: hanging(50)}, until_s=170.0, codecs=HangingCodecs())
-    quiet.run()
-    hit.run()
+    quiet = simulated(live, until_s=170.0, codecs=HangingCodecs())
+    hit = simulated({**live, HOSTILE: hanging(50)}, until_s=170.0, codecs=HangingCodecs())
     assert len(hit.store.dead_letters) == 50
     assert p95_s(hit, talkers) == pytest.approx(p95_s(quiet, talkers), abs=0.05)
     gaps = np.diff(hit.source.polled_at)
