@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -140,3 +141,33 @@ def test_every_variable_that_is_read_is_told() -> None:
     named = {n for path in sources for n in re.findall(r"STREAMSCRIBE_[A-Z_]*[A-Z]", read(path))}
     assert named
     assert {name for name in named if f"`{name}`" not in told} == set()
+
+
+def defined_names() -> set[str]:
+    """Return the names of all modules, classes, functions and variables of the packages."""
+    names: set[str] = set()
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        names.add(path.stem)
+        for node in ast.walk(ast.parse(read(path))):
+            match node:
+                case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                    names.add(name)
+                case ast.AsyncFunctionDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
+                    names.add(name)
+    return names
+
+
+def test_the_architecture_page_names_what_exists() -> None:
+    page = ROOT / "docs/architecture.md"
+    quoted = set(re.findall(r"`([^`\s]+)`", prose(page)))
+    paths = {name for name in quoted if "/" in name or name.endswith(".py")}
+    there = [f"/{place.relative_to(ROOT).as_posix()}" for place in ROOT.glob("[a-z]*/**/*")]
+    for name in paths:
+        ending = "/" + name.strip("/")
+        assert (ROOT / name).exists() or any(place.endswith(ending) for place in there), name
+    drawn = re.findall(r"\b[A-Z]\w*[a-z]\w*(?:\.\w+)?", "".join(code_blocks(page)))
+    others = {"Kafka", "FLAC", "Ogg", "WAV"}
+    named = {word for text in (*(quoted - paths), *drawn) for word in re.findall(r"\w+", text)}
+    of_code = {word for word in named if "_" in word or re.match(r"[A-Z]\w*[a-z]", word)} - others
+    assert len(of_code) > 40
+    assert of_code - defined_names() == set()
