@@ -1,40 +1,33 @@
 """`python -m bench NAME`: every published figure, one command each.
 
-A bench exits with 0 when it measured, whatever came out: a missed target is a finding. Else with 1,
-or with 2 when something else was to be asked for.
+A bench exits with 0 when it has measured, whatever the figures: a missed target is a finding. It
+exits with 1 when it cannot measure, and with 2 when it was used or configured wrongly.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from consumer.errors import ConfigError
-from consumer.process_tuning import limit_spinning, retain_memory
-from streamscribe.cli import USAGE, Command, guarded, load
-from weights.errors import WeightsError
+from bench.framework import USAGE, measure
+from streamscribe.cli import Command, run
 
 BENCHES: Final = {
-    "abuse": Command("bench.abuse.run", "whether hostile records harm streams that do right"),
-    "borders": Command("bench.borders", "words lost or doubled where long speech is cut"),
-    "chaos": Command("bench.chaos.run", "whether any fault loses audio or repeats a word"),
-    "chinese": Command("bench.chinese", "what each step of writing Chinese does to it"),
-    "confidence": Command("bench.confidence", "whether a final's confidence means what it says"),
-    "engine": Command("bench.engine", "speed, accuracy and word times beside the peers"),
-    "fold": Command("bench.fold", "whether folding keeps the texts of these weights; records it"),
-    "fuzz": Command("bench.fuzz.run", "whether any bytes crash, stall or bloat what reads them"),
-    "gpu": Command(
-        "bench.gpu", "speed, latency and memory of one shape of model; no weights needed"
-    ),
-    "guard": Command("bench.guard", "text invented on silence, and true words lost to the guard"),
-    "live": Command(
-        "bench.live.run", "how soon finals of live streams come, and how good they are"
-    ),
-    "partials": Command("bench.partials", "how much of a text is stable before its final"),
-    "schedule": Command("bench.schedule", "how long finals wait under load: a simulation"),
-    "soak": Command("bench.soak", "memory over half an hour of decoding"),
+    "abuse": Command("bench.robustness.abuse.run", "whether hostile records affect other streams"),
+    "borders": Command("bench.quality.borders", "words lost or doubled where long speech is cut"),
+    "chaos": Command("bench.robustness.chaos.run", "whether any fault loses audio or repeats text"),
+    "chinese": Command("bench.quality.chinese", "the effect of each step of writing Chinese"),
+    "confidence": Command("bench.quality.confidence", "the calibration of confidences"),
+    "engine": Command("bench.engine.run", "speed, accuracy and word times beside the peers"),
+    "fold": Command("bench.quality.fold", "whether weights may be folded; records it"),
+    "fuzz": Command("bench.robustness.fuzz.run", "whether any bytes crash or stall a parser"),
+    "gpu": Command("bench.engine.gpu", "speed, latency and memory of one shape of model"),
+    "hallucinations": Command("bench.quality.hallucinations", "text invented without speech"),
+    "live": Command("bench.live.run", "latency and error rates of live streams"),
+    "partials": Command("bench.quality.partials", "how much of a text is stable before its final"),
+    "schedule": Command("bench.scheduling", "how long finals wait under load: a simulation"),
+    "soak": Command("bench.engine.soak", "memory over half an hour of decoding"),
 }
 
 
@@ -46,25 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in BENCHES:
         sys.stderr.write(f"bench: no bench {name!r}: {', '.join(BENCHES)}\n")
         return USAGE
-    return guarded(lambda: _measured(BENCHES[name], rest))
+    return run(lambda: measure(name, BENCHES[name].module, rest))
 
 
 def help_text() -> str:
     width = max(map(len, BENCHES))
     lines = (f"  {name:{width}}  {bench.help}" for name, bench in BENCHES.items())
-    return "\n".join(
-        ("usage: python -m bench NAME ...", "", *lines, "", "`python -m bench NAME --help`: more")
-    )
-
-
-def _measured(bench: Command, argv: Sequence[str]) -> int:
-    limit_spinning(os.environ)  # as the worker does
-    retain_memory(os.environ)
-    try:
-        return load(bench)(argv)
-    except (ConfigError, WeightsError) as error:
-        sys.stderr.write(f"bench: {error}\n")
-        return USAGE
+    usage = "usage: python -m bench NAME ..."
+    return "\n".join((usage, "", *lines, "", "`python -m bench NAME --help` describes a bench."))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.cutting import read, utterances
+from bench.quality.cutting import utterances
+from bench.quality.recordings import read
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 from consumer.detection import cascade
 from consumer.settings import Detector
@@ -21,7 +22,7 @@ def record(folder: Path) -> list[float]:
     found = (
         utterance.seconds
         for samples in (*_clips(folder), *_recipes(folder))
-        for utterance in utterances(samples, WHISPER_RATE, scorer, scorer.segmenter)
+        for utterance in utterances(samples, scorer)
     )
     return sorted(round(seconds, 2) for seconds in found)
 

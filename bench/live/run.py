@@ -1,193 +1,61 @@
-"""Real broker, real worker, streams at the pace of speech: how soon finals come, and how good.
+"""Real broker, real worker, streams in real time: latency of finals, and their error rates.
 
-talk     conversations of the folder's clips, speech 45 % of the time, silence between
-long     its long recordings (longform_recipes.jsonl), beside the decode of each clip as a whole
-silent   its clips in which nothing is said
-overload three times --streams for a minute, then half of --streams for three: not unless asked for
+talk      conversations of the folder's clips, 45 % speech, silence between clips
+long      its long recordings (longform_recipes.jsonl), beside the decode of each clip as a whole
+silent    its clips without speech
+overload  three times --streams for a minute, then half of --streams for three; only if asked for
 
-A latency is that of a clip: from the end of its last silero segment, found offline in the clean
-clip, to its final in the hands of a read_committed reader. Peers get the same streams, in turns.
+The latency of a clip is the time from the end of its last segment of speech, found by silero-vad
+offline in the clean clip, until a read_committed reader has its final. A peer gets the same
+streams, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import shutil
-import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TypeAlias
 
-from rich.console import Console
+from rich.table import Table
 
-from bench import options
-from bench.layouts import written
-from bench.live import findings
-from bench.live.capacity import Search
-from bench.live.contestants import PEERS, Contestant, naive, ours, variants
-from bench.live.findings import Findings
-from bench.live.heard import Played
-from bench.live.material import Material, material
-from bench.live.performance import Plan, Programmes, find_capacity, perform, spoken_clips
-from bench.live.programme import Programme
-from bench.live.stage import stage
-from bench.live.whole import whole_texts
-from bench.machine import machine
-from bench.progress import progress
-from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.errors import ConfigError, SttError
+from bench import framework
+from bench.engine.layouts import written
+from bench.framework import BenchContext, Findings, above_zero
+from bench.live.capacity import capacity_checks, capacity_figures
+from bench.live.clips import ClipSet, load_clips, whole_texts
+from bench.live.figures import all_checks, all_figures
+from bench.live.latency import clip_results
+from bench.live.runs import LiveRun
+from bench.live.scenarios import SCENARIOS, ScenarioFactory, clips_to_compare
+from bench.live.systems import PEERS, STREAMSCRIBE, peer_engines, systems
+from bench.live.tables import capacity_table, scenario_tables
+from bench.quality.decoding import OfflineDecoder
+from consumer.errors import ConfigError
 from consumer.inference.checkpoint import load
 from consumer.inference.device import choose, usable_cores
 from consumer.inference.vocabulary import Vocabulary
-from devstack.demo import first
 from devstack.kafka_jars import class_path
-from evaluation.report import publish
-from producer.errors import PublishError
+from evaluation.report import Check, Figures
 from transport.arguments import positive
 
-ACTS: Final = ("talk", "long", "silent", "overload")
-SCORED: Final = ("talk", "long")  # of these what is written is held to the decode of whole clips
 
-
-def main(argv: Sequence[str]) -> int:
-    asked = _parser().parse_args(argv)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
-    console = Console()
-    try:
-        _run(asked, console)
-    except* (SttError, PublishError) as failed:
-        error = first(failed)
-        if isinstance(error, ConfigError):
-            raise error from None
-        console.print(f"bench: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
-    return 0
-
-
-def _run(asked: argparse.Namespace, console: Console) -> None:
-    peers = variants(asked.peer)
-    threads = asked.threads or usable_cores()
-    class_path()  # fetched outside the event loop, where Ctrl-C ends a download
-    resolved = options.weights(asked.model, console)
-    checkpoint = load(resolved.path, sha256=resolved.sha256)
-    known = Vocabulary(checkpoint.dims.n_vocab, checkpoint.dims.n_text_ctx).language_tokens
-    console.print(f"seed {asked.seed}", highlight=False)
-    heard = material(asked.data, frozenset(known) or {"en"})
-    common = {"threads": str(threads), "endpoint_ms": str(asked.endpoint_ms)}
-    with ExitStack() as held:
-        weights = held.enter_context(written(resolved.path, checkpoint, peers))
-        del checkpoint
-        contestants = [ours(common | {"model": str(resolved.path), "dtype": asked.dtype})]
-        if weights.ctranslate2 is not None:
-            contestants.append(naive(common | {"model": str(weights.ctranslate2)}))
-        folder = Path(tempfile.mkdtemp(prefix="streamscribe-live-"))
-        bench = _Bench(asked, console, _plan(asked), heard, contestants, folder)
-        found = bench.capacity() if asked.find_capacity else bench.acts(resolved.path, threads)
-    shutil.rmtree(folder)  # after an error its logs are named, and stay
-    for table in found.tables:
-        console.print(table)
-    where = machine(choose("cpu", asked.dtype).numbers, threads) | {"model": resolved.name}
-    told = {"seed": asked.seed, "pace": asked.pace, "endpoint_ms": asked.endpoint_ms}
-    publish(console, asked.json, where | told, found.figures, found.checks)
-
-
-def _plan(asked: argparse.Namespace) -> Plan:
-    return Plan(
-        streams=asked.streams,
-        seconds=asked.probe_s if asked.find_capacity else 60 * asked.minutes,
-        pace=asked.pace,
-        partials=asked.partials == "on",
-        noise_db=asked.noise,
-        seed=asked.seed,
-        warm_up_s=asked.warm_up_s,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """One call of the command."""
-
-    asked: argparse.Namespace
-    console: Console
-    plan: Plan
-    material: Material
-    contestants: Sequence[Contestant]
-    folder: Path  # for logs
-
-    def acts(self, model: Path, threads: int) -> Findings:
-        """Play them, then decode what was said as a whole, when the machine has nothing else to do.
-
-        Raises DevstackError when nothing could be timed.
-        """
-        programmes = self._programmes()
-        played = asyncio.run(self._played(programmes))
-        scored = (acts.get(name, ()) for acts in programmes for name in SCORED)
-        clips = spoken_clips(programme for act in scored for programme in act)
-        with progress(self.console, sum(len(c.samples) for c in clips) / WHISPER_RATE) as advance:
-            whole = whole_texts(model, self.asked.dtype, threads, clips, advance)
-        return findings.of_acts(played, self.material.long, whole, self.plan.warm_up_s)
-
-    def capacity(self) -> Findings:
-        searches = asyncio.run(self._searched())
-        return findings.of_capacity(searches, self.asked.limit_s)
-
-    def _programmes(self) -> list[dict[str, list[Programme]]]:
-        """By round: what is played by everybody; what is no conversation in the first alone."""
-        made = Programmes(self.material, self.plan)
-        rounds = [
-            {"talk": made.talk(f"talk-{number}", self.plan.streams, self.plan.seconds)}
-            for number in range(self.asked.rounds)
-        ]
-        rounds[0] |= {"long": made.long(), "silent": made.silent(), "overload": made.overload()}
-        asked = self.asked.acts
-        return [{n: act for n, act in each.items() if n in asked and act} for each in rounds]
-
-    async def _played(
-        self, rounds: Sequence[dict[str, list[Programme]]]
-    ) -> dict[str, dict[str, list[Played]]]:
-        found: dict[str, dict[str, list[Played]]] = {c.name: {} for c in self.contestants}
-        plan = self.plan
-        audio_s = sum(max(p.seconds for p in act) for acts in rounds for act in acts.values())
-        with progress(self.console, len(self.contestants) * audio_s / plan.pace) as advance:
-            async with stage(self.folder) as place:
-                for acts in rounds:
-                    for each in self.contestants:
-                        played = await perform(place, each, [*acts.values()], plan, advance)
-                        for name, one in zip(acts, played, strict=True):
-                            found[each.name].setdefault(name, []).append(one)
-        return found
-
-    async def _searched(self) -> dict[str, Search]:
-        made = Programmes(self.material, self.plan)
-        async with stage(self.folder) as place:
-            return await find_capacity(
-                place, self.contestants, made, self.plan, self.asked.limit_s, self._tell
-            )
-
-    def _tell(self, line: str) -> None:
-        self.console.print(line, highlight=False)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = options.parser("live", __doc__)
-    options.add_data(parser)
-    options.add_model(parser)
-    options.add_dtype(parser)
-    options.add_rounds(parser)
-    parser.set_defaults(rounds=1)
-    many = options.listed(options.one_of(*ACTS))
-    parser.add_argument("--peer", choices=PEERS, help="beside whom (default: nobody)")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    framework.add_data(parser)
+    framework.add_model(parser)
+    framework.add_dtype(parser)
+    framework.add_threads(parser)
+    parser.add_argument("--peer", choices=PEERS, help="another system to measure (default: none)")
     parser.add_argument(
-        "--acts",
-        type=many,
-        default=ACTS[:-1],
+        "--scenarios",
+        type=framework.list_of(framework.one_of(*SCENARIOS)),
+        default=SCENARIOS[:-1],
         metavar="NAME,...",
-        help=f"of {', '.join(ACTS)} (default: all but the last)",
+        help=f"of {', '.join(SCENARIOS)} (default: all but the last)",
     )
     parser.add_argument(
         "--partials", choices=("on", "off"), default="off", help="interim results (default: off)"
@@ -195,27 +63,86 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--find-capacity",
         action="store_true",
-        help="instead of the acts: the most streams, from --streams on, with p95 <= --limit-s",
+        help="instead of scenarios: the most streams, from --streams on, with p95 <= --limit-s",
     )
-    for flag, kind, default, told in _NUMBERS:
-        parser.add_argument(
-            f"--{flag}",
-            type=kind,
-            default=default,
-            metavar="N",
-            help=f"{told} (default: {default})",
-        )
-    return parser
+    parser.add_argument(
+        "--noise",
+        type=float,
+        metavar="DB",
+        help="signal to noise ratio of recorded noise under all streams (default: no noise)",
+    )
+    framework.add_numbers(
+        parser,
+        ("rounds", positive, 1, "of conversations, counted together"),
+        ("streams", positive, 8, "at once"),
+        ("minutes", above_zero, 6.0, "of conversation per round"),
+        ("pace", above_zero, 1.0, "seconds of audio a second"),
+        ("endpoint-ms", positive, 500, "silence that ends an utterance, ms"),
+        ("warm-up-s", float, 15.0, "start of a conversation that is not timed, s"),
+        ("limit-s", above_zero, 1.5, "of the p95 for --find-capacity, s"),
+        ("probe-s", above_zero, 90.0, "shortest try of a number of streams, s"),
+        ("seed", int, 1, "of clips, their order and silences"),
+    )
 
 
-_NUMBERS: Final = (
-    ("streams", positive, 8, "that speak at once"),
-    ("minutes", options.above_zero, 6.0, "of conversation a round"),
-    ("pace", options.above_zero, 1.0, "seconds of audio a second"),
-    ("noise", float, None, "signal to noise in dB, of real noise under all of it"),
-    ("endpoint-ms", positive, 500, "silence that ends an utterance, ms"),
-    ("warm-up-s", float, 15.0, "at the beginning of a conversation, that is not timed"),
-    ("limit-s", options.above_zero, 1.5, "of the p95 with which streams are counted"),
-    ("probe-s", options.above_zero, 90.0, "of each try of a number of streams, at least"),
-    ("seed", int, 1, "of clips, their order and silences"),
-)
+def run(context: BenchContext) -> Findings:
+    asked = context.arguments
+    engines = peer_engines(asked.peer)
+    class_path()  # a download of Kafka is done outside the event loop, where Ctrl-C ends it
+    resolved = framework.resolved_weights(asked.model, context.console)
+    checkpoint = load(resolved.path, sha256=resolved.sha256)
+    known = Vocabulary(checkpoint.dims.n_vocab, checkpoint.dims.n_text_ctx).language_tokens
+    context.print(f"{asked.data}: finding speech in the clips")
+    with_long = "long" in asked.scenarios and not asked.find_capacity
+    clips = load_clips(asked.data, known or {"en"}, long=with_long)
+    threads = asked.threads or usable_cores()
+    with written(resolved.path, checkpoint, engines) as weights, _log_folder() as folder:
+        del checkpoint
+        measured = systems(asked, threads, resolved.path, weights.ctranslate2)
+        measure = _capacity if asked.find_capacity else _scenarios
+        figures, checks, tables = measure(LiveRun(context, measured, folder), clips)
+    options = {"seed": asked.seed, "pace": asked.pace, "endpoint_ms": asked.endpoint_ms}
+    dtype = choose(dtype=asked.dtype).numbers
+    measured_on = framework.machine(dtype, threads, model=resolved.name, **options)
+    return Findings(figures, checks, measured_on, tables)
+
+
+@contextmanager
+def _log_folder() -> Iterator[Path]:
+    """Yield a folder, which is kept after an error, whose message names a log in it."""
+    folder = Path(tempfile.mkdtemp(prefix="streamscribe-live-"))
+    has_failed = False
+    try:
+        yield folder
+    except Exception:
+        has_failed = True
+        raise
+    finally:
+        if not has_failed:
+            shutil.rmtree(folder)
+
+
+Measured: TypeAlias = tuple[Figures, Sequence[Check], Sequence[Table]]
+
+
+def _scenarios(live: LiveRun, clips: ClipSet) -> Measured:
+    """Play all scenarios; decode whole clips afterwards, when the machine is idle."""
+    asked, factory = live.context.arguments, ScenarioFactory(clips, live.context.arguments)
+    rounds = [scenarios for n in range(asked.rounds) if (scenarios := factory.round(n))]
+    if not rounds:
+        problem = f"{asked.data}: no clips for --scenarios {','.join(asked.scenarios)}"
+        raise ConfigError(f"{problem}; name another scenario or another folder")
+    observed = asyncio.run(live.play(rounds))
+    compared = clips_to_compare(rounds)
+    whole = whole_texts(OfflineDecoder.load(live.context), compared) if compared else {}
+    figures = all_figures(observed, whole, asked.warm_up_s)
+    clips_of_talk = clip_results(observed[STREAMSCRIBE].get("talk", ()), asked.warm_up_s)
+    tables = scenario_tables(figures, [*observed], clips_of_talk)
+    return figures, [*all_checks(figures)], [*tables]
+
+
+def _capacity(live: LiveRun, clips: ClipSet) -> Measured:
+    asked = live.context.arguments
+    searches = asyncio.run(live.find_capacity(ScenarioFactory(clips, asked)))
+    figures = capacity_figures(searches)
+    return figures, [*capacity_checks(searches)], [capacity_table(searches, figures)]

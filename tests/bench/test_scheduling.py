@@ -69,7 +69,7 @@ def test_what_still_waits_at_the_end_has_waited_until_then() -> None:
 
 
 def test_first_come_fills_a_batch_up_to_its_budget_in_order() -> None:
-    utterances = [Utterance(f"live-{n}", 1.0, seconds) for n, seconds in enumerate((4, 4, 1, 4))]
+    utterances = [Utterance(f"live-{n}", 1.0, seconds) for n, seconds in enumerate((4, 4, 4, 4))]
     assert simulate(utterances, FirstCome(Budget(700, 16)), 10.0).rows == 2
 
 

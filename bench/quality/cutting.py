@@ -1,0 +1,54 @@
+"""Recordings cut into utterances by the worker's own session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from consumer.core.audio.utterance import (
+    WHISPER_RATE,
+    EndReason,
+    Float32Array,
+    Int16Array,
+    Utterance,
+)
+from consumer.core.streams.entries import ScoreRequest
+from consumer.core.streams.records import Partition, SessionKey
+from consumer.core.streams.session import Session, SessionStart
+from consumer.core.streams.timeline import AudioSegment
+from consumer.detection.detector_thread import SpeechScorer
+from schemas.audio import StreamOptions
+
+_CHUNK: Final = WHISPER_RATE // 2  # samples scored at once: little is scored again after a cut
+_START: Final = SessionStart(
+    key=SessionKey(Partition("recordings", 0), "recording", "0"),
+    first=0,
+    wall_ms=0.0,
+    rate=WHISPER_RATE,
+    channels=1,
+    options=StreamOptions(),
+    problems=(),
+    traceparent=None,
+)
+
+
+def utterances(samples: Int16Array, scorer: SpeechScorer) -> Iterator[Utterance]:
+    """Yield the utterances in [n] mono samples at WHISPER_RATE, in order."""
+    session = Session.start(_START, scorer.segmenter)
+    for start in range(0, len(samples), _CHUNK):
+        chunk = samples[start : start + _CHUNK]
+        session.append(AudioSegment(chunk, start, offset=0, wall_ms=0.0, appended_ms=0))
+        while (request := session.score_request()) is not None:
+            cut = session.on_scores(_scores(request, scorer))
+            if cut is not None and (pending := session.apply(cut)) is not None:
+                yield pending.utterance
+    if (pending := session.apply(session.close_utterance(EndReason.END_OF_STREAM))) is not None:
+        yield pending.utterance
+
+
+def _scores(request: ScoreRequest, scorer: SpeechScorer) -> Float32Array:
+    vad = request.vad
+    if vad.detector is None:
+        vad.detector, vad.lead_in = scorer.open(request.rate, vad.lead_in), None
+    [scores] = scorer.score([(vad.detector, request.samples)])
+    return scores

@@ -1,0 +1,224 @@
+"""What faults act on: brokers, workers with links of their own, publishers and readers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from bench.quality.recordings import recordings
+from bench.robustness.chaos.event_log import EventLog, read_progress
+from bench.robustness.chaos.evidence import DeletedRange, PartitionProgress
+from bench.robustness.chaos.publishers import Publishers
+from bench.robustness.chaos.test_streams import HEADER, Label, StreamScript
+from bench.robustness.chaos.worker_forks import start_fork_server
+from bench.robustness.chaos.worker_slots import WorkerExit, WorkerSlot, wait_until
+from consumer.core.audio.samples import from_float
+from devstack.errors import DevstackError
+from devstack.kafka import LocalKafka
+from devstack.proxy import Link
+from schemas.topics import Topics
+from transport.cluster import admin_client, create_topics
+from transport.security import Security
+
+ENGINE_TIMEOUT_S: Final = 40.0  # the service's own is 60: it would only lengthen the run
+_READY_S: Final = 150.0
+
+
+class NotFired(Exception):  # noqa: N818 - no error: the fault does not count
+    """There is no proof that the fault happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault; `run` returns the proof that it happened, or raises `NotFired`."""
+
+    name: str
+    row: int  # of the fault matrix
+    run: Callable[[ChaosEnvironment], Awaitable[str]]
+    brokers: int = 1  # at least
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosScenario:
+    """What is to be run."""
+
+    data: Path  # clips and a manifest
+    seed: int
+    streams: int  # ids that are published at a time
+    workers: Sequence[str]  # names
+    partitions: int
+    drain_s: float  # at most, from the last record to the verdict
+    brokers: int = 1
+    name: str = "chaos"  # of the group, and prefix of the topics
+    faults: tuple[Fault, ...] = ()
+    seconds: float = 0.0  # of faults, at most
+    rounds: int | None = None  # how often each fault is tried, at most
+    rest_s: tuple[float, float] = (5.0, 9.0)  # between two faults
+    fault_rate: float = 0.03  # probability that something happens to a published record
+    worker: tuple[str, ...] = ()  # arguments of the workers
+    model: str = ""  # of the workers, if they run Whisper
+    long: bool = False  # faults last as long as the matrix says
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the workers
+
+    def script(self) -> StreamScript:
+        clips = [from_float(clip.samples) for clip in recordings(self.data)]
+        return StreamScript(clips, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A worker that ended without leaving its group."""
+
+    at_s: float  # monotonic
+    partitions: frozenset[int]  # that it served
+
+
+@dataclass(slots=True)
+class ChaosEnvironment:
+    """All that runs, and what faults record of themselves."""
+
+    kafka: LocalKafka
+    topics: Topics
+    group: str
+    slots: list[WorkerSlot]
+    publishers: Publishers
+    log: EventLog
+    rng: random.Random
+    long: bool
+    kills: list[Kill] = field(default_factory=list)
+    deleted: list[DeletedRange] = field(default_factory=list)
+
+    def any_slot(self) -> WorkerSlot:
+        return self.rng.choice(self.slots)
+
+    def any_partition(self) -> int:
+        return self.rng.choice(sorted(self.log.read) or [0])
+
+    def admin(self) -> AbstractAsyncContextManager[AIOKafkaAdminClient]:
+        return admin_client(self.kafka.bootstrap, Security())
+
+    async def leaders(self, topic: str) -> dict[int, int]:
+        """Return the leading node of each partition."""
+        async with self.admin() as admin:
+            (described,) = await admin.describe_topics([topic])
+        return {each["partition"]: each["leader"] for each in described["partitions"]}
+
+    async def progress(self) -> dict[int, PartitionProgress]:
+        return await read_progress(self.kafka.bootstrap, self.topics, self.group)
+
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes | None,
+        label: Label | None = None,
+    ) -> int:
+        """Publish a record in a batch of its own; return its offset."""
+        headers = [] if label is None else [(HEADER, label.encode())]
+        async with AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap) as producer:
+            sent = await producer.send_and_wait(topic, value, key, partition, headers=headers)
+        offset: int = sent.offset
+        return offset
+
+    async def until_ready(self) -> None:
+        """Return when all workers are ready. Raises `DevstackError`."""
+        if not await wait_until(lambda: all(slot.url for slot in self.slots), _READY_S):
+            raise DevstackError(
+                f"not all workers were ready after {_READY_S:.0f} s: see {self.slots[0].log_file}"
+            )
+
+    async def heal(self) -> None:
+        """Return when all brokers and workers run again. Raises `DevstackError`."""
+        for slot in self.slots:
+            slot.link.heal()
+        for node in self.kafka.nodes:
+            self.kafka.resume(node)
+        if ended := self.kafka.exit_codes():
+            await self.kafka.restart(*ended)
+        await self.until_ready()
+
+    async def exit_of(self, slot: WorkerSlot, after: int, within_s: float, code: int) -> WorkerExit:
+        """Return the exit of the slot after its first `after` ones.
+
+        Raises `NotFired` where it does not come in time, or has another code.
+        """
+        if not await wait_until(lambda: len(slot.exits) > after, within_s):
+            raise NotFired(f"{slot.name} has not ended within {within_s:.0f} s")
+        ended = slot.exits[after]
+        if ended.code != code:
+            raise NotFired(f"{slot.name} ended with {ended.code}, not {code}")
+        return ended
+
+
+def cluster(brokers: int, workers: Sequence[str], data: Path | None = None) -> LocalKafka:
+    """Return brokers with a link for each worker, not started; no ACL limits any client."""
+    settings = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+    }
+    return LocalKafka(brokers, data=data, links=workers, settings=settings)
+
+
+@asynccontextmanager
+async def environment(
+    scenario: ChaosScenario, folder: Path, kafka: LocalKafka | None = None
+) -> AsyncIterator[ChaosEnvironment]:
+    """Start all that a scenario needs; nothing is published yet.
+
+    `folder`: of logs and data. `kafka`: a running `cluster`, or None for one of its own.
+    """
+    topics, log = Topics(scenario.name), EventLog()
+    start_fork_server()
+    async with AsyncExitStack() as stack:
+        if kafka is None:
+            kafka = cluster(scenario.brokers, scenario.workers, folder / "kafka")
+            await stack.enter_async_context(kafka)
+        await create_topics(kafka.bootstrap, topics, partitions=scenario.partitions)
+        publishers = Publishers(
+            kafka.bootstrap, topics.audio, scenario.script(), scenario.fault_rate
+        )
+        await stack.enter_async_context(publishers)
+        settings = _worker_settings(scenario)
+        slots = [
+            WorkerSlot(
+                name,
+                await stack.enter_async_context(Link(kafka.routes(name))),
+                settings,
+                folder,
+                scenario.worker,
+            )
+            for name in scenario.workers
+        ]
+        rng = random.Random(scenario.seed)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(slot.run()) for slot in slots]
+            tasks.append(group.create_task(log.follow(kafka.bootstrap, topics)))
+            yield ChaosEnvironment(
+                kafka, topics, scenario.name, slots, publishers, log, rng, scenario.long
+            )
+            for task in tasks:
+                task.cancel()
+
+
+def _worker_settings(scenario: ChaosScenario) -> dict[str, str]:
+    """Return the workers' settings. Outages must not end streams: new sessions would begin."""
+    return {
+        "group": scenario.name,
+        "prefix": scenario.name,
+        "language": "en",
+        "words": "false",
+        "threads": "1",
+        "engine_timeout_s": str(ENGINE_TIMEOUT_S),
+        "idle_s": "3600",
+        "model": scenario.model,
+        **scenario.settings,
+    }

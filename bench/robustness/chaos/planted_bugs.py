@@ -1,0 +1,113 @@
+"""Two bugs that are common elsewhere, planted in the bench's own worker: both have to be caught.
+
+commit-first    audio counts as done once it is read, before it has a text: a crash loses speech
+publish-first   finals are published before the progress is committed: a crash repeats speech
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final
+
+from bench.robustness.chaos.commit_traps import CommitTrap
+from consumer.core.partition.commit import Commit
+from consumer.core.partition.ledger import Ledger, StateOf
+from consumer.core.partition.state import Restored
+from consumer.core.streams.records import Partition
+from consumer.interfaces import Journal, Store
+from consumer.service import Factories
+from schemas.transcript import TranscriptFinal
+
+_BETWEEN_S: Final = 0.2  # finals are published, and progress is not committed
+
+
+class PlantedBug(StrEnum):
+    COMMIT_FIRST = "commit-first"
+    PUBLISH_FIRST = "publish-first"
+
+
+def with_bug(factories: Factories, bug: PlantedBug, trap: CommitTrap) -> Factories:
+    """Return factories of a worker with the bug."""
+    if bug is PlantedBug.COMMIT_FIRST:
+        return replace(factories, ledger=CommitFirstLedger)
+    return replace(factories, store=lambda store: PublishFirstStore(store, trap))
+
+
+class CommitFirstLedger(Ledger):
+    """Commits the state of streams as it is now, not as of their first entry that waits."""
+
+    def __init__(self, partition: Partition, epoch: int, restored: Restored) -> None:
+        super().__init__(partition, epoch, restored)
+        self._needed_now = {name: each.needed_offset for name, each in restored.streams.items()}
+        self._moved = False  # a stream has changed since the last commit
+        self._prepared: Commit | None = None
+
+    @property
+    def has_output(self) -> bool:
+        return super().has_output or (self._moved and not self.is_committing)
+
+    def mark_changed(self, stream_id: str) -> None:
+        super().mark_changed(stream_id)
+        self._moved = True
+
+    def prepare(
+        self,
+        state_of: StateOf,
+        *,
+        progress: bool = True,  # noqa: ARG002 - every commit holds it
+        clean: bool = False,
+        force: bool = False,
+    ) -> Commit | None:
+        self._moved = False
+        commit = self._prepared = super().prepare(state_of, clean=clean, force=force)
+        if commit is None:
+            return None
+        streams = tuple(
+            (name, None if state is None else state_of(name)) for name, state in commit.streams
+        )
+        for name, state in streams:
+            self._needed_now[name] = None if state is None else state.needed_offset
+        needed = [offset for offset in self._needed_now.values() if offset is not None]
+        resume_offset = min([self.position, *needed])
+        return replace(
+            commit, streams=streams, state=replace(commit.state, resume_offset=resume_offset)
+        )
+
+    def on_committed(self, commit: Commit) -> None:
+        super().on_committed(self._prepared or commit)
+
+
+class PublishFirstStore:
+    """Opens journals that commit output and progress apart."""
+
+    def __init__(self, store: Store, trap: CommitTrap) -> None:
+        self._store = store
+        self._trap = trap
+
+    async def open(self, partition: Partition) -> Journal:
+        return PublishFirstJournal(await self._store.open(partition), self._trap)
+
+
+class PublishFirstJournal:
+    """Commits finals in one transaction, progress in the next; the trap closes between them."""
+
+    def __init__(self, journal: Journal, trap: CommitTrap) -> None:
+        self.found = journal.found
+        self._journal = journal
+        self._trap = trap
+        self._progress = journal.found.partition
+
+    async def commit(self, commit: Commit) -> None:
+        has_finals = any(isinstance(event, TranscriptFinal) for event in commit.events)
+        if has_finals and self._progress is not None:
+            await self._journal.commit(replace(commit, state=self._progress, streams=()))
+            await asyncio.sleep(_BETWEEN_S)
+            commit = replace(commit, events=(), dead_letters=())
+        with self._trap.held_open():
+            await self._journal.commit(commit)
+        self._progress = commit.state
+
+    async def close(self) -> None:
+        await self._journal.close()

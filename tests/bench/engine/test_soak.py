@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main as bench
+from bench.engine.soak import MemorySeries, checks, figures
+from evaluation.samples import SAMPLES
+
+FLAT = MemorySeries(500.0, (1_000.0, 1_010.0, 1_004.0), 90.0, 60.0)
+
+
+def test_the_spread_of_flat_memory_is_small():
+    assert FLAT.spread == pytest.approx(10 / 1_004)
+    assert FLAT.held_mb == 510
+    assert [check.ok for check in checks(FLAT, "base")] == [True, True]
+
+
+def test_growth_fails_the_checks():
+    grown = MemorySeries(500.0, (1_000.0, 1_300.0, 1_600.0), 90.0, 60.0)
+    assert [check.ok for check in checks(grown, "base")] == [False, False]
+
+
+def test_only_base_has_a_memory_limit():
+    assert [check.name for check in checks(FLAT, "turbo")] == ["spread"]
+
+
+def test_figures_have_first_last_and_extreme_values():
+    found = figures(FLAT)
+    assert (found["first_mb"], found["last_mb"]) == (1_000, 1_004)
+    assert (found["least_mb"], found["most_mb"], found["batches"]) == (1_000, 1_010, 3)
+
+
+def test_it_decodes_until_the_time_is_over(tmp_path: Path, tiny_en_weights: Path):
+    line = f"--model {tiny_en_weights} --data {SAMPLES} --minutes 0.01 --threads 1 --json"
+    assert bench(["soak", *line.split(), str(tmp_path / "x.json")]) == 0
+    found = json.loads((tmp_path / "x.json").read_text())["figures"]
+    assert found["wall_s"] >= 0.6
+    assert found["audio_s"] > 0
+    assert found["held_mb"] > 30  # the weights alone

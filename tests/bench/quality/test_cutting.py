@@ -1,0 +1,61 @@
+"""Recordings are cut as a stream of the worker is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from stream_harness import OneStream
+
+from bench.quality.cutting import utterances
+from bench.quality.recordings import read
+from consumer.core.audio.segmenter import SegmenterConfig
+from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
+from consumer.core.streams.entries import ScoreRequest
+from consumer.detection import cascade
+from consumer.detection.detector_thread import SpeechScorer
+from consumer.settings import Detector
+from evaluation.samples import SAMPLES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@dataclass
+class ShortUtterances:
+    """The default scorer, with utterances of at most 4 s, so that most cuts are forced."""
+
+    scorer: SpeechScorer
+
+    @property
+    def segmenter(self) -> SegmenterConfig:
+        return replace(self.scorer.segmenter, max_utterance_ms=4_000)
+
+    def open(self, rate: int, before: Int16Array | None = None) -> Any:
+        return self.scorer.open(rate, before)
+
+    def score(self, work: Any) -> list[Float32Array]:
+        return self.scorer.score(work)
+
+    def score_request(self, request: ScoreRequest) -> Float32Array:
+        vad = request.vad
+        if vad.detector is None:
+            vad.detector, vad.lead_in = self.open(request.rate, vad.lead_in), None
+        return self.score([(vad.detector, request.samples)])[0]
+
+
+def test_a_recording_is_cut_as_a_stream_of_the_worker_is():
+    scorer = ShortUtterances(cascade.load(Detector.CASCADE))
+    samples = read(SAMPLES / "en_ljspeech.flac")
+    stream = OneStream(segmenter=scorer.segmenter, score=scorer.score_request)
+    stream.speak(samples)
+    stream.send(np.zeros(0, np.int16), end=True)
+    found = [*utterances(samples, scorer)]
+    assert [each.end_reason for each in found].count(EndReason.MAX_LENGTH) > 1
+    assert [(each.start, each.end, each.end_reason) for each in found] == [
+        (each.start, each.end, each.end_reason) for each in stream.utterances
+    ]
+    for one, other in zip(found, stream.utterances, strict=True):
+        assert np.array_equal(one.samples, other.samples)
+        assert one.speech.probabilities == other.speech.probabilities

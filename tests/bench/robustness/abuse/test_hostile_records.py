@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+
+from bench.quality.recordings import recordings
+from bench.robustness.abuse.hostile_records import HostileRecord, hostile_records
+from bench.robustness.chaos.test_streams import HEADER, Label, StreamScript
+from consumer.codecs.reader import AudioRules, read_record
+from consumer.core.audio.samples import from_float
+from consumer.core.streams.records import Partition, Record
+from evaluation.samples import SAMPLES
+from schemas.audio import AudioDefaults
+from schemas.errors import Reason, WireError
+
+SCRIPT = StreamScript([from_float(clip.samples) for clip in recordings(SAMPLES)], seed=1)
+RECORDS = list(islice(hostile_records(SCRIPT, seed=1), 1_000))
+
+
+def refused_for(record: HostileRecord) -> str:
+    headers = tuple(record.headers)
+    try:
+        read_record(
+            Record(Partition("t", 0), 0, 0, record.key, record.value, headers),
+            AudioRules(AudioDefaults()),
+        )
+    except WireError as error:
+        return error.reason
+    return ""
+
+
+def test_the_same_seed_sends_the_same_records():
+    assert list(islice(hostile_records(SCRIPT, seed=1), 50)) == RECORDS[:50]
+    assert list(islice(hostile_records(SCRIPT, seed=2), 50)) != RECORDS[:50]
+
+
+def test_each_is_refused_for_the_reason_it_was_made_for():
+    for record in RECORDS:
+        expected = Label.decode(dict(record.headers)[HEADER]).note
+        assert (record.kind == "refused") == bool(expected)
+        if expected:
+            assert refused_for(record) == expected
+
+
+def test_every_class_of_hostile_records_is_there():
+    kinds = Counter(record.kind for record in RECORDS)
+    assert kinds.keys() == {"refused", "untidy", "mutant", "flood"}
+    elsewhere = {
+        *(Reason.OVERLAP, Reason.TOO_MANY_STREAMS, Reason.TOO_MANY_NEW_STREAMS),  # by what was sent
+        *(Reason.BATCH_TOO_LARGE, Reason.CORRUPT_BATCH),  # of batches
+        *(Reason.UNDECODABLE, Reason.UNKNOWN_EVENT, Reason.BAD_EVENT),  # of no audio record
+    }
+    assert {refused_for(record) for record in RECORDS} - {""} == set(Reason) - elsewhere
+
+
+def test_none_has_the_id_of_a_right_stream():
+    ids = {record.key for record in RECORDS if record.key is not None and b"/" not in record.key}
+    assert all(each.startswith(b"hostile-") for each in ids)
+
+
+def test_large_records_are_rare():
+    assert sum(len(record.value) for record in RECORDS) < 20_000_000
