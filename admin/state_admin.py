@@ -1,4 +1,4 @@
-"""What the state topic knows of every partition, and how an operator sets one aside."""
+"""Read the committed state of every partition, and reset partitions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from consumer.core.partition.state import Found, Halt, recover
 from consumer.core.streams.records import Partition
 from consumer.errors import ConfigError
 from consumer.kafka.errors import translate_errors
+from consumer.kafka.group_offsets import group_offset
 from consumer.kafka.state_reader import KeyValue, offset_range, read_states
 from consumer.kafka.state_records import decode_states, encode_reset, keys_of
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
@@ -22,16 +23,16 @@ from transport.credentials import Credentials
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition as its next worker would find it."""
+    """The state of one partition as its next worker would find it."""
 
     partition: Partition
-    found: Found | None  # None: its records cannot be read
+    found: Found | None  # None: its state records cannot be decoded
     problem: str | None  # why a worker would halt
 
 
 @dataclass(frozen=True, slots=True)
 class StateAdmin:
-    """The state of one group; raises `Retriable`, `ConfigError`."""
+    """Access to the state of one group. Methods raise `Retriable`, `ConfigError`."""
 
     bootstrap: str
     credentials: Credentials
@@ -39,10 +40,10 @@ class StateAdmin:
     group: str
 
     async def list_partitions(self) -> list[PartitionStatus]:
-        """Every partition of both audio topics."""
+        """Return the status of every partition of both audio topics."""
         async with self._consumer() as consumer:
             names = (self.topics.audio, self.topics.audio_bulk)
-            numbers = {name: await self._numbers(consumer, name) for name in names}
+            numbers = {name: await self._partition_numbers(consumer, name) for name in names}
             consumer.assign([TopicPartition(t, n) for t in names for n in numbers[t]])
             records = {number: await self._records(number) for number in sorted(numbers[names[0]])}
             return [
@@ -52,9 +53,9 @@ class StateAdmin:
             ]
 
     async def reset(self, partition: Partition, offset: int) -> None:
-        """Go on from `offset` as if nothing had been open: what was so is lost, or repeated.
+        """Set the partition to `offset` without open streams, whose speech is lost or repeated.
 
-        A worker that serves the partition is fenced by it, and opens it again.
+        This fences a worker that serves the partition; it then opens the partition again.
         """
         records = await self._records(partition.number)
         streams = keys_of(self.group, partition.topic, records)
@@ -69,11 +70,20 @@ class StateAdmin:
         finally:
             await producer.close()
 
-    async def offset_range(self, partition: Partition) -> tuple[int, int]:
-        """The first offset that Kafka has of an audio partition, and the one behind the last."""
+    async def partition_numbers(self, topic: str) -> list[int]:
+        """Return the numbers of the partitions of an audio topic."""
         async with self._consumer() as consumer:
-            if partition.number not in await self._numbers(consumer, partition.topic):
-                raise ConfigError(f"{partition.topic} has no partition {partition.number}")
+            return sorted(await self._partition_numbers(consumer, topic))
+
+    async def offset_range(self, partition: Partition) -> tuple[int, int]:
+        """Return the first offset of an audio partition in Kafka, and the one after the last."""
+        async with self._consumer() as consumer:
+            numbers = await self._partition_numbers(consumer, partition.topic)
+            if partition.number not in numbers:
+                raise ConfigError(
+                    f"{partition.topic} has no partition {partition.number}: "
+                    f"choose one from {min(numbers)} to {max(numbers)}"
+                )
             consumer.assign([TopicPartition(*partition)])
             return await offset_range(consumer, TopicPartition(*partition))
 
@@ -82,7 +92,7 @@ class StateAdmin:
     ) -> PartitionStatus:
         with translate_errors("asking for offsets"):
             log_start, log_end = await offset_range(consumer, TopicPartition(*partition))
-            offset = await consumer.committed(TopicPartition(*partition))
+            offset = await group_offset(consumer, partition)
         try:
             state, streams = decode_states(self.group, partition.topic, records)
         except Halt as error:
@@ -97,8 +107,8 @@ class StateAdmin:
     async def _records(self, number: int) -> list[KeyValue]:
         return await read_states(self.bootstrap, self.credentials, self.topics.state, number)
 
-    async def _numbers(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-        # Asked for all topics, Kafka names them; asked for this one, it might create it.
+    async def _partition_numbers(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+        # All topics are requested: a request for this one by name might create it.
         cluster = await client_of(consumer).fetch_all_metadata()
         numbers: set[int] | None = cluster.partitions_for_topic(topic)
         if not numbers:
@@ -107,7 +117,7 @@ class StateAdmin:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """Names the group and never joins it."""
+        """Yield a consumer that reads the group's offsets without joining the group."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap,
             group_id=self.group,

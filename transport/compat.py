@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.structs import OffsetAndMetadata
 
 Send: TypeAlias = Callable[..., Awaitable[Any]]
 
@@ -37,6 +38,15 @@ def group_of(consumer: AIOKafkaConsumer) -> str | None:
     """Return the consumer's group, or None for one without."""
     group: str | None = consumer._group_id  # noqa: SLF001
     return group
+
+
+async def committed_offset(
+    consumer: AIOKafkaConsumer, tp: TopicPartition
+) -> OffsetAndMetadata | None:
+    """Return the offset that the group has stored, with its metadata; `committed` drops that."""
+    found = await consumer._coordinator.fetch_committed_offsets([tp])  # noqa: SLF001
+    stored: OffsetAndMetadata | None = found.get(tp)
+    return None if stored is None or stored.offset < 0 else stored
 
 
 def position_at_end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:

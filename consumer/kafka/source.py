@@ -16,11 +16,12 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from aiokafka.structs import OffsetAndMetadata
 
+from consumer.core.partition.state import GroupOffset
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record, UnreadableBatch
 from consumer.kafka.errors import deadline, translate_errors
 from consumer.kafka.fetch_guard import FetchGuard
+from consumer.kafka.group_offsets import group_offset, to_commit
 from consumer.kafka.state_reader import offset_range
 from transport.compat import client_of, position_at_end
 from transport.credentials import Credentials
@@ -132,11 +133,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         """Whether the group says that it is ours."""
         return partition in self._assigned
 
-    async def group_offset(self, partition: Partition) -> int | None:
-        """What the group has stored: for lag dashboards, and to notice a lost state topic."""
+    async def group_offset(self, partition: Partition) -> GroupOffset | None:
+        """Return the offset that the group has stored. Raises `Retriable`."""
         async with deadline(ASK_S, "asking for the group's offset"):
-            offset: int | None = await self._consumer.committed(TopicPartition(*partition))
-        return offset
+            return await group_offset(self._consumer, partition)
 
     async def offset_range(self, partition: Partition) -> tuple[int, int]:
         """The first offset that Kafka has, and the one behind the last."""
@@ -146,14 +146,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
         """Store R of each as the group's offset. Raises `Fenced`, `Retriable`."""
-        ours = {
-            TopicPartition(*partition): OffsetAndMetadata(offset, "")
-            for partition, offset in offsets.items()
-            if self.owns(partition)
-        }
+        ours = {each: offset for each, offset in offsets.items() if self.owns(each)}
         if ours:
             async with deadline(ASK_S, "storing offsets"):
-                await self._consumer.commit(ours)
+                await self._consumer.commit(to_commit(ours))
 
     def _take_assignment(self) -> tuple[Assignment, ...] | None:
         if not self._is_assignment_new:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final, Protocol
 
 from consumer.core.partition.commit import Commit
-from consumer.core.partition.state import Found
+from consumer.core.partition.state import Found, GroupOffset
 from consumer.core.streams.records import Partition
 from consumer.errors import Fenced
 from consumer.kafka.dead_letters import dead_record
@@ -32,7 +32,7 @@ class PartitionInfo(Protocol):
 
     def owns(self, partition: Partition) -> bool: ...
 
-    async def group_offset(self, partition: Partition) -> int | None: ...
+    async def group_offset(self, partition: Partition) -> GroupOffset | None: ...
 
     async def offset_range(self, partition: Partition) -> tuple[int, int]: ...
 

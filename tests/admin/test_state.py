@@ -1,4 +1,4 @@
-"""`streamscribe state` on a real broker."""
+"""`streamscribe state` with a real broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from admin import state
 from consumer.core.partition.commit import Commit
-from consumer.core.partition.state import PartitionState
+from consumer.core.partition.state import GroupOffset, PartitionState
 from consumer.core.streams.records import Partition
 from consumer.core.streams.state import StreamState
 from consumer.errors import Fenced
@@ -27,20 +27,23 @@ Run: TypeAlias = Callable[..., Awaitable[tuple[int, str]]]
 
 
 class Info:
-    """Owns everything, and knows nothing of the log."""
+    """Owns every partition; the log has three records and no group offset."""
 
     def owns(self, partition: Partition) -> bool:
         return True
 
-    async def group_offset(self, partition: Partition) -> int | None:
+    async def group_offset(self, partition: Partition) -> GroupOffset | None:
         return None
 
     async def offset_range(self, partition: Partition) -> tuple[int, int]:
         return 0, 3
 
 
-async def served(kafka: LocalKafka, topics: Topics, next_offset: int) -> KafkaJournal:
-    """Partition 0 of three records, of which so many were read, with one stream open."""
+async def serve(kafka: LocalKafka, topics: Topics, next_offset: int) -> KafkaJournal:
+    """Write three records to partition 0, and state that `next_offset` were read, one stream open.
+
+    Returns the open journal.
+    """
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
         for _ in range(3):
             await producer.send_and_wait(topics.audio, b"\0\0", key=b"s", partition=0)
@@ -54,14 +57,14 @@ async def served(kafka: LocalKafka, topics: Topics, next_offset: int) -> KafkaJo
 
 
 def progress(topics: Topics, state: PartitionState, **streams: StreamState) -> Commit:
-    """A commit without output."""
+    """Return a commit without output."""
     live = Partition(topics.audio, 0)
     return Commit(live, 1, (), (), state, tuple(streams.items()), (), 0, ())
 
 
 @pytest.fixture
 def run(kafka: LocalKafka, topics: Topics, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command, and what it said."""
+    """Return a function that runs the command and returns its exit code and output."""
 
     async def command(action: str, *more: str) -> tuple[int, str]:
         where = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--group", "calls")
@@ -72,26 +75,26 @@ def run(kafka: LocalKafka, topics: Topics, capsys: pytest.CaptureFixture[str]) -
     return command
 
 
-async def test_every_partition_is_shown(kafka: LocalKafka, topics: Topics, run: Run) -> None:
-    await (await served(kafka, topics, 2)).close()
-    code, told = await run("show")
+async def test_show_prints_every_partition(kafka: LocalKafka, topics: Topics, run: Run) -> None:
+    await (await serve(kafka, topics, 2)).close()
+    code, output = await run("show")
     assert code == 0
-    lines = [line.split() for line in told.splitlines()]
+    lines = [line.split() for line in output.splitlines()]
     assert lines[1] == [topics.audio, *["0", "0", "1", "2", "3", "0", "served", "or", "crashed"]]
     assert lines[2] == [topics.audio, *["1", "0", "0", "not", "read", "yet"]]
     assert len(lines) == 9
 
 
-async def test_a_halted_partition_says_why_and_a_reset_ends_it(
+async def test_a_halted_partition_is_explained_and_ended_by_a_reset(
     kafka: LocalKafka, topics: Topics, run: Run
 ) -> None:
-    journal = await served(kafka, topics, 99)
-    code, told = await run("show")
+    journal = await serve(kafka, topics, 99)
+    code, output = await run("show")
     assert code == 1
-    assert "offset 99 was read before, but the log ends at 3" in told
-    code, told = await run("reset", "--partition", "0", "--to", "2")
+    assert "offset 99 was read before, but the log ends at 3" in output
+    code, output = await run("reset", "--partition", "0", "--to", "2")
     assert code == 0
-    assert "Add --yes" in told
+    assert "Add --yes" in output
     assert (await run("show"))[0] == 1
     assert (await run("reset", "--partition", "0", "--to", "2", "--yes"))[0] == 0
     with pytest.raises(Fenced):
@@ -99,38 +102,67 @@ async def test_a_halted_partition_says_why_and_a_reset_ends_it(
             Commit(Partition(topics.audio, 0), 1, (), (), PartitionState(3, 3), (), (), 0, ())
         )
     await journal.close()
-    code, told = await run("show")
+    code, output = await run("show")
     assert code == 0
-    assert told.splitlines()[1].split()[2:] == ["0", "2", "2", "3", "0", "left", "in", "order"]
+    assert output.splitlines()[1].split()[2:] == ["0", "2", "2", "3", "0", "closed", "cleanly"]
 
 
-async def test_what_cannot_be_read_can_be_reset(
-    kafka: LocalKafka, topics: Topics, run: Run
-) -> None:
-    await (await served(kafka, topics, 2)).close()
-    producer = TransactionalProducer(kafka.bootstrap, CREDENTIALS, "somebody")
+async def test_unreadable_state_can_be_reset(kafka: LocalKafka, topics: Topics, run: Run) -> None:
+    await (await serve(kafka, topics, 2)).close()
+    producer = TransactionalProducer(kafka.bootstrap, CREDENTIALS, "other")
     await producer.start()
     key = f"S|calls|{topics.audio}|s".encode()
-    await producer.write([Output(topics.state, 0, key, b"nonsense")])
+    await producer.write([Output(topics.state, 0, key, b"garbage")])
     await producer.close()
-    code, told = await run("show")
+    code, output = await run("show")
     assert code == 1
-    assert "cannot be read" in told
+    assert "cannot be read" in output
     assert (await run("reset", "--partition", "0", "--to", "earliest", "--yes"))[0] == 0
     assert (await run("show"))[0] == 0
 
 
 @pytest.mark.parametrize("offset", ["4", "-1", "soon"])
-async def test_an_offset_that_kafka_does_not_have_is_refused(
+async def test_an_offset_outside_the_log_is_rejected(
     kafka: LocalKafka, topics: Topics, run: Run, offset: str
 ) -> None:
-    await (await served(kafka, topics, 2)).close()
-    code, told = await run("reset", "--partition", "0", f"--to={offset}", "--yes")
+    await (await serve(kafka, topics, 2)).close()
+    code, output = await run("reset", "--partition", "0", f"--to={offset}", "--yes")
     assert code == 2
-    assert "--to must be 0 to 3, earliest or latest" in told
+    assert "--to must be an offset from 0 to 3, earliest or latest" in output
 
 
-async def test_a_partition_that_is_not_there_is_named(topics: Topics, run: Run) -> None:
-    code, told = await run("reset", "--partition", "9", "--to", "latest")
+async def test_an_unknown_partition_is_reported(topics: Topics, run: Run) -> None:
+    code, output = await run("reset", "--partition", "9", "--to", "latest")
     assert code == 1
-    assert f"{topics.audio} has no partition 9" in told
+    assert f"{topics.audio} has no partition 9" in output
+
+
+async def test_all_partitions_of_a_topic_are_reset_at_once(
+    kafka: LocalKafka, topics: Topics, run: Run
+) -> None:
+    await (await serve(kafka, topics, 99)).close()
+    code, output = await run("reset", "--all", "--to", "latest")
+    assert code == 0
+    assert output.count("would resume") == 4
+    assert "Add --yes" in output
+    assert (await run("show"))[0] == 1
+    code, output = await run("reset", "--all", "--to", "latest", "--yes")
+    assert code == 0
+    assert output.count("resumes at offset") == 4
+    code, output = await run("show")
+    assert code == 0
+    ended = [line for line in output.splitlines() if "closed cleanly" in line]
+    assert [line.split()[:5:4] for line in ended] == [
+        [topics.audio, "3"],
+        *[[topics.audio, "0"]] * 3,
+    ]
+
+
+async def test_an_offset_that_one_partition_lacks_resets_none(
+    kafka: LocalKafka, topics: Topics, run: Run
+) -> None:
+    await (await serve(kafka, topics, 99)).close()
+    code, output = await run("reset", "--all", "--to", "2", "--yes")
+    assert code == 2
+    assert "--to must be an offset from 0 to 0" in output
+    assert (await run("show"))[0] == 1

@@ -1,4 +1,4 @@
-"""What is written down of a partition, and how its next owner recovers from it."""
+"""The committed state of a partition, and how its next owner resumes from it."""
 
 from __future__ import annotations
 
@@ -10,76 +10,78 @@ from consumer.core.streams.state import StreamState
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Records read, once each, by what became of them."""
+    """Number of records by outcome; each record is counted once."""
 
     accepted: int = 0
     duplicate: int = 0
     dead_letter: int = 0
-    refused: int = 0  # over a cap, without a dead letter of its own
+    refused: int = 0  # over a limit, without a dead letter
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """How streams came lately, in append time (`core.partition.stream_admission`)."""
+    """The recent rate of new streams, in append time (`core.partition.stream_admission`)."""
 
-    level: float = 0.0  # streams that came faster than they may
+    level: float = 0.0  # of the leaky bucket, in streams
     time_ms: int = 0  # of the level
-    letter_ms: int | None = None  # of the newest dead letter of a record turned away
+    letter_ms: int | None = None  # of the newest dead letter of a rejected record
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
     """One input partition, for one consumer group."""
 
-    next_offset: int  # N: what goes by offset is done below it
-    resume_offset: int  # R: where reading has to resume
+    next_offset: int  # N: below it, dead letters and tallies are complete
+    resume_offset: int  # R: the offset to resume reading from
     time_ms: int = 0  # append time of the newest record read
-    clean: bool = True  # whoever wrote it had nothing in flight and was about to stop
+    clean: bool = True  # committed with nothing in flight, right before a stop
     tally: Tally = Tally()
-    arrivals: Arrivals | None = None  # None: streams let in below N may have no state of their own
+    arrivals: Arrivals | None = None  # None: streams admitted below N may have no state
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a task begins with."""
+    """The state that a partition task begins with."""
 
     partition: PartitionState
     streams: Mapping[str, StreamState] = field(default_factory=dict)
-    log_end: int = 0  # whoever had the partition before has read nothing behind it
-    deleted: int = 0  # records below it are gone, and some may not have been read
+    log_end: int = 0  # no earlier owner has read records from here on
+    deleted: int = 0  # records below it are deleted, some perhaps unread
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOffset:
+    """The offset that the consumer group has stored for a partition."""
+
+    offset: int
+    by_worker: bool = True  # else by an operator, as the start of a new group
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What Kafka holds of a partition when it is assigned."""
+    """The state of a partition in Kafka when it is assigned."""
 
     partition: PartitionState | None  # None: the state topic has no record of it
     streams: Mapping[str, StreamState]
-    group_offset: int | None
+    group_offset: GroupOffset | None
     log_start: int
     log_end: int
 
 
 class Halt(Exception):  # noqa: N818 - named by what to do
-    """Going on could lose or repeat speech: an operator has to decide."""
+    """Continuing could lose or repeat speech: an operator has to decide."""
 
 
 def recover(found: Found, *, from_earliest: bool) -> Restored:
-    """Where to go on. Raises `Halt` when what was found contradicts itself."""
+    """Return the state to resume from. Raises `Halt` if what was found is contradictory."""
     state = found.partition
     if state is None:
-        if found.group_offset is not None:
-            raise Halt(
-                f"the group has read up to offset {found.group_offset}, but the state topic holds "
-                "nothing of this partition: restore the state topic, or accept that speech may be "
-                "lost or repeated"
-            )
-        begin = found.log_start if from_earliest else found.log_end
+        begin = _first_offset(found, from_earliest=from_earliest)
         return Restored(PartitionState(begin, begin), log_end=found.log_end)
     if state.next_offset > found.log_end:
         raise Halt(
             f"offset {state.next_offset} was read before, but the log ends at {found.log_end}: the "
-            "topic was deleted and created again, or lost what it had acknowledged"
+            "topic was deleted and created again, or lost acknowledged records"
         )
     kept = replace(
         state,
@@ -88,3 +90,21 @@ def recover(found: Found, *, from_earliest: bool) -> Restored:
     )
     deleted = found.log_start if state.resume_offset < found.log_start else 0
     return Restored(kept, found.streams, found.log_end, deleted)
+
+
+def _first_offset(found: Found, *, from_earliest: bool) -> int:
+    """Return the offset at which a group without state of the partition begins."""
+    group = found.group_offset
+    if group is None:
+        return found.log_start if from_earliest else found.log_end
+    if group.by_worker:
+        raise Halt(
+            f"the group has read up to offset {group.offset}, but the state topic holds nothing of "
+            "this partition: restore the state topic, or accept that speech may be lost or repeated"
+        )
+    if group.offset > found.log_end:
+        raise Halt(
+            f"offset {group.offset} of the group was set by hand, but the log ends at "
+            f"{found.log_end}: set a lower one with kafka-consumer-groups --reset-offsets"
+        )
+    return max(group.offset, found.log_start)

@@ -1,12 +1,13 @@
-"""One member of a group, on a real broker."""
+"""A member of a consumer group, on a real broker."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from consumer.core.partition.state import GroupOffset
 from consumer.core.streams.records import Lane, Partition
 from consumer.kafka.source import KafkaSource, SourceSettings
 from devstack.kafka import LocalKafka
@@ -37,7 +38,7 @@ async def assigned(source: KafkaSource) -> dict[Partition, Lane]:
 
 
 async def joined(source: KafkaSource, **offsets: int) -> None:
-    """Wait for the first assignment, and begin partition 0 of some topics."""
+    """Wait for the first assignment, and seek in partition 0 of some topics."""
     await assigned(source)
     for topic, offset in offsets.items():
         source.seek(Partition(topic, 0), offset)
@@ -52,7 +53,7 @@ async def values(
     return read
 
 
-async def test_nothing_is_read_before_it_is_begun(kafka: LocalKafka, topics: Topics) -> None:
+async def test_a_partition_is_read_only_after_a_seek(kafka: LocalKafka, topics: Topics) -> None:
     await publish(kafka, topics.audio, b"0", b"1", b"2")
     await publish(kafka, topics.audio_bulk, b"bulk")
     async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
@@ -64,7 +65,7 @@ async def test_nothing_is_read_before_it_is_begun(kafka: LocalKafka, topics: Top
         assert await values(source, 2) == [b"1", b"2"]
 
 
-async def test_a_partition_can_be_begun_again_and_held(kafka: LocalKafka, topics: Topics) -> None:
+async def test_a_partition_can_be_read_again_and_paused(kafka: LocalKafka, topics: Topics) -> None:
     await publish(kafka, topics.audio, b"0", b"1", b"2")
     live = Partition(topics.audio, 0)
     async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
@@ -79,7 +80,7 @@ async def test_a_partition_can_be_begun_again_and_held(kafka: LocalKafka, topics
         assert await values(source, 1) == [b"3"]
 
 
-async def test_a_lane_that_is_not_admitted_is_left_in_kafka(
+async def test_a_lane_that_is_not_polled_is_left_in_kafka(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     await publish(kafka, topics.audio_bulk, b"bulk")
@@ -90,7 +91,9 @@ async def test_a_lane_that_is_not_admitted_is_left_in_kafka(
         assert await values(source, 1) == [b"bulk"]
 
 
-async def test_what_was_deleted_unread_is_told(kafka: LocalKafka, topics: Topics) -> None:
+async def test_offsets_deleted_before_they_are_read_are_reported(
+    kafka: LocalKafka, topics: Topics
+) -> None:
     await publish(kafka, topics.audio, b"0", b"1", b"2")
     await delete_before(kafka, topics.audio, 2)
     live = Partition(topics.audio, 0)
@@ -102,7 +105,7 @@ async def test_what_was_deleted_unread_is_told(kafka: LocalKafka, topics: Topics
         assert await source.offset_range(live) == (2, 3)
 
 
-async def test_a_member_that_joins_takes_its_share_and_what_stays_has_to_be_begun_again(
+async def test_a_new_member_takes_its_share_and_kept_partitions_need_another_seek(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     await publish(kafka, topics.audio, b"0")
@@ -124,15 +127,27 @@ async def test_a_member_that_joins_takes_its_share_and_what_stays_has_to_be_begu
         assert (await other.poll(ALL)).records == ()
 
 
-async def test_the_groups_offsets_are_stored_for_dashboards(
-    kafka: LocalKafka, topics: Topics
-) -> None:
+async def test_the_offsets_of_the_group_are_stored(kafka: LocalKafka, topics: Topics) -> None:
     live = Partition(topics.audio, 0)
     async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
         await assigned(source)
         assert await source.group_offset(live) is None
         await source.commit_offsets({live: 7, Partition("another", 0): 1})
-        assert await source.group_offset(live) == 7
+        assert await source.group_offset(live) == GroupOffset(7, by_worker=True)
+
+
+async def test_an_offset_that_was_set_by_hand_is_known_as_such(
+    kafka: LocalKafka, topics: Topics
+) -> None:
+    live = Partition(topics.audio, 0)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap, group_id=settings(kafka, topics).group
+    ) as by_hand:
+        by_hand.assign([TopicPartition(*live)])
+        await by_hand.commit({TopicPartition(*live): 3})
+    async with KafkaSource(settings(kafka, topics), CREDENTIALS) as source:
+        await assigned(source)
+        assert await source.group_offset(live) == GroupOffset(3, by_worker=False)
 
 
 async def delete_before(kafka: LocalKafka, topic: str, offset: int) -> None:

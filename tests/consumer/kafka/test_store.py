@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.core.partition.commit import Commit
-from consumer.core.partition.state import Halt, PartitionState, Tally
+from consumer.core.partition.state import GroupOffset, Halt, PartitionState, Tally
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.records import Partition, Record
 from consumer.core.streams.state import StreamState
@@ -43,7 +43,7 @@ STREAM = StreamState(7, 8, 40, None, None)
 
 
 class Info:
-    """Owns everything; the log holds [2, 9)."""
+    """Owns every partition; the log holds [2, 9)."""
 
     def __init__(self) -> None:
         self.is_ours = True
@@ -51,8 +51,8 @@ class Info:
     def owns(self, partition: Partition) -> bool:
         return self.is_ours
 
-    async def group_offset(self, partition: Partition) -> int | None:
-        return 5
+    async def group_offset(self, partition: Partition) -> GroupOffset | None:
+        return GroupOffset(5)
 
     async def offset_range(self, partition: Partition) -> tuple[int, int]:
         return 2, 9
@@ -82,7 +82,7 @@ def commit(partition: Partition, **more: object) -> Commit:
 
 
 async def read(kafka: LocalKafka, topic: str, partition: int) -> list[Any]:
-    """All committed records of one partition."""
+    """Return all committed records of one partition."""
     tp = TopicPartition(topic, partition)
     async with AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap, isolation_level="read_committed"
@@ -97,11 +97,15 @@ async def read(kafka: LocalKafka, topic: str, partition: int) -> list[Any]:
         return records
 
 
-async def test_what_one_owner_commits_the_next_one_finds(kafka: LocalKafka, topics: Topics) -> None:
+async def test_the_next_owner_finds_what_was_committed(kafka: LocalKafka, topics: Topics) -> None:
     live, bulk = Partition(topics.audio, 3), Partition(topics.audio_bulk, 3)
     first = await store(kafka, topics).open(live)
     assert (first.found.partition, first.found.streams) == (None, {})
-    assert (first.found.group_offset, first.found.log_start, first.found.log_end) == (5, 2, 9)
+    assert (first.found.group_offset, first.found.log_start, first.found.log_end) == (
+        GroupOffset(5),
+        2,
+        9,
+    )
     await first.commit(commit(live))
     await first.commit(commit(live, streams=(("gone", None),), events=()))
     await first.close()
@@ -121,23 +125,21 @@ async def test_what_one_owner_commits_the_next_one_finds(kafka: LocalKafka, topi
     ]
 
 
-async def test_state_is_read_through_the_mark_of_whoever_opens(
-    kafka: LocalKafka, topics: Topics
-) -> None:
+async def test_state_is_read_through_the_open_marker(kafka: LocalKafka, topics: Topics) -> None:
     live = Partition(topics.audio, 3)
     journal = await store(kafka, topics).open(live)
     mark = (await read(kafka, topics.state, 3))[-1]
     assert (mark.key, mark.value) == (f"O|{topics.prefix}-group|{live.topic}".encode(), b"worker:1")
     await journal.commit(commit(live))
-    seen = asyncio.create_task(
+    states = asyncio.create_task(
         read_states(kafka.bootstrap, CREDENTIALS, topics.state, 3, through=mark.offset + 6)
-    )  # as if a broker said that it ends before
+    )  # as if a broker reported an earlier end of the log
     await journal.commit(commit(live, streams=(("late", STREAM),)))
-    assert any(key is not None and key.endswith(b"|late") for key, _ in await seen)
+    assert any(key is not None and key.endswith(b"|late") for key, _ in await states)
     await journal.close()
 
 
-async def test_whoever_opens_a_partition_fences_the_one_before(
+async def test_opening_a_partition_fences_the_previous_owner(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     live = Partition(topics.audio, 0)
@@ -155,7 +157,7 @@ async def test_whoever_opens_a_partition_fences_the_one_before(
     assert len(await read(kafka, topics.transcripts, 0)) == 2
 
 
-async def test_what_was_sent_and_not_committed_is_never_seen(
+async def test_records_of_an_uncommitted_transaction_are_never_visible(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     live = Partition(topics.audio, 0)
@@ -165,14 +167,14 @@ async def test_what_was_sent_and_not_committed_is_never_seen(
     await producer._producer.begin_transaction()
     output = Output(topics.transcripts, 0, b"s", b"torn")
     await (await producer._send(output))
-    await producer.close()  # as if it were killed
+    await producer.close()  # without ending the transaction
     journal = await store(kafka, topics).open(live)
     await journal.commit(commit(live))
     await journal.close()
     assert [r.value == b"torn" for r in await read(kafka, topics.transcripts, 0)] == [False]
 
 
-async def test_a_partition_that_is_not_ours_is_not_opened(
+async def test_a_partition_of_another_worker_is_not_opened(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     live, owner = Partition(topics.audio, 0), Info()
@@ -180,13 +182,15 @@ async def test_a_partition_that_is_not_ours_is_not_opened(
     owner.is_ours = False
     with pytest.raises(Fenced):
         await store(kafka, topics, owner).open(live)
-    await journal.commit(commit(live))  # it was not fenced either
+    await journal.commit(commit(live))  # the owner was not fenced
     await journal.close()
 
 
-async def test_a_newer_workers_state_halts_the_partition(kafka: LocalKafka, topics: Topics) -> None:
+async def test_state_of_a_newer_version_halts_the_partition(
+    kafka: LocalKafka, topics: Topics
+) -> None:
     live = Partition(topics.audio, 0)
-    producer = TransactionalProducer(kafka.bootstrap, CREDENTIALS, "somebody")
+    producer = TransactionalProducer(kafka.bootstrap, CREDENTIALS, "another")
     await producer.start()
     key = f"P|{topics.prefix}-group|{live.topic}".encode()
     await producer.write([Output(topics.state, 0, key, b'{"v": 99, "state": {}}')])
@@ -195,7 +199,7 @@ async def test_a_newer_workers_state_halts_the_partition(kafka: LocalKafka, topi
         await store(kafka, topics).open(live)
 
 
-async def test_a_dead_letter_is_the_record_as_it_came_and_why(
+async def test_a_dead_letter_is_the_original_record_with_its_reason(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     live = Partition(topics.audio, 3)

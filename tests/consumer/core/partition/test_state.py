@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from consumer.core.partition.state import Found, Halt, PartitionState, recover
+from consumer.core.partition.state import Found, GroupOffset, Halt, PartitionState, recover
 from consumer.core.streams.state import StreamState
 
-KNOWN = Found(PartitionState(90, 70), {}, group_offset=70, log_start=10, log_end=100)
+KNOWN = Found(PartitionState(90, 70), {}, GroupOffset(70), log_start=10, log_end=100)
 NEW = replace(KNOWN, partition=None, group_offset=None)
 
 
@@ -21,6 +21,28 @@ def test_what_was_committed_goes_on():
     restored = recover(replace(KNOWN, streams={"s": stream}), from_earliest=True)
     assert restored.partition == PartitionState(90, 70)
     assert restored.streams == {"s": stream}
+
+
+@pytest.mark.parametrize(("offset", "begin"), [(50, 50), (10, 10), (100, 100), (3, 10)])
+def test_a_group_offset_that_an_operator_has_set_is_where_a_new_group_begins(
+    offset: int, begin: int
+):
+    by_hand = replace(NEW, group_offset=GroupOffset(offset, by_worker=False))
+    for from_earliest in (True, False):
+        restored = recover(by_hand, from_earliest=from_earliest)
+        assert restored.partition == PartitionState(begin, begin)
+        assert restored.log_end == 100
+
+
+def test_a_group_offset_after_the_end_of_the_log_is_for_an_operator():
+    by_hand = replace(NEW, group_offset=GroupOffset(101, by_worker=False))
+    with pytest.raises(Halt, match=r"offset 101 of the group.*ends at 100.*--reset-offsets"):
+        recover(by_hand, from_earliest=True)
+
+
+def test_a_group_offset_does_not_override_state():
+    moved = replace(KNOWN, group_offset=GroupOffset(95, by_worker=False))
+    assert recover(moved, from_earliest=True).partition == PartitionState(90, 70)
 
 
 def test_state_that_was_lost_is_for_an_operator():
