@@ -1,10 +1,9 @@
-"""`streamscribe acls`: the rights that each side of the wire needs, listed or granted."""
+"""`streamscribe acls`: list or grant the Kafka rights of a role."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -16,6 +15,7 @@ from transport.acls import Acl, Operation, Resource, Role, acls
 from transport.arguments import add_group, add_kafka, argument_type, security
 from transport.cluster import admin_client
 from transport.compat import send_admin_request
+from transport.console import silence_client_log
 from transport.errors import RequestRefused, TransportError
 from transport.security import Security
 
@@ -35,7 +35,7 @@ _ANY_HOST: Final = "*"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
+    silence_client_log()
     rights = list(acls(args.role, args.topics, args.group))
     for acl in rights:
         print(acl.command(args.principal))
@@ -55,12 +55,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="streamscribe acls",
         description="List the rights that a role needs, as commands of Kafka's own tool; with "
         "--grant also grant them.",
-        epilog="Exit codes: 0 listed or granted; 1 Kafka does not answer or refuses; 2 usage.",
+        epilog="Exit codes: 0 listed or granted; 1 Kafka does not answer or rejects it; 2 usage.",
     )
     parser.add_argument("role", type=Role, choices=list(Role), help="|".join(Role))
     parser.add_argument("principal", type=principal, metavar="User:NAME", help="who gets them")
     add_group(parser)
-    parser.add_argument("--grant", action="store_true", help="grant them, as who may alter ACLs")
+    parser.add_argument(
+        "--grant", action="store_true", help="grant them; requires a user who may alter ACLs"
+    )
     add_kafka(parser)
     return parser
 
@@ -74,7 +76,7 @@ def principal(text: str) -> str:
 
 
 async def grant(bootstrap: str, security: Security, principal: str, acls: Iterable[Acl]) -> None:
-    """Allow the principal (`User:name`) all of these; those that it has already stay.
+    """Grant the principal (`User:name`) these ACLs; those that exist are kept.
 
     Raises `Unreachable`, `AccessDenied`, `RequestRefused`.
     """
@@ -84,7 +86,7 @@ async def grant(bootstrap: str, security: Security, principal: str, acls: Iterab
             ((code, message),) = response.creation_responses
             if code:
                 reason = message or for_code(code).__name__
-                raise RequestRefused(f"Kafka refuses to grant rights on {acl.name}: {reason}")
+                raise RequestRefused(f"Kafka rejects the grant on {acl.name}: {reason}")
 
 
 def _request(principal: str, acl: Acl) -> CreateAclsRequest:

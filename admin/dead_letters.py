@@ -1,4 +1,4 @@
-"""Dead letters: what a record of `speech.audio.dlq.v1` says, and how it goes back. Pure."""
+"""Dead letters: parse a record of `speech.audio.dlq.v1` and build the one to send back. Pure."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, valid_stream_id
 
 PREFIX: Final = "dlq."
-REDRIVEN_FROM: Final = "redriven-from"  # header: topic/partition/offset of the record as it came
-# Of the stream that it was part of: in another one they would tell of gaps or repeats.
-_OF_THE_OLD_STREAM: Final = frozenset(("seq", "start", REDRIVEN_FROM))
-# Cut to what fits, or the bytes of a batch that nobody could read: no record any more.
-_PARTS: Final = frozenset(("sha256", "records"))
+REDRIVEN_FROM: Final = "redriven-from"  # header: topic/partition/offset of the original record
+# Positions in the old stream: in a new one they would indicate gaps or duplicates.
+_DROPPED_HEADERS: Final = frozenset(("seq", "start", REDRIVEN_FROM))
+# Details of a letter that is no complete record: truncated, or the bytes of an unreadable batch.
+_INCOMPLETE: Final = frozenset(("sha256", "records"))
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedDeadLetter:
-    """A record that was refused, as it came, and why."""
+    """A rejected record and the reason."""
 
     place: str  # partition/offset in the dead-letter topic
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]  # the publisher's own
     details: dict[str, str]  # the `dlq.` headers, without that prefix
-    dead_ms: int  # Unix time at which it was put here
+    dead_ms: int  # Unix time at which it was written to the dead-letter topic
 
     @property
     def reason(self) -> str:
@@ -36,12 +36,12 @@ class ReceivedDeadLetter:
 
     @property
     def origin(self) -> str:
-        """topic/partition/offset of the record as it came."""
+        """topic/partition/offset of the original record."""
         return "/".join(self.details.get(name, "?") for name in ("topic", "partition", "offset"))
 
     @property
     def stream_id(self) -> str | None:
-        """None: the key names no stream."""
+        """The stream, or None if the key is no stream id."""
         name = (self.key or b"").decode("latin-1")
         return name if valid_stream_id(name) else None
 
@@ -52,7 +52,7 @@ class ReceivedDeadLetter:
 
     @property
     def sha256(self) -> str:
-        """Of the value."""
+        """The value's hash, in hexadecimal."""
         return hashlib.sha256(self.value or b"").hexdigest()
 
     @property
@@ -62,17 +62,17 @@ class ReceivedDeadLetter:
 
     @property
     def may_return(self) -> bool:
-        """Whether it is all of the record that was refused, and the audio topics would take it."""
+        """Whether it is the complete record, and small enough for the audio topics."""
         headers = sum(len(name.encode()) + len(value or b"") for name, value in self.headers)
         return (
-            not _PARTS & self.details.keys()
+            not _INCOMPLETE & self.details.keys()
             and self.size <= MAX_RECORD_BYTES
             and headers <= MAX_HEADER_BYTES
         )
 
 
 class Redriven(NamedTuple):
-    """A record as it goes back."""
+    """A record to send back."""
 
     key: bytes
     value: bytes | None
@@ -80,9 +80,9 @@ class Redriven(NamedTuple):
 
 
 def dead_letter(record: ConsumerRecord) -> ReceivedDeadLetter:
-    """A record of the dead-letter topic, whatever it holds."""
+    """Return a record of the dead-letter topic as a dead letter; accepts any content."""
     own = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
-    told = {
+    details = {
         name.removeprefix(PREFIX): (value or b"").decode("utf-8", "replace")
         for name, value in record.headers
         if name.startswith(PREFIX)
@@ -92,15 +92,15 @@ def dead_letter(record: ConsumerRecord) -> ReceivedDeadLetter:
         key=record.key,
         value=record.value,
         headers=tuple(own),
-        details=told,
+        details=details,
         dead_ms=record.timestamp,
     )
 
 
 def new_stream_id(letter: ReceivedDeadLetter, run: str) -> str:
-    """Of the stream that a letter's stream becomes: the same for all its letters of one run.
+    """Return the new id of a letter's stream, the same for all letters of the stream in one run.
 
-    Under its old id a record would be taken for a repeat while the stream goes on.
+    Under the old id a record would be dropped as a duplicate while the stream is open.
     """
     suffix = f".redrive-{run}"
     old = letter.stream_id or f"dead-letter-{letter.place.replace('/', '-')}"
@@ -108,16 +108,16 @@ def new_stream_id(letter: ReceivedDeadLetter, run: str) -> str:
 
 
 def last_record(stream_id: str) -> Redriven:
-    """The end of a stream that has none of its own."""
+    """Return the `end` record of a stream whose dead letters have none."""
     return Redriven(stream_id.encode(), None, [("end", b"1")])
 
 
 def redriven(letter: ReceivedDeadLetter, stream_id: str) -> Redriven:
-    """The record as it came, in another stream, without its place in the old one."""
+    """Return the original record in another stream, without its position in the old one."""
     headers = [
         (name, value)
         for name, value in letter.headers
-        if name not in _OF_THE_OLD_STREAM and value is not None
+        if name not in _DROPPED_HEADERS and value is not None
     ]
     origin = (REDRIVEN_FROM, letter.origin.encode())
     return Redriven(stream_id.encode(), letter.value, [*headers, origin])

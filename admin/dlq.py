@@ -1,19 +1,18 @@
-"""`streamscribe dlq ls|show`: what was refused, and why."""
+"""`streamscribe dlq ls|show`: list and show dead letters."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from typing import Final
 
 from admin.dead_letters import ReceivedDeadLetter, dead_letter
 from schemas.errors import Reason
 from transport.arguments import add_kafka, argument_type, security, start
-from transport.console import local_time, printable
+from transport.console import local_time, printable, silence_client_log
 from transport.start import START_HELP, Edge
 from transport.topic_reader import ReaderError, TopicReader
 
@@ -24,7 +23,7 @@ _SHOWN_BYTES: Final = 32  # of a value
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
+    silence_client_log()
     reader = letter_reader(parser, options)
     try:
         return asyncio.run(
@@ -45,8 +44,8 @@ def letter_reader(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     )
 
 
-def add_choice(parser: argparse.ArgumentParser) -> None:
-    """Which letters."""
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that select dead letters."""
     parser.add_argument(
         "--reason",
         dest="reasons",
@@ -61,26 +60,34 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     )
 
 
+async def letters(
+    reader: TopicReader, reasons: Collection[str] = ()
+) -> AsyncIterator[ReceivedDeadLetter]:
+    """Yield the dead letters up to the end of the topic; with `reasons` only those."""
+    async for record in reader.records_to_end():
+        letter = dead_letter(record)
+        if not reasons or letter.reason in reasons:
+            yield letter
+
+
 async def _list(reader: TopicReader, options: argparse.Namespace) -> int:
     async with reader:
-        async for record in reader.records_to_end():
-            letter = dead_letter(record)
-            if not options.reasons or letter.reason in options.reasons:
-                print(line(letter))
+        async for letter in letters(reader, options.reasons):
+            print(line(letter))
     return 0
 
 
 async def _show(reader: TopicReader, options: argparse.Namespace) -> int:
     async with reader:
-        async for record in reader.records_to_end():
-            if (letter := dead_letter(record)).place == options.place:
-                _put(letter, value=options.value)
+        async for letter in letters(reader):
+            if letter.place == options.place:
+                _print(letter, value=options.value)
                 return 0
     warn(f"no dead letter at {options.place}: `streamscribe dlq ls` lists them")
     return 1
 
 
-def _put(letter: ReceivedDeadLetter, *, value: bool) -> None:
+def _print(letter: ReceivedDeadLetter, *, value: bool) -> None:
     if value:
         sys.stdout.buffer.write(letter.value or b"")
     else:
@@ -88,7 +95,7 @@ def _put(letter: ReceivedDeadLetter, *, value: bool) -> None:
 
 
 def line(letter: ReceivedDeadLetter) -> str:
-    """When, where, which stream, why."""
+    """Return the letter's line: time, place, stream, reason, size, message."""
     when = local_time(letter.dead_ms)
     columns = (
         f"{when:%Y-%m-%d %H:%M:%S}" if when else "-",
@@ -102,12 +109,12 @@ def line(letter: ReceivedDeadLetter) -> str:
 
 
 def details(letter: ReceivedDeadLetter) -> Iterator[str]:
-    """A line for everything that is known of it."""
+    """Yield one line for each property of the letter."""
     yield f"place: {letter.place}"
     yield f"origin: {printable(letter.origin)}"
     yield f"key: {shown(letter.key)}"
-    for name, told in letter.details.items():
-        yield f"dlq.{printable(name)}: {printable(told)}"
+    for name, text in letter.details.items():
+        yield f"dlq.{printable(name)}: {printable(text)}"
     for header, content in letter.headers:
         yield f"header {printable(header)}: {shown(content)}"
     yield f"value: {letter.size} bytes, sha256 {letter.sha256}"
@@ -115,7 +122,7 @@ def details(letter: ReceivedDeadLetter) -> Iterator[str]:
 
 
 def shown(content: bytes | None) -> str:
-    """Bytes as they may stand on a terminal."""
+    """Return bytes as text that is safe to print on a terminal."""
     if content is None:
         return "null"
     return ascii(content.decode("ascii", "backslashreplace"))
@@ -127,14 +134,14 @@ def warn(message: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "streamscribe dlq", description="Look at the records that were refused."
+        "streamscribe dlq", description="List and show dead letters: records that were rejected."
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ls|show")
-    ls = actions.add_parser("ls", help="a line each: when, where, stream, reason, size, what to do")
-    add_choice(ls)
-    show = actions.add_parser("show", help="all that is known of one")
-    show.add_argument("place", type=_place, metavar="PARTITION/OFFSET", help="as ls tells it")
-    show.add_argument("--value", action="store_true", help="its value alone, as it came")
+    ls = actions.add_parser("ls", help="one line each: time, place, stream, reason, size, message")
+    add_filters(ls)
+    show = actions.add_parser("show", help="all properties of one")
+    show.add_argument("place", type=_place, metavar="PARTITION/OFFSET", help="as printed by ls")
+    show.add_argument("--value", action="store_true", help="print only its original value")
     show.set_defaults(since=Edge.BEGINNING)
     for action in (ls, show):
         add_kafka(action)

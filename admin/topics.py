@@ -1,15 +1,15 @@
-"""`streamscribe topics create|check`: the topics of any cluster, made and held to their rules."""
+"""`streamscribe topics create|check`: create the topics of a cluster, or check their settings."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Sequence
 
 from transport.arguments import add_kafka, add_partitions, positive, security
 from transport.cluster import DEFAULT_PARTITIONS, check_topics, create_topics
+from transport.console import silence_client_log
 from transport.errors import TransportError
 from transport.security import Security
 
@@ -17,7 +17,7 @@ from transport.security import Security
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
+    silence_client_log()
     try:
         return asyncio.run(_run(args, security(parser)))
     except TransportError as error:
@@ -31,7 +31,7 @@ async def _run(args: argparse.Namespace, security: Security) -> int:
     problems = await check_topics(
         args.bootstrap, args.topics, partitions=args.partitions, security=security
     )
-    print("\n".join(problems) or f"all as they must be: {', '.join(args.topics)}")
+    print("\n".join(problems) or f"all topics are correct: {', '.join(args.topics)}")
     return 1 if problems else 0
 
 
@@ -51,11 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="streamscribe topics",
         description="Create the topics with the settings they need, or check them.",
-        epilog="Exit codes: 0 all are as they must be; 1 they are not, or Kafka does not answer.",
+        epilog="Exit codes: 0 all are correct; 1 some are not, or Kafka does not answer; 2 usage.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="create|check")
-    create = actions.add_parser("create", help="create what is missing, then check")
-    check = actions.add_parser("check", help="one line for everything wrong, and how to mend it")
+    create = actions.add_parser("create", help="create the missing topics, then check")
+    check = actions.add_parser("check", help="one line per problem, with the command that fixes it")
     for action in (create, check):
         add_kafka(action)
     add_partitions(create, otherwise=f", else {DEFAULT_PARTITIONS}")
@@ -64,6 +64,6 @@ def _parser() -> argparse.ArgumentParser:
         "--replication-factor",
         metavar="N",
         type=positive,
-        help="copies of every topic (default: as many as there are brokers, at most 3)",
+        help="replicas of every topic (default: the number of brokers, at most 3)",
     )
     return parser

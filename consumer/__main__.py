@@ -1,7 +1,7 @@
 """`streamscribe worker` (= `python -m consumer`): environment and flags -> Settings -> serve.
 
 Exit codes: 0 drained after SIGTERM; 1 failed, start it again; 2 the settings or Kafka's topics are
-wrong; 130 Ctrl-C.
+wrong; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ log = structlog.get_logger("consumer")
 
 _DESCRIPTION = """\
 Transcribe speech from Kafka: read both audio topics as one member of a consumer group, publish
-finals. Add workers to the group to grow; SIGTERM drains and leaves. Every flag can also be set
-in the environment, as STREAMSCRIBE_<NAME>."""
+finals. Add workers to the group for more throughput; SIGTERM drains and stops a worker. Every flag
+can also be set in the environment, as STREAMSCRIBE_<NAME>."""
 _EPILOG = """\
 exit codes: 0 drained after SIGTERM; 1 failed, start it again; 2 settings or topics are wrong;
 130 stopped by Ctrl-C"""
 
 
 class Serve(Protocol):
-    """What works until it is asked to stop: `consumer.service.serve`."""
+    """The signature of `consumer.service.serve`."""
 
     async def __call__(
         self, settings: Settings, stop: asyncio.Event, ready: asyncio.Event
@@ -43,12 +43,12 @@ class Serve(Protocol):
 
 
 def main(argv: Sequence[str] | None = None, serve: Serve | None = None) -> int:
-    """Run the worker; return the exit code. `serve`: another one than `consumer.service.serve`."""
+    """Run the worker and return the exit code; `serve` replaces `consumer.service.serve`."""
     given = {name: text for name, text in vars(_parser().parse_args(argv)).items() if text}
     try:
         settings = from_environment(**given)
     except ConfigError as error:
-        return _refuse(error, 2)
+        return _report(error, 2)
     logs.configure(settings.log_format, settings.log_level)
     return asyncio.run(_serve(settings, serve))
 
@@ -70,18 +70,18 @@ async def _serve(settings: Settings, serve: Serve | None) -> int:
 
 
 def _service() -> Serve:
-    """Import the service: torch, so not before the settings are known to be right."""
+    """Import the service. It loads torch, so the settings are checked first."""
     from consumer.service import serve
 
     return serve
 
 
 def _on_signal(number: int, signals: list[int], stop: asyncio.Event, ready: asyncio.Event) -> None:
-    """The first asks for a drain; the second, or one before anything was begun, ends at once."""
+    """Drain at the first signal; exit at once at the second, or before the worker serves."""
     signals.append(number)
     if stop.is_set() or not ready.is_set():
         log.warning("stopped immediately", signal=signal.Signals(number).name)
-        os._exit(_code(number))  # a thread that loads or decodes cannot be interrupted otherwise
+        os._exit(_code(number))  # a thread that loads or decodes cannot be interrupted
     log.info("draining", signal=signal.Signals(number).name)
     stop.set()
 
@@ -91,18 +91,18 @@ def _code(number: int) -> int:
 
 
 def _leaf(error: BaseException) -> BaseException:
-    """What a task group was ended by."""
+    """Return the first error in nested exception groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 def _failed(error: BaseException, *, begun: bool) -> int:
-    """The exit code. Before anything was begun, plain lines; from then on, a log record."""
+    """Report an error, as plain lines or, once `begun`, as a log; return or exit with its code."""
     if isinstance(error, ConfigError):
-        return _refuse(error, 2)
+        return _report(error, 2)
     if isinstance(error, SttError) and not begun:
-        return _refuse(error, 1)
+        return _report(error, 1)
     if isinstance(error, TimeoutError):
         log.error("drain timed out: the next worker repeats what was in flight")
     elif isinstance(error, SttError):
@@ -110,10 +110,11 @@ def _failed(error: BaseException, *, begun: bool) -> int:
     else:
         raise error
     logging.shutdown()
-    os._exit(1)  # a hung thread would keep the process
+    os._exit(1)  # a hung thread would keep the process alive
 
 
-def _refuse(error: SttError, code: int) -> int:
+def _report(error: SttError, code: int) -> int:
+    """Print each problem on a line of its own; return the exit code."""
     for problem in str(error).splitlines():
         sys.stderr.write(f"streamscribe worker: {problem}\n")
     return code
@@ -126,10 +127,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for knob in fields(Settings):
-        flag = "--" + knob.name.replace("_", "-")
-        default = f" [{knob.default}]" if knob.default != "" else ""
-        parser.add_argument(flag, metavar="X", help=knob.metadata["help"] + default)
+    for setting in fields(Settings):
+        flag = "--" + setting.name.replace("_", "-")
+        default = f" [{setting.default}]" if setting.default != "" else ""
+        parser.add_argument(flag, metavar="X", help=setting.metadata["help"] + default)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Partials on their way to Kafka: outside transactions, and nobody waits for them."""
+"""The queue of partials to publish: outside transactions, without delaying anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_PENDING: Final = 1_000  # events that wait to be broadcast; older ones are d
 
 
 class BroadcastQueue:
-    """Sends what `put` adds, in batches, until it is closed. `run` is its loop."""
+    """Publishes events in batches. `run` is its loop, until `close`."""
 
     def __init__(self, broadcast: Broadcast, metrics: Metrics) -> None:
         self._broadcast = broadcast
@@ -34,7 +34,7 @@ class BroadcastQueue:
             self._wakeup.notify()
 
     def close(self) -> None:
-        """End the loop; what is pending then is dropped."""
+        """End the loop; pending events are dropped."""
         self._wakeup.close()
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Between Simplified and Traditional Chinese, by OpenCC's dictionaries of words and characters."""
+"""Convert between Simplified and Traditional Chinese by OpenCC's dictionaries."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from opencc import OpenCC
 
 from consumer.core.text.chinese import Convert, Script
 
-# Traditional as Taiwan writes it, because Whisper does: "t2s" would leave its 隨著 half converted.
+# Traditional as in Taiwan, because Whisper writes that: "t2s" would convert only half of its 隨著.
 _CONFIGURATIONS: Mapping[Script, str] = {Script.HANS: "tw2s", Script.HANT: "s2tw"}
 
 
 def converters() -> dict[Script, Convert]:
-    """What writes any Chinese text in a script; text that is in it already stays as it is."""
+    """Return the conversion to each script; text already in that script is not changed."""
     return {script: OpenCC(name).convert for script, name in _CONFIGURATIONS.items()}

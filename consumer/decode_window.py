@@ -1,10 +1,10 @@
-"""The records of one partition that were fetched and are not taken in yet, in offset order.
+"""The decode window: fetched records of one partition until they are read, in offset order.
 
     push -> [ waiting | being decoded | decoded ] -> take
 
-Raw audio is decoded as it is taken. Containers are decoded elsewhere, a few ahead of the first one
-that is missing; a record leaves the window only when all before it have. A record of no known
-stream is first in line before it is decoded: whether it is to be depends on all before it.
+Raw audio is decoded when it is taken. Containers are decoded in the sandbox, a few at a time ahead
+of the first unread record. A record of an unknown stream is decoded only once it is the first: its
+admission depends on all records before it.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from consumer.interfaces import Codecs
 
 MAX_RECORDS: Final = 1_000
 MAX_BYTES: Final = 8 << 20  # of undecoded payloads; one record alone may have more
-AHEAD: Final = 2  # containers that are decoded at a time
+AHEAD: Final = 2  # containers decoded at a time
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class Admission(Protocol):
-    """What the partition's task says of a record before it is decoded."""
+    """The admission of records before they are decoded, by the partition task."""
 
     def is_known(self, record: Record) -> bool:
         """Return whether the record's stream is known."""
 
     def admit(self, record: Record) -> RejectedRecord | None:
-        """Return why the next record to be read is not to be decoded, or None."""
+        """Return why the next record must not be decoded, or None."""
 
 
 @dataclass(slots=True)
 class _Item:
     record: Record | UnreadableBatch
     result: IncomingRecord | None = None  # None: not yet
-    task: asyncio.Task[None] | None = None  # that decodes it
+    task: asyncio.Task[None] | None = None  # decodes it
 
     @property
     def size(self) -> int:
@@ -49,7 +49,7 @@ class _Item:
 
 
 class DecodeWindow:
-    """`on_decoded` is called whenever a container was decoded: `take` may have more."""
+    """`on_decoded` is called after each decode of a container: `take` may return more."""
 
     def __init__(self, codecs: Codecs, spawn: Spawn, on_decoded: Callable[[], None]) -> None:
         self._codecs = codecs
@@ -64,11 +64,11 @@ class DecodeWindow:
 
     @property
     def has_room(self) -> bool:
-        """Whether it is half empty."""
+        """Whether the window is at most half full."""
         return len(self._items) <= MAX_RECORDS // 2 and self._bytes <= MAX_BYTES // 2
 
     def push(self, records: Iterable[Record | UnreadableBatch]) -> int | None:
-        """Append records; return the first offset that found no room, or None."""
+        """Append records; return the first offset without room, or None."""
         for record in records:
             if len(self._items) >= MAX_RECORDS or self._bytes >= MAX_BYTES:
                 return record.offset
@@ -78,9 +78,9 @@ class DecodeWindow:
         return None
 
     def take(self, admission: Admission) -> list[IncomingRecord]:
-        """Return the records that can be taken in now, in offset order.
+        """Return the decoded records at the front, in offset order.
 
-        Call it again until it returns none: it stops before a record of no known stream.
+        To be called until it returns none: it stops before each record of an unknown stream.
         """
         taken: list[IncomingRecord] = []
         while self._items:
@@ -106,7 +106,7 @@ class DecodeWindow:
         self._bytes = 0
 
     def _begin_ahead(self, admission: Admission) -> None:
-        """Decode containers of known streams while the first one is waited for."""
+        """Begin to decode containers of known streams after the first one."""
         for item in self._waiting():
             if not self._is_known(item, admission):
                 return

@@ -1,19 +1,18 @@
-"""The tree of errors, named by what the caller must do.
+"""The errors of the service, named by what the caller must do.
 
     SttError
       Retriable      back off, then do the same work again
         OutOfMemory    ... in smaller batches
       Fenced         another worker owns the partition: drop it, rejoin the group
-      DeviceLost     leave the process; only a new one gets a working device
-      ConfigError    exit 2 before connecting, all problems told at once
+      DeviceLost     exit; only a new process gets a working device
+      ConfigError    exit with code 2 before connecting, and report all problems together
 
 A record that no retry makes readable raises `schemas.errors.WireError`: it is dead-lettered, and
-the next one is read. Exceptions of foreign libraries are translated in kafka/errors.py and
-inference/device.py, nowhere else, so that nobody above them has to know a library to choose what
-to do.
+the next one is read. Exceptions of libraries are translated in kafka/errors.py and
+inference/device.py only, so that their callers do not depend on the libraries.
 """
 
-# ruff: noqa: N818 -- named by what to do (`except Fenced`), as the design's tree is
+# ruff: noqa: N818 -- named by what to do, as in `except Fenced`
 
 from __future__ import annotations
 
@@ -21,11 +20,11 @@ from collections.abc import Iterable
 
 
 class SttError(Exception):
-    """Base of all errors that the service knows how to answer."""
+    """The base of all errors that the service handles."""
 
 
 class Retriable(SttError):
-    """A passing failure: the same work may succeed later."""
+    """A temporary failure: the same work may succeed later."""
 
 
 class OutOfMemory(Retriable):
@@ -33,15 +32,15 @@ class OutOfMemory(Retriable):
 
 
 class Fenced(SttError):
-    """A newer owner of the partition exists; nothing of this one may become visible."""
+    """Another worker owns the partition now; this one must not publish anything more of it."""
 
 
 class DeviceLost(SttError):
-    """The device's context is broken and stays so until the process ends."""
+    """The context of the device is broken until the process exits."""
 
 
 class ConfigError(SttError):
-    """What was asked for cannot be done. `problems` are whole sentences that say what to change."""
+    """The configuration is invalid. Each of `problems` states what to change."""
 
     def __init__(self, problems: str | Iterable[str]) -> None:
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)

@@ -1,4 +1,4 @@
-"""/livez /readyz /metrics: what an orchestrator and an operator ask a worker."""
+"""The HTTP endpoints /livez, /readyz and /metrics of a worker."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from consumer.metrics import Metrics
 
 
 class Health:
-    """Use as an asynchronous context manager; `port` is the one that was bound.
+    """The HTTP server, an asynchronous context manager; `port` is the one that was bound.
 
-    /livez answers while the event loop turns; /readyz once the worker serves, else 503 with what
-    it waits for. Neither leaks any text of a transcript.
+    /livez answers while the event loop runs. /readyz answers 200 while the worker serves, else 503
+    and what it waits for. Neither contains text of a transcript.
     """
 
     def __init__(self, host: str, port: int, metrics: Metrics) -> None:
@@ -47,11 +47,12 @@ class Health:
         await self._runner.cleanup()
 
     def waits_for(self, what: str) -> None:
-        """Not ready, and why."""
+        """Report the worker as not ready, with the reason."""
         self._waiting_for = what
         self._metrics.set("ready", 0)
 
     def is_ready(self) -> None:
+        """Report the worker as ready."""
         self._waiting_for = None
         self._metrics.set("ready", 1)
 

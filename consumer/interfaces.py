@@ -1,7 +1,7 @@
-"""The shells of the service as Protocols: what the pipeline asks of Kafka, the model and the clock.
+"""The interfaces of the pipeline to Kafka, the codecs, the model and the clock, as Protocols.
 
-`consumer.service` wires the real ones, `consumer.testing` has doubles of all of them. Errors are
-those of `consumer.errors`, named by what the caller has to do.
+`consumer.service` wires the real implementations, `consumer.testing` has test doubles of all. They
+raise the errors of `consumer.errors`, which are named by what the caller must do.
 """
 
 from __future__ import annotations
@@ -22,92 +22,93 @@ from schemas.transcript import AnyEvent
 
 
 class RecordSource(Protocol):
-    """One member of the consumer group. Offsets to read from are the caller's business."""
+    """One member of the consumer group. The caller sets the offsets to read from."""
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
-        """Wait a moment for records of these lanes and for changes of the assignment.
+        """Wait for records of these lanes or a new assignment, for a moment at most.
 
-        Raises `Retriable` when no broker answers; the next call continues where this one began.
+        Raises `Retriable` if no broker responds; the next call continues at the same offsets.
         """
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Read the partition from `offset` on; what was fetched before is dropped."""
+        """Read the partition from `offset` on; records fetched before are dropped."""
 
     def pause(self, partition: Partition) -> None:
-        """Stop reading the partition, until the next `seek`."""
+        """Stop reading the partition until the next `seek`."""
 
     async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
-        """Store the resume offset of each partition as the group's, for lag dashboards alone.
+        """Commit the resume offset of each partition for the group, for lag dashboards only.
 
         Raises `Retriable`, `Fenced`.
         """
 
 
 class Journal(Protocol):
-    """Output and progress of one partition; whoever opens it next fences this one."""
+    """The transactional writer of one partition; opening it again fences this one."""
 
     found: Found
 
     async def commit(self, commit: Commit) -> None:
-        """Publish and write down all of the commit, or nothing.
+        """Publish the output and write the state of the commit, in one transaction.
 
-        Raises `Fenced`, `Retriable` (the outcome is not known), `ConfigError` (Kafka refuses).
-        After any error the journal cannot be used again.
+        Raises `Fenced`, `Retriable` (the outcome is unknown), `ConfigError` (Kafka rejects it).
+        After an error the journal cannot be used again.
         """
 
     async def close(self) -> None: ...
 
 
 class Store(Protocol):
-    """Where the progress of partitions is kept."""
+    """The storage of the partitions' state."""
 
     async def open(self, partition: Partition) -> Journal:
-        """Fence the previous owner and read its progress. Raises as `Journal.commit` does."""
+        """Fence the previous owner and read its state. Raises as `Journal.commit` does."""
 
 
 class Codecs(Protocol):
-    """What reads the audio of records."""
+    """Decoding of the audio of records."""
 
     def read(self, record: Record) -> DecodedRecord | RejectedRecord | None:
-        """Return the audio of the record, or None for a container, which `decode` is for."""
+        """Return the audio of the record, or None for a container, which needs `decode`."""
 
     async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
         """Decode a container, without blocking the event loop."""
 
 
 class SpeechDetector(Protocol):
-    """Voice-activity detection, on a thread of its own."""
+    """Voice activity detection, on a thread of its own."""
 
     async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
-        """Return the speech probability of every window that each request completes."""
+        """Return, for each request, the speech probabilities of the windows it completes."""
 
 
 class Engine(Protocol):
     """The model, on a thread of its own."""
 
     async def transcribe(self, batch: Batch) -> list[Hypothesis]:
-        """Return one hypothesis a job, in order. Raises `DeviceLost`."""
+        """Return one hypothesis per job, in order. Raises `DeviceLost`."""
 
 
 class Broadcast(Protocol):
-    """Where partials go: outside transactions, nobody waits for them."""
+    """Publishing of partials, outside transactions."""
 
     async def publish(self, events: Sequence[AnyEvent]) -> None:
-        """Raises `Retriable`, `ConfigError`; the events are not sent again."""
+        """Publish the events. Raises `Retriable`, `ConfigError`; they are not sent again."""
 
 
 class Clock(Protocol):
     def monotonic(self) -> float:
-        """Return seconds."""
+        """Return monotonic seconds."""
 
-    def unix_ms(self) -> int: ...
+    def unix_ms(self) -> int:
+        """Return Unix time."""
 
     async def sleep(self, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Shells:
-    """What one worker is connected to."""
+    """The implementations that one worker uses."""
 
     source: RecordSource
     codecs: Codecs
@@ -120,10 +121,10 @@ class Shells:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Intervals of the service, in seconds."""
+    """Intervals and deadlines of the service, in seconds."""
 
-    coalesce_s: float  # finals that come within it leave in one commit
-    progress_s: float  # between two commits of progress alone, at least
+    coalesce_s: float  # finals within it share a commit
+    progress_s: float  # at least, between two commits of progress alone
     retry_s: float  # before a partition is opened again
-    halt_s: float  # likewise, where only an operator can help
-    drain_s: float  # from the request to stop to the end
+    halt_s: float  # likewise, after a halt
+    drain_s: float  # at most, from the request to stop to the end

@@ -1,7 +1,7 @@
 """Structured logs on stderr: JSON for machines, a readable line on a terminal.
 
-Text of transcripts and secrets never come here. What a publisher sent may be told of (a message
-quotes it): every value is cut, and on a terminal it can neither end its line nor move the cursor.
+Transcripts and secrets are never logged. Messages may quote what a publisher sent, so every value
+is truncated, and on a terminal it cannot break the line or move the cursor.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from structlog.typing import EventDict
 
 from consumer.settings import LogFormat
 
-# Loggers of libraries that say too much, or (aiokafka at DEBUG) print payloads and passwords.
+# Lowest levels of verbose libraries; aiokafka prints payloads and passwords at DEBUG.
 QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING, "numba": logging.WARNING}
 LONGEST = 4_000  # characters of a value
 
 
 def configure(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
-    """Set up structlog, and route the standard library's records through it."""
+    """Configure structlog, and route the records of the standard library's loggers through it."""
     console = form is LogFormat.CONSOLE or (form is LogFormat.AUTO and stream.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _cut,
+        _truncate,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -55,19 +55,19 @@ def configure(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
 
 def _renderers(*, console: bool, colors: bool) -> list[structlog.typing.Processor]:
     if console:
-        # Rich ones would show the values of locals: texts and secrets, and take a second each.
+        # Rich tracebacks show the values of locals, texts and secrets too, and take a second each.
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
         return [_escape, renderer]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
-def _cut(_: object, __: str, event: EventDict) -> EventDict:
-    """Tracebacks are made later, and kept whole."""
-    return {n: value if n == "exc_info" else _shortened(value) for n, value in event.items()}
+def _truncate(_: object, __: str, event: EventDict) -> EventDict:
+    """Truncate the values of an event, except `exc_info`: tracebacks are complete."""
+    return {n: value if n == "exc_info" else _truncated(value) for n, value in event.items()}
 
 
-def _shortened(value: Any) -> Any:
+def _truncated(value: Any) -> Any:
     if isinstance(value, (str, bytes)):
         return value if len(value) <= LONGEST else f"{value[:LONGEST]!r}... ({len(value)} in all)"
     if isinstance(value, (list, tuple, dict)) and len(text := repr(value)) > LONGEST:

@@ -1,4 +1,4 @@
-"""Every metric in one table. No label is ever made of what a publisher sent."""
+"""All metrics in one table. No label value comes from a publisher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One metric as operators see it."""
+    """The definition of one metric."""
 
     name: str  # without the prefix streamscribe_
     kind: Literal["counter", "gauge", "histogram"]
@@ -36,17 +36,17 @@ class Spec:
 METRICS = (
     Spec("records", "counter", "Audio records read, by outcome.", ("outcome",)),
     Spec("finals", "counter", "Finals ready to be published, by verdict.", ("verdict",)),
-    Spec("retries", "counter", "Texts of finals that did not stand: another attempt was due."),
-    Spec("audio_seconds", "counter", "Seconds of speech transcribed."),
-    Spec("decode_seconds", "counter", "Seconds the model was busy."),
-    Spec("batch_rows", "histogram", "Utterances a batch.", (), ROWS),
+    Spec("retries", "counter", "Texts of finals that were not accepted and were decoded again."),
+    Spec("audio_seconds", "counter", "Seconds of speech in decoded batches."),
+    Spec("decode_seconds", "counter", "Seconds in which the model decoded batches."),
+    Spec("batch_rows", "histogram", "Utterances in a batch.", (), ROWS),
     Spec("batch_seconds", "histogram", "Time of a batch in the model."),
-    Spec("queue_seconds", "histogram", "From the end of an utterance to its decode."),
-    Spec("final_seconds", "histogram", "From the last speech sample to the final's text."),
+    Spec("queue_seconds", "histogram", "Time from the end of an utterance to its decode."),
+    Spec("final_seconds", "histogram", "Time from the last speech sample to the final's text."),
     Spec(
         "fold_disagreement",
         "histogram",
-        "Edits per character between a folded text and the padded one, of a share of utterances.",
+        "Edits per character between the folded and the padded text of audited utterances.",
         (),
         SHARES,
     ),
@@ -58,71 +58,75 @@ METRICS = (
         ("reason",),
     ),
     Spec(
-        "batches_skipped", "counter", "Record batches that nobody can read, by reason.", ("reason",)
+        "batches_skipped", "counter", "Unreadable record batches skipped, by reason.", ("reason",)
     ),
     Spec(
         "decoder_crashes",
         "counter",
-        "Decoder processes that a record ended, or kept too long: such records are dead-lettered.",
+        "Codec processes that a record crashed or hung and that were replaced.",
     ),
-    Spec("halted", "gauge", "Partitions that wait for an operator: see the log."),
-    Spec("behind_seconds", "gauge", "Append time since the oldest audio not decided about."),
+    Spec("halted", "gauge", "Partitions that wait for an operator; the log has the reason."),
+    Spec(
+        "behind_seconds",
+        "gauge",
+        "Append time from the oldest undecided audio to the newest record.",
+    ),
     Spec(
         "lag_seconds",
         "gauge",
-        "Append time since the oldest record not read or final not published; an utterance that "
-        "goes on is neither.",
+        "Append time since the oldest record not read or final not published; an open utterance "
+        "does not count.",
         ("topic", "partition"),
     ),
-    Spec("loop_lag_seconds", "gauge", "How late the event loop came round, last second."),
+    Spec("loop_lag_seconds", "gauge", "Delay of the event loop, measured every second."),
     Spec("commits", "counter", "Commits of a partition, by result.", ("result",)),
     Spec("waiting_seconds", "gauge", "Seconds of speech that wait for the model.", ("lane",)),
-    Spec("partials", "counter", "Partials and starts of utterances published."),
+    Spec("partials", "counter", "Partials and utterance starts published."),
     Spec(
         "partials_dropped",
         "counter",
-        "Drafts dropped: too late, or a newer one or the final came first.",
+        "Interim decodes dropped: late, or superseded by a newer one or the final.",
     ),
     Spec("partitions", "gauge", "Partitions served."),
-    Spec("streams", "gauge", "Streams open."),
-    Spec("ready", "gauge", "1 when the model is warm and the group joined."),
+    Spec("streams", "gauge", "Open streams."),
+    Spec("ready", "gauge", "1 once the model is warm and the group is joined."),
 )
 
 
 class Metrics:
-    """The table as live metrics, in a registry of their own."""
+    """The metrics of the table, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._made = {spec.name: _make(spec, self.registry) for spec in METRICS}
+        self._by_name = {spec.name: _make(spec, self.registry) for spec in METRICS}
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
-        metric = self._made[name]
+        metric = self._by_name[name]
         (metric.labels(**labels) if labels else metric).inc(amount)  # type: ignore[attr-defined]
 
     def observe(self, name: str, value: float) -> None:
-        self._made[name].observe(value)  # type: ignore[attr-defined]
+        self._by_name[name].observe(value)  # type: ignore[attr-defined]
 
     def set(self, name: str, value: float, **labels: str) -> None:
-        metric = self._made[name]
+        metric = self._by_name[name]
         (metric.labels(**labels) if labels else metric).set(value)  # type: ignore[attr-defined]
 
     def observe_batch(self, batch: Batch, decode_s: float) -> None:
-        """One batch has gone through the model."""
+        """Count a batch that the model has decoded."""
         self.count("audio_seconds", sum(job.utterance.seconds for job in batch.jobs))
         self.count("decode_seconds", decode_s)
         self.observe("batch_rows", len(batch.jobs))
         self.observe("batch_seconds", decode_s)
 
     def observe_final(self, event: TranscriptFinal) -> None:
-        """One utterance has its text."""
+        """Count a final and its latencies."""
         self.count("finals", verdict=event.quality.verdict)
         self.observe("queue_seconds", event.timing.queue_ms / 1000)
         if event.timing.speech_end_to_final_ms is not None:
             self.observe("final_seconds", event.timing.speech_end_to_final_ms / 1000)
 
     def observe_commit(self, commit: Commit, seconds: float) -> None:
-        """One commit was made."""
+        """Count a commit that was made, and its dead letters."""
         self.count("commits", result="made")
         for reason, letters in Counts(letter.reason for letter in commit.dead_letters).items():
             self.count("dead_letters", letters, reason=reason)
@@ -131,11 +135,11 @@ class Metrics:
     def update_gauges(
         self, tasks: Collection[PartitionTask], planner: Planner, now: float, now_ms: int
     ) -> None:
-        """What the worker has on its hands; `now`: monotonic, `now_ms`: Unix time."""
+        """Update the gauges of partitions and lanes; `now`: monotonic, `now_ms`: Unix time."""
         self.set("partitions", len(tasks))
         self.set("streams", sum(task.streams for task in tasks))
         self.set("behind_seconds", max((task.behind_ms for task in tasks), default=0) / 1000)
-        self._made["lag_seconds"].clear()  # of partitions that are gone
+        self._by_name["lag_seconds"].clear()  # of revoked partitions
         for task in tasks:
             topic, number = task.partition
             lag_s = task.lag_ms(now, now_ms) / 1000

@@ -1,4 +1,4 @@
-"""Which model a worker loads, on which device, and whether it is decoded folded."""
+"""Choose and load the worker's model: weights, device, and whether it decodes folded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
-    """The model on its device; blocks for seconds. Raises `ConfigError`, `DeviceLost`."""
+    """Load the model to its device, for seconds. Raises `ConfigError`, `DeviceLost`."""
     chosen = device.choose(settings.device, settings.dtype)
     with _weights_errors():
         found = resolve_here(
@@ -51,14 +51,14 @@ def _weights_errors() -> Iterator[None]:
 
 
 def may_fold(mode: FoldMode, found: Resolved) -> bool:
-    """Whether these weights are folded; says why not, and how to change it."""
+    """Return whether these weights decode folded; log why not, and the action that enables it."""
     if mode is not FoldMode.AUTO:
         return mode is FoldMode.ON
     record = fold_record.find(found.sha256, os.environ)
     if record is None or not record.passed:
         log.warning(
             "decoding padded, at several times the cost",
-            error="folding was never checked" if record is None else "the check of folding failed",
+            error="folding was not checked" if record is None else "the check of folding failed",
             model=found.name,
             action=f"python -m bench fold --model {found.path} --data DIR",
         )
@@ -66,12 +66,16 @@ def may_fold(mode: FoldMode, found: Resolved) -> bool:
 
 
 def warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
-    """Of streams that do not say: what a stream asks for itself, it is told itself."""
+    """Log a warning if the model lacks a default language.
+
+    A stream that names an unknown language itself gets a warning event instead.
+    """
     lacking = [tag for tag in settings.languages if whisper_code(tag) not in transcriber.languages]
     if lacking:
         log.warning(
             "model lacks the default language",
             languages=lacking,
             model=transcriber.info.name,
-            action="set STREAMSCRIBE_LANGUAGE to a language it knows or auto, or use another model",
+            action="set STREAMSCRIBE_LANGUAGE to a language of the model or to auto, "
+            "or use another model",
         )

@@ -1,11 +1,11 @@
 """One assigned partition, from its assignment until it is revoked.
 
-    open (fence the previous owner, read its state) -> prove -> [ commit ]* -> closed
-      ^                                                            |
-      '------------- anything failed: the task is dropped ---------'
+    open (fence the previous owner, read its state) -> first commit -> [ commit ]* -> closed
+      ^                                                                   |
+      '---------------- after any failure the task is dropped ------------'
 
-A commit of unknown outcome is never tried again: a new transaction fences what is left of it, and
-the state that is read then says what became of it (KIP-98, docs/guarantees.md).
+A commit of unknown outcome is never repeated: opening the partition again fences its transaction,
+and the state read then shows whether it was made (KIP-98, docs/guarantees.md).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REJECTIONS_WARNING_S: Final = 60.0  # between two log lines about rejected strea
 
 @dataclass(frozen=True, slots=True)
 class RunnerContext:
-    """What every runner works with."""
+    """The dependencies and callbacks of every runner."""
 
     shells: Shells
     timeouts: Timeouts
@@ -46,12 +46,12 @@ class RunnerContext:
     make_ledger: Callable[[Partition, int, Restored], Ledger]
     spawn: Spawn  # starts a task of the pipeline's group
     execute: Callable[[PartitionRunner, Effects], None]
-    on_decoded: Callable[[], None]  # a container was decoded: a window may have more to take
-    discard_jobs: Callable[[], None]  # a task is dropped, and its jobs with it
+    on_decoded: Callable[[], None]  # called after each decode of a container
+    discard_jobs: Callable[[], None]  # called when a task was dropped
 
 
 class PartitionRunner:
-    """`task` is there while the partition is served."""
+    """Opens, serves and commits one partition; `task` is None while it is not served."""
 
     def __init__(
         self, partition: Partition, policy: PartitionPolicy, context: RunnerContext
@@ -67,8 +67,8 @@ class PartitionRunner:
         self._is_revoked = False
         self._is_out_of_range = False
         self._rejections_warned_at = -REJECTIONS_WARNING_S  # monotonic
-        self._written: tuple[PartitionState, ...] = ()  # before and after the newest commit
-        self._unproven = False  # assigned anew: a commit has to prove that it is still ours
+        self._written: tuple[PartitionState, ...] = ()  # states around the newest commit
+        self._is_unproven = False  # reassigned: a commit must prove the ownership
 
     async def run(self) -> None:
         """Serve the partition until it is revoked or drained."""
@@ -89,38 +89,38 @@ class PartitionRunner:
                 await self._pause(self._context.timeouts.halt_s)
 
     def notify(self) -> None:
-        """A commit is due."""
+        """Request a commit."""
         self._wakeup.notify()
 
     def reassigned(self) -> None:
-        """The partition was assigned again after a rebalance, which reset the fetch position."""
-        self._unproven = True
+        """Prove the ownership and seek again: a rebalance has reset the fetch position."""
+        self._is_unproven = True
         self._wakeup.notify()
 
     def offset_out_of_range(self) -> None:
-        """The next offset to be read has been deleted."""
+        """Open the partition again: the next offset to be read has been deleted."""
         self._is_out_of_range = True
         self._wakeup.notify()
 
     def revoke(self) -> None:
-        """Another worker has the partition; nothing more is committed."""
+        """End without a commit: another worker owns the partition."""
         self._is_revoked = True
         self._drop()
         self._wakeup.close()
 
     def drain(self) -> None:
-        """All output is known: commit it, and end."""
+        """Commit the output, all of which is known, and end."""
         self._wakeup.close()
 
     # --- records
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether nothing that was fetched waits to be taken in."""
+        """Whether no fetched record waits to be read."""
         return self._window.is_empty and self._resume_at is None
 
     def offer(self, records: Iterable[Record | UnreadableBatch]) -> None:
-        """Take fetched records; those that find no room are fetched again later."""
+        """Add fetched records; those without room are fetched again later."""
         if self.task is None or self._resume_at is not None:
             return
         self._resume_at = self._window.push(records)
@@ -128,7 +128,7 @@ class PartitionRunner:
             self._context.shells.source.pause(self.partition)
 
     def take(self) -> list[IncomingRecord]:
-        """Return the records that can be taken in now; call it until there are none."""
+        """Return records to read now; to be called until it returns none."""
         if self.task is None:
             return []
         taken = self._window.take(self.task)
@@ -157,7 +157,7 @@ class PartitionRunner:
 
     def _restore(self, found: Found) -> PartitionTask:
         restored = recover(found, from_earliest=self.policy.from_earliest)
-        if found.partition in self._written:  # nobody had it in between, and we have survived
+        if found.partition in self._written:  # no other owner in between, and this worker survived
             restored = replace(restored, partition=replace(restored.partition, clean=True))
         epoch = self._context.next_epoch()
         ledger = self._context.make_ledger(self.partition, epoch, restored)
@@ -165,8 +165,8 @@ class PartitionRunner:
 
     def _serve(self, task: PartitionTask) -> None:
         if self._is_revoked:
-            raise Fenced("it was revoked while it was opened")
-        self.is_halted = self._unproven = False
+            raise Fenced("the partition was revoked while it was opened")
+        self.is_halted = self._is_unproven = False
         self.task = task
         self._window.close()
         self._resume_at = None
@@ -185,13 +185,13 @@ class PartitionRunner:
         progress_at = clock.monotonic()
         while await self._wakeup.wait(timeouts.progress_s):
             if self._is_out_of_range:
-                raise Retriable("audio was deleted before it was read: its offsets are lost")
+                raise Retriable("audio was deleted before it was read: raise the topic's retention")
             if task.ledger.has_output:
                 await clock.sleep(timeouts.coalesce_s)
-            due = self._unproven or clock.monotonic() - progress_at >= timeouts.progress_s
-            await self._commit(journal, task, progress=due, force=self._unproven)
+            due = self._is_unproven or clock.monotonic() - progress_at >= timeouts.progress_s
+            await self._commit(journal, task, progress=due, force=self._is_unproven)
             progress_at = clock.monotonic() if due else progress_at
-            if self._unproven:
+            if self._is_unproven:
                 self._serve(task)
         if not self._is_revoked:
             await self._commit(journal, task, clean=task.is_idle)
@@ -223,16 +223,18 @@ class PartitionRunner:
         self._context.execute(self, effects)
 
     def _warn_of_rejections(self, commit: Commit, now: float) -> None:
-        over = [letter for letter in commit.dead_letters if letter.reason in REJECTION_REASONS]
-        if over and now >= self._rejections_warned_at + REJECTIONS_WARNING_S:
+        rejected = [each for each in commit.dead_letters if each.reason in REJECTION_REASONS]
+        if rejected and now >= self._rejections_warned_at + REJECTIONS_WARNING_S:
             self._rejections_warned_at = now
-            refused = commit.state.tally.refused
             log.warning(
-                "new streams rejected", **self._log_keys(), error=over[-1].message, refused=refused
+                "new streams rejected",
+                **self._log_keys(),
+                error=rejected[-1].message,
+                refused=commit.state.tally.refused,
             )
 
     def _drop(self) -> None:
-        """Drop the task and all that it has not committed."""
+        """Drop the task and everything that is not committed."""
         self._window.close()
         if self.task is not None:
             self.task = None

@@ -1,13 +1,13 @@
-"""The pipeline of one worker: ingest | dispatch | broadcast, over the shells of `interfaces.py`.
+"""The pipeline of one worker: ingest | dispatch | broadcast, over the Protocols of `interfaces.py`.
 
     Kafka --poll--> ingest:    records -> audio -> speech scores -> utterances -> planner
                     dispatch:  planner -> batch -> engine -> texts
                     runners:   events and progress, in one transaction --> Kafka
                     broadcast: partials --> Kafka, outside transactions
 
-What to do is decided in `consumer.core`, by `PartitionTask.step`; this file executes the effects
-and returns the answers. Each assigned partition has a runner (`partition_runner.py`), which opens
-it, commits what is due, and opens it again after a failure.
+`PartitionTask.step` (`consumer.core`) decides what to do; this file executes the effects and passes
+the results to the next step. Each assigned partition has a runner (`partition_runner.py`), which
+opens it, commits, and opens it again after a failure.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from schemas.errors import Reason
 
 log = structlog.get_logger(__name__)
 
-MAX_ROUND_S: Final = 600.0  # of audio taken in before the detector and the planner see it
+MAX_ROUND_S: Final = 600.0  # of audio that is read before it is scored
 _SKIPPED_ACTIONS: Final = {
-    Reason.BATCH_TOO_LARGE: "streamscribe topics check: as they must be, the brokers refuse it",
-    Reason.CORRUPT_BATCH: "check the disks of the partition's brokers; streamscribe dlq ls",
+    Reason.BATCH_TOO_LARGE: "run streamscribe topics check: correct topics reject such a batch",
+    Reason.CORRUPT_BATCH: "check the disks of the partition's brokers, and streamscribe dlq ls",
 }
 
 
 class Pipeline:
-    """One worker; `run` returns after a clean stop and raises otherwise."""
+    """One worker. `run` returns after a clean stop, and raises otherwise."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Pipeline:
         self._make_ledger = make_ledger
         self._context: RunnerContext  # set by `run`
         self._runners: dict[Partition, PartitionRunner] = {}
-        self._lanes = frozenset(Lane)  # that are served, and not held back by waiting speech
+        self._lanes = frozenset(Lane)  # those that are read, and not paused by back-pressure
         self._to_score: list[tuple[PartitionTask, ScoreRequest]] = []
         self._advancing = asyncio.Lock()  # a stream has one score request at a time
         self._decoded_wakeup = Wakeup()  # a container was decoded
@@ -87,7 +87,7 @@ class Pipeline:
         self._watchdog = Watchdog(self, planner, shells.clock, metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Raises `TimeoutError` when what was in flight is not out within `drain_s` of `stop`."""
+        """Run until `stop`, then drain. Raises `TimeoutError` after `drain_s`."""
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
             self._context = self._runner_context(group)
             group.create_task(self._ingest(stop, group), name="ingest")
@@ -102,7 +102,7 @@ class Pipeline:
 
     @property
     def tasks(self) -> list[PartitionTask]:
-        """The tasks of the partitions that are served."""
+        """Tasks of the partitions that are served."""
         return [runner.task for runner in self._runners.values() if runner.task is not None]
 
     @property
@@ -140,7 +140,7 @@ class Pipeline:
         self._jobs_wakeup.close()
 
     async def _ingest_decoded(self) -> None:
-        """Take in containers as they are decoded, without waiting for the next poll."""
+        """Read containers as they are decoded, without waiting for the next poll."""
         while await self._decoded_wakeup.wait():
             await self._advance()
 
@@ -156,17 +156,17 @@ class Pipeline:
         return poll
 
     def _served_lanes(self) -> frozenset[Lane]:
-        """Return the lanes to read: bulk audio waits while live speech does."""
+        """Return the lanes to read; waiting live speech counts for bulk, too."""
         live, bulk = (self._planner.waiting_s(lane) for lane in (Lane.LIVE, Lane.BULK))
         waiting = {Lane.LIVE: live, Lane.BULK: live + bulk}
         return frozenset(lane for lane in Lane if self._backpressure[lane].update(waiting[lane]))
 
     def _assign(self, assigned: Sequence[Assignment], group: asyncio.TaskGroup) -> None:
-        """Keep the runners of what stays ours: their next commit proves that it still is."""
-        ours = dict(assigned)
-        for partition in self._runners.keys() - ours.keys():
+        """Revoke and start runners; those that stay have to prove their ownership by a commit."""
+        lanes = dict(assigned)
+        for partition in self._runners.keys() - lanes.keys():
             self._runners.pop(partition).revoke()
-        for partition, lane in ours.items():
+        for partition, lane in lanes.items():
             if (runner := self._runners.get(partition)) is not None:
                 runner.reassigned()
                 continue
@@ -175,31 +175,31 @@ class Pipeline:
             group.create_task(runner.run(), name=f"run {partition.topic} {partition.number}")
 
     async def _advance(self, caught_up: frozenset[Partition] | None = None) -> None:
-        """Take in what was fetched, score it, all streams in one call, until every cut is known.
+        """Read fetched records, and score all streams together until no score request is left.
 
-        `caught_up`: partitions of which no record waits in Kafka; None: it was not asked.
+        `caught_up`: partitions without a waiting record in Kafka; None: not after a poll.
         """
         async with self._advancing:
             left_s = MAX_ROUND_S
             for runner in list(self._runners.values()):
-                left_s -= self._take_in(runner, left_s)
+                left_s -= self._read(runner, left_s)
                 self._tick(runner, caught_up)
             await self._score()
             if len(self._planner):
                 self._jobs_wakeup.notify()
 
-    def _take_in(self, runner: PartitionRunner, most_s: float) -> float:
-        """Take in decoded records of about that many seconds; return the seconds."""
-        task, taken_s = runner.task, 0.0
+    def _read(self, runner: PartitionRunner, most_s: float) -> float:
+        """Read decoded records of about `most_s` seconds of audio; return the seconds."""
+        task, read_s = runner.task, 0.0
         if task is None or runner.policy.lane not in self._lanes:
             return 0.0
         begin_s = task.read_s
-        while taken_s < most_s and (records := runner.take()):
+        while read_s < most_s and (records := runner.take()):
             effects = task.step(replace(self._inputs(), records=records))
             self._count_outcomes(records, effects)
             self._execute(runner, effects)
-            taken_s = task.read_s - begin_s
-        return taken_s
+            read_s = task.read_s - begin_s
+        return read_s
 
     def _tick(self, runner: PartitionRunner, caught_up: frozenset[Partition] | None) -> None:
         if runner.task is not None and caught_up is not None:
@@ -208,22 +208,22 @@ class Pipeline:
 
     async def _score(self) -> None:
         while self._to_score:
-            asked, self._to_score = self._to_score, []
-            scores = await self._shells.detector.score([request for _, request in asked])
-            answers: dict[PartitionTask, list[tuple[ScoreRequest, Float32Array]]] = defaultdict(
+            requested, self._to_score = self._to_score, []
+            scores = await self._shells.detector.score([request for _, request in requested])
+            by_task: dict[PartitionTask, list[tuple[ScoreRequest, Float32Array]]] = defaultdict(
                 list
             )
-            for (task, request), probabilities in zip(asked, scores, strict=True):
-                answers[task].append((request, probabilities))
+            for (task, request), probabilities in zip(requested, scores, strict=True):
+                by_task[task].append((request, probabilities))
             for runner in list(self._runners.values()):
-                if runner.task is not None and (scored := answers.get(runner.task)):
+                if runner.task is not None and (scored := by_task.get(runner.task)):
                     self._execute(runner, runner.task.step(replace(self._inputs(), scores=scored)))
 
     def _inputs(self) -> Inputs:
         return Inputs(self._clock.monotonic(), self._clock.unix_ms())
 
     def _execute(self, runner: PartitionRunner, effects: Effects) -> None:
-        """Do what a step says; score requests are collected for the next call of the detector."""
+        """Execute the effects of a step; score requests are collected for `_score`."""
         task = runner.task
         if task is not None:
             self._to_score += ((task, request) for request in effects.score_requests)
@@ -246,11 +246,11 @@ class Pipeline:
                 continue
             if isinstance(record, UnreadableBatch):
                 self._metrics.count("records", record.next_offset - record.offset, outcome=outcome)
-                self._warn_of_skipped(record)
+                self._log_skipped(record)
             else:
                 self._metrics.count("records", outcome=outcome)
 
-    def _warn_of_skipped(self, batch: UnreadableBatch) -> None:
+    def _log_skipped(self, batch: UnreadableBatch) -> None:
         self._metrics.count("batches_skipped", reason=batch.reason)
         log.warning(
             "batch skipped",
@@ -278,7 +278,7 @@ class Pipeline:
             runner.drain()
 
     async def _idle(self) -> bool:
-        """Audit the fold while nothing waits for the model, else sleep; False: it is over."""
+        """Audit the fold, or wait for a job; return False once the pipeline is drained."""
         audit = None if self._jobs_wakeup.is_closed else self._fold_audit.take()
         if audit is None:
             return await self._jobs_wakeup.wait()
@@ -301,8 +301,8 @@ class Pipeline:
             decodes[job.id.session.partition].append(Decode(job, timed))
             if job.kind is JobKind.FINAL and not (job.is_excerpt or hypothesis.earlier):
                 self._fold_audit.offer(job, hypothesis)
-        for partition, answers in decodes.items():
-            self._step_if_current(partition, answers)
+        for partition, replies in decodes.items():
+            self._step_if_current(partition, replies)
 
     def _timed(
         self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float
@@ -311,29 +311,29 @@ class Pipeline:
         return TimedHypothesis(hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
 
     def _report_started(self, batch: Batch) -> None:
-        """Tell the partitions which finals the engine has taken."""
+        """Report to the partitions which finals the engine has taken."""
         for job in batch.jobs:
             runner = self._current_runner(job)
             if runner is not None and runner.task is not None and job.kind is JobKind.FINAL:
                 self._execute(runner, runner.task.step(replace(self._inputs(), started=(job.id,))))
 
     def _current_runner(self, job: Job) -> PartitionRunner | None:
-        """Return the runner whose task gave the job, None if that task is gone."""
+        """Return the runner whose task submitted the job, or None if that task was dropped."""
         runner = self._runners.get(job.id.session.partition)
         task = None if runner is None else runner.task
         return None if task is None or task.epoch != job.epoch else runner
 
-    def _step_if_current(self, partition: Partition, answers: Sequence[Decode]) -> None:
+    def _step_if_current(self, partition: Partition, replies: Sequence[Decode]) -> None:
         runner = self._runners.get(partition)
         if runner is None or runner.task is None:
-            return  # another worker has the partition now
-        current = [each for each in answers if each.job.epoch == runner.task.epoch]
+            return  # the partition was revoked or is being opened again
+        current = [each for each in replies if each.job.epoch == runner.task.epoch]
         self._execute(runner, runner.task.step(replace(self._inputs(), decodes=current)))
 
     # --- the group's offsets
 
     async def _commit_offsets(self) -> None:
-        """Store the group's offsets, for dashboards alone: no drain waits for it."""
+        """Commit the group's offsets, for dashboards only: a drain does not wait for it."""
         while True:
             await asyncio.sleep(self._timeouts.progress_s)
             resume = {task.partition: task.ledger.committed.resume_offset for task in self.tasks}

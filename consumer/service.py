@@ -1,4 +1,4 @@
-"""Wiring and lifetimes: the only file that knows all concrete classes.
+"""Wiring and lifetimes: the only module that imports all concrete classes.
 
 health up -> topics checked -> model warm -> group joined -> ready -> (pipeline) -> drained
 """
@@ -56,7 +56,7 @@ log = structlog.get_logger(__name__)
 
 
 class SystemClock(Clock):
-    """The machine's clocks."""
+    """`consumer.interfaces.Clock` over the clocks of the machine."""
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -70,11 +70,11 @@ class SystemClock(Clock):
 
 @dataclass(frozen=True, slots=True)
 class Factories:
-    """What makes the parts of a worker that tests and benches replace."""
+    """Constructors of the parts of a worker that tests and benches replace."""
 
     transcriber: Callable[[Settings], Transcriber] = load_transcriber
     ledger: Callable[[Partition, int, Restored], Ledger] = Ledger
-    store: Callable[[Store], Store] = lambda store: store  # wraps the one in Kafka
+    store: Callable[[Store], Store] = lambda store: store  # wraps the store in Kafka
 
 
 async def serve(
@@ -83,10 +83,10 @@ async def serve(
     ready: asyncio.Event,
     factories: Factories | None = None,
 ) -> None:
-    """Work until `stop` is set and what was in flight is out; sets `ready` once it works.
+    """Serve until `stop` is set and everything in flight is published; set `ready` when serving.
 
     Raises `ConfigError` (nothing was started), `DeviceLost`, `TimeoutError` (the drain took too
-    long: what is left is done again by the next worker).
+    long; the next worker repeats the rest).
     """
     ignore_unretrieved_errors(asyncio.get_running_loop())
     metrics = Metrics()
@@ -107,7 +107,7 @@ async def serve(
 
 
 class _Worker:
-    """The parts of one worker, made in the order in which they are needed."""
+    """The parts of one worker, created in the order in which they are needed."""
 
     def __init__(self, settings: Settings, metrics: Metrics, factories: Factories) -> None:
         self.topics = Topics(settings.prefix)
@@ -145,8 +145,8 @@ class _Worker:
             broadcast=broadcast,
             clock=SystemClock(),
         )
-        # The detector first: threads that torch starts itself take over the number of threads that
-        # was asked for last, and that has to be the model's.
+        # The detector first: threads that torch starts by itself use the number of threads that was
+        # set last, which must be the model's.
         async with detector, engine, broadcast, source, sandbox, asyncio.TaskGroup() as group:
             watcher = group.create_task(self._credentials.watch(), name="watch secrets")
             yield self._pipeline(shells, engine.timings)
@@ -179,7 +179,7 @@ class _Worker:
 
 
 async def _check(settings: Settings) -> None:
-    """Raises `ConfigError` with all that is wrong with the topics, `Retriable` without Kafka."""
+    """Check the topics. Raises `ConfigError` with all problems, `Retriable` without Kafka."""
     with translate_errors("checking the topics"):
         problems = await check_topics(
             settings.bootstrap, Topics(settings.prefix), security=settings
@@ -191,7 +191,7 @@ async def _check(settings: Settings) -> None:
 def policies(
     settings: Settings, transcriber: Transcriber, segmenter: SegmenterConfig
 ) -> dict[Lane, PartitionPolicy]:
-    """Return what applies to each audio topic; they differ in urgency alone."""
+    """Return the policy of each audio topic; they differ in lane and session prefix only."""
     options = StreamOptions(
         languages=settings.languages,
         task=Task.TRANSCRIBE,
@@ -218,13 +218,13 @@ def policies(
 
 
 def audio_rules(settings: Settings) -> AudioRules:
-    """Return how records are read."""
+    """Return the rules by which records are read."""
     defaults = AudioDefaults(settings.codec, settings.rate, settings.channels)
     return AudioRules(defaults, settings.split_channels)
 
 
 def orthography(script: ChineseScript) -> Orthography:
-    """How Chinese is written."""
+    """Return how Chinese is written."""
     chosen = None if script is ChineseScript.ANY else Script(script)
     return Orthography(converters(), chosen)
 
@@ -238,7 +238,7 @@ def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
 
 
 def _budget(settings: Settings, timings: Sequence[BatchTiming]) -> Budget:
-    """As measured at warm-up, unless it is set."""
+    """Return the batch budget measured at warm-up, with the positions of the settings if given."""
     budget = measured_budget(*timings, rows=settings.batch_rows)
     if settings.batch_positions:
         budget = replace(budget, positions=settings.batch_positions)

@@ -1,4 +1,4 @@
-"""Every knob, with its unit; read from STREAMSCRIBE_<NAME>, checked once, all problems at once."""
+"""The worker's settings, read from STREAMSCRIBE_<NAME>; all problems are reported together."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class LogFormat(StrEnum):
 
 
 class Detector(StrEnum):
-    CASCADE = "cascade"  # webrtcvad as a gate, silero on what passes
+    CASCADE = "cascade"  # webrtcvad as a gate, silero on windows that pass it
     SILERO = "silero"
-    WEBRTC = "webrtc"  # for machines that cannot afford silero
+    WEBRTC = "webrtc"  # for machines too slow for silero
 
 
 class ChineseScript(StrEnum):
     HANS = "Hans"  # Simplified
     HANT = "Hant"  # Traditional
-    ANY = "any"  # as the model likes
+    ANY = "any"  # as the model writes it
 
 
 class FoldMode(StrEnum):
-    AUTO = "auto"  # where a passed check is recorded for the weights
+    AUTO = "auto"  # if the weights have a record of a passed check
     ON = "on"
     OFF = "off"
 
@@ -51,54 +51,67 @@ class Settings(Security):
     group: str = setting(
         "streamscribe", "consumer group: workers of one group share the partitions"
     )
-    start_at: str = setting("earliest", "where a new group begins: earliest or latest")
-    codec: AudioCodec = setting(AudioCodec.PCM_S16LE, "codec of records that do not say")
-    rate: int = setting(16_000, "sample rate of records that do not say, Hz")
-    channels: int = setting(1, "channels of records that do not say")
+    start_at: str = setting("earliest", "where a new group starts to read: earliest or latest")
+    codec: AudioCodec = setting(AudioCodec.PCM_S16LE, "codec of records without that header")
+    rate: int = setting(16_000, "sample rate of records without that header, Hz")
+    channels: int = setting(1, "channels of records without that header")
     split_channels: bool = setting(
-        default=False, help="make each channel of a stream one of its own: ID.0 and ID.1"
+        default=False, help="transcribe each channel as a stream of its own: ID.0 and ID.1"
     )
     model: str = setting("", "Whisper weights by name or path; empty: turbo on CUDA, base on CPU")
     device: str = setting("auto", "auto, cuda or cpu")
     dtype: str = setting("auto", "auto, fp16, bf16, fp32 or int8")
     threads: int = setting(0, "CPU threads of the model; 0: all cores")
     fold: FoldMode = setting(
-        FoldMode.AUTO, "fold the padding away before the encoder: auto (where checked), on or off"
+        FoldMode.AUTO,
+        "fold the padding before the encoder: auto (if the weights passed the check), on or off",
     )
-    fold_audit_share: float = setting(0.005, "share of utterances decoded padded too, when idle")
-    language: str = setting("zh", "language of streams that do not say: BCP 47, a list, or auto")
+    fold_audit_share: float = setting(
+        0.005, "share of utterances that are decoded padded too, while the model is idle"
+    )
+    language: str = setting(
+        "zh", "language of streams that name none: BCP 47 tag, a list of tags, or auto"
+    )
     script: ChineseScript = setting(
-        ChineseScript.HANS, "of Chinese where no language tag names one: Hans, Hant or any"
+        ChineseScript.HANS, "script of Chinese where no language tag names one: Hans, Hant or any"
     )
     words: bool = setting(default=True, help="word times in finals")
-    partials: bool = setting(default=False, help="interim results of streams that do not say")
+    partials: bool = setting(default=False, help="publish partials of streams without that header")
     partial_every_s: float = setting(0.7, "new audio between two partials of a stream, s")
     eager: bool = setting(
-        default=True, help="decode an utterance that seems to end before that is certain"
+        default=True, help="decode an utterance at a likely end, before the end is certain"
     )
     publish_suppressed: bool = setting(
         default=False, help="publish the text of suppressed finals, in suppressed_text"
     )
     detector: Detector = setting(Detector.CASCADE, "cascade, silero or webrtc")
     endpoint_ms: int = setting(500, "silence that ends an utterance, ms")
-    batch_rows: int = setting(16, "utterances a batch at most")
+    batch_rows: int = setting(16, "most utterances in a batch")
     batch_positions: int = setting(
-        0, "encoder positions a batch at most, rows x longest; 0: as measured at warm-up"
+        0, "most encoder positions in a batch, rows x longest; 0: as measured at warm-up"
     )
-    final_within_s: float = setting(0.5, "deadline that orders live finals, s")
+    final_within_s: float = setting(
+        0.5, "deadline of live finals after their utterance; it orders the model's queue, s"
+    )
     stall_s: float = setting(2.0, "an open utterance ends after this long without a record, s")
     idle_s: float = setting(300.0, "a stream ends after this long without a record, s")
-    max_streams: int = setting(20_000, "streams of a partition; above, new ones are turned away")
-    new_streams_per_s: float = setting(
-        100.0, "new streams of a partition a second, averaged over 100 s; above, turned away"
+    max_streams: int = setting(
+        20_000, "most streams of a partition; records of further streams are rejected"
     )
-    pause_above_s: float = setting(600.0, "stop fetching live audio above, s of waiting speech")
-    bulk_pause_above_s: float = setting(60.0, "stop fetching bulk audio above, s of waiting speech")
-    coalesce_s: float = setting(0.02, "finals within it leave in one commit, s")
-    progress_s: float = setting(5.0, "commits of progress alone, at most this often, s")
+    new_streams_per_s: float = setting(
+        100.0, "most new streams of a partition per second, over 100 s; others are rejected"
+    )
+    pause_above_s: float = setting(
+        600.0, "stop fetching live audio while more speech waits for the model, s"
+    )
+    bulk_pause_above_s: float = setting(
+        60.0, "stop fetching bulk audio while more speech waits for the model, s"
+    )
+    coalesce_s: float = setting(0.02, "finals within this time share a commit, s")
+    progress_s: float = setting(5.0, "shortest interval of commits without finals, s")
     drain_s: float = setting(15.0, "time to finish after SIGTERM, s")
     engine_timeout_s: float = setting(
-        60.0, "a batch that takes longer has hung: the worker ends, s"
+        60.0, "a batch that takes longer is taken for a hung device: the worker exits, s"
     )
     http_host: str = setting("127.0.0.1", "address of /livez /readyz /metrics")
     http_port: int = setting(8089, "port of /livez /readyz /metrics; 0: any free one")
@@ -107,13 +120,13 @@ class Settings(Security):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """BCP 47 tags; empty: any."""
+        """BCP 47 tags; empty: any language."""
         if self.language == "auto":
             return ()
         return tuple(tag.strip() for tag in self.language.split(","))
 
 
-# Old name: the present one. Names of no setting are ignored, so an old one would be lost silently.
+# Old name to present name. Unknown names are ignored, so an old one would have no effect silently.
 RENAMED: Mapping[str, str] = {
     "hang_s": "engine_timeout_s",
     "shadow_share": "fold_audit_share",
@@ -122,10 +135,10 @@ RENAMED: Mapping[str, str] = {
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> Settings:
-    """Settings from the environment, `given` ones over them (both as text).
+    """Return the settings of the environment, overridden by those in `given` (both as text).
 
-    Raises `ConfigError` with every problem found, unknown STREAMSCRIBE_ names excepted: other
-    commands read some of their own.
+    Raises `ConfigError` with all problems. Unknown STREAMSCRIBE_ names are ignored, because other
+    commands have variables of their own.
     """
     values, problems = read(Settings, environ, given)
     settings = Settings(**values)
@@ -134,7 +147,7 @@ def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> S
         for old, new in RENAMED.items()
         if variable(old) in environ
     ]
-    problems += [f"{variable(name)}: {problem}" for name, problem in _wrong(settings)]
+    problems += [f"{variable(name)}: {problem}" for name, problem in _invalid(settings)]
     problems += security_problems(settings)
     if problems:
         raise ConfigError(problems)
@@ -173,8 +186,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 }
 
 
-def _wrong(settings: Settings) -> list[tuple[str, str]]:
-    """What does not hold: name and why."""
+def _invalid(settings: Settings) -> list[tuple[str, str]]:
+    """Return the name and problem of every invalid setting."""
 
     def value(name: str) -> Any:
         return getattr(settings, name)
@@ -187,7 +200,7 @@ def _wrong(settings: Settings) -> list[tuple[str, str]]:
         *(("bootstrap", problem) for problem in _bootstrap_problems(settings.bootstrap)),
         *(("prefix", problem) for problem in _prefix_problems(settings.prefix)),
         *((n, "must not be empty") for n in ("prefix", "group") if not value(n)),
-        *((n, "must not hold a |") for n in ("group",) if "|" in value(n)),
+        *((n, "must not contain |") for n in ("group",) if "|" in value(n)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What wakes the loops of the pipeline."""
+"""The wake-up signal of the pipeline's loops."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 
 
 class Wakeup:
-    """Wakes one loop. Several notifications before it wakes are one; a closed one is the last."""
+    """Wakes one loop. Notifications before it wakes are merged; `close` ends the loop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Watches the worker's own health: its event loop, its consumer, what it holds."""
+"""The watchdog of a worker: its event loop, its Kafka consumer, its gauges."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from consumer.wakeup import Wakeup
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_S = 1.0  # between two looks
-BLOCKED_S: Final = 1.0  # the event loop was blocked that long: worth an alarm
-STUCK_S: Final = 60.0  # no answer to a poll, not even a failure: only a new process helps
+HEARTBEAT_S = 1.0  # between two checks
+BLOCKED_S: Final = 1.0  # blocking of the event loop that is logged as an error
+STUCK_S: Final = 60.0  # without a result of a poll: the process must restart
 
 
 class Watched(Protocol):
+    """The state that gauges report."""
+
     @property
     def tasks(self) -> Collection[PartitionTask]:
-        """The tasks of the partitions that are served."""
+        """Tasks of the partitions that are served."""
 
     @property
     def halted(self) -> int:
@@ -32,7 +34,7 @@ class Watched(Protocol):
 
 
 class Watchdog:
-    """`run` returns once closed, and raises `SttError` when only a new process helps."""
+    """`run` checks until `close`; it raises `SttError` if the process must restart."""
 
     def __init__(self, watched: Watched, planner: Planner, clock: Clock, metrics: Metrics) -> None:
         self._watched = watched
@@ -43,19 +45,19 @@ class Watchdog:
         self._polled_at = clock.monotonic()
 
     def polled(self) -> None:
-        """Note that the consumer has answered a poll, be it by a failure."""
+        """Note that a poll of Kafka returned or failed."""
         self._polled_at = self._clock.monotonic()
 
     def close(self) -> None:
         self._heartbeat.close()
 
     async def run(self) -> None:
-        beat = self._clock.monotonic()
-        self._update_gauges(beat)
+        checked_at = self._clock.monotonic()
+        self._update_gauges(checked_at)
         while await self._heartbeat.wait(HEARTBEAT_S):
             now = self._clock.monotonic()
-            self._check(now, blocked_s=now - beat - HEARTBEAT_S)
-            beat = now
+            self._check(now, blocked_s=now - checked_at - HEARTBEAT_S)
+            checked_at = now
 
     def _check(self, now: float, *, blocked_s: float) -> None:
         self._update_gauges(now)
@@ -64,7 +66,9 @@ class Watchdog:
         if blocked_s > BLOCKED_S:
             log.error("event loop blocked", seconds=round(blocked_s, 1))
         if now - self._polled_at > STUCK_S:
-            raise SttError(f"Kafka's consumer has not answered for {STUCK_S:.0f} s")
+            raise SttError(
+                f"no poll of Kafka has returned for {STUCK_S:.0f} s: the worker must restart"
+            )
 
     def _update_gauges(self, now: float) -> None:
         tasks = self._watched.tasks

@@ -1,14 +1,13 @@
-"""`streamscribe demo`: real speech through a real Kafka and a real Whisper into transcripts.
+"""`streamscribe demo`: transcribe recordings with a real Kafka broker and a real Whisper.
 
-weights -> broker -> topics -> worker -> all samples published at once, as they are spoken
--> finals printed as a reader gets them -> figures, checks
+weights -> broker -> topics -> worker -> all samples published at once, at the pace of speech
+-> finals printed as a reader receives them -> figures, checks
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 import tempfile
@@ -47,7 +46,7 @@ from schemas.transcript import StreamEnded
 from subscriber.captions import Captions
 from subscriber.reader import TranscriptReader
 from transport.cluster import create_topics
-from transport.console import PipeConsole
+from transport.console import PipeConsole, silence_client_log
 from transport.errors import TransportError
 from transport.topic_reader import ReaderError
 from weights.errors import WeightsError
@@ -56,12 +55,12 @@ from weights.resolve import resolve_here
 DEFAULT_MODEL: Final = "base"  # multilingual, 145 MB
 _PARTITIONS: Final = 4
 _CHUNK_MS: Final = 100
-_PATIENCE_S: Final = 60.0  # after the last sample was spoken
+_TIMEOUT_S: Final = 60.0  # after the last sample was published
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters becomes our one line
+    silence_client_log()
     log_file = Path(tempfile.gettempdir(), f"streamscribe-demo-{os.getpid()}.log")
     failed: BaseException | None = None
     try:
@@ -74,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         TransportError,
         WeightsError,
     ) as group:
-        failed = first(group)
+        failed = first_error(group)
     finally:
-        if failed is None:  # else the message may name it
+        if failed is None:  # otherwise the message may refer to it
             log_file.unlink(missing_ok=True)
     if failed is not None:
         sys.stderr.write(f"streamscribe demo: {failed}\n")
@@ -84,17 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if passed else 1
 
 
-def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The cause: what failed first made the rest fail."""
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of the group, which caused the others."""
     error = group.exceptions[0]
-    return first(error) if isinstance(error, BaseExceptionGroup) else error
+    return first_error(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def run(options: argparse.Namespace, console: Console, log_file: Path) -> bool:
-    """Whether every promise was kept."""
+    """Run the demo, print its results, and return whether all required checks passed."""
     phases = Phases(console)
     samples = load_samples()
-    # Outside the event loop, where Ctrl-C ends a download at once.
+    # Outside the event loop, where Ctrl-C interrupts a download at once.
     with phases.phase("weights"):
         fetch_weights(options.model)
     with phases.phase("kafka"):
@@ -113,7 +112,7 @@ def run(options: argparse.Namespace, console: Console, log_file: Path) -> bool:
 
 
 class Phases:
-    """Tells how long each part took, as it ends."""
+    """Measures the phases of the demo and prints the duration of each when it ends."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -121,9 +120,9 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
+        start = time.monotonic()
         yield
-        self.seconds[name] = round(time.monotonic() - began, 2)
+        self.seconds[name] = round(time.monotonic() - start, 2)
         self.console.print(f"{name:8}{self.seconds[name]:5.1f} s")
 
 
@@ -134,7 +133,7 @@ def fetch_weights(model: str) -> None:
 async def serve(
     samples: Sequence[SampleClip], model: str, phases: Phases, log_file: Path
 ) -> list[Received]:
-    """All that a reader received, from a broker and a worker that live as long as this."""
+    """Start a broker and a worker, transcribe the samples, and return what a reader received."""
     topics = Topics()
     async with AsyncExitStack() as stack:
         with phases.phase("broker"):
@@ -151,34 +150,36 @@ async def serve(
             worker = await stack.enter_async_context(WorkerProcess(settings, log_file))
         with phases.phase("speech"):
             captions = Captions(phases.console, streams=[s.stream_id for s in samples])
-            return await converse(kafka.bootstrap, worker, samples, captions)
+            return await transcribe(kafka.bootstrap, worker, samples, captions)
 
 
-async def converse(
+async def transcribe(
     bootstrap: str, worker: WorkerProcess, samples: Sequence[SampleClip], captions: Captions
 ) -> list[Received]:
-    """Publish all samples at once, as they are spoken, and show what comes back."""
+    """Publish all samples at once at the pace of speech; print and return the events."""
     async with (
         TranscriptReader(bootstrap) as reader,
         AudioPublisher(bootstrap) as publisher,
         asyncio.TaskGroup() as group,
     ):
         watching = group.create_task(worker.watch())
-        group.create_task(speak(publisher, samples))
-        received = await listen(reader, samples, captions)
+        group.create_task(publish(publisher, samples))
+        received = await receive(reader, samples, captions)
         watching.cancel()
     return received
 
 
-async def speak(publisher: AudioPublisher, samples: Sequence[SampleClip]) -> None:
-    items = [InputStream(sample.stream_id, open_file(sample.path)) for sample in samples]
-    stage = PublishContext(publisher.send, RealtimeClock(), asyncio.Event(), Unseen())
-    manner = PublishOptions(AudioCodec.PCM_S16LE, _CHUNK_MS, realtime=True, options=StreamOptions())
-    await publish_streams(items, manner, stage)
+async def publish(publisher: AudioPublisher, samples: Sequence[SampleClip]) -> None:
+    inputs = [InputStream(sample.stream_id, open_file(sample.path)) for sample in samples]
+    context = PublishContext(publisher.send, RealtimeClock(), asyncio.Event(), FailureReporter())
+    options = PublishOptions(
+        AudioCodec.PCM_S16LE, _CHUNK_MS, realtime=True, options=StreamOptions()
+    )
+    await publish_streams(inputs, options, context)
 
 
-class Unseen:
-    """Reports nothing but what went wrong: the transcripts are the progress."""
+class FailureReporter:
+    """Raises failures and ignores progress, which the printed transcripts show."""
 
     def started(self, item: InputStream) -> None: ...
 
@@ -190,20 +191,20 @@ class Unseen:
         raise DevstackError(f"{item.stream_id}: {reason}")
 
 
-async def listen(
+async def receive(
     reader: TranscriptReader, samples: Sequence[SampleClip], captions: Captions
 ) -> list[Received]:
-    """Until every stream has ended, or for as long as one should wait for that."""
+    """Print and return the events until every stream has ended, or until the timeout."""
     received: list[Received] = []
-    speaking = {sample.stream_id for sample in samples}
+    open_streams = {sample.stream_id for sample in samples}
     with suppress(TimeoutError):
-        async with asyncio.timeout(max(sample.seconds for sample in samples) + _PATIENCE_S):
+        async with asyncio.timeout(max(sample.seconds for sample in samples) + _TIMEOUT_S):
             async for event in reader:
                 received.append(Received(event, time.time_ns() // 1_000_000))
                 captions.show(event)
                 if isinstance(event, StreamEnded):
-                    speaking.discard(event.stream_id)
-                if not speaking:
+                    open_streams.discard(event.stream_id)
+                if not open_streams:
                     break
     return received
 
@@ -211,15 +212,15 @@ async def listen(
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "streamscribe demo",
-        description="Start Kafka and a worker, publish the samples as they are spoken, print "
-        "their transcripts, and hold them against what is promised.",
-        epilog="Exit codes: 0 every stream ended and its errors are within bounds, 1 not so.",
+        description="Start Kafka and a worker, publish the samples at the pace of speech, print "
+        "their transcripts, and check their error rates.",
+        epilog="Exit codes: 0 every stream ended with error rates within the limits; 1 otherwise.",
     )
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help="Whisper weights by name or path (%(default)s)"
     )
     parser.add_argument(
-        "--json", type=writable, metavar="FILE", help="write figures and checks there as well"
+        "--json", type=writable, metavar="FILE", help="also write the figures and checks to FILE"
     )
     return parser
 
@@ -227,7 +228,7 @@ def parser() -> argparse.ArgumentParser:
 def writable(text: str) -> Path:
     path = Path(text)
     try:
-        path.open("ab").close()  # now, not after a minute of work
+        path.open("ab").close()  # fail now, not after a minute of work
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from error
     return path

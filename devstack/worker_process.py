@@ -1,4 +1,4 @@
-"""A real `streamscribe worker` as a process of its own, which ends with whoever started it."""
+"""A real `streamscribe worker` as a child process that ends with its parent."""
 
 from __future__ import annotations
 
@@ -7,27 +7,64 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import Final, NoReturn, Protocol, Self, TypeAlias
 
 import aiohttp
 
-from devstack import parent_watchdog
 from devstack.errors import DevstackError
+from devstack.parent_watchdog import watched
 from devstack.ports import HOST, free_ports
 
-_READY_TIMEOUT_S: Final = 120.0  # a slow disk and turbo's weights
+_READY_TIMEOUT_S: Final = 120.0  # enough to load large-v3-turbo from a slow disk
 _DRAIN_TIMEOUT_S: Final = 20.0
 _POLL_S: Final = 0.1
 _LOG_TAIL_LINES: Final = 12
 
 
-class WorkerProcess:
-    """Entering it returns once /readyz says so; leaving it drains, after an error it is killed.
+class ChildProcess(Protocol):
+    """A running process: `asyncio.subprocess.Process` or an equivalent."""
 
-    `settings`: what differs from this process's environment, by the names in `consumer.settings`.
-    Raises DevstackError, with the end of its log, when it ends by itself or is not ready in time.
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, signal: int, /) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
+Launch: TypeAlias = Callable[
+    [Sequence[str], Mapping[str, str], Path], Awaitable[ChildProcess]
+]  # command, environment, log file
+
+
+async def launch_module(
+    command: Sequence[str], environ: Mapping[str, str], log_file: Path
+) -> Process:
+    """Start a module with its arguments; it ends with this process."""
+    with log_file.open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *watched(sys.executable, "-m", *command),
+            stdin=DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environ,
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the worker
+        )
+
+
+class WorkerProcess:
+    """A worker. Entering it waits for /readyz; leaving it drains it, after an error kills it.
+
+    `settings`: overrides of this process's environment, by the names of `consumer.settings`.
+    Raises DevstackError, with the end of its log, if it ends by itself or is not ready in time.
     """
 
     def __init__(
@@ -35,8 +72,9 @@ class WorkerProcess:
         settings: Mapping[str, str],
         log_file: Path,
         command: Sequence[str] = ("streamscribe", "worker"),
+        launch: Launch = launch_module,
     ) -> None:
-        """`command`: a module and its arguments."""
+        """`command`: a module and its arguments, or whatever `launch` accepts."""
         (port,) = free_ports(1)
         self.url = f"http://{HOST}:{port}"
         own = {"http_host": HOST, "http_port": str(port), "log_format": "console"}
@@ -45,7 +83,8 @@ class WorkerProcess:
         }
         self._log_file = log_file
         self._command = command
-        self._process: Process
+        self._launch = launch
+        self._process: ChildProcess
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -57,33 +96,33 @@ class WorkerProcess:
     async def start(self) -> None:
         await self.spawn()
         try:
-            await self._until_ready()
+            await self._wait_ready()
         except BaseException:
             await self.kill()
             raise
 
     async def stop(self) -> None:
-        """SIGTERM: returns when it has drained."""
+        """Send SIGTERM and wait until it has drained. Raises DevstackError if it fails to."""
         if (code := await self._drain()) != 0:
-            raise self._failure(f"{describe_exit(code)} when it was told to stop")
+            raise self._failure(f"{describe_exit(code)} after SIGTERM")
 
     async def kill(self) -> None:
-        """SIGKILL: returns when it has gone."""
+        """Send SIGKILL and wait until it has ended."""
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Does nothing to a worker that has ended."""
+        """Send a signal, unless the worker has ended."""
         if self._process.returncode is None:
             self._process.send_signal(number)
 
     async def wait(self) -> int:
-        """Returns the exit status once it has ended."""
+        """Wait until it has ended and return its exit status."""
         return await self._process.wait()
 
     async def watch(self) -> NoReturn:
-        """Raises DevstackError when the worker ends."""
+        """Raise DevstackError when the worker ends."""
         raise self._failure(describe_exit(await self._process.wait()))
 
     @property
@@ -92,26 +131,17 @@ class WorkerProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None: it runs."""
+        """The exit status, or None while it runs."""
         return self._process.returncode
 
     async def spawn(self) -> None:
-        """Start it, and do not wait."""
-        watchdog = (sys.executable, "-IS", parent_watchdog.__file__, str(os.getpid()))
-        with self._log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(*watchdog, sys.executable, "-m", *self._command),
-                stdin=DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environ,
-                start_new_session=True,  # Ctrl-C is for us: we stop it
-            )
+        """Start it without waiting for it to be ready."""
+        self._process = await self._launch(self._command, self._environ, self._log_file)
 
-    async def _until_ready(self) -> None:
+    async def _wait_ready(self) -> None:
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S), aiohttp.ClientSession() as session:
-                while not await self._is_ready(session):  # noqa: ASYNC110 - it is another process
+                while not await self._is_ready(session):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             raise self._failure(f"was not ready after {_READY_TIMEOUT_S:.0f} s") from error
@@ -123,7 +153,7 @@ class WorkerProcess:
             async with session.get(f"{self.url}/readyz") as answer:
                 return answer.ok
         except aiohttp.ClientConnectionError:
-            return False  # it does not listen yet
+            return False  # the port is not open yet
 
     async def _drain(self) -> int:
         if self._process.returncode is None:
@@ -141,12 +171,12 @@ class WorkerProcess:
         tail = "".join(f"  | {line}\n" for line in lines or ["(empty)"])
         return DevstackError(
             f"the worker {problem}; the end of its log ({self._log_file}):\n{tail}"
-            "mend what it says; `streamscribe worker --help` names its settings"
+            "fix the problem it reports; `streamscribe worker --help` lists the settings"
         )
 
 
 def describe_exit(code: int) -> str:
-    """What a process's exit status says."""
+    """Return the meaning of a process's exit status."""
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL; did the machine run out of memory?)"
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

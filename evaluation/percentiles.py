@@ -16,12 +16,12 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 
 @dataclass(slots=True)
 class BucketCounts:
-    """Cumulative counts by upper bound, as Prometheus exposes a histogram."""
+    """A Prometheus histogram: cumulative counts by upper bound."""
 
     counts: Counter[float] = field(default_factory=Counter)
 
     def add(self, later: Mapping[float, float], before: Mapping[float, float]) -> None:
-        """Add what one process counted between two scrapes."""
+        """Add the counts of one process between two scrapes."""
         for bound, count in later.items():
             self.counts[bound] += int(count - before.get(bound, 0))
 
@@ -30,11 +30,11 @@ class BucketCounts:
         return max(self.counts.values(), default=0)
 
     def quantile(self, share: float) -> float | None:
-        """Interpolate within the bucket, as PromQL's histogram_quantile; None without counts."""
-        wanted, low, below = share * self.total, 0.0, 0
+        """Return the quantile as PromQL's histogram_quantile interpolates it; None if empty."""
+        rank, low, below = share * self.total, 0.0, 0
         for bound, count in sorted(self.counts.items()):
-            if count and count >= wanted:
-                inside = (wanted - below) / (count - below)
-                return low if bound == float("inf") else low + (bound - low) * inside
+            if count and count >= rank:
+                fraction = (rank - below) / (count - below)
+                return low if bound == float("inf") else low + (bound - low) * fraction
             low, below = bound, count
         return None

@@ -1,4 +1,4 @@
-"""The form of everything that is measured: figures, checks, tables, and their JSON."""
+"""The common form of measurements: figures, checks, tables, and their JSON."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Sense(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A promise, kept when `value` is on the right side of `limit`."""
+    """A measured value and its limit."""
 
     name: str
     value: float
     limit: float
     sense: Sense = Sense.AT_MOST
-    required: bool = True  # else it depends on the machine: it is told and fails nothing
+    required: bool = True  # False: it depends on the machine, so it is shown but fails nothing
 
     @property
     def ok(self) -> bool:
@@ -43,7 +43,7 @@ class Check:
 
 
 def as_json(figures: Mapping[str, Any], checks: Iterable[Check]) -> dict[str, Any]:
-    """The form of all published figures."""
+    """Return figures and checks in the form of all published results."""
     return {
         "figures": dict(figures),
         "checks": [
@@ -59,10 +59,12 @@ def publish(
     figures: Figures,
     checks: Iterable[Check],
 ) -> None:
-    """Print the checks and where it was measured; write all of it to `file` if there is one."""
+    """Print the checks and the machine; write them and the figures to `file` if given."""
     checked = list(checks)
-    told = ", ".join(f"{name} {value}" for name, value in measured_on.items() if value is not None)
-    for line in (*map(str, checked), f"on: {told}"):
+    machine = ", ".join(
+        f"{name} {value}" for name, value in measured_on.items() if value is not None
+    )
+    for line in (*map(str, checked), f"on: {machine}"):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if file is not None:
         content = {"machine": dict(measured_on), **as_json(figures, checked)}
@@ -70,7 +72,7 @@ def publish(
 
 
 def table(title: str, *headings: str) -> Table:
-    """An empty table: the first column names the row, the others hold figures."""
+    """Return an empty table whose first column names the row and whose others are figures."""
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):
         shown.add_column(heading, justify="right" if number else "left", overflow="fold")

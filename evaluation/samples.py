@@ -11,7 +11,7 @@ SAMPLES: Final = Path(__file__).parents[1] / "samples"
 
 
 class SamplesMissing(Exception):  # noqa: N818 - named by what the caller has to do
-    """The folder holds no manifest. The message says where one is to be had."""
+    """The folder has no manifest. The message says where to get the samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def load_samples(folder: Path = SAMPLES) -> tuple[SampleClip, ...]:
         lines = manifest.read_text("utf-8").splitlines()
     except FileNotFoundError as error:
         raise SamplesMissing(
-            f"{manifest} is missing: the demo's speech is in the repository only; "
+            f"{manifest} is missing: the recordings are part of the repository only: "
             "clone it and run `make demo` there"
         ) from error
     return tuple(_sample(json.loads(line), folder) for line in lines)

@@ -1,8 +1,8 @@
-"""Error rates as the field counts them: edits / reference length, summed before they are divided.
+"""Word and character error rates: edits / reference length, each summed before the division.
 
 English: words, after Whisper's own `EnglishTextNormalizer` (numbers, spellings, contractions).
-Chinese: characters, after NFKC and into Simplified script, without punctuation and spaces; digits
-and Chinese numerals are left as they are, so "3" for "三" is an error.
+Chinese: characters, after NFKC and conversion to Simplified script, without punctuation and spaces;
+digits and Chinese numerals are not converted, so "3" for "三" is an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from opencc import OpenCC
 
 
 class ErrorUnit(StrEnum):
-    """What errors are counted in."""
+    """The unit in which errors are counted."""
 
     WORDS = "words"
     CHARACTERS = "characters"
@@ -36,14 +36,14 @@ class ErrorUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Edits between a hypothesis and its reference, and what they are measured against."""
+    """The edits between a hypothesis and its reference, and the reference's length."""
 
     errors: int  # substitutions + deletions + insertions
     length: int  # of the reference
 
     @property
     def rate(self) -> float:
-        """May exceed 1; raises ZeroDivisionError where there is no reference."""
+        """The error rate, which may exceed 1. Raises ZeroDivisionError for an empty reference."""
         return self.errors / self.length
 
 
@@ -52,12 +52,15 @@ def unit_of(language: str) -> ErrorUnit:
 
 
 def score(reference: str, hypothesis: str, language: str) -> Score:
-    """`language`: "en" or "zh"; raises ValueError when the reference has nothing to score."""
-    said, heard = tokens(reference, language), tokens(hypothesis, language)
-    if not said:
+    """Return the score of a hypothesis; `language`: "en" or "zh".
+
+    Raises ValueError if the reference has no word or character.
+    """
+    expected, actual = tokens(reference, language), tokens(hypothesis, language)
+    if not expected:
         raise ValueError(f"no {unit_of(language)} in the reference {reference!r}")
-    counts = jiwer.process_words(" ".join(said), " ".join(heard))
-    return Score(counts.substitutions + counts.deletions + counts.insertions, len(said))
+    counts = jiwer.process_words(" ".join(expected), " ".join(actual))
+    return Score(counts.substitutions + counts.deletions + counts.insertions, len(expected))
 
 
 def total(scores: Iterable[Score]) -> Score:
@@ -66,7 +69,7 @@ def total(scores: Iterable[Score]) -> Score:
 
 
 def tokens(text: str, language: str) -> list[str]:
-    """What is compared: normalised words, or single characters."""
+    """Return what is compared: normalised words, or single characters."""
     return chinese(text) if unit_of(language) is ErrorUnit.CHARACTERS else english(text)
 
 
@@ -84,5 +87,5 @@ def english_normalizer() -> Callable[[str], str]:
     from whisper.normalizers import EnglishTextNormalizer  # loads torch: two seconds
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its spelling table open
+        warnings.simplefilter("ignore", ResourceWarning)  # it does not close its spelling table
         return cast("Callable[[str], str]", EnglishTextNormalizer())

@@ -1,10 +1,9 @@
-"""`streamscribe publish`: audio into Kafka."""
+"""`streamscribe publish`: publish audio files and standard input to Kafka."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import secrets
 import signal
@@ -24,87 +23,90 @@ from producer.pacing import RealtimeClock
 from producer.progress import Bars, Lines
 from producer.publish_streams import InputStream, PublishContext, publish_streams
 from producer.publisher import AudioPublisher
+from transport.console import silence_client_log
 from transport.security import Security, SecurityError, security_from
 
 USAGE: Final = 2
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-RUN_BYTES: Final = 3  # of randomness in the ids of streams that nobody named
+RUN_BYTES: Final = 3  # of randomness in generated stream ids
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = arguments.parser().parse_args(argv)
-    # What the client has to say of a failure, the one line below says better.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    sources, problems = opened(options)
-    for problem in problems:
-        complain(problem)
+    silence_client_log()
+    sources, problems = open_inputs(options)
     if problems:
-        return USAGE
+        return usage_error(problems)
     try:
         security = security_from(os.environ)
     except SecurityError as error:
-        for problem in error.problems:
-            complain(problem)
-        return USAGE
+        return usage_error(error.problems)
     try:
-        return asyncio.run(publish(named(sources, options.stream), options, security))
+        return asyncio.run(publish(input_streams(sources, options.stream), options, security))
     except PublishError as error:
-        complain(str(error))
+        print_error(str(error))
         return 1
 
 
-def opened(options: argparse.Namespace) -> tuple[list[AudioInput], list[str]]:
-    """All inputs, and a line for each that cannot be read: nothing is sent unless all can."""
+def open_inputs(options: argparse.Namespace) -> tuple[list[AudioInput], list[str]]:
+    """Return all inputs, and a line for each that cannot be read.
+
+    They are opened before anything is published, so that one bad input leaves nothing half done.
+    """
     sources: list[AudioInput] = []
     problems = []
     for text in options.inputs:
         try:
-            sources.append(source(text, options))
+            sources.append(open_input(text, options))
         except MediaError as error:
             problems.append(str(error))
     if options.inputs.count(arguments.STDIN) > 1:
-        problems.append(f"{arguments.STDIN}: standard input can be read but once")
+        problems.append(f"{arguments.STDIN}: standard input can be read only once: name it once")
     return sources, problems
 
 
-def source(text: str, options: argparse.Namespace) -> AudioInput:
+def open_input(text: str, options: argparse.Namespace) -> AudioInput:
     if text == arguments.STDIN:
         return StdinSource(arguments.stdin_format(options))
     return open_file(Path(text))
 
 
-def named(sources: Sequence[AudioInput], asked: str | None) -> list[InputStream]:
-    ids = stream_ids([source.stem for source in sources], asked, secrets.token_hex(RUN_BYTES))
+def input_streams(sources: Sequence[AudioInput], stream_id: str | None) -> list[InputStream]:
+    run = secrets.token_hex(RUN_BYTES)
+    ids = stream_ids([source.stem for source in sources], stream_id, run)
     return [InputStream(*pair) for pair in zip(ids, sources, strict=True)]
 
 
 async def publish(
-    items: Sequence[InputStream], options: argparse.Namespace, security: Security
+    inputs: Sequence[InputStream], options: argparse.Namespace, security: Security
 ) -> int:
-    """The exit code. Raises PublishError."""
+    """Publish all inputs and return the exit code. Raises PublishError."""
     topic, stop = arguments.topic(options), asyncio.Event()
     async with AudioPublisher(options.bootstrap, topic, security=security) as publisher:
-        with stopped_by_signals(stop) as received, watching(topic) as reporter:
-            stage = PublishContext(publisher.send, RealtimeClock(), stop, reporter)
-            whole = await publish_streams(items, arguments.publish_options(options), stage)
+        with stop_on_signals(stop) as received, new_reporter(topic) as reporter:
+            context = PublishContext(publisher.send, RealtimeClock(), stop, reporter)
+            complete = await publish_streams(inputs, arguments.publish_options(options), context)
             await publisher.flush()
     if received:
         return 128 + received[0]
-    return 0 if whole else 1
+    return 0 if complete else 1
 
 
 @contextmanager
-def stopped_by_signals(stop: asyncio.Event) -> Iterator[list[signal.Signals]]:
-    """The first signal ends the streams as it should be, a second one ends the process."""
+def stop_on_signals(stop: asyncio.Event) -> Iterator[list[signal.Signals]]:
+    """Set `stop` on the first signal, which ends the streams in order; a second ends the process.
+
+    Yields a list that receives the signal.
+    """
     loop = asyncio.get_running_loop()
     received: list[signal.Signals] = []
 
     def receive(number: signal.Signals) -> None:
         received.append(number)
-        release()
+        remove_handlers()
         stop.set()
 
-    def release() -> None:
+    def remove_handlers() -> None:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
 
@@ -113,15 +115,21 @@ def stopped_by_signals(stop: asyncio.Event) -> Iterator[list[signal.Signals]]:
     try:
         yield received
     finally:
-        release()
+        remove_handlers()
 
 
-def watching(topic: str) -> Bars | Lines:
+def new_reporter(topic: str) -> Bars | Lines:
     console = Console()
     return Bars(console) if console.is_terminal else Lines(topic)
 
 
-def complain(problem: str) -> None:
+def usage_error(problems: Sequence[str]) -> int:
+    for problem in problems:
+        print_error(problem)
+    return USAGE
+
+
+def print_error(problem: str) -> None:
     sys.stderr.write(f"streamscribe publish: {problem}\n")
 
 

@@ -15,20 +15,20 @@ from transport.arguments import add_kafka, argument_type
 STDIN: Final = "-"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 10, 2_000  # 2 s of 48 kHz stereo floats still fit into a record
 EPILOG: Final = (
-    "Each input is a stream of its own; all are published at once. "
-    "Rates of 8-48 kHz and stereo stay as they are, anything else is converted."
+    "Each input becomes a stream; all are published concurrently. "
+    "Rates of 8-48 kHz and up to two channels are kept, other formats are converted."
 )
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "streamscribe publish", description="Audio in: files to Kafka.", epilog=EPILOG
+        "streamscribe publish", description="Publish audio files to Kafka.", epilog=EPILOG
     )
     parser.add_argument(
         "inputs",
         nargs="+",
         metavar="FILE",
-        help=f"wav, flac, mp3, ogg; {STDIN}: raw 16-bit PCM on standard input",
+        help=f"wav, flac, mp3 or ogg; {STDIN}: raw 16-bit PCM on standard input",
     )
     _add_stream(parser)
     _add_pace(parser)
@@ -42,14 +42,14 @@ def _add_stream(parser: argparse.ArgumentParser) -> None:
         "--stream",
         type=stream,
         metavar="ID",
-        help="id of the stream; of several: ID-<file name> (default: <file name>-<random>)",
+        help="stream id; for several inputs ID-<file name> (default: <file name>-<random>)",
     )
     add("--codec", type=AudioCodec, choices=list(AudioCodec), default=AudioCodec.PCM_S16LE)
     add("--language", type=languages, metavar="TAG", help="zh, en-US, a list of those, or auto")
-    add("--prompt", type=prompt, metavar="TEXT", help="text that is taken to precede the speech")
+    add("--prompt", type=prompt, metavar="TEXT", help="text assumed to precede the speech")
     add("--hotwords", type=prompt, metavar="TEXT", help="words to expect")
     add("--task", type=Task, choices=list(Task), help="translate: into English")
-    add("--words", action="store_true", default=None, help="ask for word times")
+    add("--words", action="store_true", default=None, help="request word times")
     add("--rate", type=rate, default=16_000, metavar="HZ", help="of standard input (%(default)s)")
     add("--channels", type=channels, default=1, metavar="N", help="likewise (%(default)s)")
 
@@ -61,20 +61,20 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
         "--realtime",
         action="store_true",
         default=True,
-        help="as if it were spoken now (the default)",
+        help="at the pace of speech (the default)",
     )
     pace.add_argument(
         "--fast",
         dest="realtime",
         action="store_false",
-        help="as fast as Kafka takes it, to the bulk topic, which is served after live audio",
+        help="as fast as Kafka accepts it, to the bulk topic, which is served after live audio",
     )
     group.add_argument(
         "--chunk-ms",
         type=chunk_ms,
         default=100,
         metavar="MS",
-        help=f"of audio in a record: {MIN_CHUNK_MS}-{MAX_CHUNK_MS} (%(default)s)",
+        help=f"audio per record: {MIN_CHUNK_MS}-{MAX_CHUNK_MS} ms (%(default)s)",
     )
 
 
@@ -82,19 +82,19 @@ def _add_kafka(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Kafka")
     add_kafka(group)
     group.add_argument(
-        "--topic", metavar="NAME", help="another than PREFIX.audio.v1 or PREFIX.audio.bulk.v1"
+        "--topic", metavar="NAME", help="instead of PREFIX.audio.v1 or PREFIX.audio.bulk.v1"
     )
 
 
 def publish_options(options: argparse.Namespace) -> PublishOptions:
-    asked = StreamOptions(
+    stream_options = StreamOptions(
         languages=options.language,
         prompt=options.prompt,
         hotwords=options.hotwords,
         task=options.task,
         words=options.words,
     )
-    return PublishOptions(options.codec, options.chunk_ms, options.realtime, asked)
+    return PublishOptions(options.codec, options.chunk_ms, options.realtime, stream_options)
 
 
 def topic(options: argparse.Namespace) -> str:
@@ -144,8 +144,7 @@ def languages(text: str) -> tuple[str, ...]:
 
 @argument_type
 def prompt(text: str) -> str:
-    asked = StreamOptions(prompt=text)
-    _, problems = decode_options(dict(encode_options(asked)))
+    _, problems = decode_options(dict(encode_options(StreamOptions(prompt=text))))
     if problems:
         raise ValueError(problems[0])
     return text

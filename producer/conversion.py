@@ -1,4 +1,4 @@
-"""From a source's samples to what goes over the wire: format, then bytes."""
+"""Convert an input's samples to the wire format, and encode them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioCodec
 
 Int16Array: TypeAlias = npt.NDArray[np.int16]
 
-# What an encoder takes, where that is less than the wire's 8-48 kHz.
+# The rates of encoders that support fewer than the wire's 8-48 kHz.
 _RATES: Final[dict[AudioCodec, tuple[int, ...]]] = {
     AudioCodec.OPUS: (8_000, 12_000, 16_000, 24_000, 48_000),
     AudioCodec.MP3: (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
@@ -32,14 +32,14 @@ _ENCODINGS: Final[dict[AudioCodec, tuple[str, str]]] = {
     AudioCodec.MP3: ("MP3", "MPEG_LAYER_III"),
     AudioCodec.WAV: ("WAV", "PCM_16"),
 }
-# Integers would be left unscaled (floats) or turned into noise (stereo MP3) by libsndfile 1.2.2.
-_OF_FLOATS: Final = frozenset(
+# Encoded from floats: libsndfile 1.2.2 leaves integers unscaled, or makes noise of stereo MP3.
+_FROM_FLOATS: Final = frozenset(
     {AudioCodec.PCM_F32LE, AudioCodec.OPUS, AudioCodec.VORBIS, AudioCodec.MP3}
 )
 
 
 def wire_format(source: AudioFormat, codec: AudioCodec) -> AudioFormat:
-    """The nearest format that the wire and the codec take; no rate is lowered without need."""
+    """Return the nearest format that wire and codec support; a rate is lowered only if it must."""
     rate = min(max(source.rate, MIN_RATE), MAX_RATE)
     rates = _RATES.get(codec, (rate,))
     channels = source.channels if source.channels <= MAX_CHANNELS else 1
@@ -47,11 +47,11 @@ def wire_format(source: AudioFormat, codec: AudioCodec) -> AudioFormat:
 
 
 def encoded(samples: Int16Array, rate: int, codec: AudioCodec) -> bytes:
-    """Samples [n, channels] as a payload that decodes alone; none are no bytes."""
+    """Return samples [n, channels] as a payload that decodes on its own; no samples: no bytes."""
     if not len(samples):
         return b""
     container, encoding = _ENCODINGS[codec]
-    source = samples / np.float32(32_768) if codec in _OF_FLOATS else samples
+    source = samples / np.float32(32_768) if codec in _FROM_FLOATS else samples
     endian = "LITTLE" if container == "RAW" else None
     payload = io.BytesIO()
     soundfile.write(payload, source, rate, encoding, endian, container)
@@ -59,7 +59,7 @@ def encoded(samples: Int16Array, rate: int, codec: AudioCodec) -> bytes:
 
 
 class Converter:
-    """Blocks of one stream into its wire format, 16 bits; the resampler's state is carried."""
+    """Converts the blocks of one stream to its wire format, keeping the resampler's state."""
 
     def __init__(self, source: AudioFormat, wire: AudioFormat) -> None:
         self._mixed_down = wire.channels < source.channels
@@ -71,7 +71,7 @@ class Converter:
         )
 
     def convert(self, block: Float32Array) -> Int16Array:
-        """Samples [n, channels], -1..1, as [m, channels] at the wire's rate."""
+        """Return samples [n, channels] of -1..1 as 16-bit [m, channels] at the wire's rate."""
         if self._mixed_down:
             block = block.mean(axis=1, keepdims=True, dtype=np.float32)
         if self._resampler is not None:
@@ -79,12 +79,12 @@ class Converter:
         return _quantised(block)
 
     def finish(self) -> Int16Array:
-        """What the resampler still holds."""
+        """Return the samples that remain in the resampler."""
         if self._resampler is None:
             return _quantised(self._empty)
         return _quantised(self._resampler.resample_chunk(self._empty, last=True))
 
 
 def _quantised(samples: Float32Array) -> Int16Array:
-    # Exact for what came from 16 bits.
+    # Exact for samples that were 16-bit integers.
     return np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Audio files and standard input, read in blocks of floats, never whole."""
+"""Read audio files and standard input in blocks of floats, never as a whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from producer.errors import MediaError
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
 _BLOCK_S = 0.1
-_UNKNOWN_FRAMES = 1 << 62  # libsndfile's "as long as it goes on", and above
+_UNKNOWN_FRAMES = 1 << 62  # libsndfile reports at least this many for an unknown length
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class AudioFormat:
 
 
 class AudioInput(Protocol):
-    """An input that can be read once."""
+    """An audio input, which can be read once."""
 
     @property
     def name(self) -> str: ...  # for messages
@@ -42,18 +42,18 @@ class AudioInput(Protocol):
     def format(self) -> AudioFormat: ...
 
     @property
-    def seconds(self) -> float | None: ...  # None: nobody knows yet
+    def seconds(self) -> float | None: ...  # None: unknown
 
     @property
-    def live(self) -> bool: ...  # whether samples come as they are heard
+    def live(self) -> bool: ...  # whether samples arrive in real time
 
     def blocks(self, stop: asyncio.Event) -> AsyncGenerator[Float32Array, None]:
-        """Samples [n, channels], -1..1, until the end or `stop`. Raises MediaError."""
+        """Yield samples [n, channels] of -1..1 until the end or `stop`. Raises MediaError."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A wav, flac, mp3 or ogg file, or whatever else libsndfile reads."""
+    """An audio file of any format that libsndfile reads."""
 
     path: Path
     format: AudioFormat
@@ -75,41 +75,45 @@ class FileSource:
             yield block
 
     def _read(self) -> Iterator[Float32Array]:
-        with _opened(self.path) as file:
-            # Floats always: libsndfile does not scale a float file that is read as integers.
+        with _open(self.path) as file:
+            # As floats, because libsndfile does not scale a float file that is read as integers.
             while len(
                 block := file.read(
                     round(self.format.rate * _BLOCK_S), dtype="float32", always_2d=True
                 )
             ):
                 if not np.isfinite(block).all():
-                    raise MediaError(f"{self.path}: holds samples that are no numbers")
+                    raise MediaError(f"{self.path}: contains samples that are not finite numbers")
                 yield block
 
 
 def open_file(path: Path) -> FileSource:
-    """A file that is audio, as far as its head says. Raises MediaError."""
+    """Return the file as an input after reading its header. Raises MediaError."""
     if path.is_dir():
-        raise MediaError(f"{path}: is a folder; name the files in it, as in {path}/*.wav")
-    with _opened(path) as file:
+        raise MediaError(f"{path}: is a folder: name the files in it, as in {path}/*.wav")
+    with _open(path) as file:
         if not file.frames:
-            raise MediaError(f"{path}: holds no audio")
+            raise MediaError(f"{path}: contains no audio")
         known = file.frames < _UNKNOWN_FRAMES
         seconds = file.frames / file.samplerate if known else None
         return FileSource(path, AudioFormat(file.samplerate, file.channels), seconds)
 
 
 class _ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is untyped
-    """soundfile seeks after every read where it can, and fails so on a FLAC of unknown length."""
+    """A file without seeks: soundfile seeks after each read, and fails on FLAC of unknown length.
+
+    Only the subclass's `seekable` can prevent that.
+    """
 
     def seekable(self) -> bool:
         return False
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Yield the open file. Raises MediaError, also for errors of reading it."""
     try:
-        # By ourselves, for the system's own words: libsndfile says "System error".
+        # Not opened by libsndfile, whose only message is "System error".
         with path.open("rb") as raw, _ForwardOnly(raw) as file:
             yield file
     except OSError as error:
@@ -120,7 +124,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
 
 @dataclass(frozen=True, slots=True)
 class StdinSource:
-    """Raw 16-bit little-endian PCM on standard input: a pipe, or a file."""
+    """Raw 16-bit little-endian PCM on standard input, a pipe or a file."""
 
     format: AudioFormat
     seconds: float | None = None
@@ -141,13 +145,13 @@ class StdinSource:
             yield samples.reshape(-1, self.format.channels)
         if rest and not stop.is_set():
             raise MediaError(
-                f"{self.name}: ended inside a sample; is it raw 16-bit PCM "
-                f"with {self.format.channels} channel(s)?"
+                f"{self.name}: ended within a sample: check that it is raw 16-bit PCM "
+                f"with {self.format.channels} channel(s)"
             )
 
 
 async def _stdin_bytes(block_bytes: int, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    """Standard input as it comes, until its end or `stop`."""
+    """Yield standard input as it arrives, until its end or `stop`."""
     if not _may_block(sys.stdin):
         while not stop.is_set() and (data := sys.stdin.buffer.read(block_bytes)):
             yield data
@@ -167,7 +171,7 @@ async def _stdin_bytes(block_bytes: int, stop: asyncio.Event) -> AsyncIterator[b
 
 
 def _may_block(file: TextIO) -> bool:
-    """Pipes, sockets and terminals may; what cannot be polled (a file, /dev/null) never does."""
+    """Return whether a read may block: a file that cannot be polled (a regular one) never does."""
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(file, selectors.EVENT_READ)

@@ -10,16 +10,17 @@ from schemas.topics import MAX_STREAM_ID_CHARACTERS
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9._:-]+")
 
 
-def stream_ids(stems: Sequence[str], asked: str | None, run: str) -> list[str]:
-    """One valid id for every stem, all different.
+def stream_ids(stems: Sequence[str], prefix: str | None, run: str) -> list[str]:
+    """Return a valid id for each stem, all different.
 
-    `asked`: the id of a single stream, the prefix of several. Without it every id ends in `run`:
-    a stream that is published again under its old id within the hour is taken for a repeat.
+    `prefix`: the id of a single stream, the prefix of several. Without it every id ends in `run`,
+    because the records of a stream that is published again under the same id within an hour would
+    be dropped as duplicates.
     """
-    if asked is not None and len(stems) == 1:
-        return [asked]
+    if prefix is not None and len(stems) == 1:
+        return [prefix]
     names = (
-        f"{asked}-{stem}" if asked is not None else f"{stem}-{run}" for stem in map(_valid, stems)
+        f"{prefix}-{stem}" if prefix is not None else f"{stem}-{run}" for stem in map(_valid, stems)
     )
     return list(_distinct(names))
 

@@ -1,4 +1,4 @@
-"""When a chunk is due: pure arithmetic, and the one clock that reads the time."""
+"""When a chunk is due: a pure schedule, and the clock that waits for it."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class RealtimeSchedule:
-    """A stream at the pace of speech: a sample is sent once it would have been heard.
+    """The times of a stream at the pace of speech: a chunk is due when its last sample is spoken.
 
-    Every due time is counted from the stream's beginning, so that lateness never adds up.
+    Every due time is counted from the stream's start, so that delays do not accumulate.
     """
 
-    start_s: float  # monotonic seconds at which sample 0 is heard
+    start_s: float  # monotonic seconds at which sample 0 is spoken
     start_ms: int  # the same moment as Unix time
     rate: int  # Hz
 
     def due_s(self, end: int) -> float:
-        """When a chunk that ends before sample `end` is complete; monotonic seconds."""
+        """Return when a chunk that ends before sample `end` is complete, in monotonic seconds."""
         return self.start_s + end / self.rate
 
     def captured_ms(self, start: int) -> int:
-        """Unix time at which sample `start` is heard, however late it is sent."""
+        """Return the Unix time at which sample `start` is spoken, however late it is sent."""
         return self.start_ms + start * 1000 // self.rate
 
 
 class PublishClock(Protocol):
-    """The time, and waiting for it."""
+    """Reads the time and waits; injected, so that tests need not wait."""
 
     def now_s(self) -> float: ...  # monotonic seconds
 
     def now_ms(self) -> int: ...  # Unix time
 
     async def wait(self, delay_s: float, stop: asyncio.Event) -> None:
-        """Return after `delay_s`, or at once when `stop` is set. Lets other streams run."""
+        """Return after `delay_s`, or as soon as `stop` is set. Always yields to other tasks."""
 
 
 class RealtimeClock:
-    """The machine's own time."""
+    """The machine's clock."""
 
     def now_s(self) -> float:
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""What the person who publishes sees: bars on a terminal, plain lines elsewhere."""
+"""Progress of publishing: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from producer.publish_streams import InputStream
 
 
-class _Failures:
-    """Told on standard error, whatever standard output is."""
+class _FailuresToStderr:
+    """Prints failures to standard error, whatever standard output is."""
 
     def failed(self, item: InputStream, reason: str) -> None:
-        sys.stderr.write(f"streamscribe publish: {reason}; {item.stream_id} ends there\n")
+        sys.stderr.write(
+            f"streamscribe publish: {reason}; stream {item.stream_id} ends at that point\n"
+        )
 
 
-class Bars(_Failures):
-    """A bar a stream; those of unknown length only count."""
+class Bars(_FailuresToStderr):
+    """One bar per stream; for an unknown length a counter."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -55,8 +57,8 @@ class Bars(_Failures):
         )
 
 
-class Lines(_Failures):
-    """A line when a stream begins and one when it has ended."""
+class Lines(_FailuresToStderr):
+    """One line when a stream begins and one when it has ended."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
@@ -75,6 +77,6 @@ class Lines(_Failures):
         self._print(f"{item.stream_id}: {seconds:.1f} s in {records} records")
 
     def _print(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # audio goes on when nobody reads about it
+        with suppress(BrokenPipeError):  # publishing goes on without a reader of the progress
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The motion: many inputs at once, each read, cut, paced and sent as a stream of its own."""
+"""Publish many inputs concurrently: each is read, cut, paced and sent as a stream."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from schemas.audio import AudioChunk
 
 @dataclass(frozen=True, slots=True)
 class InputStream:
-    """One input and the stream that it becomes."""
+    """One input and its stream id."""
 
     stream_id: str
     source: AudioInput
 
 
 class Reporter(Protocol):
-    """Whoever watches; seconds are of audio."""
+    """Receives the progress; seconds are of audio."""
 
     def started(self, item: InputStream) -> None: ...
 
@@ -42,14 +42,14 @@ class PublishContext:
 
     send: Callable[[AudioChunk], Awaitable[None]]
     clock: PublishClock
-    stop: asyncio.Event  # set: every stream ends now, with its `end`
+    stop: asyncio.Event  # set: every stream ends now, with an `end` record
     reporter: Reporter
 
 
 async def publish_streams(
     inputs: Sequence[InputStream], options: PublishOptions, context: PublishContext
 ) -> bool:
-    """Publish all inputs at once; whether each could be read. Raises PublishError."""
+    """Publish all inputs; return whether each could be read to its end. Raises PublishError."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -62,7 +62,7 @@ async def publish_streams(
 
 
 class _StreamPublication:
-    """One input as it becomes a stream."""
+    """The publication of one input."""
 
     def __init__(
         self, input_: InputStream, options: PublishOptions, context: PublishContext
@@ -70,17 +70,19 @@ class _StreamPublication:
         self._input, self._options, self._context = input_, options, context
         self._wire = wire_format(input_.source.format, options.codec)
         self._stream = OutgoingStream(input_.stream_id, self._wire, options)
-        self._schedule: RealtimeSchedule | None = (
-            None  # None: nothing heard yet, or as fast as Kafka takes it
-        )
+        # None before the first block, and always without real time.
+        self._schedule: RealtimeSchedule | None = None
 
     async def run(self) -> bool:
-        """Whether the input could be read. What could be read before it broke is published."""
+        """Publish the stream; return whether the input could be read to its end.
+
+        Audio before a read error is published, and the stream is ended.
+        """
         reporter = self._context.reporter
         reporter.started(self._input)
         failure = None
         try:
-            await self._body()
+            await self._send_blocks()
         except MediaError as error:
             failure = error
         await self._end()
@@ -89,29 +91,29 @@ class _StreamPublication:
         reporter.ended(self._input, self._stream.seconds, self._stream.records)
         return failure is None
 
-    async def _body(self) -> None:
+    async def _send_blocks(self) -> None:
         source, stop = self._input.source, self._context.stop
         converter = Converter(source.format, self._wire)
         async with aclosing(source.blocks(stop)) as blocks:
             async for block in blocks:
-                self._begin(len(block) / source.format.rate)
+                self._start_schedule(len(block) / source.format.rate)
                 await self._send_all(self._stream.push(converter.convert(block)))
         await self._send_all(self._stream.push(converter.finish()))
         if self._stream.empty and not stop.is_set():
-            raise MediaError(f"{source.name}: holds no audio")
+            raise MediaError(f"{source.name}: contains no audio")
 
-    def _begin(self, block_s: float) -> None:
-        """Start the clock with the first block; a live one was heard already."""
+    def _start_schedule(self, block_s: float) -> None:
+        """Start the schedule at the first block; a live block was recorded before it arrived."""
         if self._options.realtime and self._schedule is None:
-            heard_s = block_s if self._input.source.live else 0.0
+            elapsed_s = block_s if self._input.source.live else 0.0
             clock = self._context.clock
             self._schedule = RealtimeSchedule(
-                clock.now_s() - heard_s, clock.now_ms() - round(heard_s * 1000), self._wire.rate
+                clock.now_s() - elapsed_s, clock.now_ms() - round(elapsed_s * 1000), self._wire.rate
             )
 
-    async def _send_all(self, cuts: Iterable[TimedChunk]) -> None:
-        for cut in cuts:
-            await self._send(cut)
+    async def _send_all(self, chunks: Iterable[TimedChunk]) -> None:
+        for timed in chunks:
+            await self._send(timed)
             if self._context.stop.is_set():
                 return
 
@@ -121,12 +123,12 @@ class _StreamPublication:
         if not self._stream.empty:
             await self._send(self._stream.finish())
 
-    async def _send(self, cut: TimedChunk) -> None:
-        clock, pace, chunk = self._context.clock, self._schedule, cut.chunk
-        if pace is None:
+    async def _send(self, timed: TimedChunk) -> None:
+        clock, schedule, chunk = self._context.clock, self._schedule, timed.chunk
+        if schedule is None:
             await clock.wait(0.0, self._context.stop)
         else:
-            await clock.wait(pace.due_s(cut.end) - clock.now_s(), self._context.stop)
-            chunk = replace(chunk, captured_ms=pace.captured_ms(cut.start))
+            await clock.wait(schedule.due_s(timed.end) - clock.now_s(), self._context.stop)
+            chunk = replace(chunk, captured_ms=schedule.captured_ms(timed.start))
         await self._context.send(chunk)
         self._context.reporter.advanced(self._input, self._stream.seconds)

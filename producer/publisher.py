@@ -1,11 +1,11 @@
-"""Audio into Kafka from any Python program.
+"""Publish audio to Kafka from any Python program.
 
     async with AudioPublisher("localhost:9092") as publisher:
         await publisher.send(AudioChunk("call-1", pcm, rate=16_000, channels=1, seq=0, start=0))
         await publisher.send(AudioChunk("call-1", b"", seq=1, end=True))
 
 A stream's records go to one partition, by murmur2 of its id, in the order in which they are sent;
-acks=all and idempotence keep them all, once each.
+with acks=all and idempotence each is stored exactly once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
 from producer.errors import PublishError
-from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES, AudioChunk
+from schemas.audio import AudioChunk
 from schemas.codec import decode_audio, encode_audio
-from schemas.topics import Topics
+from schemas.topics import MAX_MESSAGE_BYTES, Topics
 from transport.authorization import authorization_problem, missing_topic
 from transport.compat import abandon_producer
 from transport.diagnosis import verify_access
@@ -28,19 +28,18 @@ from transport.errors import AccessDenied
 from transport.security import Security
 
 CONNECT_TIMEOUT_S: Final = 10.0
-DELIVERY_TIMEOUT_S: Final = 30.0  # time enough for another broker to take over
+DELIVERY_TIMEOUT_S: Final = 30.0  # long enough for another broker to become leader
 _CLOSE_TIMEOUT_S: Final = 5.0
-_GIVE_UP_TIMEOUT_S: Final = 0.5
+_ABANDON_TIMEOUT_S: Final = 0.5
 _BATCH_BYTES: Final = 256 << 10
-_FRAMING_BYTES: Final = 8 << 10  # a batch's and a record's own fields, and the key
 
 
 class AudioPublisher:
-    """Entering it connects; leaving it waits until everything is acknowledged.
+    """A Kafka producer of audio. Entering it connects; leaving it waits for all acknowledgements.
 
-    Both raise PublishError, entering within about ten seconds, and so does `send` once Kafka has
-    refused anything or has acknowledged nothing for `delivery_timeout_s`: what was sent last is in
-    doubt then.
+    Both raise PublishError, entering within about ten seconds. So does `send` once Kafka has
+    rejected a record, or has acknowledged none for `delivery_timeout_s`; whether the
+    unacknowledged records were stored is unknown then.
     """
 
     def __init__(
@@ -57,7 +56,8 @@ class AudioPublisher:
         self._producer: AIOKafkaProducer
         self._failure: BaseException | None = None
         self._unacknowledged = 0  # records
-        self._heard_s = 0.0  # when Kafka acknowledged last, or nothing was left to be; monotonic
+        # Monotonic time of the last acknowledgement, or when no record was unacknowledged.
+        self._acknowledged_s = 0.0
 
     async def __aenter__(self) -> Self:
         try:
@@ -71,7 +71,7 @@ class AudioPublisher:
             enable_idempotence=True,
             request_timeout_ms=round(self._delivery_timeout_s * 1000),
             max_batch_size=_BATCH_BYTES,
-            max_request_size=MAX_RECORD_BYTES + MAX_HEADER_BYTES + _FRAMING_BYTES,
+            max_request_size=MAX_MESSAGE_BYTES,
         )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -79,7 +79,7 @@ class AudioPublisher:
         except (KafkaError, OSError) as error:  # a timeout is an OSError
             await self._close()
             if isinstance(error, KafkaError) and authorization_problem(error, self._security):
-                raise self._refused(error) from error
+                raise self._publish_error(error) from error
             raise PublishError(
                 f"no answer from Kafka at {self._bootstrap} ({type(error).__name__}): check that "
                 "it runs there, or name another with --bootstrap or STREAMSCRIBE_BOOTSTRAP"
@@ -99,33 +99,33 @@ class AudioPublisher:
     async def send(self, chunk: AudioChunk) -> None:
         """Queue one chunk, waiting while its partition's queue is full.
 
-        Raises ValueError for a chunk that would be dead-lettered, or has an option that would not
-        hold; PublishError.
+        Raises ValueError for a chunk that the worker would reject or that has an invalid option;
+        PublishError.
         """
-        self._check_heard()
-        self._check()
+        self._check_acknowledgements()
+        self._raise_failure()
         key, value, headers = record = encode_audio(chunk)
         if problems := decode_audio(*record).problems:
             raise ValueError("; ".join(problems))
         try:
             delivery = await self._producer.send(self._topic, key=key, value=value, headers=headers)
         except KafkaError as error:
-            raise self._refused(error) from error
+            raise self._publish_error(error) from error
         self._unacknowledged += 1
-        delivery.add_done_callback(self._delivered)
+        delivery.add_done_callback(self._on_delivery)
 
     async def flush(self) -> None:
-        """Wait until all that was sent is acknowledged. Raises PublishError."""
+        """Wait until all records are acknowledged. Raises PublishError."""
         try:
             async with asyncio.timeout(self._delivery_timeout_s):
                 await self._producer.flush()
         except TimeoutError as error:
             self._failure = error
-        self._check()
+        self._raise_failure()
 
     async def _open(self) -> None:
         await self._producer.start()
-        # Asked for all topics, Kafka names them; asked for this one, it might create it.
+        # All topics are requested: a request for this one by name might create it.
         cluster = await self._producer.client.fetch_all_metadata()
         if self._topic not in cluster.topics():
             raise PublishError(missing_topic(self._bootstrap, self._topic, self._security))
@@ -135,32 +135,35 @@ class AudioPublisher:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S if self._failure is None else 0):
                 await self._producer.flush()
         except TimeoutError:
-            await abandon_producer(self._producer, _GIVE_UP_TIMEOUT_S)
+            await abandon_producer(self._producer, _ABANDON_TIMEOUT_S)
         await self._producer.stop()
 
-    def _delivered(self, delivery: asyncio.Future[RecordMetadata]) -> None:
+    def _on_delivery(self, delivery: asyncio.Future[RecordMetadata]) -> None:
         self._unacknowledged -= 1
-        self._heard_s = asyncio.get_running_loop().time()
+        self._acknowledged_s = asyncio.get_running_loop().time()
         if not delivery.cancelled():
             self._failure = self._failure or delivery.exception()
 
-    def _check_heard(self) -> None:
+    def _check_acknowledgements(self) -> None:
         now_s = asyncio.get_running_loop().time()
         if not self._unacknowledged:
-            self._heard_s = now_s
-        elif now_s - self._heard_s > self._delivery_timeout_s:
+            self._acknowledged_s = now_s
+        elif now_s - self._acknowledged_s > self._delivery_timeout_s:
             self._failure = TimeoutError()
 
-    def _check(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise self._refused(self._failure) from self._failure
+            raise self._publish_error(self._failure) from self._failure
 
-    def _refused(self, error: BaseException) -> PublishError:
+    def _publish_error(self, error: BaseException) -> PublishError:
         match error:
-            case KafkaError() if told := authorization_problem(error, self._security):
-                reason = told
+            case KafkaError() if problem := authorization_problem(error, self._security):
+                reason = problem
             case TimeoutError() | KafkaTimeoutError():
-                reason = f"nothing acknowledged within {self._delivery_timeout_s:.0f} s"
+                reason = (
+                    f"no record acknowledged within {self._delivery_timeout_s:.0f} s: check that "
+                    "its brokers run"
+                )
             case _:
-                reason = type(error).__name__
+                reason = f"{type(error).__name__}: check the brokers' logs"
         return PublishError(f"{self._topic} at {self._bootstrap}: {reason}")

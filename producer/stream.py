@@ -1,4 +1,4 @@
-"""One outgoing stream: samples in, numbered records out. Pure."""
+"""Cut one stream's samples into numbered chunks. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from schemas.audio import AudioChunk, AudioCodec, StreamOptions
 
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
-    """How streams are to be published."""
+    """How streams are published."""
 
     codec: AudioCodec
     chunk_ms: int
-    realtime: bool  # False: as fast as Kafka takes it
+    realtime: bool  # False: as fast as Kafka accepts it
     options: StreamOptions
 
 
 class TimedChunk(NamedTuple):
-    """A chunk and its samples' indices in the stream, [start, end)."""
+    """A chunk and the range of its samples in the stream, [start, end)."""
 
     chunk: AudioChunk
     start: int
@@ -34,7 +34,7 @@ class TimedChunk(NamedTuple):
 class OutgoingStream:
     """Cuts a stream's samples into chunks: `seq` counts them, `start` counts samples.
 
-    The first record carries the options; the last has `end` and what is left, be it nothing.
+    The first chunk has the options; the last has `end` and the remaining samples, if any.
     """
 
     def __init__(self, stream_id: str, wire: AudioFormat, options: PublishOptions) -> None:
@@ -46,7 +46,7 @@ class OutgoingStream:
 
     @property
     def empty(self) -> bool:
-        """Whether there was never anything to send."""
+        """Whether there are no samples, sent or waiting."""
         return not (self._seq or len(self._rest))
 
     @property
@@ -58,18 +58,18 @@ class OutgoingStream:
         return self._position / self._format.rate
 
     def push(self, samples: Int16Array) -> Iterator[TimedChunk]:
-        """The chunks that are full with these samples [n, channels]; numbered as they are taken."""
+        """Add samples [n, channels] and yield each full chunk, numbered when it is yielded."""
         self._rest = np.concatenate((self._rest, samples))
         while len(self._rest) >= self._samples_per_chunk:
             full, self._rest = np.split(self._rest, [self._samples_per_chunk])
             yield self._cut(full)
 
     def drop_rest(self) -> None:
-        """Forget samples that fill no chunk yet: the stream ends before its time."""
+        """Drop the samples of the incomplete chunk: the stream is ended early."""
         self._rest = self._rest[:0]
 
     def finish(self) -> TimedChunk:
-        """The last record."""
+        """Return the last chunk."""
         return self._cut(self._rest, end=True)
 
     def _cut(self, samples: Int16Array, *, end: bool = False) -> TimedChunk:

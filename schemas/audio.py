@@ -1,7 +1,7 @@
-"""Audio in: what one record of an audio topic says.
+"""The audio record: one chunk of a stream on an audio topic, and its limits.
 
-Every header is optional, so that `kcat`, a shell pipe or any Kafka client can publish. With none,
-the topic's `AudioDefaults` hold and order is the offset.
+Every header is optional, so that `kcat`, a shell pipe or any Kafka client can publish. Without
+headers the topic's `AudioDefaults` apply, and chunks are ordered by offset.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_UNIX_MS = 253_402_300_799_999  # the end of year 9999, the last that RFC 333
 
 
 class AudioCodec(StrEnum):
-    """FFmpeg's codec names; each record decodes alone."""
+    """Codecs by FFmpeg's names. Every record is decoded on its own."""
 
     PCM_S16LE = "pcm_s16le"
     PCM_F32LE = "pcm_f32le"
@@ -37,7 +37,7 @@ class AudioCodec(StrEnum):
 
     @property
     def self_describing(self) -> bool:
-        """Whether the payload itself says its rate and channels."""
+        """Whether the payload has a header of its own with rate and channels."""
         return not self.value.startswith("pcm_")
 
 
@@ -48,7 +48,7 @@ class Task(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AudioDefaults:
-    """What holds for a record that does not say: a property of the topic."""
+    """The format of records without format headers: a property of the topic."""
 
     codec: AudioCodec = AudioCodec.PCM_S16LE
     rate: int = 16_000  # Hz
@@ -57,9 +57,9 @@ class AudioDefaults:
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """What a publisher may ask for on the first record of a stream; None: the service's default."""
+    """Options that a publisher sets on the first record of a stream. None: the worker's default."""
 
-    languages: tuple[str, ...] | None = None  # BCP 47; several: those allowed; (): all
+    languages: tuple[str, ...] | None = None  # BCP 47; several: the allowed ones; (): any
     prompt: str | None = None
     hotwords: str | None = None
     task: Task | None = None
@@ -70,23 +70,23 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """One record of an audio topic, decoded from and encoded to bytes by `schemas.codec`.
+    """One record of an audio topic; `schemas.codec` converts it from and to bytes.
 
-    `rate` and `channels` as a chunk to be published: None states nothing. As one that was decoded:
-    what holds for PCM, stated or the topic's default; what was stated for a self-describing codec,
-    whose payload wins and may not be contradicted.
+    `rate` and `channels` of a chunk to publish are sent as headers unless None. Those of a decoded
+    PCM chunk are the headers' values, else the topic's defaults; those of a self-describing codec
+    are the headers' values alone, which the payload must not contradict.
     """
 
     stream_id: str  # the record's key: 1-128 of [A-Za-z0-9._:-]
     payload: bytes  # empty only with `end` or `flush`
     codec: AudioCodec = AudioCodec.PCM_S16LE
-    rate: int | None = None  # Hz; decoded: None only where the payload alone says
+    rate: int | None = None  # Hz; None when decoded: only the payload states it
     channels: int | None = None  # likewise
-    seq: int | None = None  # +1 a chunk, from any start: finds gaps, duplicates, disorder
+    seq: int | None = None  # +1 per chunk, from any number: reveals gaps, duplicates, disorder
     start: int | None = None  # index of the first sample in the stream: media time
     captured_ms: int | None = None  # Unix time of the first sample
     end: bool = False  # last record of the stream
     flush: bool = False  # end the open utterance now
     options: StreamOptions = StreamOptions()
-    problems: tuple[str, ...] = ()  # wrong options: the default holds, the stream is warned
-    traceparent: str | None = None  # W3C, carried through to the events
+    problems: tuple[str, ...] = ()  # invalid options: the default applies, the stream is warned
+    traceparent: str | None = None  # W3C trace context, copied to the events

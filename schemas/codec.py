@@ -1,7 +1,7 @@
-"""Bytes <-> types: the records of the audio topics, the events of the transcript topics.
+"""Encode and decode the records of the audio topics and the events of the transcript topics.
 
-Decoding is a pure function of the record and the topic's defaults, and raises nothing but
-WireError, whatever the bytes: what one worker refuses, every worker refuses, on every replay.
+Decoding is a pure function of the record and the topic's defaults, and raises only WireError,
+whatever the bytes: a record that one worker rejects is rejected by every worker on every replay.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SEQUENCE_DIGITS = 10  # of ce_sequence, so that events sort as text
 
 
 class WireRecord(NamedTuple):
-    """One record as Kafka takes it."""
+    """Key, value and headers of a Kafka record."""
 
     key: bytes
     value: bytes
@@ -52,7 +52,7 @@ class WireRecord(NamedTuple):
 
 
 def encode_audio(chunk: AudioChunk) -> WireRecord:
-    """A chunk as a record: a header for everything that it states."""
+    """Return the chunk as a record, with a header for each field that is set."""
     numbers = {
         "rate": chunk.rate,
         "channels": chunk.channels,
@@ -75,10 +75,10 @@ def decode_audio(
     headers: Headers,
     defaults: AudioDefaults = AudioDefaults(),  # noqa: B008 - frozen
 ) -> AudioChunk:
-    """A record of an audio topic as a chunk; cheap checks first, the payload is not looked into.
+    """Return a record of an audio topic as a chunk. The payload itself is not decoded.
 
-    A wrong option is no error: it goes to `problems` and the default holds.
-    Raises WireError with the reason of the first rule that the record breaks.
+    An invalid option is no error: it is listed in `problems` and the default applies.
+    Raises WireError with the reason of the first rule that the record breaks; cheap checks first.
     """
     payload = value or b""
     _check_size(payload)
@@ -92,7 +92,7 @@ def decode_audio(
     captured_ms = decimal(known, "captured_ms", most=MAX_UNIX_MS)
     end, flush = flag(known, "end"), flag(known, "flush")
     if not (payload or end or flush):
-        raise WireError(Reason.EMPTY_VALUE, "no audio: only `end` or `flush` may come without")
+        raise WireError(Reason.EMPTY_VALUE, "no audio: send some, or set `end` or `flush`")
     options, problems = decode_options(known)
     traceparent, dropped = _traceparent(known.get("traceparent"))
     return AudioChunk(
@@ -116,7 +116,7 @@ def _check_size(payload: bytes) -> None:
     if len(payload) > MAX_RECORD_BYTES:
         raise WireError(
             Reason.RECORD_TOO_LARGE,
-            f"{len(payload)} bytes of audio: send {MAX_RECORD_BYTES} a record at most",
+            f"{len(payload)} bytes of audio: send at most {MAX_RECORD_BYTES} per record",
         )
 
 
@@ -124,7 +124,7 @@ def _stream_id(key: bytes | None) -> str:
     rule = f"the record's key names the stream: 1-{MAX_STREAM_ID_CHARACTERS} of [A-Za-z0-9._:-]"
     if key is None:
         raise WireError(Reason.BAD_STREAM_ID, f"no key: {rule}")
-    # latin-1 reads any byte, and what is not ASCII is no character of a stream id.
+    # latin-1 decodes any byte, and the rule rejects every character that is not ASCII.
     stream_id = key.decode("latin-1")
     if not valid_stream_id(stream_id):
         raise WireError(Reason.BAD_STREAM_ID, f"key {shown(key)}: {rule}")
@@ -138,14 +138,17 @@ def _codec(value: bytes | None, default: AudioCodec) -> AudioCodec:
         return AudioCodec(value.decode())
     except ValueError:
         raise WireError(
-            Reason.UNKNOWN_CODEC, f"codec {shown(value)} is none of {', '.join(AudioCodec)}"
+            Reason.UNKNOWN_CODEC, f"codec {shown(value)}: send one of {', '.join(AudioCodec)}"
         ) from None
 
 
 def _format(
     known: Mapping[str, bytes], codec: AudioCodec, defaults: AudioDefaults
 ) -> tuple[int | None, int | None]:
-    """Rate in Hz and channels: as stated, else the defaults, unless the payload says."""
+    """Return rate in Hz and channels: the headers', else the defaults for PCM and None for others.
+
+    Raises WireError for values out of range.
+    """
     rate = decimal(known, "rate", most=MAX_POSITION)
     channels = decimal(known, "channels", most=MAX_POSITION)
     if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
@@ -165,12 +168,12 @@ def _traceparent(value: bytes | None) -> tuple[str | None, tuple[str, ...]]:
     if value is None:
         return None, ()
     if not _TRACEPARENT.fullmatch(value):
-        return None, (f"traceparent: {shown(value)} is not W3C's form; it is dropped",)
+        return None, (f"traceparent: {shown(value)} is not in W3C's format; it is dropped",)
     return value.decode(), ()
 
 
 def encode_event(event: AnyEvent) -> WireRecord:
-    """An event as a record: CloudEvents 1.0, Kafka binary binding, JSON value, keyed by stream."""
+    """Return the event as a record: CloudEvents 1.0 in Kafka's binary mode, keyed by stream."""
     headers = {
         "ce_specversion": "1.0",
         "ce_id": event.id,
@@ -191,10 +194,10 @@ def encode_event(event: AnyEvent) -> WireRecord:
 
 
 def decode_event(headers: Headers, value: bytes | None) -> AnyEvent:
-    """A record of a transcript topic as an event; fields that are not known yet are ignored.
+    """Return a record of a transcript topic as an event; unknown fields are ignored.
 
-    Raises WireError: unknown_event for a type of a newer writer, which a reader may pass over, and
-    bad_event for a value that is not of its type's shape.
+    Raises WireError: unknown_event for an unknown type, which a reader may skip because a newer
+    writer may send it, and bad_event for a value that does not match its type.
     """
     event_type = _event_type(dict(headers).get("ce_type"))
     try:
@@ -207,12 +210,12 @@ def _event_type(value: bytes | None) -> type[AnyEvent]:
     event_type = EVENT_TYPES.get((value or b"").decode("latin-1"))
     if event_type is None:
         raise WireError(
-            Reason.UNKNOWN_EVENT, f"ce_type is {shown(value or b'')}: no event known here"
+            Reason.UNKNOWN_EVENT, f"ce_type is {shown(value or b'')}: unknown to this release"
         )
     return event_type
 
 
 def _rfc3339(unix_ms: int) -> str:
-    # A publisher's `start` may place audio beyond the last year that can be written.
+    # A publisher's `start` may place audio after the last year that RFC 3339 can write.
     second, millisecond = divmod(min(max(unix_ms, 0), MAX_UNIX_MS), 1000)
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{millisecond:03d}Z"

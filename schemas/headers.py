@@ -1,4 +1,4 @@
-"""Record headers: their limits, and values read strictly from untrusted bytes."""
+"""Record headers: their limits, and strict parsing of untrusted values."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ _SHOWN_BYTES = 40  # of a wrong value in a message
 
 
 def check_limits(headers: Headers) -> None:
-    """Raises WireError for more headers, or bytes in them, than a record may have."""
+    """Raise WireError if a record has too many headers, or too many bytes in them."""
     if len(headers) > MAX_HEADERS:
         raise WireError(
-            Reason.TOO_MANY_HEADERS, f"{len(headers)} headers; a record may have {MAX_HEADERS}"
+            Reason.TOO_MANY_HEADERS, f"{len(headers)} headers: send at most {MAX_HEADERS}"
         )
     size = sum(len(name.encode()) + len(value or b"") for name, value in headers)
     if size > MAX_HEADER_BYTES:
         raise WireError(
-            Reason.HEADERS_TOO_LARGE,
-            f"{size} bytes of headers; a record may have {MAX_HEADER_BYTES}",
+            Reason.HEADERS_TOO_LARGE, f"{size} bytes of headers: send at most {MAX_HEADER_BYTES}"
         )
 
 
 def select(headers: Headers, names: Collection[str]) -> dict[str, bytes]:
-    """The headers of these names; others are nobody's business here.
+    """Return the headers of these names; others are ignored.
 
-    Raises WireError for one that is stated twice or has no value.
+    Raises WireError if one of them occurs twice or has no value.
     """
     known: dict[str, bytes] = {}
     for name, value in headers:
         if name not in names:
             continue
         if name in known:
-            raise WireError(Reason.DUPLICATE_HEADER, f"header {name} is stated twice: send it once")
+            raise WireError(Reason.DUPLICATE_HEADER, f"header {name} occurs twice: send it once")
         if value is None:
             raise WireError(Reason.BAD_HEADER, f"header {name} has no value: leave it out instead")
         known[name] = value
@@ -45,19 +44,19 @@ def select(headers: Headers, names: Collection[str]) -> dict[str, bytes]:
 
 
 def shown(value: bytes) -> str:
-    """A value as it may stand in a message: short and printable."""
+    """Return a value as short printable text for a message."""
     text = value[:_SHOWN_BYTES].decode("ascii", "backslashreplace")
     return ascii(text) + ("..." if len(value) > _SHOWN_BYTES else "")
 
 
 def decimal(known: Mapping[str, bytes], name: str, *, most: int) -> int | None:
-    """A number of ASCII digits up to `most`; None when the header is absent.
+    """Return the header as a number from 0 to `most`, or None if it is absent.
 
-    Raises WireError.
+    Raises WireError for anything but ASCII digits in that range.
     """
     if (value := known.get(name)) is None:
         return None
-    # bytes.isdigit is ASCII alone; the length keeps int() from working on kilobytes.
+    # bytes.isdigit accepts ASCII only; the length limit keeps int() from parsing kilobytes.
     if value.isdigit() and len(value) <= len(str(most)) and int(value) <= most:
         return int(value)
     raise WireError(
@@ -66,7 +65,7 @@ def decimal(known: Mapping[str, bytes], name: str, *, most: int) -> int | None:
 
 
 def flag(known: Mapping[str, bytes], name: str) -> bool:
-    """`1` or `0`; absent is false. Raises WireError."""
+    """Return whether the header is `1`; absent means `0`. Raises WireError for other values."""
     value = known.get(name, b"0")
     if value not in {b"0", b"1"}:
         raise WireError(

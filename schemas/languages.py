@@ -1,7 +1,7 @@
 """Languages: BCP 47 tags on the wire, Whisper's own codes inside.
 
-A tag may say more than Whisper knows: `zh-Hans` and `zh-Hant` are both `zh` to the model, and the
-script decides how the text is written afterwards.
+A tag may be more specific than Whisper's code: `zh-Hans` and `zh-Hant` are both `zh` to the model,
+and the script subtag selects the conversion of its text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from schemas.errors import Reason, WireError
 
-# openai-whisper's tokenizer.LANGUAGES; a test holds the two equal. `yue` came with large-v3.
+# openai-whisper's tokenizer.LANGUAGES; a test compares the two. `yue` came with large-v3.
 _CODES = (
     "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th "
     "ur hr bg lt la mi ml cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr "
@@ -19,7 +19,7 @@ _CODES = (
     "haw ln ha ba jw su yue"
 )
 WHISPER_CODES: Final = frozenset(_CODES.split())
-# Where the registry's subtag is not Whisper's: its own names, old names, macrolanguages' members.
+# Subtags whose Whisper code differs: other names, deprecated names, members of macrolanguages.
 _WHISPER_OF: Final = {
     "cmn": "zh",
     "fil": "tl",
@@ -35,7 +35,7 @@ _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,8}")
 
 
 def whisper_code(tag: str) -> str:
-    """Whisper's code for a BCP 47 tag: `zh` for `zh-Hans-CN`.
+    """Return Whisper's code for a BCP 47 tag: `zh` for `zh-Hans-CN`.
 
     Raises WireError (unknown_language).
     """
@@ -47,10 +47,10 @@ def whisper_code(tag: str) -> str:
             return code
     raise WireError(
         Reason.UNKNOWN_LANGUAGE,
-        f"language {tag!r} is none that Whisper knows: send a BCP 47 tag such as zh-Hans, or auto",
+        f"Whisper has no language {tag!r}: send a BCP 47 tag such as zh-Hans, or auto",
     )
 
 
 def bcp47(code: str) -> str:
-    """The BCP 47 tag of one of Whisper's codes: they differ in Javanese alone."""
+    """Return the BCP 47 tag of one of Whisper's codes; only Javanese has a different one."""
     return "jv" if code == "jw" else code

@@ -1,4 +1,4 @@
-"""What a publisher may ask for, as headers of a stream's first record."""
+"""Stream options as headers of a stream's first record."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from schemas.errors import Reason, WireError
 from schemas.headers import shown
 from schemas.languages import whisper_code
 
-AUTO: Final = "auto"  # any language that the model knows
-_NOTHING_ASKED: Final = StreamOptions()
+AUTO: Final = "auto"  # any language of the model
+_NO_OPTIONS: Final = StreamOptions()
 
 
-class _WrongOptionError(Exception):
-    """The default holds, and the stream is warned."""
+class _InvalidOptionError(Exception):
+    """An option has an invalid value: the default applies, and the stream is warned."""
 
 
 def encode_options(options: StreamOptions) -> list[tuple[str, bytes]]:
-    """A header for every option that is asked for."""
+    """Return a header for each option that is set."""
     texts = {
         "language": None if options.languages is None else ",".join(options.languages) or AUTO,
         "prompt": options.prompt,
@@ -40,22 +40,22 @@ def encode_options(options: StreamOptions) -> list[tuple[str, bytes]]:
 
 
 def decode_options(known: Mapping[str, bytes]) -> tuple[StreamOptions, tuple[str, ...]]:
-    """What is asked for, and one line for each option that is wrong: there the default holds.
+    """Return the options that are set, and one line for each invalid one: its default applies.
 
-    Raises WireError for a language that is unknown: text in a wrong one helps nobody.
+    Raises WireError for an unknown language, because text in a wrong one is of no use.
     """
     if known.keys().isdisjoint(OPTION_HEADERS):
-        return _NOTHING_ASKED, ()
-    asked: dict[str, Any] = {}
+        return _NO_OPTIONS, ()
+    options: dict[str, Any] = {}
     problems = []
-    for name, (field, read) in _READERS.items():
+    for name, (field, parse) in _PARSERS.items():
         if (value := known.get(name)) is None:
             continue
         try:
-            asked[field] = read(value)
-        except _WrongOptionError as wrong:
-            problems.append(f"{name}: {wrong}; the default holds")
-    return StreamOptions(**asked), tuple(problems)
+            options[field] = parse(value)
+        except _InvalidOptionError as error:
+            problems.append(f"{name}: {error}; the default holds")
+    return StreamOptions(**options), tuple(problems)
 
 
 def _languages(value: bytes) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _languages(value: bytes) -> tuple[str, ...]:
         return ()
     tags = tuple(dict.fromkeys(tag.strip() for tag in text.split(",")))
     if len(tags) > MAX_LANGUAGES:
-        raise _WrongOptionError(f"{len(tags)} are given, at most {MAX_LANGUAGES} may be")
+        raise _InvalidOptionError(f"{len(tags)} tags, at most {MAX_LANGUAGES} are allowed")
     for tag in tags:
         whisper_code(tag)
     return tags
@@ -79,9 +79,11 @@ def _text(value: bytes) -> str:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise _WrongOptionError("not UTF-8") from None
+        raise _InvalidOptionError("not UTF-8") from None
     if len(text) > MAX_PROMPT_CHARACTERS:
-        raise _WrongOptionError(f"{len(text)} characters, at most {MAX_PROMPT_CHARACTERS} may be")
+        raise _InvalidOptionError(
+            f"{len(text)} characters, at most {MAX_PROMPT_CHARACTERS} are allowed"
+        )
     return text
 
 
@@ -89,12 +91,12 @@ def _task(value: bytes) -> Task:
     try:
         return Task(value.decode())
     except ValueError:
-        raise _WrongOptionError(f"{shown(value)} is none of {', '.join(Task)}") from None
+        raise _InvalidOptionError(f"{shown(value)} is none of {', '.join(Task)}") from None
 
 
 def _switch(value: bytes) -> bool:
     if value not in {b"0", b"1"}:
-        raise _WrongOptionError(f"{shown(value)} is neither 1 nor 0")
+        raise _InvalidOptionError(f"{shown(value)} is neither 1 nor 0")
     return value == b"1"
 
 
@@ -103,13 +105,13 @@ def _endpoint_ms(value: bytes) -> int:
         endpoint_ms = int(value)
         if MIN_ENDPOINT_MS <= endpoint_ms <= MAX_ENDPOINT_MS:
             return endpoint_ms
-    raise _WrongOptionError(
+    raise _InvalidOptionError(
         f"{shown(value)} is no number from {MIN_ENDPOINT_MS} to {MAX_ENDPOINT_MS}"
     )
 
 
-# Header: the field of StreamOptions, and how its value is read.
-_READERS: Final[dict[str, tuple[str, Callable[[bytes], object]]]] = {
+# Header: its field of StreamOptions, and the parser of its value.
+_PARSERS: Final[dict[str, tuple[str, Callable[[bytes], object]]]] = {
     "language": ("languages", _languages),
     "prompt": ("prompt", _text),
     "hotwords": ("hotwords", _text),
@@ -118,4 +120,4 @@ _READERS: Final[dict[str, tuple[str, Callable[[bytes], object]]]] = {
     "partials": ("partials", _switch),
     "endpoint_ms": ("endpoint_ms", _endpoint_ms),
 }
-OPTION_HEADERS: Final = frozenset(_READERS)
+OPTION_HEADERS: Final = frozenset(_PARSERS)

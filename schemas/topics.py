@@ -1,4 +1,4 @@
-"""Topics: their names, the rule for keys, and the settings without which the promises do not hold.
+"""Topics: their names, the rule for keys, and the settings that the delivery guarantees need.
 
 Every topic has the same partition count, because the state, the transcripts and the dead letters
 of input partition p are written to partition p. Publishers pick p from the key with murmur2, as
@@ -18,9 +18,10 @@ MAX_STREAM_ID_CHARACTERS = 128
 _STREAM_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_STREAM_ID_CHARACTERS}}}")
 _TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # Kafka's own rule
 
-_HOUR_MS = 3_600_000
 _FRAMING_BYTES = 8 << 10  # a batch's and a record's own fields, and the key
-_MAX_DEAD_LETTER_BYTES = 4 << 20  # the record as it came, and the reason
+MAX_MESSAGE_BYTES = MAX_RECORD_BYTES + MAX_HEADER_BYTES + _FRAMING_BYTES  # of an audio topic
+_HOUR_MS = 3_600_000
+_MAX_DEAD_LETTER_BYTES = 4 << 20  # the original record, and the reason
 _DATASETS: Final = {
     "audio": "audio.v1",
     "audio_bulk": "audio.bulk.v1",
@@ -32,15 +33,15 @@ _DATASETS: Final = {
 
 
 def valid_stream_id(stream_id: str) -> bool:
-    """Whether a record key, decoded as UTF-8, names a stream."""
+    """Return whether a record key, decoded as UTF-8, is a stream id."""
     return _STREAM_ID.fullmatch(stream_id) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of all topics. A name that is left empty follows from the prefix.
+    """The names of all topics. An empty name is derived from the prefix.
 
-    Raises ValueError for a name that Kafka would refuse, or that two topics share.
+    Raises ValueError for a name that Kafka would reject, or that two topics share.
     """
 
     prefix: str = "speech"
@@ -48,8 +49,8 @@ class Topics:
     audio_bulk: str = ""  # files and replays faster than real time
     transcripts: str = ""  # finals and stream events: the output
     partials: str = ""  # interim results, outside transactions
-    audio_dlq: str = ""  # what was refused, and why
-    state: str = ""  # private: progress, in the transactions of the finals
+    audio_dlq: str = ""  # dead letters: rejected records and the reasons
+    state: str = ""  # private: progress, written in the transactions of the finals
 
     def __post_init__(self) -> None:
         for role, dataset in _DATASETS.items():
@@ -58,7 +59,7 @@ class Topics:
             if not _TOPIC_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no topic name: use 1-249 of [A-Za-z0-9._-]")
         if len(set(self)) < len(_DATASETS):
-            raise ValueError(f"topics must differ, not {', '.join(self)}")
+            raise ValueError(f"two topics have the same name: {', '.join(self)}")
 
     def __iter__(self) -> Iterator[str]:
         return (getattr(self, role) for role in _DATASETS)
@@ -66,16 +67,16 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What one topic must be."""
+    """The configuration that one topic must have."""
 
     name: str
-    required: Mapping[str, str | int]  # Kafka's names; text: exactly this; a number: at least
-    initial: Mapping[str, str] = field(default_factory=dict)  # given at creation, free to change
+    required: Mapping[str, str | int]  # by Kafka's names; text: equal to it; a number: at least
+    initial: Mapping[str, str] = field(default_factory=dict)  # set at creation, may be changed
 
 
 @dataclass(frozen=True, slots=True)
 class TopicFound:
-    """What one topic is."""
+    """The configuration that one topic has."""
 
     name: str
     partitions: int
@@ -84,18 +85,18 @@ class TopicFound:
 
 
 def topic_specs(topics: Topics, replication_factor: int) -> tuple[TopicSpec, ...]:
-    """What every topic must be on that many replicas, in the order of `Topics`."""
+    """Return the spec of every topic for that many replicas, in the order of `Topics`."""
     durable: dict[str, str | int] = {
         "min.insync.replicas": max(1, replication_factor - 1),
         "unclean.leader.election.enable": "false",
     }
-    # LogAppendTime: caps and idle ends are counted in it, so that a replay decides alike.
-    # Uncompressed: codecs do nothing for PCM, and the broker unpacks what would be a bomb.
+    # LogAppendTime: stream limits and idle ends are measured in it, so that a replay decides alike.
+    # Uncompressed: codecs gain nothing on PCM, and the broker unpacks a bomb before workers would.
     audio: dict[str, str | int] = durable | {
         "cleanup.policy": "delete",
         "message.timestamp.type": "LogAppendTime",
         "compression.type": "uncompressed",
-        "max.message.bytes": MAX_RECORD_BYTES + MAX_HEADER_BYTES + _FRAMING_BYTES,
+        "max.message.bytes": MAX_MESSAGE_BYTES,
     }
     events: dict[str, str | int] = durable | {"cleanup.policy": "delete"}
     dead: dict[str, str | int] = events | {"max.message.bytes": _MAX_DEAD_LETTER_BYTES}
@@ -107,13 +108,13 @@ def topic_specs(topics: Topics, replication_factor: int) -> tuple[TopicSpec, ...
         TopicSpec(topics.transcripts, events, zstd | _kept(hours=7 * 24)),
         TopicSpec(topics.partials, events, zstd | _kept(hours=1)),
         TopicSpec(topics.audio_dlq, dead, _kept(hours=7 * 24)),
-        # Small segments: what restore reads is the newest segment and little more.
+        # Small segments: a restore reads little more than the newest, uncompacted one.
         TopicSpec(topics.state, state, {"segment.bytes": str(16 << 20), "segment.ms": "600000"}),
     )
 
 
 def _kept(*, hours: int) -> dict[str, str]:
-    """Kafka drops whole segments only, so a segment spans a twelfth of the retention."""
+    """Return retention settings; a segment, which Kafka deletes as a whole, spans a twelfth."""
     retention_ms = hours * _HOUR_MS
     return {"retention.ms": str(retention_ms), "segment.ms": str(retention_ms // 12)}
 
@@ -121,9 +122,9 @@ def _kept(*, hours: int) -> dict[str, str]:
 def differences(
     topics: Topics, found: Sequence[TopicFound], *, partitions: int | None = None
 ) -> list[str]:
-    """One line for everything that is not as it must be, each saying how to mend it.
+    """Return one line for each deviation from the specs, with the command that fixes it.
 
-    `partitions`: the count to hold all topics against; None: that of the first topic found.
+    `partitions`: the count that all topics must have; None: that of the first topic found.
     """
     by_name = {topic.name: topic for topic in found}
     present = [by_name[name] for name in topics if name in by_name]
@@ -136,12 +137,12 @@ def differences(
 
 
 def partition_differences(found: Sequence[TopicFound], partitions: int | None = None) -> list[str]:
-    """One line for every topic with another partition count; None: another than the first's."""
+    """Return one line for each topic with another count than `partitions`, or the first's."""
     if not found:
         return []
     expected = partitions or found[0].partitions
     return [
-        f"{topic.name}: {topic.partitions} partitions, not {expected}; growing it would move "
+        f"{topic.name}: {topic.partitions} partitions, not {expected}; adding some would move "
         "streams: delete it and run `streamscribe topics create`, or choose another prefix"
         for topic in found
         if topic.partitions != expected

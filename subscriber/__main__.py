@@ -1,4 +1,4 @@
-"""`streamscribe tail`: transcripts in the terminal, as they come."""
+"""`streamscribe tail`: print transcripts as they are published."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from transport.console import PipeConsole, printable
 from transport.start import START_HELP, Edge
 from transport.topic_reader import CONNECT_TIMEOUT_S, ReaderError
 
-EPILOG: Final = (
-    "Finals whose text was suppressed (nothing was said) and starts of streams need --all."
-)
+EPILOG: Final = "Suppressed finals (no speech) and starts of streams are printed only with --all."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,13 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         warn=warn,
     )
     try:
-        asyncio.run(follow(reader, json_printer() if options.json else caption_printer(options)))
+        asyncio.run(print_all(reader, json_printer() if options.json else caption_printer(options)))
     except ReaderError as error:
         warn(str(error))
     return 1
 
 
-async def follow(reader: TranscriptReader, show: Callable[[AnyEvent], None]) -> None:
+async def print_all(reader: TranscriptReader, show: Callable[[AnyEvent], None]) -> None:
     async with reader:
         async for event in reader:
             show(event)
@@ -69,15 +67,15 @@ def json_printer() -> Callable[[AnyEvent], None]:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "streamscribe tail", description="Print transcripts as they come.", epilog=EPILOG
+        "streamscribe tail", description="Print transcripts as they are published.", epilog=EPILOG
     )
     option = parser.add_argument
-    option("--json", action="store_true", help="every event as a CloudEvent in JSON, one a line")
+    option("--json", action="store_true", help="all events, one CloudEvent in JSON per line")
     option("--from", dest="start", type=start, default=Edge.NOW, metavar="TIME", help=START_HELP)
     option("--stream", dest="streams", action="append", metavar="ID", help="only this; repeatable")
-    option("--all", dest="everything", action="store_true", help="leave no event out")
+    option("--all", dest="everything", action="store_true", help="all events")
     add_kafka(parser)
-    option("--topic", metavar="NAME", help="another topic than PREFIX.transcripts.v1")
+    option("--topic", metavar="NAME", help="instead of PREFIX.transcripts.v1")
     return parser
 
 
@@ -86,9 +84,9 @@ def warn(message: str) -> None:
 
 
 class ClientErrors(logging.Handler):
-    """The Kafka client's errors, a line a minute at most: it retries ten times a second.
+    """Prints at most one of the Kafka client's errors per minute: it retries ten times a second.
 
-    Quiet at first: when there is no connection at all, the reader says so.
+    Prints none at first, because the reader itself raises when it cannot connect.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Events as JSON lines: CloudEvents 1.0 in structured mode, one event a line."""
+"""Events as JSON lines: one CloudEvent 1.0 in structured mode per line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.transcript import AnyEvent
 
 
 def json_line(event: AnyEvent) -> bytes:
-    """The envelope's attributes, `data` last; with the line's end."""
+    """Return the event as one line: the CloudEvents attributes, then `data`, and a line end."""
     record = encode_event(event)
     attributes = {_attribute(name): value.decode() for name, value in record.headers}
     return orjson.dumps(attributes | {"data": orjson.Fragment(record.value)}) + b"\n"

@@ -1,8 +1,10 @@
 """Transcripts as an async iterator.
 
-async with TranscriptReader("localhost:9092") as reader:
-async for event in reader:
-...
+    async with TranscriptReader("localhost:9092") as reader:
+        async for event in reader:
+            ...
+
+Records that are no events of this release are skipped with a warning.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ log = logging.getLogger(__name__)
 
 
 class TranscriptReader(TopicReader):
-    """Entering it connects and fixes the start: what is published from then on will be read.
+    """A reader of events. Entering it determines the start: later events will all be read.
 
-    `start`: from which event on. `streams`: only those; none given: all. `warn` is told in one line
-    of every record that is no event and of events that were deleted before they could be read.
-    Raises ReaderError as every `TopicReader`.
+    `start`: the first event to read. `streams`: only these; empty: all. `warn` is called with one
+    line for each record that is no event, and for events that were deleted before they were read.
+    Raises ReaderError as `TopicReader` does.
     """
 
     def __init__(

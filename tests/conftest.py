@@ -12,12 +12,12 @@ from transport.cluster import create_topics
 
 pytest_plugins = ["fixtures_security", "fixtures_threads", "fixtures_weights"]
 
-settings.register_profile("suite", deadline=None)  # no test fails for being slow
+settings.register_profile("suite", deadline=None)  # no example fails for being slow
 settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the broker says so: `-m "not broker"` leaves the pure tests."""
+    """Mark all tests that use a broker, so that `-m "not broker"` leaves them out."""
     for item in items:
         if {"kafka", "secure_kafka"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker("broker")
@@ -25,20 +25,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[LocalKafka]:
-    """One real broker for the whole session: `kafka.bootstrap`."""
-    with LocalKafka() as kafka:
+    """One real broker for the whole session; clients of its link can be cut off by a proxy."""
+    with LocalKafka(links=("link",)) as kafka:
         yield kafka
 
 
 @pytest.fixture
 def prefix() -> str:
-    """For topics that no other test sees."""
+    """The prefix of topics that no other test uses."""
     return f"test-{uuid4().hex[:12]}"
 
 
 @pytest.fixture
 async def topics(kafka: LocalKafka, prefix: str) -> Topics:
-    """All topics, created with four partitions each, for one test alone."""
+    """All topics, with four partitions each, for one test."""
     topics = Topics(prefix)
     await create_topics(kafka.bootstrap, topics, partitions=4)
     return topics

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from stream_harness import OneStream
 
-from bench.cutting import read
-from bench.decoding import decoded
-from bench.live.borders import damage
-from bench.live.material import silero
-from bench.live.whole import clip_of
+from bench.live.clips import silero
+from bench.live.text_errors import cut_errors
+from bench.quality.decoding import clip_request, decoded
+from bench.quality.recordings import read
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import (
     WHISPER_RATE,
@@ -108,9 +107,9 @@ def test_no_word_is_lost_or_doubled_between_two_finals(transcriber: Transcriber)
     said = tokens(" ".join(sample.reference for sample in samples), "en")
     streams = [cut(np.concatenate([silence(ms), sound]), PAUSED) for ms in OFFSETS_MS]
     assert min(map(len, streams)) > 2
-    clips = [clip_of(each.samples, "en") for stream in streams for each in stream]
+    clips = [clip_request(each.samples, "en") for stream in streams for each in stream]
     heard = iter(decoded(transcriber, clips, lambda _, __: None, "as cut"))
     for stream in streams:
         pieces = [tokens(next(heard).text, "en") for _ in stream]
-        found = damage(said, said, pieces, range(len(pieces) - 1))
+        found = cut_errors(said, said, pieces, range(len(pieces) - 1))
         assert (found.lost, found.doubled) == (0, 0), pieces

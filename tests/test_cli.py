@@ -19,7 +19,7 @@ Install: TypeAlias = Callable[[str], None]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Installs a command `probe` whose main is the given body."""
+    """Return a function that installs a command `probe` with this body of `main`."""
 
     def install(body: str) -> None:
         (tmp_path / "probe.py").write_text(f"import sys\ndef main(argv):\n    {body}\n", "utf-8")
@@ -30,10 +30,10 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return install
 
 
-def streamscribe(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streamscribe", *argv], capture_output=True, text=True, check=False
-    )
+def exit_code(*argv: str) -> object:
+    with pytest.raises(SystemExit) as raised:  # by argparse
+        cli.main(argv)
+    return raised.value.code
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -42,23 +42,31 @@ def test_every_command_has_a_main(name: str):
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_says_how_it_is_used(name: str):
-    done = streamscribe(name, "--help")
-    assert done.returncode == 0
-    assert f"streamscribe {name}" in done.stdout
-    assert not done.stderr
+def test_every_command_has_a_help(name: str, capsys: pytest.CaptureFixture[str]):
+    assert exit_code(name, "--help") == 0
+    output = capsys.readouterr()
+    assert f"streamscribe {name}" in output.out
+    assert not output.err
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_a_wrong_flag_is_one_clear_line_and_a_usage_error(name: str):
-    done = streamscribe(name, "--no-such-flag")
-    assert done.returncode == cli.USAGE
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"streamscribe {name}")  # argparse tells of missing arguments first
+def test_an_unknown_flag_is_a_usage_error_of_one_line(
+    name: str, capsys: pytest.CaptureFixture[str]
+):
+    assert exit_code(name, "--no-such-flag") == cli.USAGE
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"streamscribe {name}")  # or argparse's error on missing arguments
     assert "error: " in last
 
 
-def test_help_lists_the_commands_in_the_order_in_which_one_meets_them(
+def test_the_module_runs_as_a_program():
+    command = [sys.executable, "-m", "streamscribe", "weights", "--no-such-flag"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == cli.USAGE
+    assert done.stderr.splitlines()[-1].startswith("streamscribe weights: error: ")
+
+
+def test_help_lists_the_commands_in_the_order_of_use(
     capsys: pytest.CaptureFixture[str],
 ):
     assert cli.main(["--help"]) == 0
@@ -78,7 +86,7 @@ def test_help_lists_the_commands_in_the_order_in_which_one_meets_them(
     ]
 
 
-def test_help_loads_nothing_heavy():
+def test_help_imports_no_heavy_module():
     program = (
         "import sys; from streamscribe.cli import main; main(['--help']);"
         f"print(sorted({HEAVY!r} & set(sys.modules)))"
@@ -89,65 +97,67 @@ def test_help_loads_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_version_is_the_distribution_s(capsys: pytest.CaptureFixture[str]):
+def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"streamscribe {project['version']}\n"
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["wokr"], "no command 'wokr', did you mean 'worker'?"),
         (["xyzzy"], "no command 'xyzzy';"),
-        ([], "which command?"),
+        ([], "no command given"),
     ],
 )
-def test_an_unknown_command_is_one_line(
-    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_an_unknown_command_is_a_one_line_error(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ):
     assert cli.main(argv) == cli.USAGE
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert message in line
 
 
-def test_a_command_gets_its_arguments_and_its_code_is_the_exit_code(command: Install):
+def test_a_command_gets_its_arguments_and_gives_the_exit_code(command: Install):
     command("return len(argv)")
     assert cli.main(["probe", "a", "--b", "c"]) == 3
 
 
-def test_ctrl_c_is_no_traceback(command: Install):
+def test_ctrl_c_prints_no_traceback(command: Install):
     command("raise KeyboardInterrupt")
     assert cli.main(["probe"]) == 130
 
 
-def test_a_missing_extra_says_what_to_install(command: Install, capsys: pytest.CaptureFixture[str]):
+def test_a_missing_extra_is_reported_with_the_install_command(
+    command: Install, capsys: pytest.CaptureFixture[str]
+):
     command("raise ModuleNotFoundError(name='jgo')")
     assert cli.main(["probe"]) == 1
     assert capsys.readouterr().err.endswith("pip install 'streamscribe[devstack]'\n")
 
 
-def test_a_missing_module_of_ours_is_a_bug_and_shown_as_one(command: Install):
+def test_a_missing_own_module_is_raised_as_a_bug(command: Install):
     command("import streamscribe.attic")
     with pytest.raises(ModuleNotFoundError, match="attic"):
         cli.main(["probe"])
 
 
-def test_the_extra_is_what_the_project_says():
+def test_the_extra_s_modules_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extra = project["optional-dependencies"][cli.EXTRA]
     assert {requirement.split(">=")[0] for requirement in extra} == cli.EXTRA_MODULES
     assert all(importlib.import_module(name) for name in cli.EXTRA_MODULES)
 
 
-def test_a_reader_that_leaves_early_is_no_failure():
-    program = "import sys; from streamscribe import cli; sys.exit(cli.guarded(writes_on))"
-    program = f"def writes_on():\n    while True: cli.say('on')\n{program}"
+def test_a_closed_output_is_no_error():
+    program = "import sys; from streamscribe import cli; sys.exit(cli.run(write))"
+    program = f"def write():\n    while True: cli.print_text('text')\n{program}"
     writer = [sys.executable, "-c", program]
     with subprocess.Popen(writer, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr
-        assert process.stdout.readline() == b"on\n"
+        assert process.stdout.readline() == b"text\n"
         process.stdout.close()
         assert process.wait() == cli.BROKEN_PIPE
         assert not process.stderr.read()

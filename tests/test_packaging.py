@@ -1,4 +1,4 @@
-"""The compose file, the Dockerfile and the lock, held against the tree and against what is read."""
+"""The compose file, the Dockerfile and the locks, compared with the project and its settings."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ SETTINGS = {f"STREAMSCRIBE_{field.name.upper()}" for field in dataclasses.fields
 
 
 def instructions(name: str) -> list[str]:
-    """What the Dockerfile says after each `name`."""
+    """Return the arguments of each instruction `name` in the Dockerfile."""
     return re.findall(rf"^{name} (.+)$", DOCKERFILE, re.MULTILINE)
 
 
 def locked(name: str) -> dict[str, str]:
-    """Package: its pinned version."""
+    """Return the pinned version of each package in a lock."""
     text = (ROOT / "locks" / name).read_text()
     return dict(re.findall(r"^([a-z0-9-]+)(?:\[[^]]*])?==([^ ;]+)", text, re.MULTILINE))
 
 
-def test_every_setting_in_the_compose_file_is_one_that_the_worker_reads() -> None:
+def test_every_setting_in_the_compose_file_exists() -> None:
     given = {name for worker in WORKERS for name in SERVICES[worker]["environment"]}
-    ours = {name for name in given if name.startswith("STREAMSCRIBE_")}
-    assert ours
-    assert not ours - SETTINGS
+    own = {name for name in given if name.startswith("STREAMSCRIBE_")}
+    assert own
+    assert not own - SETTINGS
 
 
 @pytest.mark.parametrize("worker", WORKERS)
-def test_the_worker_accepts_its_settings(worker: str) -> None:
+def test_the_compose_settings_of_the_worker_are_valid(worker: str) -> None:
     given = {name: default_of(value) for name, value in SERVICES[worker]["environment"].items()}
     settings = from_environment(given)
-    assert settings.http_host == "0.0.0.0"  # another container asks for its health
+    assert settings.http_host == "0.0.0.0"  # other containers may check its health
     assert settings.device in {"cuda", "cpu"}
 
 
 def default_of(value: object) -> str:
-    """What `${NAME:-default}` becomes when NAME is not set."""
+    """Return the value of `${NAME:-default}` if NAME is not set."""
     return re.sub(r"\$\{\w+:-([^}]*)}", r"\1", str(value))
 
 
-def test_the_worker_finds_the_broker_where_kafka_says_it_is() -> None:
+def test_the_bootstrap_address_is_one_that_kafka_advertises() -> None:
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     for service in ("topics", *WORKERS):
         address = SERVICES[service]["environment"]["STREAMSCRIBE_BOOTSTRAP"]
@@ -67,17 +67,17 @@ def test_the_worker_finds_the_broker_where_kafka_says_it_is() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_images_name_a_version(service: str) -> None:
+def test_images_have_a_version(service: str) -> None:
     name, _, tag = SERVICES[service]["image"].partition(":")
     assert re.match(r"\d+\.\d+", tag), f"{name} needs a version"
 
 
-def test_our_image_carries_our_version_and_kafka_the_one_that_is_tested() -> None:
+def test_the_images_have_the_versions_of_the_project_and_of_the_tested_kafka() -> None:
     assert SERVICES["worker"]["image"].startswith(f"streamscribe:{PROJECT['version']}-")
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{KAFKA_VERSION}"
 
 
-def test_each_worker_has_its_profile_and_the_broker_has_none() -> None:
+def test_each_worker_has_a_profile_and_the_broker_has_none() -> None:
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
     assert profiles == {"kafka": [], "topics": [], "worker": ["gpu"], "worker-cpu": ["cpu"]}
 
@@ -91,7 +91,7 @@ def test_the_gpu_worker_reserves_one_gpu() -> None:
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_a_worker_is_bounded_watched_restarted_and_given_time_to_drain(name: str) -> None:
+def test_a_worker_has_limits_a_health_check_and_time_to_drain(name: str) -> None:
     worker = SERVICES[name]
     assert worker["deploy"]["resources"]["limits"]["memory"] == "16G"
     assert f":{worker['environment']['STREAMSCRIBE_HTTP_PORT']}/readyz" in str(
@@ -101,7 +101,7 @@ def test_a_worker_is_bounded_watched_restarted_and_given_time_to_drain(name: str
     assert int(worker["stop_grace_period"].removesuffix("s")) > Settings().drain_s
 
 
-def test_volumes_are_declared_and_the_weights_stand_where_the_image_keeps_them() -> None:
+def test_volumes_are_declared_and_mounted_where_the_image_has_its_weights() -> None:
     mounts = {
         tuple(mount.split(":"))
         for service in SERVICES.values()
@@ -111,21 +111,21 @@ def test_volumes_are_declared_and_the_weights_stand_where_the_image_keeps_them()
     assert ("weights", *instructions("VOLUME")) in mounts
 
 
-def test_build_arguments_are_those_of_the_dockerfile() -> None:
+def test_build_arguments_exist_in_the_dockerfile() -> None:
     given = SERVICES["worker"]["build"]["args"]
     assert not set(given) - {argument.partition("=")[0] for argument in instructions("ARG")}
 
 
-def test_stages_stand_on_one_another() -> None:
+def test_stages_build_on_earlier_stages() -> None:
     stages = [re.split(r" AS ", stage) for stage in instructions("FROM")]
     names = [name for _, name in stages]
     assert {"base", "torch", "application"} < set(names)
     assert names[-1] == "application"
     for number, (parent, name) in enumerate(stages[1:], start=1):
-        assert parent in names[:number], f"{name} stands on {parent}, which is no earlier stage"
+        assert parent in names[:number], f"{name} builds on {parent}, which is no earlier stage"
 
 
-def test_what_is_copied_exists_and_is_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     context = (ROOT / ".dockerignore").read_text().splitlines()
     for line in instructions("COPY"):
         if line.startswith("--from="):
@@ -144,26 +144,26 @@ def test_every_package_is_copied() -> None:
     assert not set(packages) - copied
 
 
-def test_what_is_installed_by_the_lock_is_held_to_its_hashes() -> None:
+def test_packages_of_the_lock_are_installed_with_hashes() -> None:
     installs = re.findall(r"pip install[^;&]*", "\n".join(instructions("RUN")))
     from_locks = [line for line in installs if "/locks/" in line and "$(grep" not in line]
     assert len(from_locks) == 3  # uv, torch, the rest
     assert all("--require-hashes" in line for line in from_locks)
 
 
-def test_the_container_runs_as_nobody_in_particular_and_gets_signals_itself() -> None:
+def test_the_container_runs_as_an_unprivileged_user_and_receives_signals() -> None:
     assert instructions("USER") == ["streamscribe"]
     assert instructions("ENTRYPOINT") == ['["streamscribe"]']
 
 
-def test_the_image_to_start_from_can_be_pinned_by_its_digest() -> None:
+def test_the_base_image_can_be_pinned_by_its_digest() -> None:
     assert 'PYTHON_DIGEST=""' in instructions("ARG")
     assert instructions("FROM")[0] == "${PYTHON_IMAGE}${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS base"
     assert SERVICES["worker"]["build"]["args"]["PYTHON_DIGEST"] == "${PYTHON_DIGEST:-}"
 
 
 @pytest.mark.parametrize("name", ["topics", *WORKERS])
-def test_our_containers_can_write_to_their_volume_and_to_tmp_alone(name: str) -> None:
+def test_containers_have_a_read_only_root_and_no_capabilities(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["tmpfs"] == ["/tmp"]
@@ -171,15 +171,17 @@ def test_our_containers_can_write_to_their_volume_and_to_tmp_alone(name: str) ->
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-REFUSED = "http://127.0.0.1:1"
-NOWHERE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), REFUSED) | {
+UNREACHABLE = "http://127.0.0.1:1"
+NO_NETWORK = dict.fromkeys(
+    ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), UNREACHABLE
+) | {
     "NO_PROXY": "",
     "no_proxy": "",
 }
 
 
 def make(target: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """With this environment in place of the one that `make install` makes, and nothing cached."""
+    """Run a make target without network and caches, in this environment instead of make's own."""
     given = [f"{name}={value}" for name, value in variables.items()]
     return subprocess.run(
         [
@@ -195,13 +197,13 @@ def make(target: str, home: Path, **variables: str) -> subprocess.CompletedProce
         capture_output=True,
         encoding="utf-8",
         env=os.environ
-        | NOWHERE
+        | NO_NETWORK
         | dict.fromkeys(("HOME", "XDG_CACHE_HOME", "PIP_CACHE_DIR"), str(home)),
         check=False,
     )
 
 
-def test_the_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
+def test_the_bill_of_materials_lists_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
     file = tmp_path / "sbom.json"
     made = make("sbom", tmp_path, SBOM=str(file))
     assert made.returncode == 0, made.stderr
@@ -214,7 +216,7 @@ def test_the_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_pa
         assert any(link.get("hashes") for link in part["externalReferences"]), part["name"]
 
 
-def test_an_audit_without_an_answer_says_so_in_one_line_and_fails(tmp_path: Path) -> None:
+def test_an_audit_without_a_database_fails_with_one_line(tmp_path: Path) -> None:
     made = make("audit", tmp_path)
     assert made.returncode != 0, made.stdout
     (line,) = made.stdout.splitlines()
@@ -222,14 +224,14 @@ def test_an_audit_without_an_answer_says_so_in_one_line_and_fails(tmp_path: Path
     assert len(line) < 300
 
 
-def test_no_registry_is_written_down() -> None:
+def test_no_registry_is_hard_coded() -> None:
     for path in ("docker-compose.kafka.yml", "deploy/Dockerfile", "Makefile", "pyproject.toml"):
         hosts = re.findall(r"https?://([^/\s'\"]+)", (ROOT / path).read_text())
         assert {host.partition(":")[0] for host in hosts} <= {"localhost"}, path
 
 
 @pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
-def test_the_lock_covers_what_is_declared(name: str) -> None:
+def test_the_locks_contain_every_declared_dependency(name: str) -> None:
     declared = {re.split(r"[\[<>=]", line)[0].lower() for line in PROJECT["dependencies"]}
     assert not declared - set(locked(name))
 

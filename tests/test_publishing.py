@@ -1,6 +1,6 @@
-"""The publishers of docs/publishing.md, run as they are printed there, against the real broker.
+"""The publishers of docs/publishing.md, run as documented, with the real broker.
 
-What they install is kept by npm and Go in the user's own caches; a tool that is missing fails.
+npm and Go keep what they install in the user's caches; a missing tool is a failure.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.partitioner import murmur2
+from topic_records import read_topic
 
 from devstack.kafka import LocalKafka
 from devstack.kafka_jars import class_path
@@ -38,35 +38,34 @@ FILES = {
     "Node.js": "publish.js",
     "Go": "publish.go",
 }
-STREAM = "call-1"  # murmur2 and librdkafka's default put it into different partitions of 4
+STREAM = "call-1"  # in different partitions of 4 by murmur2 and by librdkafka's default
 PARTITIONS = 4
-AUDIO = np.arange(8_000, dtype="<i2").tobytes()  # 0.5 s, and the last chunk shorter than the rest
-SPEECH = AUDIO[:-200]
+AUDIO = np.arange(7_900, dtype="<i2").tobytes()  # 0.5 s; the last chunk is shorter than the others
 CHUNK = 3_200
-TIMEOUT_S = 300  # a first build of the Go client, on a slow machine
+TIMEOUT_S = 300  # the first build of the Go client on a slow machine takes minutes
 
 
-def test_every_program_of_the_page_is_run() -> None:
+def test_every_program_of_the_page_is_tested() -> None:
     languages = {"python", "java", "js", "go"}
     programs = {t for t, blocks in SECTIONS.items() if languages & {name for name, _ in blocks}}
     assert programs == set(FILES)
 
 
 @pytest.mark.parametrize("title", FILES)
-async def test_a_publisher_works_as_printed(
+async def test_a_publisher_works_as_documented(
     title: str, kafka: LocalKafka, topics: Topics, tmp_path: Path
 ) -> None:
     (_, program), (_, shell) = SECTIONS[title]
     (tmp_path / FILES[title]).write_text(program, "utf-8")
-    (tmp_path / "audio.raw").write_bytes(SPEECH)
+    (tmp_path / "audio.raw").write_bytes(AUDIO)
     (tmp_path / "lib").mkdir()
     for jar in class_path().split(":"):
         (tmp_path / "lib" / Path(jar).name).symlink_to(jar)
     await run(commands(shell, kafka, topics), tmp_path)
-    records = await read(kafka, topics.audio)
+    records = await read_topic(kafka.bootstrap, topics.audio, PARTITIONS)
     assert {(r.key, r.partition) for r in records} == {(STREAM.encode(), partition(STREAM))}
     chunks = [decode_audio(r.key, r.value, r.headers) for r in records]
-    assert b"".join(chunk.payload for chunk in chunks) == SPEECH
+    assert b"".join(chunk.payload for chunk in chunks) == AUDIO
     assert {chunk.codec for chunk in chunks} == {AudioCodec.PCM_S16LE}
     assert {chunk.rate for chunk in chunks} == {16_000}
     assert [len(chunk.payload) for chunk in chunks] == [*[CHUNK] * 4, 3_000, 0]
@@ -75,13 +74,13 @@ async def test_a_publisher_works_as_printed(
 
 
 def commands(shell: str, kafka: LocalKafka, topics: Topics) -> str:
-    """A page's lines for this broker; what pip would install is in the environment already."""
+    """Return the page's commands for this broker, without pip: its packages are installed."""
     lines = [line for line in shell.splitlines() if not line.startswith("pip install ")]
-    here = {"localhost:9092": kafka.bootstrap, "speech.audio.v1": topics.audio}
+    replacements = {"localhost:9092": kafka.bootstrap, "speech.audio.v1": topics.audio}
     text = "\n".join(lines)
-    for printed, meant in here.items():
-        assert printed in text
-        text = text.replace(printed, meant)
+    for documented, actual in replacements.items():
+        assert documented in text
+        text = text.replace(documented, actual)
     return text
 
 
@@ -95,27 +94,13 @@ async def run(script: str, folder: Path) -> None:
         stderr=STDOUT,
     )
     async with asyncio.timeout(TIMEOUT_S):
-        told, _ = await process.communicate()
-    assert process.returncode == 0, told.decode()
-
-
-async def read(kafka: LocalKafka, topic: str) -> list[ConsumerRecord]:
-    """All records of a topic, those of one partition in order."""
-    partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-    records: list[ConsumerRecord] = []
-    async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap) as consumer:
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning()
-        ends = await consumer.end_offsets(partitions)
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for batch in (await consumer.getmany(timeout_ms=100)).values():
-                records += batch
-    return records
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
 
 
 def partition(stream: str) -> int:
-    """Where Java's default partitioner puts a key."""
+    """Return the partition that Java's default partitioner selects."""
     key = stream.encode()
     by_murmur2 = (murmur2(key) & 0x7FFF_FFFF) % PARTITIONS
-    assert by_murmur2 != zlib.crc32(key) % PARTITIONS, "this id would not tell them apart"
+    assert by_murmur2 != zlib.crc32(key) % PARTITIONS, "both partitioners select the same"
     return int(by_murmur2)

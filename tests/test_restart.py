@@ -1,4 +1,4 @@
-"""A worker that is killed loses nothing and repeats nothing: real broker, weights and speech."""
+"""Exactly-once output across a killed worker, with a real broker, real weights and real speech."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from transport.cluster import create_topics
 SAMPLES = Path(__file__).parent.parent / "samples"
 CLIPS = ("en_jfk.flac", "en_ljspeech.flac", "zh_aishell_crisis.flac")
 CHUNK_S = 0.1
-MOST_ERRORS = {"en": 0.20, "zh": 0.30}  # of the sample's words or characters
+MAX_ERROR_RATE = {"en": 0.20, "zh": 0.30}  # of the sample's words or characters
 
 
 @pytest.mark.whisper
-async def test_a_killed_worker_loses_nothing_and_repeats_nothing(
+async def test_after_a_killed_worker_no_final_is_lost_or_repeated(
     kafka: LocalKafka, prefix: str, base_weights: Path, tmp_path: Path
 ) -> None:
     topics = Topics(prefix)
@@ -42,18 +42,18 @@ async def test_a_killed_worker_loses_nothing_and_repeats_nothing(
         AudioPublisher(kafka.bootstrap, topics.audio) as publisher,
         TranscriptReader(kafka.bootstrap, topics.transcripts) as reader,
     ):
-        seen = aiter(reader)
+        reading = aiter(reader)
         first = WorkerProcess(settings, tmp_path / "first.log")
         await first.start()
         await publish(publisher, [half(stream, 0) for stream in streams])
-        await until(seen, events, TranscriptFinal, 1)
+        await read_until(reading, events, TranscriptFinal, 1)
         await first.kill()
         await publish(publisher, [half(stream, 1) for stream in streams])
         async with WorkerProcess(settings, tmp_path / "second.log"):
-            await until(seen, events, StreamEnded, len(clips))
+            await read_until(reading, events, StreamEnded, len(clips))
     for file, clip in clips.items():
         text = " ".join(final.text for final in transcript(events, file))
-        assert score(clip["text"], text, clip["lang"]).rate <= MOST_ERRORS[clip["lang"]], text
+        assert score(clip["text"], text, clip["lang"]).rate <= MAX_ERROR_RATE[clip["lang"]], text
 
 
 def manifest() -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def manifest() -> list[dict[str, str]]:
 
 
 def chunks(file: str, language: str) -> Iterable[AudioChunk]:
-    """A clip as a publisher would send it."""
+    """Yield the chunks of a clip as a publisher sends them."""
     samples, rate = soundfile.read(SAMPLES / file, dtype="int16")
     step = round(CHUNK_S * rate)
     starts = range(0, len(samples), step)
@@ -84,26 +84,26 @@ def half(stream: list[AudioChunk], number: int) -> list[AudioChunk]:
 
 
 async def publish(publisher: AudioPublisher, streams: list[list[AudioChunk]]) -> None:
-    """All streams at once, chunk by chunk."""
+    """Publish all streams concurrently, chunk by chunk."""
     for row in zip_longest(*streams):
         for chunk in filter(None, row):
             await publisher.send(chunk)
     await publisher.flush()
 
 
-async def until(
-    seen: AsyncIterator[AnyEvent], events: list[AnyEvent], kind: type[AnyEvent], enough: int
+async def read_until(
+    reading: AsyncIterator[AnyEvent], events: list[AnyEvent], kind: type[AnyEvent], count: int
 ) -> None:
-    """Read until so many events of a kind have come since now."""
-    while enough:
-        event = await anext(seen)
+    """Append events until `count` of a kind have been read."""
+    while count:
+        event = await anext(reading)
         events.append(event)
-        enough -= isinstance(event, kind)
+        count -= isinstance(event, kind)
 
 
 def transcript(events: list[AnyEvent], stream_id: str) -> list[TranscriptFinal]:
-    """A stream's finals: one session, and nothing twice, whoever wrote it."""
-    told = [event for event in events if event.stream_id == stream_id]
-    assert len({event.session_id for event in told}) == 1
-    assert [event.index for event in told] == list(range(len(told)))
-    return [event for event in told if isinstance(event, TranscriptFinal)]
+    """Return a stream's finals after checking that its one session has each event once."""
+    of_stream = [event for event in events if event.stream_id == stream_id]
+    assert len({event.session_id for event in of_stream}) == 1
+    assert [event.index for event in of_stream] == list(range(len(of_stream)))
+    return [event for event in of_stream if isinstance(event, TranscriptFinal)]

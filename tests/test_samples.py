@@ -13,17 +13,17 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 CLIPS: list[dict[str, Any]] = [
     json.loads(line) for line in (SAMPLES / "manifest.jsonl").read_text("utf-8").splitlines()
 ]
-FREE = ("CC0-1.0", "Public domain", "CC-BY-4.0", "Apache-2.0")
+FREE_LICENCES = ("CC0-1.0", "Public domain", "CC-BY-4.0", "Apache-2.0")
 
 
-def test_the_manifest_names_every_clip_and_no_other() -> None:
+def test_the_manifest_lists_exactly_the_clips() -> None:
     assert sorted(clip["file"] for clip in CLIPS) == sorted(
         path.name for path in SAMPLES.glob("*.flac")
     )
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip["file"])
-def test_a_clip_is_what_the_manifest_says(clip: dict[str, Any]) -> None:
+def test_a_clip_matches_its_manifest_entry(clip: dict[str, Any]) -> None:
     path = SAMPLES / clip["file"]
     info = soundfile.info(path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == clip["sha256"]
@@ -33,14 +33,14 @@ def test_a_clip_is_what_the_manifest_says(clip: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip["file"])
-def test_a_clip_may_be_given_away_and_is_credited(clip: dict[str, Any]) -> None:
+def test_a_clip_has_a_free_licence_and_is_credited(clip: dict[str, Any]) -> None:
     readme = (SAMPLES / "README.md").read_text("utf-8")
     row = next(line for line in readme.splitlines() if f"`{clip['file']}`" in line)
-    assert clip["license"].startswith(FREE)
+    assert clip["license"].startswith(FREE_LICENCES)
     assert clip["source"].split(":")[0] in row
 
 
-def test_there_is_enough_for_a_fair_demo() -> None:
+def test_the_clips_cover_both_languages_and_telephone_audio() -> None:
     languages = Counter(clip["lang"] for clip in CLIPS)
     assert languages["en"] >= 2
     assert languages["zh"] >= 2
@@ -48,5 +48,5 @@ def test_there_is_enough_for_a_fair_demo() -> None:
     assert 50 <= sum(clip["seconds"] for clip in CLIPS) <= 75
 
 
-def test_a_checkout_stays_small() -> None:
+def test_the_clips_are_below_two_mebibytes() -> None:
     assert sum(path.stat().st_size for path in SAMPLES.iterdir()) < 2 << 20

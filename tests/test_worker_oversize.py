@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from admin.dead_letters import ReceivedDeadLetter, dead_letter
-from bench.chaos.oracle import Mood, Oracle
+from bench.robustness.chaos.oracle import Oracle, OracleMode
 from consumer.service import Factories, serve
 from consumer.settings import from_environment
 from devstack.kafka import LocalKafka
@@ -38,7 +38,7 @@ async def worker(kafka: LocalKafka, topics: Topics) -> AsyncIterator[None]:
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            serve(settings, stop, ready, Factories(transcriber=lambda _: Oracle(Mood())))
+            serve(settings, stop, ready, Factories(transcriber=lambda _: Oracle(OracleMode())))
         )
         yield
         stop.set()

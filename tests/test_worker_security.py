@@ -27,7 +27,7 @@ from secure_kafka import PASSWORD, SecureKafka
 from secure_kafka import RIGHTS as USERS_RIGHTS
 
 from admin.acls import grant
-from bench.chaos.oracle import Mood, Oracle
+from bench.robustness.chaos.oracle import Oracle, OracleMode
 from consumer import logs
 from consumer.errors import ConfigError
 from consumer.service import Factories, serve
@@ -58,7 +58,7 @@ async def work(settings: Settings, ready: asyncio.Event) -> None:
     """For ever; whatever ends it is raised as it is."""
     try:
         await serve(
-            settings, asyncio.Event(), ready, Factories(transcriber=lambda _: Oracle(Mood()))
+            settings, asyncio.Event(), ready, Factories(transcriber=lambda _: Oracle(OracleMode()))
         )
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
@@ -194,7 +194,7 @@ async def test_a_wrong_secret_names_its_setting_and_is_never_shown(
 async def worker(environ: Mapping[str, str], folder: Path) -> AsyncIterator[tuple[Process, Path]]:
     """As a process of its own; its log."""
     log = folder / "worker.log"
-    command = (sys.executable, "-m", "bench.chaos.worker", "--control", str(folder / "control"))
+    command = (sys.executable, "-m", "bench.robustness.chaos.worker")
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *command, stdout=file, stderr=file, env=os.environ | environ
@@ -234,7 +234,7 @@ async def test_a_wrong_password_is_one_line_and_never_shown(
     said = log.read_text()
     (line,) = (line for line in said.splitlines() if line.startswith("streamscribe worker: "))
     assert line.startswith(
-        f"streamscribe worker: Kafka at {secure_kafka.sasl_tls} refuses user worker (SCRAM-SHA-512)"
+        f"streamscribe worker: Kafka at {secure_kafka.sasl_tls} rejects user worker (SCRAM-SHA-512)"
     )
     assert "STREAMSCRIBE_SASL_PASSWORD_FILE" in line
     assert WRONG not in said

@@ -1,4 +1,4 @@
-"""Who needs which rights in Kafka: one role a side of the wire, and nothing more than it needs."""
+"""The Kafka ACLs of each role: the rights that it needs and no others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Role(StrEnum):
     WORKER = "worker"
     PUBLISHER = "publisher"  # audio in; no transactions: an open one would stall the worker
     READER = "reader"  # transcripts out, without a consumer group
-    OPERATOR = "operator"  # topics, dead letters and their way back
+    OPERATOR = "operator"  # creates topics, reads dead letters and sends them back
 
 
 class Resource(StrEnum):
-    """As kafka-acls.sh names them."""
+    """Resource types by the names of kafka-acls.sh."""
 
     TOPIC = "topic"
     GROUP = "group"
@@ -25,7 +25,7 @@ class Resource(StrEnum):
 
 
 class Operation(StrEnum):
-    """Read and Write bring Describe with them."""
+    """Operations by Kafka's names. Read and Write imply Describe."""
 
     READ = "Read"
     WRITE = "Write"
@@ -35,15 +35,15 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Acl:
-    """One right that is allowed."""
+    """One allowed operation on a resource."""
 
     resource: Resource
     name: str
     operation: Operation
-    prefixed: bool = False  # the name is what the resources' names begin with
+    prefixed: bool = False  # `name` is a prefix of the resources' names
 
     def command(self, principal: str) -> str:
-        """As arguments of Kafka's own tool."""
+        """Return the command of Kafka's own tool that grants it."""
         pattern = " --resource-pattern-type prefixed" if self.prefixed else ""
         return (
             f"kafka-acls.sh --add --allow-principal {principal} --operation {self.operation}"
@@ -52,12 +52,12 @@ class Acl:
 
 
 def transactional_id_prefix(group: str) -> str:
-    """What the transactional ids of a group's workers begin with."""
+    """Return the prefix of the transactional ids of a group's workers."""
     return f"stt.{group}."
 
 
 def acls(role: Role, topics: Topics, group: str) -> Iterator[Acl]:
-    """All that the role needs on these topics; `group`: the workers' consumer group."""
+    """Yield the ACLs of a role on these topics; `group`: the workers' consumer group."""
     audio = (topics.audio, topics.audio_bulk)
     out = (topics.transcripts, topics.partials)
     match role:

@@ -1,4 +1,4 @@
-"""Command-line arguments that several commands share. Each default may stand in the environment."""
+"""Command-line arguments of several commands. Defaults come from the environment."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BOOTSTRAP: Final = "localhost:9092"
 
 
 def argument_type(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
-    """Make a parser that raises `ValueError` usable as an argument's type.
+    """Return a parser that raises `ValueError` as one that argparse accepts as a `type`.
 
-    argparse replaces the message of a `ValueError` by its own, so it is passed on as another error.
+    argparse replaces the message of a `ValueError`, but prints that of an `ArgumentTypeError`.
     """
 
     def parsed(text: str) -> Parsed:
@@ -88,18 +88,18 @@ def add_group(parser: argparse._ActionsContainer) -> None:
 
 
 def add_partitions(parser: argparse._ActionsContainer, otherwise: str) -> None:
-    """Add --partitions; `otherwise`: the default where no topic exists, as a phrase."""
+    """Add --partitions; `otherwise`: a phrase for the default where no topic exists."""
     parser.add_argument(
         "--partitions",
         metavar="N",
         type=positive,
-        help="partitions of every topic, the most workers there can be (default: those of the "
-        f"topics that exist{otherwise})",
+        help="partitions of every topic: the maximum number of workers (default: the count of the "
+        f"existing topics{otherwise})",
     )
 
 
 def security(parser: argparse.ArgumentParser) -> Security:
-    """Return the security settings of the environment; invalid ones are a usage error."""
+    """Return the security settings of the environment; exit with a usage error if invalid."""
     try:
         return security_from(os.environ)
     except SecurityError as error:

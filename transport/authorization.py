@@ -1,4 +1,4 @@
-"""Rights that are missing, in words: which resource, and what grants it."""
+"""Messages for missing Kafka rights: which resource, and how to grant them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _RESOURCES = {
 
 
 def authorization_problem(error: KafkaError, security: Security) -> str | None:
-    """One line that names the resource; None: the error is of another kind."""
+    """Return one line that names the resource, or None for an error of another kind."""
     for kind, resource in _RESOURCES.items():
         if isinstance(error, kind):
-            who = security.user or "whoever does not log in"
+            who = security.user or "an anonymous client"
             named = " ".join((resource, ", ".join(_names(error)))).strip()
             return f"{who} may not use the {named}: `streamscribe acls` lists and grants the rights"
     return None
 
 
 def missing_topic(bootstrap: str, topic: str, security: Security) -> str:
-    """One line for a topic that Kafka does not show."""
-    hidden = f", or let {security.user} see it (`streamscribe acls`)" if security.user else ""
+    """Return one line for a topic that is missing, or hidden from a user without rights on it."""
+    hidden = f", or grant {security.user} rights (`streamscribe acls`)" if security.user else ""
     return (
         f"{bootstrap} has no topic {topic}: check the name, or run `streamscribe topics create`"
         f"{hidden}"
@@ -42,7 +42,7 @@ def missing_topic(bootstrap: str, topic: str, security: Security) -> str:
 
 
 def _names(error: KafkaError) -> list[str]:
-    """Aiokafka gives a name, or a set of them."""
-    (given,) = error.args or ("",)
-    many = isinstance(given, Iterable) and not isinstance(given, str)
-    return sorted(map(str, given)) if many else [str(given)]
+    """Return the names in the error's argument, which is one name or a set."""
+    (argument,) = error.args or ("",)
+    many = isinstance(argument, Iterable) and not isinstance(argument, str)
+    return sorted(map(str, argument)) if many else [str(argument)]

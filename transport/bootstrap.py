@@ -1,4 +1,4 @@
-"""The addresses of the brokers, as every command and setting takes them."""
+"""Broker addresses, parsed alike by every command and setting."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _DEFAULT_PORT: Final = 9092  # Kafka's own
 
 
 def parse_bootstrap(text: str) -> str:
-    """Return `HOST:PORT,HOST:PORT` without blanks; a port may be left out (then it is 9092).
+    """Return `HOST:PORT,HOST:PORT` without blanks; a port may be omitted (9092).
 
     Raises `ValueError` for anything else.
     """
     brokers = [broker.strip() for broker in text.split(",")]
     if not all(map(_is_address, brokers)):
-        raise ValueError(f"{text!r} is not HOST:PORT, or several with commas between")
+        raise ValueError(f"{text!r} is not HOST:PORT, or several separated by commas")
     return ",".join(brokers)
 
 

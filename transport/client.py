@@ -1,4 +1,4 @@
-"""What every aiokafka client is to be given, so that it reaches Kafka as the settings say.
+"""Arguments of aiokafka clients that implement the security settings.
 
 AIOKafkaProducer(bootstrap_servers=..., **client_arguments(security))
 """
@@ -21,10 +21,10 @@ from transport.security import SaslMechanism, Security
 
 
 def client_arguments(security: Security) -> dict[str, Any]:
-    """Keyword arguments for a consumer, producer or admin client, the secrets as they are now.
+    """Return keyword arguments for a consumer, producer or admin client, reading the secrets anew.
 
-    Blocks for as long as small files take to read. Raises AccessDenied, naming the setting and
-    never what the file holds.
+    Blocks while it reads small files. Raises AccessDenied, which names the setting and never the
+    file's content.
     """
     protocol = security.security_protocol
     arguments: dict[str, Any] = {"security_protocol": protocol.value}
@@ -36,7 +36,7 @@ def client_arguments(security: Security) -> dict[str, Any]:
 
 
 def secret_files(security: Security) -> list[Path]:
-    """The files that `client_arguments` reads."""
+    """Return the files that `client_arguments` reads."""
     tls = ("tls_ca_file", "tls_cert_file", "tls_key_file", "tls_key_password_file")
     sasl = ("sasl_password_file", "sasl_token_file")
     protocol = security.security_protocol
@@ -45,15 +45,18 @@ def secret_files(security: Security) -> list[Path]:
 
 
 def tls_context(security: Security) -> ssl.SSLContext:
-    """Of a client that checks the broker's certificate and name. Raises AccessDenied."""
-    with _read("tls_ca_file", security):
+    """Return the context of a client that verifies the broker's certificate and host name.
+
+    Raises AccessDenied.
+    """
+    with _reading("tls_ca_file", security):
         context = ssl.create_default_context(cafile=security.tls_ca_file or None)
     if security.tls_cert_file:
-        # Without a password of ours OpenSSL would ask the terminal for one.
+        # Without a password, even an empty one, OpenSSL would prompt on the terminal.
         password = (
             _secret("tls_key_password_file", security) if security.tls_key_password_file else ""
         )
-        with _read("tls_cert_file", security):
+        with _reading("tls_cert_file", security):
             context.load_cert_chain(
                 security.tls_cert_file, security.tls_key_file or None, lambda: password
             )
@@ -63,7 +66,7 @@ def tls_context(security: Security) -> ssl.SSLContext:
 def _sasl(security: Security) -> dict[str, Any]:
     mechanism = {"sasl_mechanism": security.sasl_mechanism.value}
     if security.sasl_mechanism is SaslMechanism.OAUTHBEARER:
-        _secret("sasl_token_file", security)  # a wrong name is told now
+        _secret("sasl_token_file", security)  # raises now if the file cannot be read
         return mechanism | {"sasl_oauth_token_provider": _FileToken(security)}
     return mechanism | {
         "sasl_plain_username": security.sasl_username,
@@ -72,13 +75,13 @@ def _sasl(security: Security) -> dict[str, Any]:
 
 
 class _FileToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
-    """The token as it stands in its file when a connection is made."""
+    """A provider that reads the token from its file for every connection."""
 
     def __init__(self, security: Security) -> None:
         self._security = security
 
     async def token(self) -> str:
-        """Raises what aiokafka takes for a connection that failed."""
+        """Return the token. Raises the error that aiokafka expects of a failed login."""
         try:
             return await asyncio.to_thread(_secret, "sasl_token_file", self._security)
         except AccessDenied as error:
@@ -86,25 +89,30 @@ class _FileToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is un
 
 
 def _secret(name: str, security: Security) -> str:
-    """What the file says that a setting names, without the line's end."""
-    with _read(name, security):
+    """Return the content of the file that a setting names, without the line end."""
+    with _reading(name, security):
         secret = Path(getattr(security, name)).read_text("utf-8").rstrip("\r\n")
     if not secret:
-        raise AccessDenied(f"{variable(name)}={getattr(security, name)}: the file is empty")
+        raise AccessDenied(
+            f"{variable(name)}={getattr(security, name)}: the file is empty: write the value to it"
+        )
     return secret
 
 
 @contextmanager
-def _read(name: str, security: Security) -> Iterator[None]:
+def _reading(name: str, security: Security) -> Iterator[None]:
+    """Translate errors of reading the file of a setting to AccessDenied."""
     where = f"{variable(name)}={getattr(security, name)}"
     try:
         yield
     except ssl.SSLError as error:
         raise AccessDenied(
-            f"{where}: no PEM that can be used ({error.reason or 'not read'}): check that it is"
-            " whole, and that key, certificate and password belong together"
+            f"{where}: not a usable PEM file ({error.reason or 'not read'}): check that it is"
+            " complete, and that key, certificate and password belong together"
         ) from error
     except OSError as error:
-        raise AccessDenied(f"{where}: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise AccessDenied(f"{where}: is no text in UTF-8") from None  # it holds the bytes
+        raise AccessDenied(
+            f"{where}: {error.strerror or error}: check the path and its permissions"
+        ) from error
+    except UnicodeDecodeError:  # the error itself contains the secret: it is not chained
+        raise AccessDenied(f"{where}: not UTF-8 text: write the value to it as text") from None

@@ -1,4 +1,4 @@
-"""Topics of a running cluster, by aiokafka's admin client."""
+"""Create and check the topics of a running cluster with aiokafka's admin client."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from transport.diagnosis import verify_access
 from transport.errors import AccessDenied, RequestRefused, Unreachable
 from transport.security import Security
 
-DEFAULT_PARTITIONS = 64  # the most workers there can ever be: growing it would move streams
+DEFAULT_PARTITIONS = 64  # the maximum number of workers: adding some later would move streams
 MAX_REPLICAS = 3
 _CONNECT_TIMEOUT_S = 8.0
 _TIMEOUT_S = 60.0
 _POLL_S = 0.05
-_HEARSAY_S = 5.0  # within which every broker has heard of a new topic
+_PROPAGATION_S = 5.0  # until every broker's metadata has a new topic
 _DENIED = TopicAuthorizationFailedError.errno
 
 
@@ -46,7 +46,7 @@ async def check_topics(
     partitions: int | None = None,
     security: Security = Security(),  # noqa: B008 - frozen
 ) -> list[str]:
-    """Return what is not as `schemas.topics.differences` requires, one line each.
+    """Return the lines of `schemas.topics.differences`; empty: all topics conform.
 
     Raises `Unreachable`, `AccessDenied`.
     """
@@ -63,33 +63,38 @@ async def create_topics(
     replication_factor: int | None = None,
     security: Security = Security(),  # noqa: B008 - frozen
 ) -> list[str]:
-    """Create those that are missing; returns their names once every partition has a leader.
+    """Create the missing topics; return their names once every partition has a leader.
 
-    `partitions`: None is the count of those that exist, else the default. `replication_factor`:
-    None is the number of brokers, at most 3. Raises `Unreachable`, `AccessDenied`, and
-    `RequestRefused` also where a topic exists with another partition count.
+    `partitions`: None: the count of the existing topics, else the default. `replication_factor`:
+    None: the number of brokers, at most 3. Raises `Unreachable`, `AccessDenied`, and
+    `RequestRefused`, also if a topic exists with another partition count.
     """
     async with admin_client(bootstrap, security) as admin:
         found = await _find(admin, topics)
-        _refuse_differing(found, partitions)
+        _check_partition_counts(found, partitions)
         replicas = replication_factor or min(MAX_REPLICAS, await _brokers(admin))
         count = partitions or (found[0].partitions if found else default_partitions)
         existing = {topic.name for topic in found}
         missing = [s for s in topic_specs(topics, replicas) if s.name not in existing]
         await _create(admin, [_new_topic(spec, count, replicas) for spec in missing])
-        await _until_led(admin, topics)
-        _refuse_differing(await _find(admin, topics), count)  # another process was quicker
+        await _wait_for_leaders(admin, topics)
+        # Again: another process may have created some meanwhile.
+        _check_partition_counts(await _find(admin, topics), count)
     return [spec.name for spec in missing]
 
 
-def _refuse_differing(found: Sequence[TopicFound], partitions: int | None) -> None:
+def _check_partition_counts(found: Sequence[TopicFound], partitions: int | None) -> None:
+    """Raise RequestRefused if a topic has another count than `partitions`, or the first's."""
     if problems := partition_differences(found, partitions):
         raise RequestRefused("\n".join(["partition counts must agree:", *problems]))
 
 
 @asynccontextmanager
 async def admin_client(bootstrap: str, security: Security) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Connect an admin client. Raises `Unreachable`, `AccessDenied`."""
+    """Yield a connected admin client.
+
+    Raises `Unreachable`, `AccessDenied` when it connects, and for the client's errors in the body.
+    """
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             admin = await _connect(bootstrap, await verify_access(bootstrap, security))
@@ -100,7 +105,10 @@ async def admin_client(bootstrap: str, security: Security) -> AsyncIterator[AIOK
     except (KafkaError, TimeoutError) as error:
         if isinstance(error, KafkaError) and (problem := authorization_problem(error, security)):
             raise AccessDenied(problem) from error
-        raise Unreachable(f"Kafka at {bootstrap} refused or did not answer: {error!r}") from error
+        raise Unreachable(
+            f"Kafka at {bootstrap} rejected a request or did not answer ({error!r}): check the "
+            "brokers and try again"
+        ) from error
 
 
 async def _connect(bootstrap: str, arguments: Mapping[str, Any]) -> AIOKafkaAdminClient:
@@ -112,12 +120,13 @@ async def _connect(bootstrap: str, arguments: Mapping[str, Any]) -> AIOKafkaAdmi
         await admin.close()
         raise Unreachable(
             f"no Kafka answers at {bootstrap}: start one with `streamscribe broker`, "
-            "or say where it is with --bootstrap or STREAMSCRIBE_BOOTSTRAP"
+            "or set its address with --bootstrap or STREAMSCRIBE_BOOTSTRAP"
         ) from error
     return admin
 
 
 async def _find(admin: AIOKafkaAdminClient, topics: Topics) -> list[TopicFound]:
+    """Return those of `topics` that exist. Raises TopicAuthorizationFailedError for hidden ones."""
     settings = await _settings(admin, list(topics))
     partitions = await _partitions(admin, settings.keys())
     if hidden := settings.keys() - partitions.keys():
@@ -135,22 +144,28 @@ async def _find(admin: AIOKafkaAdminClient, topics: Topics) -> list[TopicFound]:
 
 
 async def _partitions(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, list[Any]]:
-    """Of those that may be seen; another broker may have heard later of a topic that is new."""
-    give_up = asyncio.get_running_loop().time() + _HEARSAY_S
+    """Return the partitions of the topics that the user may describe.
+
+    Waits for up to five seconds, because a broker's metadata may lack a new topic at first.
+    """
+    deadline = asyncio.get_running_loop().time() + _PROPAGATION_S
     while True:
-        described = await admin.describe_topics()  # of all: asking for one by name may create it
+        described = await admin.describe_topics()  # all: a request by name may create the topic
         found = {t["topic"]: t["partitions"] for t in described if t["topic"] in names}
-        if len(found) == len(names) or asyncio.get_running_loop().time() > give_up:
+        if len(found) == len(names) or asyncio.get_running_loop().time() > deadline:
             return found
         await asyncio.sleep(_POLL_S)
 
 
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    """Of those that exist. Raises TopicAuthorizationFailedError with all that may not be seen."""
+    """Return the settings of the topics that exist.
+
+    Raises TopicAuthorizationFailedError with all topics that the user may not describe.
+    """
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     (response,) = await admin.describe_configs(resources)
-    if refused := {name for code, _, _, name, _ in response.resources if code == _DENIED}:
-        raise TopicAuthorizationFailedError(refused)
+    if denied := {name for code, _, _, name, _ in response.resources if code == _DENIED}:
+        raise TopicAuthorizationFailedError(denied)
     return {
         name: {key: value for key, value, *_ in entries}
         for code, _, _, name, entries in response.resources
@@ -171,21 +186,24 @@ async def _create(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> None:
     if not new:
         return
     response = await admin.create_topics(new)
-    refused = [
+    problems = [
         f"{name}: {message or for_code(code).__name__}"
         for name, code, message in response.topic_errors
         if code not in (0, TopicAlreadyExistsError.errno)
     ]
-    if refused:
-        raise RequestRefused("Kafka refused to create\n" + "\n".join(refused))
+    if problems:
+        raise RequestRefused("\n".join(["Kafka did not create these topics:", *problems]))
 
 
-async def _until_led(admin: AIOKafkaAdminClient, topics: Topics) -> None:
-    """Creation is answered by the controller; brokers, and so clients, learn of it later."""
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, topics: Topics) -> None:
+    """Return once every partition has a leader in a broker's metadata.
+
+    The controller confirms the creation before the brokers' metadata, which clients use, has it.
+    """
     names = set(topics)
     while True:
         described: list[dict[str, Any]] = await admin.describe_topics()
-        led = {t["topic"] for t in described if all(p["leader"] >= 0 for p in t["partitions"])}
-        if names <= led:
+        ready = {t["topic"] for t in described if all(p["leader"] >= 0 for p in t["partitions"])}
+        if names <= ready:
             return
         await asyncio.sleep(_POLL_S)

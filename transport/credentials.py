@@ -1,4 +1,4 @@
-"""Secrets that change while clients run: read again, and used from the next connection on."""
+"""Reload changed secrets while clients run; their next connections use them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Credentials:
-    """The arguments of one process's Kafka clients, and the clients that were given them.
+    """The arguments of a process's Kafka clients, and the clients that use them.
 
-    `follow` a client to have it log in anew with what the files say by then, while `watch` runs.
-    Raises AccessDenied where the files cannot be used at first.
+    While `watch` runs, new connections of attached clients use the current content of the files.
+    Raises AccessDenied if the files cannot be used at first.
     """
 
     def __init__(self, security: Security) -> None:
@@ -34,11 +34,14 @@ class Credentials:
         self.arguments: dict[str, Any] = client_arguments(security)
 
     def attach(self, client: AIOKafkaClient) -> None:
-        """`client`: `.client` of a producer, `._client` of a consumer or an admin client."""
+        """Update a client's secrets when the files change.
+
+        `client`: the `.client` of a producer; of others, see `transport.compat.client_of`.
+        """
         self._clients.add(client)
 
     def refresh(self) -> bool:
-        """Whether the files changed; where they cannot be used now, what was read before holds."""
+        """Return whether changed files were read. If they cannot be used, the old secrets stay."""
         stamps = self._stamps()
         if stamps == self._seen:
             return False
@@ -54,7 +57,7 @@ class Credentials:
         return True
 
     async def watch(self) -> NoReturn:
-        """Refresh for ever: a task beside the clients."""
+        """Refresh periodically, for ever."""
         while True:
             await asyncio.sleep(REFRESH_S)
             self.refresh()
@@ -64,7 +67,7 @@ class Credentials:
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
-    """What differs when a file is written or replaced; None: it is not there now."""
+    """Return a value that changes when a file is written or replaced, or None if it is absent."""
     try:
         found = os.stat(path)  # noqa: PTH116 - as short
     except OSError:

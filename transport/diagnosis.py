@@ -1,4 +1,4 @@
-"""Why Kafka cannot be used: asked when a client failed, for aiokafka hides it in its logs."""
+"""Find out why Kafka cannot be used, which aiokafka's clients do not raise but only log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transport.errors import AccessDenied
 from transport.security import SaslMechanism, Security
 
 _TIMEOUT_MS = 3_000  # of each step, at each broker
-_CONFIRM_S = 0.5  # until it is asked again
+_CONFIRM_S = 0.5  # until a lasting problem is checked a second time
 _CLOSE_S = 0.2
 _PROTOCOL, _MECHANISM = variable("security_protocol"), variable("sasl_mechanism")
 
@@ -31,83 +31,80 @@ _PROTOCOL, _MECHANISM = variable("security_protocol"), variable("sasl_mechanism"
 class Diagnosis(NamedTuple):
     """Why Kafka cannot be used."""
 
-    problem: str  # one line, without secrets
+    problem: str  # one line with the next step, without secrets
     lasting: bool  # settings, secrets or the brokers must change: waiting does not help
 
 
 async def verify_access(bootstrap: str, security: Security) -> dict[str, Any]:
-    """The clients' arguments, once the brokers have let us in with them, or do not answer now.
+    """Return the clients' arguments if a broker accepts them, or if none answers now.
 
-    Raises AccessDenied where waiting would not help.
+    Raises AccessDenied if waiting would not help.
     """
-    trouble = await diagnose(bootstrap, security)
-    if trouble is not None and trouble.lasting:
-        raise AccessDenied(trouble.problem)
+    diagnosis = await diagnose(bootstrap, security)
+    if diagnosis is not None and diagnosis.lasting:
+        raise AccessDenied(diagnosis.problem)
     return await asyncio.to_thread(client_arguments, security)
 
 
 async def diagnose(bootstrap: str, security: Security) -> Diagnosis | None:
-    """What the first broker says that can be reached; None: all is well with it now."""
+    """Return the problem with the first broker that can be reached, or None if it has none."""
     try:
         arguments = await asyncio.to_thread(client_arguments, security)
     except AccessDenied as error:
         return Diagnosis(str(error), lasting=True)
-    trouble = await _ask_all(bootstrap, security, arguments)
-    if trouble is not None and trouble.lasting:  # or so it looks while a broker starts or ends
+    diagnosis = await _probe_all(bootstrap, security, arguments)
+    if diagnosis is not None and diagnosis.lasting:  # or a broker is just starting or stopping
         await asyncio.sleep(_CONFIRM_S)
-        trouble = await _ask_all(bootstrap, security, arguments)
-    return trouble
+        diagnosis = await _probe_all(bootstrap, security, arguments)
+    return diagnosis
 
 
-async def _ask_all(
+async def _probe_all(
     bootstrap: str, security: Security, arguments: dict[str, Any]
 ) -> Diagnosis | None:
     try:
         hosts = collect_hosts(bootstrap, randomize=False)
     except ValueError:
         return Diagnosis(f"{bootstrap} is not host:port, or several of them", lasting=False)
-    trouble = None
+    diagnosis = None
     for host, port, _ in hosts:
-        trouble = await _ask(host, port, security, arguments)
-        if trouble is None or trouble.lasting:
+        diagnosis = await _probe(host, port, security, arguments)
+        if diagnosis is None or diagnosis.lasting:
             break
-    return trouble
+    return diagnosis
 
 
-async def _ask(
+async def _probe(
     host: str, port: int, security: Security, arguments: dict[str, Any]
 ) -> Diagnosis | None:
+    """Connect to one broker and send the first request that needs a login."""
     where = f"Kafka at {host}:{port}"
     connection = AIOKafkaConnection(host, port, request_timeout_ms=_TIMEOUT_MS, **arguments)
     try:
         await connection.connect()
-        metadata = await connection.send(MetadataRequest([]))  # the first that needs a login
+        metadata = await connection.send(MetadataRequest([]))
     except (OSError, KafkaError, asyncio.IncompleteReadError) as error:  # a timeout is an OSError
         return describe(error, where, security)
     finally:
-        await asyncio.wait({connection.close()}, timeout=_CLOSE_S)  # TLS says goodbye
-    # aiokafka takes a refused token for a login; what answers then is no broker's metadata.
-    refused = security.security_protocol.sasl and not metadata.brokers
-    return _login(where, security) if refused else None
+        await asyncio.wait({connection.close()}, timeout=_CLOSE_S)  # for TLS to shut down
+    # aiokafka does not notice a rejected token; the response then is no broker's metadata.
+    rejected = security.security_protocol.sasl and not metadata.brokers
+    return _login_rejected(where, security) if rejected else None
 
 
 def describe(error: BaseException, where: str, security: Security) -> Diagnosis:
-    """What an error of a connection means."""
+    """Return the meaning of a connection's error; `where`: the broker, for the message."""
     match error:
         case ssl.SSLCertVerificationError():
-            return _certificate(error, where, security)
+            return _certificate_rejected(error, where, security)
         case UnsupportedSaslMechanismError():
-            return Diagnosis(
-                f"{where}: no {security.sasl_mechanism}: set {_MECHANISM}", lasting=True
-            )
+            problem = f"{where} does not support {security.sasl_mechanism}: set {_MECHANISM}"
         case SaslAuthenticationFailed() | AuthenticationFailedError():
-            return _login(where, security)
+            return _login_rejected(where, security)
         case ssl.SSLError():
-            reason = error.reason or "not understood"
-            return Diagnosis(
-                f"{where}: TLS failed ({reason}): check the port and {_PROTOCOL}"
-                f"={security.security_protocol}",
-                lasting=True,
+            problem = (
+                f"{where}: TLS failed ({error.reason or 'not understood'}): check the port and"
+                f" {_PROTOCOL}={security.security_protocol}"
             )
         case (
             IllegalSaslStateError()
@@ -115,17 +112,19 @@ def describe(error: BaseException, where: str, security: Security) -> Diagnosis:
             | ConnectionResetError()
             | asyncio.IncompleteReadError()
         ):
-            return Diagnosis(
-                f"{where} closed the connection: check that this port takes {_PROTOCOL}"
-                f"={security.security_protocol}, and {variable('tls_cert_file')} if it asks for a"
-                " certificate",
-                lasting=True,
+            problem = (
+                f"{where} closed the connection: check that this port expects {_PROTOCOL}"
+                f"={security.security_protocol}, and set {variable('tls_cert_file')} if it requires"
+                " a certificate"
             )
         case _:
             return Diagnosis(f"{where} does not answer ({type(error).__name__})", lasting=False)
+    return Diagnosis(problem, lasting=True)
 
 
-def _certificate(error: ssl.SSLCertVerificationError, where: str, security: Security) -> Diagnosis:
+def _certificate_rejected(
+    error: ssl.SSLCertVerificationError, where: str, security: Security
+) -> Diagnosis:
     trusted = security.tls_ca_file or "the system's authorities"
     return Diagnosis(
         f"{where}: its certificate is not trusted ({error.verify_message}): check the name in"
@@ -134,11 +133,12 @@ def _certificate(error: ssl.SSLCertVerificationError, where: str, security: Secu
     )
 
 
-def _login(where: str, security: Security) -> Diagnosis:
+def _login_rejected(where: str, security: Security) -> Diagnosis:
     mechanism = security.sasl_mechanism
     bearer = mechanism is SaslMechanism.OAUTHBEARER
     secret = variable("sasl_token_file" if bearer else "sasl_password_file")
     return Diagnosis(
-        f"{where} refuses {security.user} ({mechanism}): check the name and what {secret} holds",
+        f"{where} rejects {security.user} ({mechanism}): check the name and the content of"
+        f" {secret}",
         lasting=True,
     )

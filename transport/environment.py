@@ -1,4 +1,4 @@
-"""Settings from text: dataclasses whose fields are knobs, read from STREAMSCRIBE_<NAME>."""
+"""Settings: dataclasses whose fields are read from the variables STREAMSCRIBE_<NAME>."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def setting(default: Any, help: str) -> Any:  # noqa: A002 - argparse's own word
-    """A field, and what its help says of it."""
+    """Return a dataclass field with a default and a help text."""
     return field(default=default, metadata={"help": help})
 
 
 def variable(name: str) -> str:
-    """The environment's name for a field."""
+    """Return the environment variable of a field."""
     return PREFIX + name.upper()
 
 
 def read(
     kind: type[Any], environ: Mapping[str, str], given: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Values of the dataclass's fields that are set, `given` ones first; and what cannot be read.
+    """Return the values of the fields that are set, and a line for each that is invalid.
 
-    Names of no field are left alone: other commands read some of their own.
+    `given` overrides the environment. Variables without a field are ignored: other commands have
+    some of their own.
     """
     set_ = {f.name: environ[name] for f in fields(kind) if (name := variable(f.name)) in environ}
     types = typing.get_type_hints(kind)
@@ -49,7 +50,7 @@ def _parse(kind: type, text: str) -> Any:
         return text.lower() in _TRUE
     if issubclass(kind, StrEnum):
         if text not in set(kind):
-            raise ValueError(f"is none of {', '.join(kind)}")
+            raise ValueError(f"must be one of {', '.join(kind)}")
         return kind(text)
     if kind is int:
         return _number(int, text, "must be a whole number")
@@ -58,11 +59,11 @@ def _parse(kind: type, text: str) -> Any:
     return text
 
 
-def _number(kind: type[int | float], text: str, told: str) -> float:
+def _number(kind: type[int | float], text: str, problem: str) -> float:
     try:
         number = kind(text)
     except ValueError:
-        raise ValueError(told) from None
+        raise ValueError(problem) from None
     if not math.isfinite(number):
-        raise ValueError(told)
+        raise ValueError(problem)
     return number

@@ -1,9 +1,9 @@
-"""Why Kafka cannot be used, named by consequence. Every message is one line that says what to do.
+"""Errors of reaching Kafka, by consequence. Every message says what to do next.
 
 TransportError
-  Unreachable     no broker answers: it may pass
+  Unreachable     no broker answers: a later try may succeed
   AccessDenied    settings, secrets or rights have to change: waiting does not help
-  RequestRefused  the cluster refuses what was asked for, or its topics contradict it
+  RequestRefused  the cluster rejects the request, or its topics contradict it
 """
 
 # ruff: noqa: N818 -- named by what happened (`except Unreachable`)
@@ -20,8 +20,8 @@ class Unreachable(TransportError):
 
 
 class AccessDenied(TransportError):
-    """The brokers do not let us in, or a file of the security settings cannot be used."""
+    """The brokers reject the login or its rights, or a file of the settings cannot be used."""
 
 
 class RequestRefused(TransportError):
-    """The cluster refuses a request of an administrator."""
+    """The cluster rejects an administrator's request."""

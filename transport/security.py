@@ -1,7 +1,7 @@
-"""How Kafka is to be reached: the settings that every command reads, and what may not be.
+"""Kafka's security settings, read by every command, and their validation.
 
-Secrets stand in files and are named here, never held: what is printed or logged of these settings
-cannot tell one, and a file that is written anew is a secret that was changed.
+The settings name the files of secrets and never hold a secret, so that it is safe to print or log
+them, and a secret can be changed by writing its file anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from transport.environment import read, setting, variable
 
 
 class SecurityProtocol(StrEnum):
-    """Kafka's own names."""
+    """Security protocols by Kafka's names."""
 
     PLAINTEXT = "PLAINTEXT"
     SSL = "SSL"
@@ -38,12 +38,12 @@ class SaslMechanism(StrEnum):
 
     @property
     def sends_secret(self) -> bool:
-        """Whether the secret itself goes over the line."""
+        """Whether the client sends the secret itself to the broker."""
         return not self.value.startswith("SCRAM")
 
 
 class SecurityError(ValueError):
-    """Settings that cannot hold; `problems`: all of them, a sentence each."""
+    """Invalid security settings; `problems`: one line each, with the setting to change."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -52,30 +52,32 @@ class SecurityError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """Who we say we are to Kafka, and how we know that it is Kafka."""
+    """How a client authenticates itself to Kafka, and how it verifies the brokers."""
 
     security_protocol: SecurityProtocol = setting(
         SecurityProtocol.PLAINTEXT, "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )
     tls_ca_file: str = setting(
-        "", "PEM: who may sign the brokers' certificates; empty: the system's"
+        "", "PEM file of the authorities that sign the brokers' certificates; empty: the system's"
     )
-    tls_cert_file: str = setting("", "PEM: our own certificate, where the brokers ask for one")
-    tls_key_file: str = setting("", "PEM: its key; empty: it stands in the certificate's file")
-    tls_key_password_file: str = setting("", "file of the key's password")
+    tls_cert_file: str = setting(
+        "", "PEM file of the client's certificate, for brokers that require one"
+    )
+    tls_key_file: str = setting("", "PEM file of its key; empty: in the certificate's file")
+    tls_key_password_file: str = setting("", "file with the key's password")
     sasl_mechanism: SaslMechanism = setting(
         SaslMechanism.SCRAM_SHA_512, "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
     )
-    sasl_username: str = setting("", "user of PLAIN and SCRAM")
-    sasl_password_file: str = setting("", "file of the password of PLAIN and SCRAM")
-    sasl_token_file: str = setting("", "file of OAUTHBEARER's token, read for every connection")
+    sasl_username: str = setting("", "user name for PLAIN and SCRAM")
+    sasl_password_file: str = setting("", "file with the password for PLAIN and SCRAM")
+    sasl_token_file: str = setting("", "file with OAUTHBEARER's token, read for every connection")
     sasl_without_tls: bool = setting(
-        default=False, help="development only: let PLAIN and OAUTHBEARER go without TLS"
+        default=False, help="development only: allow PLAIN and OAUTHBEARER without TLS"
     )
 
     @property
     def user(self) -> str:
-        """Who the broker is told that we are, for messages."""
+        """The identity that the client presents, for messages; empty without one."""
         if not self.security_protocol.sasl:
             return self.tls_cert_file and f"the owner of {self.tls_cert_file}"
         if self.sasl_mechanism is SaslMechanism.OAUTHBEARER:
@@ -84,7 +86,7 @@ class Security:
 
 
 def security_from(environ: Mapping[str, str]) -> Security:
-    """Raises SecurityError with every problem found."""
+    """Return the settings of the environment. Raises SecurityError with every problem found."""
     values, problems = read(Security, environ, {})
     security = Security(**values)
     if problems := [*problems, *security_problems(security)]:
@@ -93,36 +95,41 @@ def security_from(environ: Mapping[str, str]) -> Security:
 
 
 def security_problems(security: Security) -> Iterator[str]:
-    """One line for everything that cannot hold, each saying what to set."""
+    """Yield one line for each invalid combination, with the setting to change."""
     protocol, mechanism = security.security_protocol, security.sasl_mechanism
     if security.tls_key_file and not security.tls_cert_file:
-        yield f"{variable('tls_key_file')} needs {variable('tls_cert_file')} beside it"
-    yield from _unused(security, "tls_ca_file", "tls_cert_file", holds=protocol.tls, other="SSL")
+        yield f"{variable('tls_key_file')} requires {variable('tls_cert_file')}: set both"
+    tls = ("tls_ca_file", "tls_cert_file")
+    yield from _unused(security, *tls, used=protocol.tls, protocol="SSL")
     secrets = ("sasl_password_file", "sasl_token_file")
-    yield from _unused(security, *secrets, holds=protocol.sasl, other="SASL_SSL")
+    yield from _unused(security, *secrets, used=protocol.sasl, protocol="SASL_SSL")
     if not protocol.sasl:
         return
-    for name in _needed(mechanism):
+    for name in _required(mechanism):
         if not getattr(security, name):
             yield f"{variable(name)} must be set for {mechanism}"
     if mechanism.sends_secret and not protocol.tls and not security.sasl_without_tls:
         yield (
-            f"{variable('security_protocol')}={protocol}: {mechanism} would show the secret to"
-            f" the whole network; use SASL_SSL, or for development alone set"
+            f"{variable('security_protocol')}={protocol}: {mechanism} would send the secret"
+            f" unencrypted: use SASL_SSL, or, for development only, set"
             f" {variable('sasl_without_tls')}=true"
         )
 
 
-def _unused(security: Security, *names: str, holds: bool, other: str) -> Iterator[str]:
+def _unused(security: Security, *names: str, used: bool, protocol: str) -> Iterator[str]:
+    """Yield a line for each of these settings that is set without effect.
+
+    `protocol`: the one that would use it, for the message.
+    """
     for name in names:
-        if getattr(security, name) and not holds:
+        if getattr(security, name) and not used:
             yield (
                 f"{variable(name)} has no effect with {variable('security_protocol')}="
-                f"{security.security_protocol}: set {other}, or leave it out"
+                f"{security.security_protocol}: set {protocol}, or remove it"
             )
 
 
-def _needed(mechanism: SaslMechanism) -> tuple[str, ...]:
+def _required(mechanism: SaslMechanism) -> tuple[str, ...]:
     if mechanism is SaslMechanism.OAUTHBEARER:
         return ("sasl_token_file",)
     return ("sasl_username", "sasl_password_file")

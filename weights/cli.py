@@ -1,4 +1,4 @@
-"""`streamscribe weights`: fetch weights ahead of time, list those that have a name."""
+"""`streamscribe weights`: fetch model weights ahead of time, or list the known names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from weights.catalogue import BY_NAME, KNOWN
-from weights.download import say
+from weights.download import print_line
 from weights.errors import WeightsError
 from weights.resolve import cache_folder, candidates, resolve, search_path
 
@@ -20,7 +20,7 @@ ROW: Final = "{:24}{:>6}  {:7}{}"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command and return the exit code."""
     arguments = _parser().parse_args(argv)
     search, cache = search_path(os.environ), cache_folder(os.environ)
     if arguments.action == "fetch":
@@ -30,13 +30,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def fetch(names: Sequence[str], search: Sequence[Path], cache: Path) -> int:
-    """Resolve each name and print `name path sha256`; all are tried, whatever fails."""
+    """Resolve each name and print `name path sha256`; return the exit code after trying all."""
     console, code = Console(stderr=True), 0
     for name in names:
         try:
             found = resolve(name, search=search, cache=cache, console=console)
         except WeightsError as error:
-            say(console, str(error))
+            print_line(console, str(error))
             code = max(code, 1 if name in BY_NAME else 2)
         else:
             sys.stdout.write(f"{found.name}\t{found.path}\t{found.sha256}\n")
@@ -44,7 +44,7 @@ def fetch(names: Sequence[str], search: Sequence[Path], cache: Path) -> int:
 
 
 def listing(folders: Sequence[Path]) -> str:
-    """Known names, how large they are and where on this machine they lie (content unchecked)."""
+    """Return a table of the known names, their sizes and paths on this machine (not verified)."""
     rows = (
         (
             " = ".join(known.names),
@@ -59,9 +59,12 @@ def listing(folders: Sequence[Path]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="streamscribe weights", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="streamscribe weights",
+        description="Fetch model weights ahead of time, or list the known names.",
+    )
     actions = parser.add_subparsers(dest="action", metavar="fetch|list")
-    fetching = actions.add_parser("fetch", help="make weights ready on this machine")
+    fetching = actions.add_parser("fetch", help="find weights on this machine, or download them")
     fetching.add_argument("names", nargs="+", metavar="NAME", help="a name of the list, or a path")
-    actions.add_parser("list", help="known names, and where they are here (the default)")
+    actions.add_parser("list", help="known names, and their paths on this machine (the default)")
     return parser

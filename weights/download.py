@@ -1,7 +1,7 @@
-"""OpenAI's own files by a resumable download; what every source of weights has in common.
+"""Resumable downloads from OpenAI, and the helpers of all sources of weights.
 
-A source writes under another name inside the cache, checks the sha256 and then renames, so that
-what has its final name is whole. Two processes at once: `weights.resolve` holds a lock.
+A source writes under a temporary name in the cache, verifies the sha256 and then renames, so that a
+file with its final name is complete. `weights.resolve` locks the cache against other processes.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from rich.progress import (
 from weights.catalogue import Known
 from weights.errors import SourceError
 
-TIMEOUT_S: Final = 8  # to connect, and between two pieces: a firewall that drops costs no minutes
+TIMEOUT_S: Final = 8  # to connect, and between chunks: fails soon where a firewall drops packets
 CHUNK: Final = 1 << 20  # bytes
 
 
 def from_openai(known: Known, cache: Path, console: Console) -> tuple[Path, str]:
-    """Fetch OpenAI's own file, going on where an earlier try stopped -> path, sha256."""
+    """Download OpenAI's file, resuming an earlier download; return its path and sha256."""
     part = cache / f"{known.name}.pt.part"
-    with told(known.name, "OpenAI", console):
+    with fetching(known.name, "OpenAI", console):
         download(known.url, part, known.name, console)
         sha256 = file_sha256(part)
         if sha256 != known.sha256:
@@ -47,15 +47,15 @@ def from_openai(known: Known, cache: Path, console: Console) -> tuple[Path, str]
 
 
 def download(url: str, part: Path, name: str, console: Console) -> None:
-    """Fetch `url` into `part`, from its end on, and again after a break as long as more came.
+    """Append the rest of `url` to `part`, retrying as long as each request brings more bytes.
 
-    Raises SourceError when a try brought nothing. `part` stays for the next call.
+    Raises SourceError when a request brings none. `part` is kept for the next call.
     """
     with bar(console, name) as show:
         while True:
             before = size(part)
             try:
-                if _go_on(url, part, show):
+                if _resume(url, part, show):
                     return
                 problem = "the connection was closed early"
             except (OSError, HTTPException) as error:  # URLError and timeouts are OSErrors
@@ -70,8 +70,8 @@ def _reason(error: OSError | HTTPException) -> str:
     return str(error) or type(error).__name__
 
 
-def _go_on(url: str, part: Path, show: Callable[[int, int], None]) -> bool:
-    """One request for what `part` lacks; False when the answer ended before the file did."""
+def _resume(url: str, part: Path, show: Callable[[int, int], None]) -> bool:
+    """Request the bytes that `part` lacks; return whether the response was complete."""
     headers = {"Range": f"bytes={size(part)}-"} if size(part) else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- the URLs are constants
     try:
@@ -79,37 +79,37 @@ def _go_on(url: str, part: Path, show: Callable[[int, int], None]) -> bool:
     except HTTPError as error:
         error.close()
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return True  # nothing is missing, as far as length goes: the sha256 will tell
+            return True  # the length is right; the sha256 is checked afterwards
         raise
     resumed = response.status == HTTPStatus.PARTIAL_CONTENT
     with response, part.open("ab" if resumed else "wb") as out:
         total = out.tell() + int(response.headers["Content-Length"])
-        while piece := response.read(CHUNK):
-            out.write(piece)
+        while chunk := response.read(CHUNK):
+            out.write(chunk)
             show(out.tell(), total)
         return out.tell() == total
 
 
 @contextmanager
-def told(name: str, source: str, console: Console) -> Iterator[None]:
-    """One line before and one after; what fails leaves as SourceError that names the source."""
-    say(console, f"{name}: fetching from {source}")
+def fetching(name: str, source: str, console: Console) -> Iterator[None]:
+    """Print one line before and one after; raise errors as SourceError with the source's name."""
+    print_line(console, f"{name}: fetching from {source}")
     started = time.monotonic()
     try:
         yield
     except (OSError, SourceError) as error:
         raise SourceError(f"{source}: {error}") from error
-    say(console, f"{name}: fetched and checked in {time.monotonic() - started:.1f} s")
+    print_line(console, f"{name}: fetched and verified in {time.monotonic() - started:.1f} s")
 
 
-def say(console: Console, line: str) -> None:
-    """One line as it is: paths and foreign messages are no markup."""
+def print_line(console: Console, line: str) -> None:
+    """Print a line without markup, which paths and foreign messages may seem to contain."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def bar(console: Console, name: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, nothing elsewhere; it is shown (bytes done, bytes in all)."""
+    """Show a progress bar on a terminal only; yield its update function (bytes done, total)."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -130,7 +130,7 @@ def file_sha256(file: Path) -> str:
 
 
 def size(file: Path) -> int:
-    """Bytes of a file, which may not be there (any more)."""
+    """Return the bytes of a file; 0 if it does not exist."""
     try:
         return file.stat().st_size
     except FileNotFoundError:

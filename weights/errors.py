@@ -1,11 +1,11 @@
-"""Errors of finding and fetching weights. Messages say what to do, one sentence a line."""
+"""Errors of finding and fetching weights. Messages say what to do."""
 
 from __future__ import annotations
 
 
 class WeightsError(Exception):
-    """The weights, or a record about them, cannot be had or used."""
+    """The weights, or their fold record, cannot be found, fetched or used."""
 
 
 class SourceError(WeightsError):
-    """One source did not give the weights; another may."""
+    """One source cannot provide the weights; another may."""

@@ -1,7 +1,7 @@
-"""The record that some weights may be folded: what `bench fold` writes and `fold=auto` reads.
+"""Fold records: whether weights may be folded, written by `bench fold`, read by `fold=auto`.
 
-One JSON file a checkpoint, `<sha256>.json`. Records for base and tiny.en come with the package;
-those that a user's own check writes lie beside the weights' cache and come first.
+One JSON file per checkpoint, `<sha256>.json`. The package contains the records of base and tiny.en;
+those that a user's own check writes are kept next to the weights' cache and take precedence.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from weights.catalogue import BY_SHA256
 from weights.errors import WeightsError
 from weights.resolve import cache_folder
 
-# Points of error rate that folding may cost at the upper end of the 95 % interval. Of a hundred
-# clips the interval is one to three points wide; a broken fold costs dozens.
+# Points of error rate that folding may cost, at the upper end of the 95 % interval. With a hundred
+# clips the interval is one to three points wide; a broken fold costs dozens of points.
 LIMIT_POINTS: Final = 3.0
-MIN_CLIPS: Final = 40  # of a language: the interval of a few clips says nothing
+MIN_CLIPS: Final = 40  # of a language: the interval of fewer clips is too wide
 SHIPPED: Final = Path(__file__).parent / "folds"
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageCheck:
-    """Folded against padded on the clips of one language, greedy, one attempt."""
+    """Folded against padded decoding on one language's clips: greedy, without fallbacks."""
 
     clips: int
     padded_percent: float  # word or character error rate
@@ -41,7 +41,7 @@ class LanguageCheck:
 
 @dataclass(frozen=True, slots=True)
 class FoldRecord:
-    """What a check of one checkpoint found."""
+    """The result of checking one checkpoint."""
 
     sha256: str  # of the weights
     model: str
@@ -55,14 +55,14 @@ class FoldRecord:
 
 
 def own_folder(environ: Mapping[str, str]) -> Path:
-    """Where this user's records are kept: beside the weights."""
+    """Return the folder of the user's own records, next to that of the weights."""
     return cache_folder(environ).parent / "folds"
 
 
 def find(sha256: str, environ: Mapping[str, str]) -> FoldRecord | None:
-    """The record of these weights, or of a file known to hold equal ones; None: never checked.
+    """Return the record of these weights, or of a file with equal ones; None: never checked.
 
-    Raises WeightsError that names a record which cannot be read.
+    Raises WeightsError for a record that cannot be read.
     """
     for folder in (own_folder(environ), SHIPPED):
         for name in _equal_weights(sha256):
@@ -78,17 +78,17 @@ def _equal_weights(sha256: str) -> Iterator[str]:
 
 
 def read(file: Path) -> FoldRecord:
-    """Raises WeightsError."""
+    """Return the record in a file. Raises WeightsError."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=FoldRecord)
     except (msgspec.MsgspecError, OSError) as error:
         raise WeightsError(
-            f"{file}: no fold record ({error}): remove it, or run `python -m bench fold` again"
+            f"{file}: not a fold record ({error}): delete it, or run `python -m bench fold` again"
         ) from error
 
 
 def write(record: FoldRecord, folder: Path) -> Path:
-    """The file that it was written to, whole or not at all. Raises WeightsError."""
+    """Write the record atomically and return its file. Raises WeightsError."""
     file = folder / f"{record.sha256}.json"
     partial = file.with_suffix(".partial")
     try:
@@ -96,5 +96,8 @@ def write(record: FoldRecord, folder: Path) -> Path:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
         partial.replace(file)
     except OSError as error:
-        raise WeightsError(f"cannot keep a fold record in {folder}: {error.strerror}") from error
+        raise WeightsError(
+            f"cannot write a fold record to {folder} ({error.strerror}): set STREAMSCRIBE_HOME to "
+            "a writable folder"
+        ) from error
     return file

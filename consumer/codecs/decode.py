@@ -1,4 +1,4 @@
-"""The payload of one record -> samples, bounded in length whatever the payload claims."""
+"""Decode the payload of one record to samples; the length is bounded whatever its header claims."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Decode: TypeAlias = Callable[
     [bytes, AudioCodec, int | None, int | None], DecodedAudio
 ]  # as `decode`
 
-# What libsndfile must find inside; it recognises many other formats, and none of them is spoken.
+# The formats of libsndfile that a codec allows. It recognises many more, which are rejected.
 _FORMATS = {
     AudioCodec.FLAC: ("FLAC",),
     AudioCodec.OPUS: ("OGG",),
@@ -27,16 +27,16 @@ _FORMATS = {
     AudioCodec.WAV: ("WAV", "WAVEX", "RF64"),
 }
 _SUBTYPES = {AudioCodec.OPUS: "OPUS", AudioCodec.VORBIS: "VORBIS"}
-_UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's, of a FLAC that was written to a pipe
+_UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's frame count for a FLAC that was written to a pipe
 
 
 def decode(
     payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
 ) -> DecodedAudio:
-    """Samples of one record.
+    """Return the samples of one record.
 
-    `rate` and `channels` are what `schemas.codec` made of the headers: both given for raw codecs,
-    None where the payload alone says. Raises `WireError` with the reason to dead-letter it by.
+    `rate` and `channels` come from the headers: raw codecs need both, and None leaves them to a
+    container. Raises `WireError` with the reason for the dead letter.
     """
     if codec.self_describing:
         return _decode_container(payload, codec, rate, channels)
@@ -48,7 +48,7 @@ def decode(
 
 
 class _Container(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is untyped
-    """A file in memory, read once from front to back.
+    """A file in memory, read sequentially.
 
     soundfile seeks after every read of a seekable file, which fails on a FLAC of unknown length.
     """
@@ -69,13 +69,13 @@ def _decode_container(
     except soundfile.LibsndfileError as error:
         raise WireError(
             Reason.BAD_PAYLOAD,
-            f"the payload is no complete {codec} file: {error.error_string};"
-            " every record must decode alone",
+            f"the payload is not a complete {codec} file ({error.error_string}); "
+            "encode each record as a file of its own",
         ) from error
 
 
 def _read(container: _Container) -> Int16Array:
-    """All samples, [n, channels]; never more than one block beyond the longest record."""
+    """Return all samples, [n, channels]; decode at most one block above the longest record."""
     declared = container.frames
     if declared != _UNKNOWN_LENGTH:
         _check_length(declared, container.samplerate)
@@ -88,7 +88,7 @@ def _read(container: _Container) -> Int16Array:
     if not length or (declared != _UNKNOWN_LENGTH and length < declared):
         raise WireError(
             Reason.BAD_PAYLOAD,
-            f"the payload ends after {length} samples; every record must decode alone",
+            f"the payload ends after {length} samples; encode each record as a file of its own",
         )
     return np.concatenate(blocks)
 
@@ -97,7 +97,8 @@ def _check_kind(container: _Container, codec: AudioCodec) -> None:
     kind, subtype = container.format, container.subtype
     if kind not in _FORMATS[codec] or subtype != _SUBTYPES.get(codec, subtype):
         raise WireError(
-            Reason.FORMAT_CONTRADICTION, f"codec says {codec}, the payload is {kind} ({subtype})"
+            Reason.FORMAT_CONTRADICTION,
+            f"the header codec is {codec}, the payload is {kind} ({subtype}); correct the header",
         )
 
 
@@ -116,16 +117,18 @@ def _check_format(rate: int, channels: int) -> None:
 def _check_stated(
     container: _Container, codec: AudioCodec, rate: int | None, channels: int | None
 ) -> None:
-    # Opus has no rate of its own: it decodes at any that Opus knows, so none contradicts it.
+    # An Opus stream has no rate of its own and decodes at several, so any header is consistent.
     if rate not in {None, container.samplerate} and codec is not AudioCodec.OPUS:
         raise WireError(
             Reason.FORMAT_CONTRADICTION,
-            f"rate says {rate} Hz, the payload {container.samplerate} Hz; leave the header out",
+            f"the header rate is {rate} Hz, the payload has {container.samplerate} Hz; "
+            "leave the header out",
         )
     if channels not in {None, container.channels}:
         raise WireError(
             Reason.FORMAT_CONTRADICTION,
-            f"channels says {channels}, the payload {container.channels}; leave the header out",
+            f"the header channels is {channels}, the payload has {container.channels}; "
+            "leave the header out",
         )
 
 

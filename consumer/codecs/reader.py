@@ -1,4 +1,4 @@
-"""A record of an audio topic -> its chunks, or the reason why it cannot be used."""
+"""Turn a record of an audio topic into its chunks, or into the reason to reject it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SILENT: Final = np.empty(0, np.int16)
 
 @dataclass(frozen=True, slots=True)
 class AudioRules:
-    """How the records of a topic are read."""
+    """How to interpret the records of a topic."""
 
     defaults: AudioDefaults
     split_channels: bool = False  # whether each channel becomes a stream of its own
 
 
 class RecordReader:
-    """`consumer.interfaces.Codecs`: raw audio is read at once, containers in the sandbox."""
+    """`consumer.interfaces.Codecs`: decodes raw audio at once, and containers in the sandbox."""
 
     def __init__(self, sandbox: CodecSandbox, rules: AudioRules) -> None:
         self._sandbox = sandbox
@@ -67,9 +67,9 @@ def read_record(record: Record, rules: AudioRules) -> DecodedRecord:
 def decoded_record(
     record: Record, audio: AudioChunk, decoded: DecodedAudio | None, rules: AudioRules
 ) -> DecodedRecord:
-    """Return the record with its audio; `decoded`: None for a record without any.
+    """Return the record with its audio; `decoded` is None for a record without a payload.
 
-    Raises `WireError` where a channel's stream would have too long an id.
+    Raises `WireError` where a channel's stream id would be too long.
     """
     rate, channels = audio.rate or rules.defaults.rate, audio.channels or rules.defaults.channels
     if decoded is None:
@@ -87,7 +87,7 @@ def decoded_record(
 
 
 def _raw(audio: AudioChunk) -> DecodedAudio | None:
-    """Return the decoded payload, None for an empty one."""
+    """Return the decoded payload, or None for an empty one."""
     if not audio.payload:
         return None
     return decode(audio.payload, audio.codec, audio.rate, audio.channels)

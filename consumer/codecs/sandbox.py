@@ -1,12 +1,12 @@
-"""Containers are decoded by a pool of processes: their decoders are native code.
+"""Decode containers in a pool of processes, because their decoders are native code.
 
-A payload that crashes a decoder, or keeps it busy for too long, is rejected like any other that
-cannot be decoded, and the next one finds another process. Without this, one record would end every
-worker that reads it, one after the other.
+A payload that crashes a decoder or exceeds the time limit is rejected like any other that cannot be
+decoded, and the next payload gets another process. Without the sandbox, one record could crash
+every worker that reads it.
 
-Nothing here blocks the event loop. As many payloads are decoded at a time as there are places. One
-that takes long gives its place to others before its time is up, so that it delays none but those
-that have to wait for it anyway.
+Nothing here blocks the event loop. The number of slots bounds how many payloads are decoded
+concurrently. A payload that takes long releases its slot before its time limit, so that it delays
+only the records after it in its own partition.
 """
 
 from __future__ import annotations
@@ -31,18 +31,21 @@ log = structlog.get_logger(__name__)
 
 PROCESSES: Final = 2
 TIMEOUT_S: Final = 3.0  # of one payload; the longest allowed record takes less than 0.1 s
-OVERDUE_S: Final = 0.25  # after which a payload gives its place to others
-MAX_OVERDUE: Final = 6  # payloads that have done so at a time, each with a process
+OVERDUE_S: Final = 0.25  # after which a payload releases its slot
+MAX_OVERDUE: Final = 6  # concurrent payloads without a slot, each with its own process
 _MAX_BODY_BYTES: Final = MAX_RECORD_SECONDS * MAX_RATE * MAX_CHANNELS * 2
 _COMMAND: Final = (sys.executable, "-m", "consumer.codecs.sandbox_process")
 
 
-class _ProcessFailed(Exception):  # noqa: N818 - it says what happened
-    """The process has ended, or answers what no decoder would."""
+class _ProcessFailed(Exception):  # noqa: N818 -- named by what happened
+    """The process has ended or returned an invalid answer."""
 
 
 class CodecSandbox:
-    """An asynchronous context manager; `on_failure` is called whenever a process is replaced."""
+    """A pool of codec processes. An asynchronous context manager.
+
+    `on_failure` is called whenever a process is replaced.
+    """
 
     def __init__(
         self,
@@ -52,12 +55,12 @@ class CodecSandbox:
         processes: int = PROCESSES,
         command: tuple[str, ...] = _COMMAND,
     ) -> None:
-        """`command`: starts a process that speaks the protocol of `sandbox_process.py`."""
+        """`command` starts a process with the protocol of `sandbox_process.py`."""
         self._on_failure = on_failure
         self._timeout_s = timeout_s
         self._processes = processes
         self._command = command
-        self._places = asyncio.Semaphore(processes)
+        self._slots = asyncio.Semaphore(processes)
         self._idle: list[Process] = []
         self._all: set[Process] = set()
         self._overdue = 0
@@ -78,13 +81,13 @@ class CodecSandbox:
     async def decode(
         self, payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
     ) -> DecodedAudio:
-        """Decode one container. Raises `WireError` with the reason to dead-letter the record by."""
-        question = request(payload, codec, rate, channels)
-        for fresh in (False, True):  # a crash may be the doing of a payload before this one
+        """Decode one container. Raises `WireError` with the reason for the dead letter."""
+        message = request(payload, codec, rate, channels)
+        for fresh in (False, True):  # an earlier payload may have caused the first crash
             try:
-                async with self._place(), self._process(fresh=fresh) as process:
+                async with self._slot(), self._process(fresh=fresh) as process:
                     async with asyncio.timeout(self._timeout_s):
-                        return await _ask(process, question)
+                        return await _decode(process, message)
             except (_ProcessFailed, BrokenPipeError, ConnectionResetError):
                 self._report(codec, "the process ended")
             except TimeoutError:
@@ -92,7 +95,7 @@ class CodecSandbox:
                 break
         raise WireError(
             Reason.BAD_PAYLOAD,
-            f"the {codec} decoder could not cope with the payload; encode it anew",
+            f"the {codec} decoder failed on the payload; encode it again",
         )
 
     def _report(self, codec: AudioCodec, error: str) -> None:
@@ -100,19 +103,19 @@ class CodecSandbox:
         self._on_failure()
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Hold one of the places; give it back early once the payload is overdue."""
-        await self._places.acquire()
+    async def _slot(self) -> AsyncIterator[None]:
+        """Hold a slot, and release it early once the payload is overdue."""
+        await self._slots.acquire()
         is_overdue = False
 
-        def give_back() -> None:
+        def release_early() -> None:
             nonlocal is_overdue
             if self._overdue < MAX_OVERDUE:
                 is_overdue = True
                 self._overdue += 1
-                self._places.release()
+                self._slots.release()
 
-        timer = asyncio.get_running_loop().call_later(OVERDUE_S, give_back)
+        timer = asyncio.get_running_loop().call_later(OVERDUE_S, release_early)
         try:
             yield
         finally:
@@ -120,14 +123,11 @@ class CodecSandbox:
             if is_overdue:
                 self._overdue -= 1
             else:
-                self._places.release()
+                self._slots.release()
 
     @asynccontextmanager
     async def _process(self, *, fresh: bool) -> AsyncIterator[Process]:
-        """Lend a process; after any error but a rejection it is not used again.
-
-        `fresh`: one that has decoded nothing yet.
-        """
+        """Yield a process, a new one if `fresh`; end it after any error but a rejection."""
         if fresh and self._idle:
             await self._end(self._idle.pop())
         process = self._idle.pop() if self._idle and not fresh else await self._spawn()
@@ -146,8 +146,8 @@ class CodecSandbox:
             *self._command,
             stdin=PIPE,
             stdout=PIPE,
-            stderr=DEVNULL,  # decoders write there what they think of a payload
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it would take memory for every core
+            stderr=DEVNULL,  # decoders write warnings about the payload there
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # else it allocates for every core
         )
         self._all.add(process)
         return process
@@ -159,10 +159,11 @@ class CodecSandbox:
         await process.communicate()  # closes the pipes
 
 
-async def _ask(process: Process, question: bytes) -> DecodedAudio:
+async def _decode(process: Process, message: bytes) -> DecodedAudio:
+    """Send one request to a process; return its answer. Raises `WireError`, `_ProcessFailed`."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(question)
+    process.stdin.write(message)
     await process.stdin.drain()
     try:
         head = await process.stdout.readexactly(ANSWER.size)

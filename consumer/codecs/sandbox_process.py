@@ -1,10 +1,10 @@
-"""The process that decodes containers from strangers: a decoder that crashes ends no worker.
+"""The process that decodes untrusted containers: a crash of a decoder does not end the worker.
 
     request  = codec, rate, channels, length of the payload | payload
     answer   = is_rejected, rate, channels, length of the body | samples, or reason and message
 
-`python -m consumer.codecs.sandbox_process` answers on standard output until its input ends. Whoever
-reads an answer must not trust it: a crash may begin long before it shows.
+`python -m consumer.codecs.sandbox_process` answers on standard output until its input ends. The
+worker must validate the answers: memory may be corrupt long before the process crashes.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ from consumer.core.audio.samples import DecodedAudio
 from schemas.audio import AudioCodec
 from schemas.errors import WireError
 
-REQUEST: Final = struct.Struct("<16sIII")  # 0: rate or channels are not given
+REQUEST: Final = struct.Struct("<16sIII")  # rate and channels: 0 where they are not given
 ANSWER: Final = struct.Struct("<?III")
-_MORE_MEMORY_BYTES: Final = 512 << 20  # than it begins with; a longest record takes 60 MB
-_ALARM_S: Final = 10  # the kernel ends a process whose decoder hangs, though its worker be gone
+_MORE_MEMORY_BYTES: Final = 512 << 20  # above what it starts with; the longest record takes 60 MB
+_ALARM_S: Final = 10  # after it the kernel ends a process that hangs, even without its worker
 
 
 def request(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> bytes:
+    """Return the bytes of a request."""
     head = REQUEST.pack(codec.encode(), rate or 0, channels or 0, len(payload))
     return head + payload
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # the worker drains first, and ends our input
+    """Answer requests until the input ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the worker drains, then closes our input
         signal.signal(number, signal.SIG_IGN)
-    _bound_memory()
+    _limit_memory()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(REQUEST.size):
         signal.alarm(_ALARM_S)
@@ -53,10 +55,10 @@ def _answer(head: bytes, source: BinaryIO) -> bytes:
         )
     except WireError as rejected:
         return _packed(f"{rejected.reason}\n{rejected}".encode(), 0, 0, is_rejected=True)
-    return _sound(pcm)
+    return _samples(pcm)
 
 
-def _sound(pcm: DecodedAudio) -> bytes:
+def _samples(pcm: DecodedAudio) -> bytes:
     channels = pcm.samples.shape[1]
     return _packed(pcm.samples.tobytes(), pcm.rate, channels, is_rejected=False)
 
@@ -65,18 +67,18 @@ def _packed(body: bytes, rate: int, channels: int, *, is_rejected: bool) -> byte
     return ANSWER.pack(is_rejected, rate, channels, len(body)) + body
 
 
-def _bound_memory() -> None:
-    """Of addresses, so that nothing is ever taken from the worker; where the system can."""
+def _limit_memory() -> None:
+    """Limit the address space on Linux, so that a payload cannot exhaust the worker's memory."""
     try:
         import resource
 
         held_pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     except (ImportError, OSError):  # not on Linux
         return
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    bound = held_pages * resource.getpagesize() + _MORE_MEMORY_BYTES
-    if most == resource.RLIM_INFINITY or bound < most:
-        resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = held_pages * resource.getpagesize() + _MORE_MEMORY_BYTES
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Speech scorers: audio of many streams in, the probability of speech in every window out.
+"""Speech scorers: return the speech probability of every window, for many streams in one call.
 
-    webrtc    webrtcvad alone, 20 ms frames: costs next to nothing, hears speech in music and noise
+    webrtc    webrtcvad alone, 20 ms frames: nearly free, but takes music and noise for speech
     silero    a small recurrent network, 32 ms windows
-    cascade   silero, but only on windows near which webrtcvad hears speech: silence is free
+    cascade   silero, only on windows near which webrtcvad finds speech: silence costs nothing
 
-Windows are counted from the cut at which a detector is opened; the chunking changes nothing. What
-it says depends on nothing before the cut, unless speech goes on over it: then the detector hears
-the audio before first. One that begins in the middle of a word takes half a second to believe it.
+Windows are counted from the cut at which a detector is opened, and do not depend on the chunking of
+the audio. Scores depend on no audio before the cut, unless speech continues across it: then the
+detector first processes that audio, because one that starts inside a word needs half a second to
+detect speech.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from consumer.detection.detector_thread import SpeechScorer
 from consumer.settings import Detector
 
 FRAME_MS = 20
-_MODE = 2  # of webrtcvad: 1 hears speech in noise, 3 loses quiet speech
+_MODE = 2  # of webrtcvad: 1 takes noise for speech, 3 misses quiet speech
 _WEBRTC_RATES = (8_000, 16_000, 32_000, 48_000)
-_HANGOVER_MS = 300  # the gate stays open so long after a frame of speech
+_HANGOVER_MS = 300  # how long the gate stays open after a frame of speech
 
 
 class WebrtcFrames:
-    """webrtcvad over one stream."""
+    """webrtcvad on one stream."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -41,11 +42,11 @@ class WebrtcFrames:
         self.restart()
 
     def restart(self) -> None:
-        """Frames are counted from here."""
+        """Count frames from the next sample on."""
         self._framer = Framer(FRAME_MS, self._rate)
 
     def push(self, samples: Int16Array) -> list[bool]:
-        """Whether each frame that is complete now is speech."""
+        """Return for every frame that these samples complete whether it is speech."""
         return [self._is_speech(frame) for frame in self._framer.push(samples)]
 
     def _is_speech(self, frame: Int16Array) -> bool:
@@ -58,7 +59,7 @@ class WebrtcFrames:
 
 
 class WebrtcDetector:
-    """webrtcvad alone: every frame is 0 or 1."""
+    """webrtcvad alone: each score is 0 or 1."""
 
     segmenter = SegmenterConfig(window_ms=FRAME_MS, onset_windows=(8, 10))
 
@@ -70,49 +71,52 @@ class WebrtcDetector:
         return frames
 
     def score(self, work: Sequence[tuple[WebrtcFrames, Int16Array]]) -> list[Float32Array]:
-        """More audio for each detector, once each; scores of the frames that are complete now."""
+        """Push samples to each detector; return the scores of the frames that they complete.
+
+        A detector may occur once in a call.
+        """
         return [np.array(frames.push(samples), np.float32) for frames, samples in work]
 
 
 class WebrtcGate:
-    """Lets a window pass if a frame that ends inside it, or up to 300 ms before, was speech."""
+    """Passes a window if a frame of speech ends inside it or up to 300 ms before it."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._hangover = _HANGOVER_MS * rate // 1000
         self._frames = WebrtcFrames(rate)
-        self._frame = self._window = 0  # the next ones
-        self._spoken: deque[int] = deque()  # ends of frames of speech that no window reached yet
-        self._last: int | None = None  # end of the last one that a window reached
+        self._frame = self._window = 0  # indexes of the next ones
+        self._speech_ends: deque[int] = deque()  # frames of speech after the last window
+        self._last: int | None = None  # end of the last frame of speech within the windows so far
 
     def restart(self) -> None:
-        """Windows are counted from here; who spoke a moment ago may still be speaking."""
+        """Count windows from the next sample on; the hangover of earlier speech continues."""
         end = window_start(self._frame, FRAME_MS, self._rate)
-        spoken = self._spoken[-1] if self._spoken else self._last
-        self._last = None if spoken is None else spoken - end
+        last = self._speech_ends[-1] if self._speech_ends else self._last
+        self._last = None if last is None else last - end
         self._frames.restart()
         self._frame = self._window = 0
-        self._spoken.clear()
+        self._speech_ends.clear()
 
     def push(self, samples: Int16Array) -> None:
         for speech in self._frames.push(samples):
             self._frame += 1
             if speech:
-                self._spoken.append(window_start(self._frame, FRAME_MS, self._rate))
+                self._speech_ends.append(window_start(self._frame, FRAME_MS, self._rate))
 
     def passes(self) -> bool:
-        """Whether the next window may pass; all of it must have been pushed."""
+        """Return whether the next window passes; all of its samples must have been pushed."""
         start, end = (
             window_start(self._window + step, silero.WINDOW_MS, self._rate) for step in (0, 1)
         )
         self._window += 1
-        while self._spoken and self._spoken[0] <= end:
-            self._last = self._spoken.popleft()
+        while self._speech_ends and self._speech_ends[0] <= end:
+            self._last = self._speech_ends.popleft()
         return self._last is not None and self._last > start - self._hangover
 
 
 class SileroWindows:
-    """One stream as silero hears it; its state rests while the gate is shut."""
+    """The windows and the network state of one stream; a closed gate leaves the state as it is."""
 
     def __init__(self, rate: int, gate: WebrtcGate | None) -> None:
         self.rate = rate
@@ -121,13 +125,13 @@ class SileroWindows:
         self._framer = Framer(silero.WINDOW_MS, rate, silero.CONTEXT_MS)
 
     def restart(self) -> None:
-        """Windows are counted from here."""
+        """Count windows from the next sample on."""
         self._framer = Framer(silero.WINDOW_MS, self.rate, silero.CONTEXT_MS)
         if self._gate is not None:
             self._gate.restart()
 
     def push(self, samples: Int16Array) -> tuple[npt.NDArray[np.bool_], list[Int16Array]]:
-        """Which of the windows that are complete now pass the gate, and those that do."""
+        """Return whether each window that these samples complete passes, and those that do."""
         windows = self._framer.push(samples)
         if self._gate is None:
             return np.ones(len(windows), bool), windows
@@ -139,7 +143,7 @@ class SileroWindows:
 
 
 class SileroDetector:
-    """Silero over all streams at once, behind the gate or without; a shut gate scores 0."""
+    """Silero on all streams at once, after a gate or without one; a closed gate scores 0."""
 
     segmenter = SegmenterConfig(window_ms=silero.WINDOW_MS, onset_windows=(2, 3))
 
@@ -155,18 +159,21 @@ class SileroDetector:
         return windows
 
     def score(self, work: Sequence[tuple[SileroWindows, Int16Array]]) -> list[Float32Array]:
-        """More audio for each detector, once each; scores of the windows that are complete now."""
-        heard = [detector.push(samples) for detector, samples in work]
-        scores = [np.zeros(len(passed), np.float32) for passed, _ in heard]
-        busy = [index for index, (_, windows) in enumerate(heard) if windows]
+        """Push samples to each detector; return the scores of the windows that they complete.
+
+        A detector may occur once in a call.
+        """
+        pushed = [detector.push(samples) for detector, samples in work]
+        scores = [np.zeros(len(passed), np.float32) for passed, _ in pushed]
+        busy = [index for index, (_, windows) in enumerate(pushed) if windows]
         if busy:
             detectors = [work[index][0] for index in busy]
-            probabilities = self._listen(detectors, [heard[index][1] for index in busy])
+            probabilities = self._probabilities(detectors, [pushed[index][1] for index in busy])
             for index, probability in zip(busy, probabilities, strict=True):
-                scores[index][heard[index][0]] = probability
+                scores[index][pushed[index][0]] = probability
         return scores
 
-    def _listen(
+    def _probabilities(
         self, detectors: Sequence[SileroWindows], windows: Sequence[list[Int16Array]]
     ) -> list[Float32Array]:
         counts = [len(stream) for stream in windows]
@@ -174,12 +181,12 @@ class SileroDetector:
             _clips(detectors, windows), counts, np.stack([each.state for each in detectors])
         )
         for detector, state in zip(detectors, states, strict=True):
-            detector.state = state.copy()  # a view would keep the states of all streams in memory
+            detector.state = state.copy()  # a view would keep the states of all streams alive
         return np.split(probabilities, np.cumsum(counts)[:-1])
 
 
 def load(kind: Detector) -> SpeechScorer:
-    """What scores speech; its `segmenter` is how to segment by its scores."""
+    """Return the scorer of a kind of detector, with its weights loaded."""
     match kind:
         case Detector.WEBRTC:
             return WebrtcDetector()
@@ -190,7 +197,7 @@ def load(kind: Detector) -> SpeechScorer:
 
 
 def _clips(detectors: Sequence[SileroWindows], windows: Sequence[list[Int16Array]]) -> Float32Array:
-    """All windows, [N, 576] at 16 kHz; those of one rate and length are resampled together."""
+    """Return all windows at 16 kHz, [N, 576]; those of one rate and length share a resampling."""
     flat = [window for stream in windows for window in stream]
     rates = [each.rate for each, stream in zip(detectors, windows, strict=True) for _ in stream]
     alike: defaultdict[tuple[int, int], list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The speech detector on a thread of its own: behind the model's, every endpoint would wait."""
+"""Run the speech detector on its own thread: on the model's, endpoints would wait for a batch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class SpeechScorer(Protocol):
 
     @property
     def segmenter(self) -> SegmenterConfig:
-        """How to segment by its scores."""
+        """The settings of the segmenter that uses these scores."""
 
     def open(self, rate: int, before: Int16Array | None = None) -> Any:
-        """Return a fresh detector for audio of `rate` Hz; it hears `before` first, unscored."""
+        """Return a fresh detector for audio of `rate` Hz, after it has processed `before`."""
 
     def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
-        """Give more audio to each detector; return the probability of every complete window."""
+        """Push samples to each detector; return the probability of every complete window."""
 
 
 class DetectorThread:
@@ -33,17 +33,18 @@ class DetectorThread:
 
     def __init__(self, scorer: SpeechScorer) -> None:
         self._scorer = scorer
-        # One thread of torch: a detector's products are too small to be shared.
+        # One thread for torch: a detector's matrix products are too small to be split.
         self._pool = ThreadPoolExecutor(1, "detector", torch.set_num_threads, (1,))
 
     async def __aenter__(self) -> Self:
-        await self._run([])
+        await self._run([])  # starts the thread
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
+        """Return the speech probability of every window that each request completes."""
         return await self._run(requests)
 
     async def _run(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:

@@ -1,4 +1,4 @@
-"""The engine in this process: one thread that owns the model. Nothing here decides anything."""
+"""The engine in this process: one thread runs the model. It makes no scheduling decisions."""
 
 from __future__ import annotations
 
@@ -29,36 +29,37 @@ from schemas.transcript import Model
 T = TypeVar("T")
 
 _TIMED_ROWS: Final = (1, 8)
-_RUNS: Final = 2  # of which the faster counts: the first may still be preparing for its shape
+_RUNS: Final = 2  # the faster one counts: the first may include compilation for its shape
 
 
 class Transcriber(Protocol):
-    """Writes what was said; used from one thread. All that another engine has to offer."""
+    """A speech recognition model, called from one thread: what another model has to implement."""
 
     info: Model
 
     @property
     def languages(self) -> frozenset[str]:
-        """Whisper codes that a clip may name."""
+        """The Whisper codes that a clip may name."""
 
     def warm_up(self) -> None:
-        """Do once what the first call would otherwise do late."""
+        """Compile and allocate what the first call would otherwise have to."""
 
     def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        """One hypothesis a clip, in order; clips of up to 30 s that may differ in everything.
+        """Return one hypothesis a clip, in order, for clips of up to 30 s with any options.
 
-        Where a clip wants one attempt and its text should not stand, `tried` says so: if it is of
-        an utterance that has ended, the clip comes again with it.
+        A clip with `once` gets one attempt. If that text is not accepted, the hypothesis holds all
+        attempts in `earlier`, and the caller submits the clip again with them.
         """
 
 
 class LocalEngine:
-    """An asynchronous context manager: entering it warms the model, leaving it ends the threads.
+    """`consumer.interfaces.Engine` over a transcriber.
 
-    Once entered, `timings` says what a small and a large batch of real speech took.
+    An asynchronous context manager: entering it warms the model up and measures `timings`, the
+    durations of a small and a large batch of speech; leaving it ends the thread.
 
-    `threads`: of the model's products. `timeout_s`: a batch
-    that takes longer has hung, and with it the device.
+    `threads` is the number of threads of a matrix product. A batch that takes longer than
+    `timeout_s` is taken for a hung device.
     """
 
     def __init__(self, transcriber: Transcriber, *, threads: int, timeout_s: float) -> None:
@@ -76,7 +77,7 @@ class LocalEngine:
         self._model.shutdown(wait=False, cancel_futures=True)
 
     async def transcribe(self, batch: Batch) -> list[Hypothesis]:
-        """Raises `DeviceLost` when the device fails, or does not answer."""
+        """Return one hypothesis a job. Raises `DeviceLost` when the device fails or hangs."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await _on(self._model, lambda: self._decode(batch))
@@ -90,32 +91,32 @@ class LocalEngine:
         return tuple(self._timing([clip] * rows) for rows in _TIMED_ROWS)
 
     def _timing(self, clips: Sequence[DecodeRequest]) -> BatchTiming:
-        seconds = min(_seconds(lambda: self._write(clips)) for _ in range(_RUNS))
+        seconds = min(_seconds(lambda: self._transcribe(clips)) for _ in range(_RUNS))
         rows, length = len(clips), len(clips[0].samples) / WHISPER_RATE
         return BatchTiming(rows * positions(length), seconds)
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
         clips = [self._clip(job, padded=batch.padded) for job in batch.jobs]
-        return self._write(clips)
+        return self._transcribe(clips)
 
-    def _write(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        """As one batch; where the device's memory does not hold it, as its two halves."""
+    def _transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        """Transcribe one batch, or its two halves where the device runs out of memory."""
         try:
             return self._transcriber.transcribe(clips)
         except OutOfMemory as error:
             if len(clips) == 1:
                 raise DeviceLost(
                     f"a single clip of {len(clips[0].samples) / WHISPER_RATE:.1f} s does not fit "
-                    f"into the device's memory ({error}); use a smaller model, or end what else "
-                    "uses the device"
+                    f"into the device's memory ({error}); use a smaller model, or stop other "
+                    "processes on the device"
                 ) from error
-        half = len(clips) // 2  # here, because the error keeps the failed batch's tensors alive
-        return self._write(clips[:half]) + self._write(clips[half:])
+        half = len(clips) // 2  # outside `except`: the error keeps the batch's tensors alive
+        return self._transcribe(clips[:half]) + self._transcribe(clips[half:])
 
     def _clip(self, job: Job, *, padded: bool) -> DecodeRequest:
         options = job.options
-        asked = dict.fromkeys(whisper_code(tag) for tag in options.languages or ())
-        languages = tuple(code for code in asked if code in self._transcriber.languages)
+        requested = dict.fromkeys(whisper_code(tag) for tag in options.languages or ())
+        languages = tuple(code for code in requested if code in self._transcriber.languages)
         held = job.language if job.language.code in self._transcriber.languages else UNKNOWN
         task = options.task or Task.TRANSCRIBE
         given = languages[0] if len(languages) == 1 else ""
@@ -136,7 +137,10 @@ class LocalEngine:
 
 
 def whisper_samples(utterance: Utterance) -> Float32Array:
-    """[n] at WHISPER_RATE: the closed utterance is resampled once, whole, so no state is kept."""
+    """Return the samples at WHISPER_RATE, [n], in [-1, 1].
+
+    An utterance is complete, so it is resampled in one call and no filter state is kept.
+    """
     samples: Float32Array = utterance.samples.astype(np.float32)
     samples /= FULL_SCALE
     if utterance.rate == WHISPER_RATE:
@@ -146,9 +150,10 @@ def whisper_samples(utterance: Utterance) -> Float32Array:
 
 
 def _known_speech() -> Float32Array:
-    """[n] at WHISPER_RATE: silence would be decoded sooner than speech, noise again and again.
+    """Return speech of 13 words at WHISPER_RATE, [n].
 
-    The first 4.2 s of samples/en_ljspeech.flac (public domain), which say 13 words.
+    It is the first 4.2 s of samples/en_ljspeech.flac (public domain). Silence would be decoded
+    faster than speech, and noise several times.
     """
     with files("consumer").joinpath("warm_up.flac").open("rb") as file:
         samples: Float32Array = soundfile.read(file, dtype="float32")[0]
@@ -156,6 +161,7 @@ def _known_speech() -> Float32Array:
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    """Return how long the call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -1,7 +1,7 @@
-"""Checkpoints of three formats -> one state dict with openai-whisper's names.
+"""Read checkpoints of three formats as one state dict with openai-whisper's names.
 
-OpenAI `.pt`, Hugging Face folder (config.json, safetensors, sharded too) and CTranslate2 folder
-(`model.bin`). Nothing in a file is run: pickles are read with `weights_only`.
+OpenAI `.pt`, Hugging Face folder (config.json and safetensors, sharded or not) and CTranslate2
+folder (`model.bin`). No code in a file is executed: pickles are read with `weights_only`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OFFICIAL: Final = {
     (32, 32, 20): "large",
     (32, 4, 20): "large-v3-turbo",
 }
-ENGLISH_VOCABULARY: Final = 51_864  # tokens; multilingual ones have one more, since v3 two
+ENGLISH_VOCABULARY: Final = 51_864  # tokens; multilingual models have one more, since v3 two
 V3_VOCABULARY: Final = 51_866
 
 
@@ -49,26 +49,26 @@ V3_VOCABULARY: Final = 51_866
 class Checkpoint:
     """Weights in memory (or mapped into it), in the dtype of their file."""
 
-    name: str  # the known name, else that of the file or folder
+    name: str  # OpenAI's name for known weights, else that of the file or folder
     sha256: str  # of the file with the tensors
     dims: ModelDimensions
     state: dict[str, Tensor]  # OpenAI names
-    alignment_heads: Heads  # (decoder layer, head) whose attention follows time, in order
+    alignment_heads: Heads  # sorted (decoder layer, head) whose attention follows the audio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parts:
-    """What a file says of itself."""
+    """The contents of a file."""
 
     dims: ModelDimensions
     state: dict[str, Tensor]
-    heads: Any = None  # as JSON holds them; None: the file does not say
+    heads: Any = None  # unchecked JSON; None: not in the file
 
 
 def load(path: Path, *, sha256: str | None = None) -> Checkpoint:
-    """Read a checkpoint file or folder; `sha256` spares hashing it again.
+    """Read a checkpoint file or folder; with `sha256` given, the file is not hashed.
 
-    Raises ConfigError that names the file and what is wrong with it.
+    Raises `ConfigError` that names the file and its problem.
     """
     try:
         parts = _reader(path)(path)
@@ -88,7 +88,9 @@ def _reader(path: Path) -> Callable[[Path], _Parts]:
         return _ctranslate2
     if tensor_files(path):
         return _hugging_face
-    raise Malformed("no such file, and no folder with model.bin or model.safetensors")
+    raise Malformed(
+        "neither a file nor a folder with model.bin or model.safetensors; name another path"
+    )
 
 
 def _openai(path: Path) -> _Parts:
@@ -96,7 +98,9 @@ def _openai(path: Path) -> _Parts:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         dims, state = content["dims"], dict(content["model_state_dict"])
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as e:
-        raise Malformed("not an OpenAI Whisper checkpoint (folders are given as such)") from e
+        raise Malformed(
+            "not an OpenAI Whisper checkpoint; name the folder for weights in another format"
+        ) from e
     return _Parts(dimensions(dims), state)
 
 
@@ -121,7 +125,7 @@ def _hugging_face(folder: Path) -> _Parts:
         try:
             tensors |= load_file(file)
         except SafetensorError as error:
-            raise Malformed(f"{file.name}: {error}") from error
+            raise Malformed(f"{file.name}: {error}; download it again") from error
     _tie(tensors, "proj_out.weight", "model.decoder.embed_tokens.weight")
     ours = {place(name).hugging_face: name for name in shapes(dims)}
     state = {ours.get(name, name): tensor for name, tensor in tensors.items()}
@@ -164,12 +168,13 @@ def _ctranslate2_dims(variables: dict[str, Tensor]) -> ModelDimensions:
             }
         )
     except KeyError as error:
-        raise Malformed(f"{error.args[0]} is missing") from error
+        raise Malformed(f"{error.args[0]} is missing; convert the model again") from error
     except (IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise Malformed(f"a tensor has an unforeseen shape: {error}") from error
+        raise Malformed(f"not a Whisper model: a tensor has a wrong shape ({error})") from error
 
 
 def _layers(variables: Iterable[str], side: str) -> int:
+    """Count the layers of the encoder or decoder."""
     layer = re.compile(rf"{side}/layer_(\d+)/")
     return len({match[1] for name in variables if (match := layer.match(name))})
 
@@ -179,15 +184,18 @@ def _tie(tensors: dict[str, Tensor], projection: str, embedding: str) -> None:
     output, shared = tensors.pop(projection, None), tensors.get(embedding)
     if output is None or shared is None or output is shared or torch.equal(output, shared):
         return
-    raise Malformed(f"{projection} differs from {embedding}; Whisper has one tensor for both")
+    raise Malformed(
+        f"{projection} differs from {embedding}, but Whisper has one tensor for both; "
+        "fine-tune with tied embeddings"
+    )
 
 
 def usual_heads(name: str, dims: ModelDimensions) -> Heads:
-    """OpenAI's choice for weights of this name, or else of these sizes.
+    """Return OpenAI's alignment heads for weights of this name, or else of these sizes.
 
-    For others openai-whisper's default: all heads of the upper half of the decoder's layers.
+    Others get openai-whisper's default: all heads of the upper half of the decoder's layers.
     """
-    dump = whisper._ALIGNMENT_HEADS.get(name) or whisper._ALIGNMENT_HEADS.get(official_name(dims))  # noqa: SLF001 -- kept nowhere else
+    dump = whisper._ALIGNMENT_HEADS.get(name) or whisper._ALIGNMENT_HEADS.get(official_name(dims))  # noqa: SLF001 -- published nowhere else
     if dump:
         mask = np.frombuffer(gzip.decompress(base64.b85decode(dump)), dtype=bool)
         if mask.size == dims.n_text_layer * dims.n_text_head:
@@ -198,11 +206,11 @@ def usual_heads(name: str, dims: ModelDimensions) -> Heads:
 
 
 def official_name(dims: ModelDimensions) -> str | None:
-    """The model of OpenAI that has these sizes; the usual ancestor of fine-tuned ones."""
+    """Return OpenAI's model of these sizes, from which others are usually fine-tuned."""
     size = OFFICIAL.get((dims.n_audio_layer, dims.n_text_layer, dims.n_text_head))
     if dims.n_vocab == ENGLISH_VOCABULARY:
         return f"{size}.en"
-    if size == "large":  # v1 has the sizes of v2 and is hardly found
+    if size == "large":  # v1 has the sizes of v2 and is rare
         return "large-v3" if dims.n_vocab == V3_VOCABULARY else "large-v2"
     return size
 
@@ -214,7 +222,10 @@ def _checked(heads: Any, dims: ModelDimensions) -> Heads:
         pairs = [(-1, -1)]
     if all(0 <= at < dims.n_text_layer and 0 <= head < dims.n_text_head for at, head in pairs):
         return tuple(pairs)
-    raise Malformed(f"alignment_heads are not (layer, head) pairs of this model: {heads!r:.80}")
+    raise Malformed(
+        f"alignment_heads are not (layer, head) pairs of this model: {heads!r:.80}; "
+        "correct or remove them"
+    )
 
 
 def _json(file: Path, *, required: bool = True) -> dict[str, Any]:
@@ -223,7 +234,7 @@ def _json(file: Path, *, required: bool = True) -> dict[str, Any]:
     try:
         content = json.loads(file.read_bytes())
     except ValueError as error:
-        raise Malformed(f"{file.name} is not JSON: {error}") from error
+        raise Malformed(f"{file.name} is not JSON: {error}; download it again") from error
     if not isinstance(content, dict):
-        raise Malformed(f"{file.name} is not a JSON object")
+        raise Malformed(f"{file.name} is not a JSON object; download it again")
     return content

@@ -1,4 +1,4 @@
-"""Clips -> all that the decoder needs to know of them."""
+"""Encode clips into the decoder's cache."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, DecoderCache, Dims, Encoder
 from consumer.inference.workspace import Workspace
 
-_PART_POSITIONS = 1536  # encoder positions that go through it at once: 30 s; more is hardly faster
+_PART_POSITIONS = 1536  # encoder positions of one pass, 30 s; larger passes are hardly faster
 
 
 class ClipEncoder:
-    """Mel, encoder and the decoder's cross-attention, over buffers that stay."""
+    """Mel spectrogram, encoder and cross-attention projections, over reused buffers."""
 
     def __init__(
         self,
@@ -41,28 +41,28 @@ class ClipEncoder:
         self._dtype = parameters.dtype
 
     def encode(self, clips: Sequence[DecodeRequest], *, fold: bool, times: int = 1) -> DecoderCache:
-        """A memory with every clip in so many rows, one after the other.
+        """Return a cache with every clip in `times` consecutive rows.
 
-        It lives in the buffers of the one before, which is lost. The encoder runs over parts of
-        the batch: its temporaries are far larger than what it leaves behind.
+        The cache overwrites that of the previous call. The encoder runs over parts of the batch,
+        because its temporaries are far larger than its output.
         """
-        kept = self._folding if fold else padded
-        folds = [kept(len(clip.samples)) for clip in clips]
+        folding = self._folding if fold else padded
+        folds = [folding(len(clip.samples)) for clip in clips]
         lengths = [len(one.positions) for one in folds]
         words = any(clip.words for clip in clips)
-        memory = self._cache(times * len(clips), bucket(max(lengths)), words=words)
+        cache = self._cache(times * len(clips), bucket(max(lengths)), words=words)
         for run in runs([*map(bucket, lengths)], rows=len(clips), positions=_PART_POSITIONS):
             rows = slice(times * run.start, times * run.stop)
-            self._encode_part(clips[run], folds[run], memory.cross[rows], memory.bias[rows])
-        return memory
+            self._encode_part(clips[run], folds[run], cache.cross[rows], cache.bias[rows])
+        return cache
 
     def prepare(self, rows: int) -> None:
-        """Compile what any batch of up to so many rows takes."""
+        """Compile the products of any batch of up to `rows` rows."""
         self._encoder.prepare(_PART_POSITIONS)
         self._decoder.prepare(rows, _PART_POSITIONS)
 
     def reserve(self, rows: int, positions: int) -> None:
-        """Have the buffers that any batch within both bounds takes: they do not grow later."""
+        """Allocate the buffers of any batch within both bounds, so that they never grow."""
         sizes = [(count, bucket(positions // count)) for count in range(1, rows + 1)]
         for count, length in sorted(sizes, key=prod, reverse=True):
             self._cache(count, length, words=True)
@@ -70,7 +70,7 @@ class ClipEncoder:
     def _encode_part(
         self, clips: Sequence[DecodeRequest], folds: Sequence[Fold], cross: Tensor, bias: Tensor
     ) -> None:
-        """Write keys, values and bias of a part; its own longest clip decides what it costs."""
+        """Write the keys, values and bias of a part, padded to its own longest clip."""
         batch = stack(folds)
         own = self._tensor(batch.bias)[:, None, None].to(self._dtype)
         features = self._encoder(
@@ -87,13 +87,13 @@ class ClipEncoder:
         return to_device(torch.from_numpy(array), self._device)
 
     def _cache(self, rows: int, length: int, *, words: bool) -> DecoderCache:
-        dims, take = self._dims, self._workspace.buffer
+        dims, buffer = self._dims, self._workspace.buffer
         head = dims.n_text_state // dims.n_text_head
         heads = (rows, dims.n_text_layer, 2, dims.n_text_head)
         aligned = len(self._decoder.alignment_heads)
         return DecoderCache(
-            own=take("own", *heads, dims.n_text_ctx, head),
-            cross=take("cross", *heads, length, head),
-            bias=take("bias", rows, 1, 1, length).fill_(-torch.inf),
-            queries=take("queries", rows, aligned, dims.n_text_ctx, head) if words else None,
+            own=buffer("own", *heads, dims.n_text_ctx, head),
+            cross=buffer("cross", *heads, length, head),
+            bias=buffer("bias", rows, 1, 1, length).fill_(-torch.inf),
+            queries=buffer("queries", rows, aligned, dims.n_text_ctx, head) if words else None,
         )

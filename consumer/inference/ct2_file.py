@@ -1,4 +1,4 @@
-"""The tensors of a CTranslate2 `model.bin`.
+"""Read the tensors of a CTranslate2 `model.bin`.
 
 Little-endian, binary versions 5 and 6 (python/ctranslate2/specs/model_spec.py of CTranslate2):
 
@@ -6,8 +6,8 @@ Little-endian, binary versions 5 and 6 (python/ctranslate2/specs/model_spec.py o
     u32 count, count times: str name, u8 rank, rank times u32 size, u8 type, u32 bytes, data
     u32 count, count times: str alias, str name
 
-where str is u16 length including a closing zero byte. A tensor quantised to int8 (or int16) has
-beside it `<name>_scale`, one number a row (or one in all) by which it was multiplied.
+where str is u16 length including a final zero byte. A tensor quantised to int8 (or int16) comes
+with `<name>_scale`, the factor of each row (or of the whole tensor) by which it was multiplied.
 """
 
 from __future__ import annotations
@@ -36,29 +36,36 @@ TYPES: Final = (
 )
 QUANTISED: Final = (torch.int8, torch.int16)
 SCALE: Final = "_scale"
+REPEAT: Final = "convert or download the model again"
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """All variables by name, aliases too, quantised ones as fp32. Raises Malformed, OSError."""
+    """Return all variables and aliases by name, quantised ones as fp32.
+
+    Raises `Malformed`, `OSError`.
+    """
     with path.open("rb") as file:
         reader = _Reader(file)
         version = reader.u32()
         if version not in VERSIONS:
-            raise Malformed(f"binary version {version}, not 5 or 6: not a CTranslate2 model?")
+            raise Malformed(
+                f"binary version {version} is not 5 or 6: not a CTranslate2 model, or convert it "
+                "again with ctranslate2 4"
+            )
         if (spec := reader.string()) != SPEC:
-            raise Malformed(f"a CTranslate2 model of kind {spec!r}, not {SPEC}")
+            raise Malformed(f"a CTranslate2 model of kind {spec!r}; name one of kind {SPEC}")
         reader.u32()  # revision of the spec: names are checked one by one
         variables = dict(reader.variable() for _ in range(reader.u32()))
         aliases = [(reader.string(), reader.string()) for _ in range(reader.u32())]
     for alias, name in aliases:
         if name not in variables:
-            raise Malformed(f"{alias} stands for {name}, which is missing")
+            raise Malformed(f"{alias} is an alias of {name}, which is missing; {REPEAT}")
     found = dequantised(variables)
     return found | {alias: found[name] for alias, name in aliases if name in found}
 
 
 def dequantised(variables: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same without scales: quantised tensors divided by theirs."""
+    """Return the variables without scales, quantised tensors divided by theirs."""
     return {
         name: _divided(name, tensor, variables)
         if tensor.dtype in QUANTISED and tensor.dim()
@@ -71,12 +78,14 @@ def dequantised(variables: dict[str, Tensor]) -> dict[str, Tensor]:
 def _divided(name: str, tensor: Tensor, variables: dict[str, Tensor]) -> Tensor:
     scale = variables.get(name + SCALE)
     if scale is None or scale.shape not in ((), tensor.shape[:1]):
-        raise Malformed(f"{name} is quantised, but its scale is missing or of another shape")
+        raise Malformed(
+            f"{name} is quantised, but its scale is missing or of another shape; {REPEAT}"
+        )
     return tensor.float() / scale.float().reshape(-1, *[1] * (tensor.dim() - 1))
 
 
 class _Reader:
-    """Reads one piece after the other and never asks for more than the file has."""
+    """Reads values sequentially, and never allocates more than the file holds."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
@@ -89,17 +98,17 @@ class _Reader:
         try:
             return self._bytes(self._number("<H"))[:-1].decode()
         except UnicodeDecodeError:
-            raise Malformed("a name is not text") from None
+            raise Malformed(f"a name is not UTF-8; {REPEAT}") from None
 
     def variable(self) -> tuple[str, Tensor]:
         name = self.string()
         sizes = [self.u32() for _ in range(self._number("<B"))]
         kind, length = self._number("<B"), self.u32()
         if kind >= len(TYPES):
-            raise Malformed(f"{name} has type {kind}, which is none of CTranslate2's")
+            raise Malformed(f"{name} has type {kind}, which CTranslate2 does not have; {REPEAT}")
         dtype = TYPES[kind]
         if length == 0 or length != math.prod(sizes) * dtype.itemsize:
-            raise Malformed(f"{name} has {length} bytes, which is not {sizes} of {dtype}")
+            raise Malformed(f"{name} has {length} bytes, not those of {sizes} {dtype}; {REPEAT}")
         return name, torch.frombuffer(self._bytes(length), dtype=dtype).reshape(sizes)
 
     def _number(self, code: str) -> int:
@@ -109,7 +118,7 @@ class _Reader:
     def _bytes(self, length: int) -> bytearray:
         if length > self._left:
             raise Malformed(
-                f"cut short: {length - self._left} bytes of what comes next are missing"
+                f"cut short: {length - self._left} bytes of the next value are missing; {REPEAT}"
             )
         self._left -= length
         piece = bytearray(length)

@@ -1,9 +1,9 @@
-"""One greedy decode of a batch of rows, each with its own prompt, length and end.
+"""Decode a batch of rows token by token, each row with its own prompt, length and end.
 
 Prompts are padded on the left, so that all rows write the same cache column at every step, and the
-start of every row's text is the same column. A step works in place on buffers that stay, has no
-shape that depends on a value and waits for nothing: so a device can replay it. End flags are read
-every few steps, and rows that have ended leave the batch.
+text of every row starts at the same column. A step works in place on reused buffers, has no shape
+that depends on a value and never synchronises with the host, so a device can replay it. End flags
+are read every few steps, and rows that have ended leave the batch.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import alignment
 from consumer.inference.workspace import Workspace
 
-_COLUMN_BUCKET = 32  # attended cache columns are rounded up to this: few shapes
-_POLL_STEPS = {"cpu": 1, "cuda": 8}  # steps between two looks at the end flags
+_COLUMN_BUCKET = 32  # attended cache columns are a multiple of this, which bounds the shapes
+_POLL_STEPS = {"cpu": 1, "cuda": 8}  # steps between two reads of the end flags
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodeRow:
-    """How one row is to be decoded."""
+    """The decode that one row requests."""
 
     prompt: Sequence[int]  # tokens before the text
     seed: int  # of the row's own random numbers
-    temperature: float = 0.0  # above 0 tokens are drawn
-    align: int | None = None  # leading audio positions that words can be in; None: no word times
+    temperature: float = 0.0  # 0: greedy; above 0: tokens are drawn
+    align: int | None = None  # leading audio positions of the speech; None: no word times
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedRow:
-    """What the model wrote for one row."""
+    """The decoded text of one row."""
 
-    tokens: tuple[int, ...]  # text tokens, without the end
-    logprobs: tuple[float, ...]  # of each token, and of the end if there is one
-    ended: bool  # the model ended the text; else the token limit did
+    tokens: tuple[int, ...]  # text tokens, without the end token
+    logprobs: tuple[float, ...]  # of each token, and of the end token if there is one
+    ended: bool  # by the end token; False: by the token limit
     no_speech_prob: float
     alignment: Float32Array | None  # [tokens + 1, align] of `words.alignment`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Text:
-    """Every row's text as it grows; tensors on the device, rows first."""
+    """The growing texts of all rows; tensors on the device, rows first."""
 
-    mask: Tensor  # [B, 1, 1, C] 0 where a row's column may be attended, else -inf
+    mask: Tensor  # [B, 1, 1, C] 0 where a row may attend to a column, else -inf
     token: Tensor  # [B, 1] the newest
-    position: Tensor  # [B, 1] of that token in its row's own text
+    position: Tensor  # [B, 1] of that token, counted from the row's own first token
     tokens: Tensor  # [B, limit]
     logprobs: Tensor  # [B, limit] fp32
     temperature: Tensor  # [B, 1] fp32
@@ -67,60 +67,62 @@ class _Text:
     def begun(
         cls, workspace: Workspace, requests: Sequence[DecodeRow], columns: int, limit: int
     ) -> Self:
-        """Texts without a token, whose prompts have been read."""
-        rows, take = len(requests), workspace.buffer
+        """Return texts without tokens, positioned after the prompts."""
+        rows, buffer = len(requests), workspace.buffer
         positions = torch.tensor([[len(request.prompt)] for request in requests])
         temperatures = torch.tensor([[request.temperature] for request in requests])
         drawn = torch.stack([uniforms(request.seed, limit) for request in requests])
         device = workspace.device
         return cls(
-            mask=take("mask", rows, 1, 1, columns).fill_(-torch.inf),
-            token=take("token", rows, 1, dtype=torch.long),
-            position=take("position", rows, 1, dtype=torch.long).copy_(
+            mask=buffer("mask", rows, 1, 1, columns).fill_(-torch.inf),
+            token=buffer("token", rows, 1, dtype=torch.long),
+            position=buffer("position", rows, 1, dtype=torch.long).copy_(
                 to_device(positions, device)
             ),
-            tokens=take("tokens", rows, limit, dtype=torch.long),
-            logprobs=take("logprobs", rows, limit, dtype=torch.float),
-            temperature=take("temperature", rows, 1, dtype=torch.float).copy_(
+            tokens=buffer("tokens", rows, limit, dtype=torch.long),
+            logprobs=buffer("logprobs", rows, limit, dtype=torch.float),
+            temperature=buffer("temperature", rows, 1, dtype=torch.float).copy_(
                 to_device(temperatures, device)
             ),
-            uniform=take("uniform", rows, limit, dtype=torch.float).copy_(to_device(drawn, device)),
-            ended=take("ended", rows, dtype=torch.bool).fill_(False),
-            no_speech=take("no_speech", rows, dtype=torch.float),
+            uniform=buffer("uniform", rows, limit, dtype=torch.float).copy_(
+                to_device(drawn, device)
+            ),
+            ended=buffer("ended", rows, dtype=torch.bool).fill_(False),
+            no_speech=buffer("no_speech", rows, dtype=torch.float),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TokenStep:
-    """One more token for every row, in place: any other step of this bucket would do the same."""
+    """Appends one token to every row, in place. All steps of a bucket run the same operations."""
 
     decoder: Decoder
-    memory: DecoderCache
+    cache: DecoderCache
     text: _Text
-    column: Tensor  # [1] of the cache, to be written next
-    count: Tensor  # [1] tokens that every row has so far
+    column: Tensor  # [1] the cache column to write next
+    count: Tensor  # [1] tokens of every row so far
     mask: Tensor  # [V] added to the logits
-    end: int  # the token
+    end: int  # the end token
     draws: bool  # whether any row's temperature is above 0
-    width: int = 0  # leading cache columns that are attended
+    width: int = 0  # leading cache columns that are attended to
 
     @property
     def bucket(self) -> Hashable:
-        buffers = (*_tensors(self.memory).values(), *_tensors(self.text).values())
+        buffers = (*_tensors(self.cache).values(), *_tensors(self.text).values())
         places = tuple((each.data_ptr(), each.shape) for each in buffers)
         return self.width, self.draws, places
 
     def __call__(self) -> None:
         text = self.text
         text.mask.index_fill_(3, self.column, 0)
-        seen = text.mask[..., : self.width]
-        states = self.decoder(text.token, text.position, self.column, seen, self.memory)
+        mask = text.mask[..., : self.width]
+        states = self.decoder(text.token, text.position, self.column, mask, self.cache)
         self.column.add_(1)
         text.position.add_(1)
         self.append(states[:, -1], self.mask)
 
     def append(self, states: Tensor, mask: Tensor) -> None:
-        """Choose the tokens that follow the states [B, D]."""
+        """Choose and append the tokens that follow the states [B, D]."""
         text = self.text
         logits = self.decoder.logits(states).add_(mask)
         uniform = text.uniform.index_select(1, self.count)
@@ -136,7 +138,7 @@ _Rows = TypeVar("_Rows", DecoderCache, _Text)
 
 
 class BatchDecoder:
-    """Decodes batches with one decoder; not for two threads at once."""
+    """Decodes batches with one decoder. Not safe for concurrent use."""
 
     def __init__(
         self,
@@ -155,32 +157,32 @@ class BatchDecoder:
             [*vocabulary.language_tokens.values()], dtype=torch.long, device=device
         )
 
-    def identify(self, memory: DecoderCache) -> Tensor:
-        """Probability of every language of the vocabulary for every row, [B, languages].
+    def identify(self, cache: DecoderCache) -> Tensor:
+        """Return the probability of every language of the vocabulary, [B, languages].
 
-        The first text column is used, and free again afterwards.
+        It overwrites the first text column of the cache, which is unused before a decode.
         """
-        device, rows = memory.bias.device, len(memory.bias)
+        device, rows = cache.bias.device, len(cache.bias)
         first = torch.zeros(1, dtype=torch.long, device=device)
         token = torch.full((rows, 1), self._vocabulary.start, device=device)
-        mask = memory.bias.new_zeros(rows, 1, 1, 1)
-        states = self._decoder(token, torch.zeros_like(token), first, mask, memory)
+        mask = cache.bias.new_zeros(rows, 1, 1, 1)
+        states = self._decoder(token, torch.zeros_like(token), first, mask, cache)
         return self._decoder.logits_of(states[:, 0], self._languages).softmax(-1)
 
-    def decode(self, memory: DecoderCache, requests: Sequence[DecodeRow]) -> list[DecodedRow]:
-        """The texts of all rows, in their order; `memory` is used up."""
-        run = _BatchRun(self._vocabulary, requests, self._first_step(memory, requests))
+    def decode(self, cache: DecoderCache, requests: Sequence[DecodeRow]) -> list[DecodedRow]:
+        """Return the texts of all rows, in order. The contents of the cache are overwritten."""
+        run = _BatchRun(self._vocabulary, requests, self._first_step(cache, requests))
         run.read_prompts(self._at_first)
         return run.finish(self._steps, _POLL_STEPS[self._workspace.device.type])
 
-    def _first_step(self, memory: DecoderCache, requests: Sequence[DecodeRow]) -> _TokenStep:
-        take, limit = self._workspace.buffer, self._vocabulary.sample_limit
+    def _first_step(self, cache: DecoderCache, requests: Sequence[DecodeRow]) -> _TokenStep:
+        buffer, limit = self._workspace.buffer, self._vocabulary.sample_limit
         return _TokenStep(
             decoder=self._decoder,
-            memory=memory,
-            text=_Text.begun(self._workspace, requests, memory.own.shape[-2], limit),
-            column=take("column", 1, dtype=torch.long).fill_(_begin(requests)),
-            count=take("count", 1, dtype=torch.long).zero_(),
+            cache=cache,
+            text=_Text.begun(self._workspace, requests, cache.own.shape[-2], limit),
+            column=buffer("column", 1, dtype=torch.long).fill_(_begin(requests)),
+            count=buffer("count", 1, dtype=torch.long).zero_(),
             mask=self._always,
             end=self._vocabulary.end,
             draws=any(request.temperature > 0 for request in requests),
@@ -188,7 +190,7 @@ class BatchDecoder:
 
 
 class _BatchRun:
-    """One batch, from its prompts to its last end."""
+    """One batch, from its prompts to the end of its last row."""
 
     def __init__(
         self, vocabulary: Vocabulary, requests: Sequence[DecodeRow], step: _TokenStep
@@ -196,13 +198,13 @@ class _BatchRun:
         self._vocabulary = vocabulary
         self._requests = requests
         self._step = step
-        self._slots = list(range(len(requests)))  # which request each row of the batch serves
+        self._slots = list(range(len(requests)))  # index of the request in each row of the batch
         self._decoded: dict[int, DecodedRow] = {}
         self._begin = _begin(requests)
-        self._count = 0  # tokens that every row has so far
+        self._count = 0  # tokens of every row so far
 
     def read_prompts(self, at_first: Tensor) -> None:
-        """All rows' prompts at once, and the first token of each text."""
+        """Run all prompts through the decoder and choose the first token of each text."""
         step, text = self._step, self._step.text
         device = text.mask.device
         padding = [self._begin - len(request.prompt) for request in self._requests]
@@ -213,13 +215,14 @@ class _BatchRun:
         mask = prompt_mask(unused, columns).to(text.mask.dtype)
         positions = (columns - unused).clamp_(min=0)
         tokens = to_device(torch.tensor(prompts), device)
-        states = step.decoder(tokens, positions, columns, mask, step.memory)
+        states = step.decoder(tokens, positions, columns, mask, step.cache)
         started = step.decoder.logits(states[:, -self._vocabulary.start_length]).softmax(-1)
         text.no_speech.copy_(started[:, self._vocabulary.no_speech])
         step.append(states[:, -1], at_first)
         self._count += 1
 
     def finish(self, steps: StepExecutor, poll_steps: int) -> list[DecodedRow]:
+        """Run steps until every row has ended; read the end flags every `poll_steps` of them."""
         limit = self._vocabulary.sample_limit
         while self._slots and self._count < limit:
             if self._count % poll_steps == 0:
@@ -230,7 +233,7 @@ class _BatchRun:
         return [self._decoded[index] for index in range(len(self._requests))]
 
     def _advance(self, steps: StepExecutor) -> None:
-        """One token for every row."""
+        """Append one token to every row."""
         used = -(-(self._begin + self._count) // _COLUMN_BUCKET) * _COLUMN_BUCKET
         width = min(used, self._step.text.mask.shape[-1])
         if width != self._step.width:
@@ -239,19 +242,19 @@ class _BatchRun:
         self._count += 1
 
     def _retire(self, ended: list[bool]) -> None:
-        """Rows that have ended leave, once they are a quarter of the batch."""
+        """Remove the rows that have ended, once they are a quarter of the batch."""
         if 4 * sum(ended) < len(ended):
             return
-        memory, text = self._step.memory, self._step.text
+        cache, text = self._step.cache, self._step.text
         for slot in reversed(range(len(ended))):
             if ended[slot]:
                 self._decoded[self._slots[slot]] = self._result(slot)
                 self._slots[slot] = self._slots[-1]
                 self._slots.pop()
-                _move(memory, source=len(self._slots), target=slot)
+                _move(cache, source=len(self._slots), target=slot)
                 _move(text, source=len(self._slots), target=slot)
         rows = len(self._slots)
-        self._step = replace(self._step, memory=_narrowed(memory, rows), text=_narrowed(text, rows))
+        self._step = replace(self._step, cache=_narrowed(cache, rows), text=_narrowed(text, rows))
 
     def _result(self, slot: int) -> DecodedRow:
         text = self._step.text
@@ -268,33 +271,34 @@ class _BatchRun:
 
     def _alignment(self, slot: int, length: int) -> Float32Array | None:
         align = self._requests[self._slots[slot]].align
-        memory = self._step.memory
-        if align is None or memory.queries is None:
+        cache = self._step.cache
+        if align is None or cache.queries is None:
             return None
         start = self._begin - self._vocabulary.start_length
-        keys = self._step.decoder.alignment_keys(memory, slot)[:, :align]
-        queries = memory.queries[slot, :, start : self._begin + length]
+        keys = self._step.decoder.alignment_keys(cache, slot)[:, :align]
+        queries = cache.queries[slot, :, start : self._begin + length]
         return alignment(queries, keys)[self._vocabulary.start_length - 1 :].cpu().numpy()
 
 
 def _begin(requests: Sequence[DecodeRow]) -> int:
-    """The cache column of every row's first token."""
+    """Return the cache column of every row's first text token."""
     return max(len(request.prompt) for request in requests)
 
 
 def prompt_mask(unused: Tensor, columns: Tensor) -> Tensor:
-    """Scores [B, 1, S, S] added in the prompts' self-attention; `unused` [B, 1] columns lead.
+    """Return the scores [B, 1, S, S] to add in the prompts' self-attention.
 
-    Causal, and blind to unused columns; those see themselves, as a softmax over nothing is NaN.
+    The mask is causal and excludes the leading `unused` [B, 1] columns of each row. Those attend to
+    themselves, because a softmax over no column is NaN.
     """
     query, key = columns[:, None], columns[None, :]
-    seen = (key <= query) & (key >= unused[:, :, None]) | (key == query)
-    scores = torch.zeros_like(seen, dtype=torch.float)
-    return scores.masked_fill_(~seen, -torch.inf)[:, None]
+    visible = (key <= query) & (key >= unused[:, :, None]) | (key == query)
+    scores = torch.zeros_like(visible, dtype=torch.float)
+    return scores.masked_fill_(~visible, -torch.inf)[:, None]
 
 
 def _move(rows: DecoderCache | _Text, source: int, target: int) -> None:
-    """Put one row in another's place."""
+    """Copy one row over another."""
     if source == target:
         return
     for tensor in _tensors(rows).values():
@@ -302,10 +306,11 @@ def _move(rows: DecoderCache | _Text, source: int, target: int) -> None:
 
 
 def _narrowed(rows: _Rows, count: int) -> _Rows:
-    """The first `count` rows."""
+    """Return views of the first `count` rows."""
     return replace(rows, **{name: tensor[:count] for name, tensor in _tensors(rows).items()})
 
 
 def _tensors(rows: DecoderCache | _Text) -> dict[str, Tensor]:
+    """Return the tensors by field, without absent ones."""
     values = {field.name: getattr(rows, field.name) for field in fields(rows)}
     return {name: value for name, value in values.items() if value is not None}

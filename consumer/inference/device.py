@@ -1,4 +1,4 @@
-"""The device that does the work: which, in which dtype, and what its errors mean."""
+"""Choose the device and dtype of the model, and classify the device's errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from consumer.errors import ConfigError, DeviceLost, OutOfMemory, SttError
 NO_CUDA_BUILD: Final = "this torch is built without CUDA"
 NO_CUDA_DEVICE: Final = "torch finds no usable CUDA device"
 NO_CUDA_ADVICE: Final = (
-    "install a torch with CUDA, look at `nvidia-smi`, at CUDA_VISIBLE_DEVICES and at the "
-    "container's GPU reservation, or use device cpu"
+    "install a torch with CUDA, check `nvidia-smi`, CUDA_VISIBLE_DEVICES and the container's GPU "
+    "reservation, or use device cpu"
 )
 OUT_OF_MEMORY: Final = (
     "out of memory",
@@ -42,7 +42,7 @@ class RequestedDtype(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     FP32 = "fp32"
-    INT8 = "int8"  # the decoder's weights; the rest as with auto
+    INT8 = "int8"  # the decoder's weights; everything else as with auto
 
 
 Requested = TypeVar("Requested", RequestedDevice, RequestedDtype)
@@ -56,33 +56,33 @@ DTYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What can be chosen from."""
+    """The hardware to choose from."""
 
     gpu: str | None  # name of the first usable CUDA device
-    gpu_bf16: bool
-    no_gpu: str  # why there is none; empty if there is one
+    gpu_bf16: bool  # whether the GPU multiplies bf16 in hardware
+    no_gpu: str  # why there is no GPU; empty if there is one
     cpu: str  # model name
-    cpu_bf16: str | None  # the instructions that multiply bf16 in hardware; None: not there
+    cpu_bf16: str | None  # the instruction set that multiplies bf16 in hardware; None: no such
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What was chosen."""
+    """The device and dtype of a model."""
 
     device: torch.device
     dtype: torch.dtype
     name: str  # of the hardware
-    reason: str  # why this device and dtype
-    int8: bool = False  # whether the decoder's weights are bytes
+    reason: str  # why this device and dtype were chosen
+    int8: bool = False  # whether the decoder's weights are int8
 
     @property
     def default_model(self) -> str:
-        """The largest model that keeps up with live speech here."""
+        """The largest model that transcribes live speech in real time on this device."""
         return "turbo" if self.device.type == "cuda" else "base"
 
     @property
     def numbers(self) -> str:
-        """What the model is computed in, for people."""
+        """The dtypes of the computation, for logs and events."""
         dtype = str(self.dtype).removeprefix("torch.")
         return f"{dtype}+int8" if self.int8 else dtype
 
@@ -91,7 +91,10 @@ class Device:
 
 
 def choose(device: str = "auto", dtype: str = "auto") -> Device:
-    """The device and dtype to work with on this machine. Raises ConfigError for vain wishes."""
+    """Choose the device and dtype on this machine.
+
+    Raises `ConfigError` for unknown values and for what the machine cannot do.
+    """
     return decide(
         _requested(RequestedDevice, "device", device),
         _requested(RequestedDtype, "dtype", dtype),
@@ -103,49 +106,51 @@ def _requested(kind: type[Requested], name: str, value: str) -> Requested:
     try:
         return kind(value)
     except ValueError:
-        raise ConfigError(f"{name} {value}: not one of {', '.join(kind)}") from None
+        raise ConfigError(f"{name} {value}: use one of {', '.join(kind)}") from None
 
 
 def decide(device: RequestedDevice, dtype: RequestedDtype, machine: Machine) -> Device:
-    """As `choose`, on a described machine."""
+    """Choose the device and dtype on a described machine, as `choose` does."""
     if device is RequestedDevice.CUDA and machine.gpu is None:
         raise ConfigError(f"device cuda: {machine.no_gpu}; {NO_CUDA_ADVICE}")
     if device is not RequestedDevice.CPU and machine.gpu is not None:
-        chosen, why = _gpu_dtype(dtype, machine)
-        return Device(torch.device("cuda", 0), chosen, machine.gpu, why)
-    chosen, why = _cpu_dtype(dtype, machine)
-    where = "asked for" if device is RequestedDevice.CPU else machine.no_gpu
+        chosen, reason = _gpu_dtype(dtype, machine)
+        return Device(torch.device("cuda", 0), chosen, machine.gpu, reason)
+    chosen, reason = _cpu_dtype(dtype, machine)
+    where = "cpu requested" if device is RequestedDevice.CPU else machine.no_gpu
     int8 = dtype is RequestedDtype.INT8
-    return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {why}", int8)
+    return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {reason}", int8)
 
 
-def _gpu_dtype(wish: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
-    if wish is RequestedDtype.BF16 and not machine.gpu_bf16:
-        raise ConfigError(f"dtype bf16: {machine.gpu} has no bf16; use fp16")
-    if wish is RequestedDtype.INT8:
-        raise ConfigError("dtype int8: of processors only; use fp16 or auto, or device cpu")
-    if wish is RequestedDtype.AUTO:
+def _gpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
+    """Return the dtype on the GPU, and why."""
+    if requested is RequestedDtype.BF16 and not machine.gpu_bf16:
+        raise ConfigError(f"dtype bf16: {machine.gpu} does not support it; use fp16")
+    if requested is RequestedDtype.INT8:
+        raise ConfigError("dtype int8: for CPUs only; use fp16 or auto, or device cpu")
+    if requested is RequestedDtype.AUTO:
         return torch.float16, "CUDA found; the weights are fp16"
-    return DTYPES[wish], f"{wish} asked for"
+    return DTYPES[requested], f"{requested} requested"
 
 
-def _cpu_dtype(wish: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
-    if wish is RequestedDtype.FP16:
-        raise ConfigError("dtype fp16: slower than fp32 on a processor; use bf16, fp32 or auto")
-    if wish is RequestedDtype.BF16 and machine.cpu_bf16 is None:
+def _cpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
+    """Return the dtype on the CPU, and why."""
+    if requested is RequestedDtype.FP16:
+        raise ConfigError("dtype fp16: slower than fp32 on a CPU; use bf16, fp32 or auto")
+    if requested is RequestedDtype.BF16 and machine.cpu_bf16 is None:
         raise ConfigError(
             f"dtype bf16: {machine.cpu} has neither avx512_bf16 nor amx, so it would be slower "
             "than fp32; use fp32 or auto"
         )
-    if wish in DTYPES:
-        return DTYPES[wish], f"{wish} asked for"
+    if requested in DTYPES:
+        return DTYPES[requested], f"{requested} requested"
     if machine.cpu_bf16:
-        return torch.bfloat16, f"the processor has {machine.cpu_bf16}"
-    return torch.float32, "the processor has neither avx512_bf16 nor amx"
+        return torch.bfloat16, f"the CPU has {machine.cpu_bf16}"
+    return torch.float32, "the CPU has neither avx512_bf16 nor amx"
 
 
 def inspect() -> Machine:
-    """Look at this machine; loads the CUDA driver, so never at import."""
+    """Describe this machine. It loads the CUDA driver, so it must not run at import."""
     found = torch.cuda.is_available()
     return Machine(
         gpu=torch.cuda.get_device_name(0) if found else None,
@@ -166,40 +171,40 @@ def _cpu_name() -> str:
 
 
 def _cpu_bf16() -> str | None:
-    # torch.ops.mkldnn._is_mkldnn_bf16_supported() says yes to processors that only emulate it.
-    if torch.cpu._is_amx_tile_supported():  # noqa: SLF001 -- torch has no public question for it
+    # torch.ops.mkldnn._is_mkldnn_bf16_supported() is true of CPUs that only emulate it.
+    if torch.cpu._is_amx_tile_supported():  # noqa: SLF001 -- no public form
         return "amx"
     return "avx512_bf16" if torch.cpu._is_avx512_bf16_supported() else None  # noqa: SLF001 -- as above
 
 
 def set_threads(count: int) -> None:
-    """Threads of one product; call it before the inference thread starts, which takes it over.
+    """Set the threads of a matrix product, for threads that start afterwards and this one.
 
-    torch's own default is the machine's cores: it knows nothing of a container's quota.
+    torch's own default is the number of the host's cores, whatever a container's quota is.
     """
     torch.set_num_threads(count)
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: those it is bound to, or its container's quota if less."""
-    bound = len(os.sched_getaffinity(0))
+    """Return the cores of this process: its CPU affinity, or its container's quota if less."""
+    affinity = len(os.sched_getaffinity(0))
     try:
         quota = _quota_cores(Path("/sys/fs/cgroup/cpu.max").read_text())
     except OSError:
         quota = None
-    return min(bound, quota or bound)
+    return min(affinity, quota or affinity)
 
 
 def _quota_cores(cpu_max: str) -> int | None:
-    """Cores of a cgroup v2 `cpu.max`, rounded up; None: no limit."""
+    """Return the cores of a cgroup v2 `cpu.max`, rounded up, or None without a limit."""
     quota, _, period = cpu_max.partition(" ")
     return None if quota == "max" else max(1, math.ceil(int(quota) / int(period)))
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on a device, as of now; it may still be on its way there.
+    """Copy a tensor of the host to a device, asynchronously on CUDA.
 
-    From memory that the system may page out, a copy to a GPU would wait for all work before it.
+    Pinned memory makes that possible: a copy from pageable memory waits for all earlier work.
     """
     if device.type == "cpu":
         return tensor
@@ -207,10 +212,10 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 class DeviceStream:
-    """The one queue of a device that an engine's work goes through.
+    """A context in which an engine runs its work on a device.
 
-    On CUDA a stream of its own, as graphs are not recorded on the default one; and attention by
-    the one kernel that takes a bias, or an error: another would be silently slower.
+    On CUDA it is a stream of its own, because graphs cannot be captured on the default one, and
+    attention is limited to the one fast kernel that takes a bias: a slower one raises an error.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -232,7 +237,7 @@ class DeviceStream:
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Errors of torch leave as OutOfMemory or DeviceLost; all others as they are."""
+    """Translate device errors of torch to `OutOfMemory` or `DeviceLost`."""
     try:
         yield
     except RuntimeError as error:  # so are torch.OutOfMemoryError and torch.AcceleratorError
@@ -242,11 +247,11 @@ def device_errors() -> Iterator[None]:
 
 
 def classify(error: RuntimeError) -> SttError | None:
-    """What a RuntimeError of torch means for the caller; None: nothing about the device."""
-    told = str(error)
-    gist = told.partition("\n")[0]  # the rest is advice on debugging and stack traces
-    if any(mark in told for mark in OUT_OF_MEMORY):
-        return OutOfMemory(gist)
-    if any(mark in told for mark in BROKEN):
-        return DeviceLost(gist)
+    """Return what a RuntimeError of torch means for the caller, or None if not about the device."""
+    text = str(error)
+    first_line = text.partition("\n")[0]  # the rest is debugging advice and stack traces
+    if any(pattern in text for pattern in OUT_OF_MEMORY):
+        return OutOfMemory(first_line)
+    if any(pattern in text for pattern in BROKEN):
+        return DeviceLost(first_line)
     return None

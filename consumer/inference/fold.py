@@ -1,12 +1,12 @@
-"""Which encoder positions are computed for a clip: silence folding, as pure arithmetic.
+"""Silence folding: which encoder positions are computed for a clip, as pure arithmetic.
 
-Whisper pads every clip to 30 s, 1500 encoder positions. The padding may not be cut away (stock
-weights then loop), but it is nearly constant, so one position can stand for several:
+Whisper pads every clip to 30 s, 1500 encoder positions. The padding cannot be cut off (stock
+weights then loop), but it is nearly constant, so one position can represent several:
 
-    real            kept one by one       [0, R), R = seconds * 50 and a margin
+    real            each one kept         [0, R), R = seconds * 50 and a margin
     tail            one of each 16        [R, 1500), the middle of its group
 
-A kept position that stands for g equal ones gets log(g) added to its attention score, in every
+A kept position that represents g positions gets log(g) added to its attention score, in every
 encoder self-attention and every decoder cross-attention. For g equal keys that is exact:
 softmax over g copies of a key is softmax over one with + log(g).
 """
@@ -32,38 +32,38 @@ from consumer.core.scheduling.capacity import (
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 
 MAX_SAMPLES = CONTEXT * POSITION_SAMPLES
-BUCKET = 64  # lengths of a batch are multiples of it
+BUCKET = 64  # the positions of a batch are a multiple of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
     """The encoder positions of one clip."""
 
-    real: int  # leading positions kept one by one
+    real: int  # leading positions that are all kept
     positions: Int64Array  # [T] ascending, of 0..1499
-    counts: Int64Array  # [T] how many positions each stands for; their sum is 1500
+    counts: Int64Array  # [T] how many positions each represents; their sum is 1500
 
 
-Folding: TypeAlias = Callable[[int], Fold]  # of a clip of so many samples
+Folding: TypeAlias = Callable[[int], Fold]  # maps the number of a clip's samples to its fold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldBatch:
-    """Folds of several clips, shorter ones filled up to the longest with weight nought."""
+    """Folds of several clips, shorter ones padded to the longest with positions of weight 0."""
 
-    stem: int  # positions the convolution stem has to run over, P
+    stem: int  # positions that the convolutions compute, P
     positions: Int64Array  # [B, T] of 0..1499
-    source: Int64Array  # [B, T] where the stem's output, [B, P, D], holds each of them
-    bias: Float32Array  # [B, T] added to attention scores: log(count), -inf where filled up
+    source: Int64Array  # [B, T] index of each position in the convolutions' output [B, P, D]
+    bias: Float32Array  # [B, T] added to attention scores: log(count), -inf for padding
 
 
 def padded(samples: int) -> Fold:
-    """All 1500 positions, as openai-whisper computes them."""
+    """Return the fold that keeps all 1500 positions, as openai-whisper computes them."""
     return Fold(real_positions(samples), np.arange(CONTEXT), np.ones(CONTEXT, np.int64))
 
 
 def folded(samples: int) -> Fold:
-    """The real positions of a clip of so many samples, and one of each group of its tail."""
+    """Return the fold of a clip: its real positions, and the middle of each group of the tail."""
     real = real_positions(samples)
     starts = np.arange(real, CONTEXT, STRIDE)
     sizes = np.minimum(STRIDE, CONTEXT - starts)
@@ -75,25 +75,26 @@ def folded(samples: int) -> Fold:
 
 
 def kept_positions(samples: int, *, fold: bool) -> int:
-    """How many encoder positions a clip costs."""
+    """Return how many encoder positions a clip of `samples` costs."""
     return folded_positions(samples) if fold else CONTEXT
 
 
 def stack(folds: Sequence[Fold]) -> FoldBatch:
-    """Every row keeps its own positions: one R for all would change texts with the batch."""
+    """Batch folds. Each row keeps its own R: a shared one would make texts depend on the batch."""
     stem = bucket(max(fold.real for fold in folds) + 2)
     longest = bucket(max(len(fold.positions) for fold in folds))
-    positions = np.stack([_fill(fold.positions, longest, 0) for fold in folds])
-    counts = np.stack([_fill(fold.counts, longest, 0) for fold in folds])
+    positions = np.stack([_padded(fold.positions, longest) for fold in folds])
+    counts = np.stack([_padded(fold.counts, longest) for fold in folds])
     with np.errstate(divide="ignore"):
         bias = np.log(counts.astype(np.float32))
     return FoldBatch(stem, positions, _source(positions, stem), bias)
 
 
 def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
-    """Clips that keep so many positions, in their order, as few batches within both bounds.
+    """Yield slices of clips that keep `kept` positions: few batches within both bounds, in order.
 
-    A row costs what the longest of its batch keeps. A clip over the bounds is a batch of its own.
+    A row costs as many positions as the longest of its batch. A clip above the bounds is a batch of
+    its own.
     """
     first = longest = 0
     for index, own in enumerate(kept):
@@ -106,19 +107,20 @@ def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
 
 
 def bucket(positions: int) -> int:
-    """Few lengths: every other one costs a processor compiled products, a GPU a graph."""
+    """Round up to one of few lengths: each costs compiled products on a CPU, a graph on a GPU."""
     return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
 
 
-def _fill(values: Int64Array, length: int, value: int) -> Int64Array:
-    return np.pad(values, (0, length - len(values)), constant_values=value)
+def _padded(values: Int64Array, length: int) -> Int64Array:
+    return np.pad(values, (0, length - len(values)))
 
 
 def _source(positions: Int64Array, stem: int) -> Int64Array:
-    """Where a stem run over `stem` positions holds each of the 1500.
+    """Return the index of each position in the output of convolutions over `stem` positions.
 
-    Behind the clip all positions are equal but the last, which has the convolutions' zero padding
-    beside it: so the shorter run's last stands for it, and the one before for all the others.
+    After the clip all positions are equal but the last one of 1500, which is next to the zero
+    padding of the convolutions. The last position of the shorter run has the same neighbours and
+    represents it; the one before represents all others.
     """
     last = positions == CONTEXT - 1
     return np.where(last, stem - 1, np.minimum(positions, stem - 2))

@@ -1,7 +1,7 @@
-"""Steps recorded once and replayed: on CUDA one launch in place of hundreds.
+"""Capture decode steps once and replay them: on CUDA one launch instead of hundreds.
 
-What a step does to which buffers hangs on its bucket alone: it works in place, and no shape in it
-depends on a value. So one recording serves all steps of a bucket.
+The bucket of a step determines its operations and buffers: a step works in place, and none of its
+shapes depends on a value. So one recording serves all steps of a bucket.
 """
 
 from __future__ import annotations
@@ -14,73 +14,78 @@ from typing import Final, Protocol
 import structlog
 import torch
 
-MOST: Final = 512  # buckets that are remembered
+MAX_BUCKETS: Final = 512  # in a cache
 
 log = structlog.get_logger(__name__)
 
 
 class DecodeStep(Protocol):
+    """One step of a batch decode."""
+
     @property
-    def bucket(self) -> Hashable: ...
+    def bucket(self) -> Hashable:
+        """The key of the step's operations and buffers."""
 
     def __call__(self) -> None: ...
 
 
 class StepExecutor(Protocol):
-    """How steps are done."""
+    """Runs decode steps, possibly by replaying earlier ones of the same bucket."""
 
     def run(self, step: DecodeStep) -> None: ...
 
 
 class EagerExecutor:
-    """Steps that just run: a processor has no launches to save."""
+    """Runs every step as it is: on a CPU there are no launches to save."""
 
     def run(self, step: DecodeStep) -> None:
         step()
 
 
 class GraphCache:
-    """Records the second step of each bucket, and replays it from then on.
+    """Records the second step of each bucket and replays it afterwards.
 
-    The first one just runs: libraries set up what they need when it is first used, which may not
-    be recorded; and a bucket that is met once is not worth it. A device that refuses its first
-    recording gets all steps as they are.
+    The first step runs eagerly: libraries initialise themselves at first use, which cannot be
+    recorded, and a bucket that occurs once is not worth a recording. The least recently used bucket
+    is evicted. If the device refuses the first recording, all steps run eagerly.
     """
 
     def __init__(
-        self, record: Callable[[Callable[[], None]], Callable[[], None]], most: int = MOST
+        self,
+        record: Callable[[Callable[[], None]], Callable[[], None]],
+        max_buckets: int = MAX_BUCKETS,
     ) -> None:
         self._record = record
-        self._most = most
-        self._met: OrderedDict[Hashable, Callable[[], None] | None] = OrderedDict()
-        self.recordings = 0  # that were made
-        self._refused = False
+        self._max_buckets = max_buckets
+        self._replays: OrderedDict[Hashable, Callable[[], None] | None] = OrderedDict()
+        self.recordings = 0  # made so far
+        self._is_refused = False
 
     def run(self, step: DecodeStep) -> None:
-        if self._refused:
+        if self._is_refused:
             step()
             return
         bucket = step.bucket
-        if bucket not in self._met:
-            self._met[bucket] = None
+        if bucket not in self._replays:
+            self._replays[bucket] = None
             step()
-        elif recorded := self._met[bucket] or self._recorded(step):
-            self._met[bucket] = recorded
-            recorded()
+        elif replay := self._replays[bucket] or self._recorded(step):
+            self._replays[bucket] = replay
+            replay()
         else:
             step()
-        self._met.move_to_end(bucket)
-        if len(self._met) > self._most:
-            self._met.popitem(last=False)
+        self._replays.move_to_end(bucket)
+        if len(self._replays) > self._max_buckets:
+            self._replays.popitem(last=False)
 
     def _recorded(self, step: DecodeStep) -> Callable[[], None] | None:
-        """None: the device does not record."""
+        """Record the step; return its replay, or None if the device refuses the first recording."""
         try:
             recorded = self._record(step)
         except RuntimeError as error:
             if self.recordings:
                 raise
-            self._refused = True
+            self._is_refused = True
             log.warning(
                 "graph capture refused, steps run eagerly", error=str(error).partition("\n")[0]
             )
@@ -90,9 +95,10 @@ class GraphCache:
 
 
 class CudaGraphs:
-    """Records a step as a CUDA graph; not on the default stream.
+    """Records a step as a CUDA graph. The current stream must not be the default one.
 
-    One pool for all: only one is replayed at a time, and what it leaves is in buffers outside.
+    All graphs share a memory pool: only one is replayed at a time, and its results are in buffers
+    outside the pool.
     """
 
     def __init__(self) -> None:
@@ -100,8 +106,8 @@ class CudaGraphs:
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        # Not `torch.cuda.graph`: it waits for the device, collects garbage and gives back cached
-        # memory first, in the middle of a batch. Other threads may use the device meanwhile.
+        # Not `torch.cuda.graph`, which first synchronises, collects garbage and empties the
+        # allocator's cache, in the middle of a batch. Other threads may use the device meanwhile.
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             step()
@@ -114,4 +120,5 @@ class CudaGraphs:
 
 
 def executor_for(device: torch.device) -> StepExecutor:
+    """Return the fastest executor on a device."""
     return GraphCache(CudaGraphs()) if device.type == "cuda" else EagerExecutor()

@@ -1,4 +1,4 @@
-"""Whisper's layers over plain tensors, and the checkpoint that they are made from."""
+"""Whisper's layers over plain tensors, built from the tensors of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
 from torch import Tensor
 
-_FEW_ROWS = 4  # up to so many the weight-only product is faster
-_EXACT_ROWS = 16  # up to so many a product of just these rows: a decoder's step
-_ROW_STEPS = ((64, 32), (512, 64), (2048, 128), (math.inf, 256))  # multiples, up to so many rows
+_FEW_ROWS = 4  # up to which the product with int8 weights is faster
+_EXACT_ROWS = 16  # up to which rows are not rounded up: steps of the decoder
+_ROW_STEPS = ((64, 32), (512, 64), (2048, 128), (math.inf, 256))  # (rows, rounded up to)
 _LARGEST_BYTE = 127
 
 
 def compiled_rows(rows: int) -> int:
-    """The least number of rows that is not below this one and that products are compiled for.
+    """Round up to the next number of rows for which products are compiled.
 
-    A processor compiles a bf16 product for every number of rows, which takes some milliseconds and
-    for ever about 1 MB: so there are few. An encoder's are multiples of 64, so 2 % are added.
+    oneDNN compiles a bf16 product for each number of rows, which takes milliseconds and keeps about
+    1 MB. Few numbers bound that; the encoder's are multiples of 64, so about 2 % of rows are added.
     """
     if rows <= _EXACT_ROWS:
         return rows
@@ -28,12 +28,12 @@ def compiled_rows(rows: int) -> int:
 
 
 def row_counts(most: int, step: int = 1) -> list[int]:
-    """What products are compiled for, given all multiples of `step` up to so many rows."""
+    """Return the compiled numbers of rows for all multiples of `step` up to `most` rows."""
     return sorted({compiled_rows(rows) for rows in range(step, most + 1, step)})
 
 
-def filled_up(x: Tensor) -> Tensor:
-    """[rows, D] -> [compiled_rows(rows), D]; noughts behind."""
+def pad_rows(x: Tensor) -> Tensor:
+    """Append rows of zeros, [rows, D] -> [compiled_rows(rows), D]."""
     spare = compiled_rows(len(x)) - len(x)
     return F.pad(x, (0, 0, 0, spare)) if spare else x
 
@@ -41,16 +41,16 @@ def filled_up(x: Tensor) -> Tensor:
 class Linear:
     """x [..., in] -> x W^T + b [..., out], optionally through GELU.
 
-    On a processor with bf16 products the weight is laid out for oneDNN once, with GELU fused: two
-    to three times faster at decoder sizes, and no large temporary between product and activation.
-    Filling up the rows is a copy: a caller with many may do so once for several products.
+    On a CPU with bf16 products the weight is reordered for oneDNN once, with GELU fused: two to
+    three times faster at decoder sizes, and no large temporary between product and activation.
+    Padding the rows copies them, so a caller with many pads once for several products.
     """
 
     __slots__ = ("_bias", "_gelu", "_packed", "_weight")
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> None:
         self._packed = _can_pack(weight)
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self._packed else weight  # noqa: SLF001 -- what torch.compile's freezing calls; no public form
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self._packed else weight  # noqa: SLF001 -- as torch.compile's freezing does; no public form
         self._bias = bias
         self._gelu = gelu
 
@@ -59,12 +59,12 @@ class Linear:
             rows = x.shape[:-1].numel()
             if rows == compiled_rows(rows):
                 return self._product(x)
-            return self._product(filled_up(x.flatten(0, -2)))[:rows].view(*x.shape[:-1], -1)
+            return self._product(pad_rows(x.flatten(0, -2)))[:rows].view(*x.shape[:-1], -1)
         y = F.linear(x, self._weight, self._bias)
         return F.gelu(y) if self._gelu else y
 
     def prepare(self, rows: int) -> None:
-        """Compile for so many rows, where anything is compiled."""
+        """Compile the product for a number of rows, if products are compiled."""
         if self._packed:
             self._product(torch.zeros(rows, self._weight.shape[1], dtype=self._weight.dtype))
 
@@ -77,11 +77,11 @@ class Linear:
 
 
 class ByteLinear:
-    """A Linear whose weight is bytes, with a power of two for each output.
+    """A Linear with an int8 weight and a power of two as the scale of each output.
 
-    A step of few texts waits for its weights to come from memory, and bytes come twice as fast.
-    For more rows a Linear is faster; its weight is the same, as a byte times a power of two is a
-    bf16. So a text does not hang on which of them wrote it more than on the size of its batch.
+    A step of few rows is bound by the memory bandwidth of its weights, which int8 halves. For more
+    rows a Linear is faster; it has the same weight, because an int8 times a power of two is exact
+    in bf16. So the choice changes a text no more than the size of its batch does.
     """
 
     __slots__ = ("_bias", "_bytes", "_gelu", "_many", "_scale")
@@ -106,7 +106,7 @@ class ByteLinear:
         return (F.gelu(y) if self._gelu else y).view(*x.shape[:-1], -1)
 
     def prepare(self, rows: int) -> None:
-        """Compile for so many rows, where anything is compiled: GELU is, for few."""
+        """Compile the product for a number of rows; GELU is compiled for few rows too."""
         self(self._scale.new_zeros(rows, self._bytes.shape[1]))
 
 
@@ -120,7 +120,7 @@ def _can_pack(weight: Tensor) -> bool:
 
 
 class Norm:
-    """Layer normalisation over the last dimension; inside in fp32 whatever the dtype."""
+    """Layer normalisation over the last dimension, computed in fp32 for every dtype."""
 
     __slots__ = ("_bias", "_weight")
 
@@ -133,7 +133,7 @@ class Norm:
 
 
 class Parameters:
-    """A checkpoint's tensors (OpenAI names), as layers on one device in one dtype."""
+    """Builds layers on one device in one dtype from a checkpoint's tensors (OpenAI's names)."""
 
     def __init__(
         self,
@@ -154,32 +154,35 @@ class Parameters:
         return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
 
     def linear(self, *names: str, gelu: bool = False) -> Linear | ByteLinear:
-        """One product for several maps of the same input: their outputs side by side."""
+        """Return one product of several maps of the same input, their outputs concatenated."""
         weight = torch.cat([self.tensor(f"{name}.weight") for name in names])
         bias = torch.cat([self._bias(name) for name in names])
         return self.layer(weight, bias, gelu=gelu)
 
     def vocabulary(self, embedding: Tensor) -> Linear | ByteLinear:
-        """Scores of all tokens, enough to find the likeliest: of bytes where that is faster."""
+        """Return the map to the logits of all tokens, in int8 where that is faster.
+
+        It suffices to find the likeliest tokens, whose logits `Decoder.logits` computes again.
+        """
         return (ByteLinear if _can_pack(embedding) else Linear)(embedding, None)
 
     def convolution(self, name: str) -> Linear:
-        """A convolution of width 3 as a linear map of three neighbours laid side by side."""
+        """Return a convolution of width 3 as a linear map of three concatenated neighbours."""
         weight = self.tensor(f"{name}.weight").transpose(1, 2).flatten(1).contiguous()
         return Linear(weight, self._bias(name), gelu=True)
 
     def _bias(self, name: str) -> Tensor:
         if f"{name}.bias" in self._state:
             return self.tensor(f"{name}.bias")
-        rows = len(self._state[f"{name}.weight"])  # keys have none
+        rows = len(self._state[f"{name}.weight"])  # the projections of keys have no bias
         return torch.zeros(rows, device=self.device, dtype=self.dtype)
 
 
 def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
-    """[B, T, parts * D] -> `parts` views [B, heads, T, D / heads]."""
+    """Split [B, T, parts * D] into `parts` views [B, heads, T, D / heads]."""
     return x.view(*x.shape[:-1], parts, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Attention of [B, H, S, d] over [B, H, T, d] with scores + bias -> [B, S, H * d]."""
+    """Attend from [B, H, S, d] to [B, H, T, d] with `bias` added to scores; -> [B, S, H * d]."""
     return F.scaled_dot_product_attention(query, key, value, bias).transpose(1, 2).flatten(2)

@@ -1,7 +1,7 @@
-"""The names of Whisper's tensors in the three layouts, as one table.
+"""The names of Whisper's tensors in three layouts, as one table.
 
-OpenAI's (ours), Hugging Face's (transformers `WhisperForConditionalGeneration`) and CTranslate2's
-(`WhisperSpec` revision 3, which lays query, key and value of one attention side by side).
+OpenAI's (used here), Hugging Face's (transformers `WhisperForConditionalGeneration`) and
+CTranslate2's (`WhisperSpec` revision 3, which concatenates query, key and value of an attention).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ LAYERS_MAX: Final = 256
 SIZE_MAX: Final = 1 << 20
 
 
-class Malformed(Exception):  # noqa: N818 -- never leaves the package, `load` names the file
-    """What is wrong with a checkpoint."""
+class Malformed(Exception):  # noqa: N818 -- internal: `load` adds the file's name
+    """A checkpoint cannot be used; the text says why."""
 
 
 class Names(NamedTuple):
-    """One module (or bare tensor) in three layouts, without the prefix of its layer."""
+    """The names of one module (or bare tensor) in three layouts, without its layer's prefix."""
 
     openai: str
     hugging_face: str
     ctranslate2: str
-    part: int = 0  # which of the `parts` equal blocks of rows of CTranslate2's variable
-    parts: int = 1
+    part: int = 0  # index of its block of rows in CTranslate2's variable
+    parts: int = 1  # equal blocks of rows in that variable
 
 
 TABLE: Final = (
@@ -58,7 +58,7 @@ _OPENAI: Final = re.compile(r"(encoder|decoder)\.(?:blocks\.(\d+)\.)?(.+?)(?:\.(
 
 
 class Place(NamedTuple):
-    """Where a tensor of ours lies in other layouts."""
+    """The location of a tensor in the other layouts."""
 
     hugging_face: str
     ctranslate2: str
@@ -67,7 +67,7 @@ class Place(NamedTuple):
 
 
 def place(name: str) -> Place:
-    """The place of a tensor by its OpenAI name."""
+    """Return the location of a tensor by its OpenAI name."""
     match = _OPENAI.fullmatch(name)
     assert match
     side, layer, module, leaf = match.groups()
@@ -90,15 +90,15 @@ def _ctranslate2_leaf(names: Names, leaf: str | None) -> str:
 
 
 def dimensions(sizes: Mapping[str, object]) -> ModelDimensions:
-    """Sizes by OpenAI's names, checked. Raises Malformed."""
-    wanted = [field.name for field in fields(ModelDimensions)]
-    if bad := [name for name in wanted if not _sane(name, sizes.get(name))]:
-        told = ", ".join(f"{name}={sizes.get(name)!r}" for name in bad)
-        raise Malformed(f"sizes are missing or absurd: {told}")
-    return ModelDimensions(**{name: sizes[name] for name in wanted})
+    """Check sizes by OpenAI's names and return them. Raises `Malformed`."""
+    names = [field.name for field in fields(ModelDimensions)]
+    if bad := [name for name in names if not _is_plausible(name, sizes.get(name))]:
+        listed = ", ".join(f"{name}={sizes.get(name)!r}" for name in bad)
+        raise Malformed(f"sizes are missing or implausible: {listed}; name a Whisper model")
+    return ModelDimensions(**{name: sizes[name] for name in names})
 
 
-def _sane(name: str, size: object) -> bool:
+def _is_plausible(name: str, size: object) -> bool:
     most = LAYERS_MAX if name.endswith("_layer") else SIZE_MAX
     return isinstance(size, int) and 0 < size <= most
 
@@ -107,9 +107,9 @@ Shape = tuple[int, ...]
 
 
 def shapes(dims: ModelDimensions) -> dict[str, Shape]:
-    """Every tensor that a model of these sizes has, by OpenAI's name.
+    """Return the shape of every tensor of a model of these sizes, by OpenAI's name.
 
-    Written out: building the modules on torch's meta device costs three seconds of imports.
+    They are written out, because building the modules on torch's meta device imports for 3 s.
     """
     audio, text = dims.n_audio_state, dims.n_text_state
     return {
@@ -135,7 +135,7 @@ def _blocks(side: str, layers: int, state: int, *attentions: str) -> dict[str, S
         for attention in (f"{block}.{attention}" for attention in attentions):
             for part in ("query", "value", "out"):
                 found |= _module(f"{attention}.{part}", state, state)
-            found[f"{attention}.key.weight"] = (state, state)  # a bias of keys changes no softmax
+            found[f"{attention}.key.weight"] = (state, state)  # keys have no bias
             found |= _module(f"{attention}_ln", state)
         found |= _module(f"{block}.mlp.0", 4 * state, state)
         found |= _module(f"{block}.mlp.2", state, 4 * state)
@@ -144,13 +144,15 @@ def _blocks(side: str, layers: int, state: int, *attentions: str) -> dict[str, S
 
 
 def check(state: Mapping[str, Tensor], dims: ModelDimensions) -> None:
-    """Raise Malformed unless `state` has exactly the tensors of such a model."""
+    """Raise `Malformed` unless `state` has exactly the tensors of a model of these sizes."""
     expected = shapes(dims)
     problems = (
         ("missing", sorted(expected.keys() - state.keys())),
         ("of another shape", [n for n in expected if n in state and state[n].shape != expected[n]]),
         ("unknown", sorted(state.keys() - expected.keys())),
     )
-    told = [f"{len(names)} tensors {kind} (first: {names[0]})" for kind, names in problems if names]
-    if told:
-        raise Malformed(f"not a Whisper model of its stated sizes: {', '.join(told)}")
+    found = [
+        f"{len(names)} tensors {kind} (first: {names[0]})" for kind, names in problems if names
+    ]
+    if found:
+        raise Malformed(f"not a Whisper model of its stated sizes: {', '.join(found)}")

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of a batch of clips, equal to openai-whisper's of each alone."""
+"""Log-mel spectrograms of a batch of clips, equal to openai-whisper's of each single clip."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from consumer.core.audio.utterance import Float32Array
 from consumer.inference.device import to_device
 
 FRAMES_PER_POSITION = 2
-_DYNAMIC_RANGE = 8.0  # log10 power: nothing is further than 80 dB under its clip's maximum
+_DYNAMIC_RANGE = 8.0  # log10 power: values are at most 80 dB below the maximum of their clip
 
 
 class LogMel:
-    """Clips at 16 kHz -> log-mel frames, on one device."""
+    """Computes the log-mel frames of clips at 16 kHz on one device."""
 
     def __init__(self, n_mels: int, device: torch.device) -> None:
         self._device = device
@@ -24,10 +24,10 @@ class LogMel:
         self._filters = mel_filters(device, n_mels).T.contiguous()
 
     def __call__(self, clips: Sequence[Float32Array], positions: int) -> Tensor:
-        """Frames [B, 2 * positions, n_mels], fp32, of clips padded with silence.
+        """Return frames [B, 2 * positions, n_mels], fp32, of clips padded with silence.
 
-        `positions` reaches at least 0.3 s behind the longest clip, or is 1500. The floor hangs on
-        each clip's own maximum: openai-whisper's function takes it over all it is given at once.
+        `positions` extends at least 0.3 s beyond the longest clip, or is 1500. The floor depends on
+        the maximum of each clip; openai-whisper's function takes that of the whole batch.
         """
         audio = self._padded(clips, positions * FRAMES_PER_POSITION * HOP_LENGTH)
         spectrum = torch.fft.rfft(audio.unfold(-1, N_FFT, HOP_LENGTH) * self._window)
@@ -37,7 +37,7 @@ class LogMel:
         return torch.maximum(mel, floor).add_(4.0).div_(4.0)
 
     def _padded(self, clips: Sequence[Float32Array], samples: int) -> Tensor:
-        """Audio [B, samples + N_FFT], mirrored at both ends as torch.stft does."""
+        """Return audio [B, samples + N_FFT], reflected at both ends as torch.stft does."""
         audio = torch.zeros(len(clips), samples)
         for row, clip in zip(audio, clips, strict=True):
             row[: len(clip)] = torch.from_numpy(clip)

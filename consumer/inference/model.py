@@ -1,7 +1,8 @@
 """Whisper's encoder over any subset of its positions, and its decoder with static caches.
 
-Radford et al. 2022; module by module as in openai-whisper's model.py, whose names the weights
-carry. B rows, T encoder positions, S text columns, L layers, H heads, D = H * d state, V tokens.
+Radford et al. 2022; module by module as in openai-whisper's model.py, by whose names the weights
+are addressed. B rows, T encoder positions, S new text columns, C cache columns, L layers, H heads,
+D = H * d state, V tokens.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from consumer.inference.layers import (
     Linear,
     Parameters,
     attend,
-    filled_up,
+    pad_rows,
     row_counts,
     split_heads,
 )
 
-_NEIGHBOURS = 3  # width of both convolutions
+_WIDTH = 3  # of both convolutions
 _LIKELIEST = 8  # tokens whose logits are exact
 
 
 class Dims(Protocol):
-    """Sizes of a checkpoint, by openai-whisper's names."""
+    """The sizes of a checkpoint, by openai-whisper's names."""
 
     n_mels: int
     n_audio_state: int
@@ -44,7 +45,7 @@ class Dims(Protocol):
 
 
 class _SelfAttention:
-    """LayerNorm, then query, key and value in one product."""
+    """Layer normalisation, query, key and value in one product, and the output projection."""
 
     def __init__(self, parameters: Parameters, name: str, heads: int) -> None:
         self._norm = parameters.norm(f"{name}.attn_ln")
@@ -54,16 +55,16 @@ class _SelfAttention:
         self._heads = heads
 
     def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """[B, T, D] -> query, key, value [B, H, T, d]."""
+        """Project [B, T, D] to query, key and value [B, H, T, d]."""
         return split_heads(self._qkv(self._norm(x)), 3, self._heads)
 
     def attend_all(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Of the rows [M, D], of which the first are [B, T, D]; `bias` is [B, 1, 1, T]."""
+        """Attend among the first B * T of the rows [M, D]; `bias` is [B, 1, 1, T]."""
         shape = len(bias), bias.shape[-1]
         qkv = self._qkv(self._norm(x))[: math.prod(shape)]
         query, key, value = split_heads(qkv.view(*shape, -1), 3, self._heads)
-        heard = attend(query, key, value, bias)
-        return self.out(filled_up(heard.flatten(0, 1)))
+        attended = attend(query, key, value, bias)
+        return self.out(pad_rows(attended.flatten(0, 1)))
 
     def prepare(self, rows: int) -> None:
         self._qkv.prepare(rows)
@@ -85,7 +86,7 @@ class _Mlp:
 
 
 class Encoder:
-    """Log-mel frames -> audio features, at the positions asked for."""
+    """Encodes log-mel frames to audio features at chosen positions."""
 
     def __init__(self, parameters: Parameters, dims: Dims) -> None:
         self._dtype = parameters.dtype
@@ -100,28 +101,27 @@ class Encoder:
         self._norm = parameters.norm("encoder.ln_post")
 
     def __call__(self, mel: Tensor, source: Tensor, positions: Tensor, bias: Tensor) -> Tensor:
-        """Audio features [B, T, D] of the frames `mel` [B, 2P, n_mels].
+        """Return the audio features [B, T, D] of the frames `mel` [B, 2P, n_mels].
 
-        `source` [B, T] says which of the stem's P outputs stands at each kept position,
-        `positions` [B, T] which of the 1500 that is, `bias` [B, 1, 1, T] what its keys' scores
-        are raised by.
+        `positions` [B, T] are the kept ones of 1500, `source` [B, T] their indexes in the P outputs
+        of the convolutions, and `bias` [B, 1, 1, T] is added to the scores of their keys.
         """
         stem = self._stem(mel.to(self._dtype))
         rows = torch.arange(len(stem), device=stem.device)[:, None]
         kept = stem[rows, source].add_(self._positions[positions])
-        x = filled_up(kept.flatten(0, 1))
+        x = pad_rows(kept.flatten(0, 1))
         for attention, mlp in self._blocks:
             x += attention.attend_all(x, bias)
             x += mlp(x)
         return self._norm(x)[: positions.numel()].view_as(kept)
 
     def prepare(self, positions: int) -> None:
-        """Compile the products of batches of up to so many positions."""
+        """Compile the products of batches of up to `positions` positions."""
         for rows in row_counts(2 * positions, 2 * BUCKET):
             self._conv1.prepare(rows)
         for rows in row_counts(positions, BUCKET):
             self._conv2.prepare(rows)
-            for part in self._blocks[0]:  # the others are of the same shape
+            for part in self._blocks[0]:  # all blocks have the same shapes
                 part.prepare(rows)
 
     def _stem(self, mel: Tensor) -> Tensor:
@@ -129,14 +129,14 @@ class Encoder:
 
 
 def _convolve(layer: Linear, x: Tensor, stride: int) -> Tensor:
-    """[B, T, C] -> [B, T / stride, D]: neighbours side by side, nought beyond both ends."""
-    windows = F.pad(x, (0, 0, 1, 1)).unfold(1, _NEIGHBOURS, stride)
+    """Convolve [B, T, C] -> [B, T / stride, D], with zero padding at both ends."""
+    windows = F.pad(x, (0, 0, 1, 1)).unfold(1, _WIDTH, stride)
     return layer(windows.transpose(2, 3).flatten(2))
 
 
 @dataclass(slots=True)
 class DecoderCache:
-    """What a decoder step reads beside its tokens. Rows come first, so that a row can leave."""
+    """What a decoder step reads beside its tokens; rows first, so that rows can be removed."""
 
     own: Tensor  # [B, L, 2, H, C, d] keys and values of the text columns so far
     cross: Tensor  # [B, L, 2, H, T, d] keys and values of the audio features
@@ -158,13 +158,13 @@ class _DecoderBlock:
         self.aligned = list(aligned)
 
     def read_audio(self, features: Tensor, out: Tensor) -> None:
-        """Keys and values of [B, T, D], written to every one of N in `out` [B, N, 2, H, T, d]."""
+        """Write the keys and values of [B, T, D] to all N rows of `out` [B, N, 2, H, T, d]."""
         key, value = split_heads(self._audio(features), 2, self._heads)
         out[:, :, 0].copy_(key[:, None])
         out[:, :, 1].copy_(value[:, None])
 
     def attend_text(self, x: Tensor, columns: Tensor, mask: Tensor, own: Tensor) -> Tensor:
-        """Self-attention of the new columns, whose keys and values join `own` [B, 2, H, C, d]."""
+        """Apply self-attention; write the new keys and values to `own` [B, 2, H, C, d]."""
         query, key, value = self._own.project(x)
         own[:, 0].index_copy_(2, columns, key)
         own[:, 1].index_copy_(2, columns, value)
@@ -172,7 +172,7 @@ class _DecoderBlock:
         return self._own.out(attend(query, keys, values, mask))
 
     def attend_audio(self, x: Tensor, cross: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-attention over [B, 2, H, T, d], and its queries [B, H, S, d]."""
+        """Apply cross-attention to [B, 2, H, T, d]; return also its queries [B, H, S, d]."""
         (query,) = split_heads(self._query(self._norm(x)), 1, self._heads)
         return self._out(attend(query, cross[:, 0], cross[:, 1], bias)), query
 
@@ -188,7 +188,7 @@ class _DecoderBlock:
 
 
 class Decoder:
-    """Text columns -> the states that predict the next tokens. No shape depends on any value."""
+    """Computes the states that predict the next tokens. No shape depends on a value."""
 
     def __init__(
         self, parameters: Parameters, dims: Dims, alignment_heads: Sequence[tuple[int, int]] = ()
@@ -211,17 +211,17 @@ class Decoder:
         ]
 
     def read_audio(self, features: Tensor, out: Tensor) -> None:
-        """Cross-attention keys and values of [B, T, D], written to `out` [B * N, L, 2, H, T, d].
+        """Write cross-attention keys and values of [B, T, D] to `out` [B * N, L, 2, H, T, d].
 
-        N rows one after the other hear the same.
+        Each clip of B fills N consecutive rows.
         """
         for block, part in zip(self._blocks, out.unbind(1), strict=True):
             block.read_audio(features, part.view(len(features), -1, *part.shape[1:]))
 
     def prepare(self, rows: int, positions: int) -> None:
-        """Compile the products of steps with up to so many rows, over up to so many positions.
+        """Compile the products of steps with up to `rows` rows and `positions` audio positions.
 
-        Prompts are rows too: what all of a batch take together is often beyond its rows.
+        Each token of a prompt is a row of a product, so a batch needs more than its own rows.
         """
         for count in row_counts(max(rows, BUCKET)):
             self._blocks[0].prepare(count)
@@ -231,36 +231,36 @@ class Decoder:
             self._blocks[0].prepare_audio(count)
 
     def __call__(
-        self, tokens: Tensor, positions: Tensor, columns: Tensor, mask: Tensor, memory: DecoderCache
+        self, tokens: Tensor, positions: Tensor, columns: Tensor, mask: Tensor, cache: DecoderCache
     ) -> Tensor:
-        """States [B, S, D] of the tokens [B, S] that enter the cache at `columns` [S].
+        """Return the states [B, S, D] of the tokens [B, S], written to cache `columns` [S].
 
-        `positions` [B, S] are their places in each row's own text; `mask` [B, 1, S or 1, W] is
-        added to the scores of the first W columns.
+        `positions` [B, S] count from the first token of each row; `mask` [B, 1, S or 1, W] is added
+        to the scores of the first W columns.
         """
         x = F.embedding(tokens, self._embedding) + F.embedding(positions, self._positions)
         captured = []
         for block, own, cross in zip(
-            self._blocks, memory.own.unbind(1), memory.cross.unbind(1), strict=True
+            self._blocks, cache.own.unbind(1), cache.cross.unbind(1), strict=True
         ):
             x += block.attend_text(x, columns, mask, own)
-            heard, queries = block.attend_audio(x, cross, memory.bias)
-            x += heard
+            attended, queries = block.attend_audio(x, cross, cache.bias)
+            x += attended
             x += block.feed_forward(x)
             captured += [queries[:, head] for head in block.aligned]
-        if memory.queries is not None:
-            memory.queries.index_copy_(2, columns, torch.stack(captured, 1))
+        if cache.queries is not None:
+            cache.queries.index_copy_(2, columns, torch.stack(captured, 1))
         return self._norm(x)
 
-    def alignment_keys(self, memory: DecoderCache, row: int) -> Tensor:
-        """What the alignment heads' queries of one row are held against, [A, T, d]."""
-        return torch.stack([memory.cross[row, at, 0, head] for at, head in self.alignment_heads])
+    def alignment_keys(self, cache: DecoderCache, row: int) -> Tensor:
+        """Return the keys of the alignment heads in one row, [A, T, d]."""
+        return torch.stack([cache.cross[row, at, 0, head] for at, head in self.alignment_heads])
 
     def logits(self, states: Tensor) -> Tensor:
-        """[N, D] -> [N, V], fp32.
+        """Map states [N, D] to the logits of all tokens [N, V], fp32.
 
-        Those of the likeliest tokens are exact, whatever the others are computed in: rounded to 16
-        bits or made of bytes, the best two are often equal, and which is first hangs on the batch.
+        Those of the likeliest tokens are computed in fp32 whatever the dtype of the others: in 16
+        bits or int8 the best two are often equal, and then their order depends on the batch.
         """
         logits = self._vocabulary(states).float()
         if states.dtype is torch.float32:
@@ -269,5 +269,5 @@ class Decoder:
         return logits.scatter_(1, likeliest, self.logits_of(states, likeliest))
 
     def logits_of(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """[N, D] -> [N, K] of a few tokens alone, [K] or [N, K], fp32."""
+        """Map states [N, D] to the logits of `tokens`, [K] or [N, K] -> [N, K], in fp32."""
         return (self._embedding[tokens].float() @ states.float()[..., None])[..., 0]

@@ -1,4 +1,4 @@
-"""How the next tokens are chosen."""
+"""Choose the next tokens from logits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def choose(logits: Tensor, temperature: Tensor | None, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """Next tokens [B, 1] and their log-probabilities [B, 1] from fp32 logits [B, V].
+    """Return the next tokens [B, 1] and their log-probabilities [B, 1] from fp32 logits [B, V].
 
-    The likeliest without `temperature` [B, 1], and in rows where that is 0; else drawn where
-    `uniform` [B, 1] in (0, 1] falls. The log-probability is that at temperature 1, as in
-    openai-whisper.
+    Rows at temperature 0, and all rows without `temperature` [B, 1], get the likeliest token. Other
+    rows draw by inverting the cumulative distribution at `uniform` [B, 1] in (0, 1]. The
+    log-probability is that at temperature 1, as in openai-whisper.
     """
     peak, token = logits.max(dim=-1, keepdim=True)
     shifted = logits - peak
@@ -24,5 +24,5 @@ def choose(logits: Tensor, temperature: Tensor | None, uniform: Tensor) -> tuple
 
 
 def uniforms(seed: int, count: int) -> Tensor:
-    """Random numbers [count] in (0, 1] that depend on the seed alone."""
+    """Return random numbers [count] in (0, 1] that depend on the seed alone."""
     return 1 - torch.rand(count, generator=torch.Generator().manual_seed(seed))

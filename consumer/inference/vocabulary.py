@@ -1,4 +1,4 @@
-"""What Whisper's tokenizer says of one checkpoint: prompts, masks, languages, texts."""
+"""Prompts, token masks, languages and texts of one checkpoint, by Whisper's tokenizer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import CODE
 from schemas.audio import Task
 
-_MULTILINGUAL_VOCABULARY = 51_865  # tokens of the smallest multilingual one
-_OTHER_TOKENS = 51_765  # those of it that do not grow with the languages, the task's aside
+_MULTILINGUAL_VOCABULARY = 51_865  # tokens of the smallest multilingual vocabulary
+_OTHER_TOKENS = 51_765  # tokens of the English-only vocabulary that denote no language
 
 
 class Vocabulary:
-    """Tokens in and out, for a checkpoint with `n_vocab` tokens and `n_text_ctx` positions."""
+    """The tokens of a checkpoint with `n_vocab` tokens and `n_text_ctx` text positions."""
 
     def __init__(self, n_vocab: int, n_text_ctx: int) -> None:
         self.multilingual = n_vocab >= _MULTILINGUAL_VOCABULARY
@@ -41,34 +41,34 @@ class Vocabulary:
         )
 
     def tokenizer(self, language: str) -> Tokenizer:
-        """Whisper's own tokenizer; the language decides how it splits words."""
+        """Return Whisper's tokenizer; the language determines how words are split."""
         return self._tokenizer(language, Task.TRANSCRIBE)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without the space it begins with."""
+        """Return the text of tokens, without leading and trailing space."""
         text: str = self.tokenizer("en").decode(list(tokens))
         return text.strip()
 
     def prompt(self, clip: DecodeRequest, language: str) -> list[int]:
-        """Tokens that a clip's text follows: what precedes it, then language and task.
+        """Return the tokens before a clip's text: preceding text, language and task.
 
-        Hotwords stand before the preceding text, as in faster-whisper. What does not fit beside
-        a text of `sample_limit` tokens is left out: the last hotwords, the oldest text.
+        Hotwords come before the preceding text, as in faster-whisper. The last hotwords and the
+        oldest text are cut where the prompt leaves no room for `sample_limit` tokens.
         """
         tokenizer = self._tokenizer(language, clip.task)
         room = self.sample_limit - self.start_length - 1
         hotwords = _encoded(tokenizer, clip.hotwords)[:room]
-        asked = clip.chinese_prompt if clip.prompt is None and language == CODE else clip.prompt
-        text = _encoded(tokenizer, asked)
+        by_language = clip.prompt is None and language == CODE
+        text = _encoded(tokenizer, clip.chinese_prompt if by_language else clip.prompt)
         before = hotwords + text[max(0, len(text) - (room - len(hotwords))) :]
         head = [tokenizer.sot_prev, *before] if before else []
         return [*head, *tokenizer.sot_sequence_including_notimestamps]
 
     def masks(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Scores [V] added to the logits, fp32: at every token, and at the first of a text.
+        """Return the fp32 scores [V] to add to the logits of every token and of the first one.
 
-        Suppressed: openai-whisper's non-speech symbols, and all special tokens but the end (time
-        tokens too: no text here has them); at first also the end and a lone space.
+        They suppress openai-whisper's non-speech symbols and all special tokens but the end, time
+        tokens included; for the first token also the end and a single space.
         """
         tokenizer = self.tokenizer("en")
         always = torch.zeros(self.size)

@@ -1,4 +1,4 @@
-"""Clips in, hypotheses out: Whisper with the folded encoder, for batches of unlike clips."""
+"""Transcribe batches of clips by Whisper with the folded encoder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from whisper.utils import compression_ratio
 
+from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.core.scheduling.capacity import POSITION_SAMPLES
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.streams.language import IdentifiedLanguage, identify
@@ -33,46 +34,47 @@ from schemas.transcript import Model
 
 @dataclass(frozen=True, slots=True)
 class _Language:
-    """What a clip is decoded as."""
+    """The language that a clip is decoded in."""
 
     code: str
-    probability: float | None  # None: given
-    identified: IdentifiedLanguage | None = None  # the clip by itself; None: given
+    probability: float | None  # None: the language was given
+    identified: IdentifiedLanguage | None = None  # of the clip alone; None: it was given
 
 
 @dataclass(slots=True, eq=False)
 class _ClipRow:
-    """One clip on its way."""
+    """The state of one clip within a call."""
 
     clip: DecodeRequest
-    language: _Language | None  # None: not yet known
-    attempts: Sequence[FallbackStep]  # that are left
-    texts: list[Hypothesis]  # of those that were made
+    language: _Language | None  # None: not identified yet
+    steps: Sequence[FallbackStep]  # that remain
+    texts: list[Hypothesis]  # of all attempts so far
 
     @property
     def is_settled(self) -> bool:
-        return not self.attempts or any(map(is_accepted, self.texts))
+        return not self.steps or any(map(is_accepted, self.texts))
 
     @property
     def due(self) -> FallbackStep | None:
-        """The next attempt; None: not in this call."""
+        """The next step, or None if this call makes none."""
         had_one = len(self.texts) > len(self.clip.earlier)
-        return None if self.is_settled or (self.clip.once and had_one) else self.attempts[0]
+        return None if self.is_settled or (self.clip.once and had_one) else self.steps[0]
 
     @property
     def hypothesis(self) -> Hypothesis:
+        """The best text, with all texts in `earlier` unless the clip is settled."""
         found = select(self.texts)
         return found if self.is_settled else replace(found, earlier=tuple(self.texts))
 
 
 class WhisperTranscriber:
-    """A Whisper checkpoint on one device; for one thread.
+    """A Whisper checkpoint on one device, for use from one thread.
 
-    What is decoded together is bounded in texts and in encoder positions, and with it memory; the
-    shortest clips go first.
+    `max_rows` and `max_positions` bound the rows and encoder positions that are decoded together,
+    and thereby memory; the shortest clips go first.
 
-    `folding` says which positions a clip's fold keeps, `attempts` how often a clip is decoded and
-    how; None: until its text can be trusted, by `ladder`. `steps` does the decoder's; None: as is
+    `folding` chooses the positions that a fold keeps. `attempts` are the fallback steps of a clip,
+    by default `fallback_steps`. `steps` runs the decoder's steps, by default in the way that is
     fastest on the device.
     """
 
@@ -89,102 +91,102 @@ class WhisperTranscriber:
         steps: StepExecutor | None = None,
     ) -> None:
         dims = checkpoint.dims
-        where = (checkpoint.state, device.device, device.dtype)
-        parameters = Parameters(*where, ByteLinear if device.int8 else Linear)
+        source = (checkpoint.state, device.device, device.dtype)
+        parameters = Parameters(*source, ByteLinear if device.int8 else Linear)
         decoder = Decoder(parameters, dims, checkpoint.alignment_heads)
         self.info = Model(checkpoint.name, checkpoint.sha256, device.numbers, fold)
-        self._attempts = fallback_steps(fold=fold) if attempts is None else attempts
+        self._steps = fallback_steps(fold=fold) if attempts is None else attempts
         self._max_rows = max_rows
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
         workspace = Workspace(device.device, device.dtype)
-        self._listener = ClipEncoder(Parameters(*where), dims, decoder, folding, workspace)
+        self._encoder = ClipEncoder(Parameters(*source), dims, decoder, folding, workspace)
         self._decoder = BatchDecoder(decoder, self._vocabulary, workspace, steps)
-        self._queue = DeviceStream(device.device)
+        self._stream = DeviceStream(device.device)
 
     @property
     def languages(self) -> frozenset[str]:
-        """Whisper codes that clips may name; of an English-only checkpoint "en" alone."""
+        """The Whisper codes that clips may name; "en" alone for an English-only checkpoint."""
         return frozenset(self._vocabulary.language_tokens or {"en"})
 
     @torch.inference_mode()
     def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        """One hypothesis a clip, in their order; clips whose text looks wrong are decoded again.
+        """Return one hypothesis a clip, in order; a text that is not accepted is decoded again.
 
-        A clip that wants one attempt gets the first that its `tried` has not had; the last text
-        stands as if all attempts had been made here.
+        A clip with `once` gets only the first step that its `earlier` texts have not used. The last
+        such call returns the text that one call with all steps returns.
 
-        Clips last above 0 to 30 s and may differ in everything. An English-only checkpoint takes
-        every clip as English. Raises ValueError for another length or an unknown language,
-        OutOfMemory and DeviceLost as `device_errors` tells them.
+        Clips last up to 30 s and may have any options. An English-only checkpoint decodes every
+        clip as English. Raises `ValueError` for another length or an unknown language,
+        `OutOfMemory` and `DeviceLost` as `device_errors` does.
         """
         for clip in clips:
             self._check(clip)
         rows = [self._row(clip) for clip in clips]
         by_length = sorted(rows, key=lambda row: len(row.clip.samples))
-        with device_errors(), self._queue():
-            for attempt in self._attempts:
-                due = [row for row in by_length if row.due is attempt]
-                for batch in self._batches(due, attempt):
-                    self._attempt(batch, attempt)
+        with device_errors(), self._stream():
+            for step in self._steps:
+                due = [row for row in by_length if row.due is step]
+                for batch in self._batches(due, step):
+                    self._decode(batch, step)
         return [row.hypothesis for row in rows]
 
     @torch.inference_mode()
     def warm_up(self) -> None:
-        """Compile all products, and run everything once, word times and their warping included.
+        """Compile all products and run everything once, word times included.
 
-        What the largest batch needs is held from here on, unless it is more than the device has.
+        It allocates the buffers of the largest batch, unless the device has too little memory.
         """
-        silence = DecodeRequest(np.zeros(MAX_SAMPLES // 30, np.float32), words=True)
-        with suppress(OutOfMemory), device_errors(), self._queue():
-            self._listener.reserve(self._max_rows, self._max_positions)
-        with device_errors(), self._queue():
-            self._listener.prepare(self._max_rows)
-            self._attempt([self._row(silence)], self._attempts[0])
+        silence = DecodeRequest(np.zeros(WHISPER_RATE, np.float32), words=True)
+        with suppress(OutOfMemory), device_errors(), self._stream():
+            self._encoder.reserve(self._max_rows, self._max_positions)
+        with device_errors(), self._stream():
+            self._encoder.prepare(self._max_rows)
+            self._decode([self._row(silence)], self._steps[0])
 
     def _check(self, clip: DecodeRequest) -> None:
         if not 0 < len(clip.samples) <= MAX_SAMPLES:
-            raise ValueError(f"a clip of {len(clip.samples)} samples; 1 to {MAX_SAMPLES} will do")
+            raise ValueError(f"a clip of {len(clip.samples)} samples; give 1 to {MAX_SAMPLES}")
         if self._vocabulary.multilingual and not self.languages.issuperset(clip.languages):
             unknown = ", ".join(sorted({*clip.languages} - self.languages))
-            raise ValueError(f"{self.info.name} knows no language called {unknown}")
+            raise ValueError(f"{self.info.name} has no language {unknown}; use one of `languages`")
 
     def _row(self, clip: DecodeRequest) -> _ClipRow:
-        attempts = [each for each in self._attempts if not (each.folded and clip.padded)]
-        rest = remaining(attempts, len(clip.earlier))
+        steps = [step for step in self._steps if not (step.folded and clip.padded)]
+        rest = remaining(steps, len(clip.earlier))
         return _ClipRow(clip, self._given(clip), rest, [*clip.earlier])
 
     def _batches(
-        self, rows: Sequence[_ClipRow], attempt: FallbackStep
+        self, rows: Sequence[_ClipRow], step: FallbackStep
     ) -> Iterator[Sequence[_ClipRow]]:
-        """Rows in their order, the shortest first, in as few batches as the bounds allow."""
-        times = len(attempt.temperatures)
-        kept = [kept_positions(len(row.clip.samples), fold=attempt.folded) for row in rows]
+        """Yield the rows in order, in as few batches as the bounds allow."""
+        times = len(step.temperatures)
+        kept = [kept_positions(len(row.clip.samples), fold=step.folded) for row in rows]
         for run in runs(kept, rows=self._max_rows // times, positions=self._max_positions // times):
             yield rows[run]
 
-    def _attempt(self, rows: Sequence[_ClipRow], attempt: FallbackStep) -> None:
-        """Decode rows once at every temperature, and note what came out."""
+    def _decode(self, rows: Sequence[_ClipRow], step: FallbackStep) -> None:
+        """Decode rows at every temperature of a step, and add the texts to the rows."""
         clips = [row.clip for row in rows]
-        times = len(attempt.temperatures)
-        memory = self._listener.encode(clips, fold=attempt.folded, times=times)
-        languages = self._languages(rows, memory)
-        tries = [
+        times = len(step.temperatures)
+        cache = self._encoder.encode(clips, fold=step.folded, times=times)
+        languages = self._languages(rows, cache)
+        decodes = [
             (row, language, temperature)
             for row, language in zip(rows, languages, strict=True)
-            for temperature in attempt.temperatures
+            for temperature in step.temperatures
         ]
-        requests = [self._request(row.clip, code.code, degree) for row, code, degree in tries]
-        decoded = self._decoder.decode(memory, requests)
-        for (row, language, temperature), result in zip(tries, decoded, strict=True):
+        requests = [self._request(row.clip, language.code, t) for row, language, t in decodes]
+        decoded = self._decoder.decode(cache, requests)
+        for (row, language, temperature), result in zip(decodes, decoded, strict=True):
             row.language = language
-            text = self._hypothesis(result, language, temperature, folded=attempt.folded)
+            text = self._hypothesis(result, language, temperature, folded=step.folded)
             row.texts.append(text)
         for row in rows:
-            row.attempts = row.attempts[1:]
+            row.steps = row.steps[1:]
 
     def _given(self, clip: DecodeRequest) -> _Language | None:
-        """The language of an earlier attempt is kept: what it was heard in does not change."""
+        """Return the language that is known before the decode: that of earlier attempts is kept."""
         if clip.earlier:
             first = clip.earlier[0]
             return _Language(first.language, first.language_probability, first.identified)
@@ -192,30 +194,30 @@ class WhisperTranscriber:
             return _Language("en", None)
         return _Language(clip.languages[0], None) if len(clip.languages) == 1 else None
 
-    def _languages(self, rows: Sequence[_ClipRow], memory: DecoderCache) -> list[_Language]:
-        """Every row's language; unknown ones are identified, which costs one step for all."""
+    def _languages(self, rows: Sequence[_ClipRow], cache: DecoderCache) -> list[_Language]:
+        """Return each row's language; unknown ones are identified in one step for all rows."""
         if all(row.language for row in rows):
             return [row.language for row in rows if row.language]
-        heard = self._decoder.identify(memory).tolist()
+        identified = self._decoder.identify(cache).tolist()
         return [
-            row.language or self._likeliest(row.clip, probabilities)
-            for row, probabilities in zip(rows, heard, strict=True)
+            row.language or self._identified(row.clip, probabilities)
+            for row, probabilities in zip(rows, identified, strict=True)
         ]
 
-    def _likeliest(self, clip: DecodeRequest, probabilities: Sequence[float]) -> _Language:
-        """The likeliest of those allowed, unless what is held speaks against it."""
-        heard = dict(zip(self._vocabulary.language_tokens, probabilities, strict=True))
-        identified = identify(heard, clip.languages, clip.speech_s)
+    def _identified(self, clip: DecodeRequest, probabilities: Sequence[float]) -> _Language:
+        """Return the likeliest allowed language, or the held one where that takes precedence."""
+        by_code = dict(zip(self._vocabulary.language_tokens, probabilities, strict=True))
+        identified = identify(by_code, clip.languages, clip.speech_s)
         code = clip.language.decide(identified)
-        return _Language(code, heard[code], identified)
+        return _Language(code, by_code[code], identified)
 
     def _request(self, clip: DecodeRequest, language: str, temperature: float) -> DecodeRow:
-        inside = max(1, len(clip.samples) // POSITION_SAMPLES)
+        positions = max(1, len(clip.samples) // POSITION_SAMPLES)
         return DecodeRow(
             prompt=self._vocabulary.prompt(clip, language),
             seed=zlib.crc32(clip.samples.tobytes()),
             temperature=temperature,
-            align=inside if clip.words else None,
+            align=positions if clip.words else None,
         )
 
     def _hypothesis(

@@ -1,6 +1,6 @@
-"""When each word was said, from the alignment heads' cross-attention.
+"""Word times from the cross-attention of the alignment heads.
 
-As openai-whisper's timing.py does it (its median filter, its dynamic time warping, its rules for
+They are computed as in openai-whisper's timing.py (median filter, dynamic time warping, rules for
 words and punctuation), but from the queries of the decode itself instead of a second pass.
 """
 
@@ -23,29 +23,29 @@ from consumer.core.audio.utterance import Float32Array
 from consumer.core.text.hypothesis import TimedWord
 from consumer.core.text.units import UNSPACED_LANGUAGES
 
-# Which of seven numbers are put in order, one pair after the other, until the fourth is the median
-# (Devillard 1998, "Fast median search"). Sorting them all takes ten times the memory.
+# The pairs of seven numbers to put in order, in turn, so that the fourth is the median
+# (Devillard 1998, "Fast median search"). Sorting all seven takes ten times the memory.
 _EXCHANGES = (
     *((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6)),
     *((2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)),
 )
 _MEDIAN_SIDE = 3  # neighbours on each side
 _POSITIONS_PER_S = 50
-_OPENING = "\"'“¿([{-"  # joins the word behind it
+_OPENING = "\"'“¿([{-"  # joins the word after it
 _CLOSING = "\"'.。,，!！?？:：”)]}、"  # joins the word before it
 
-# Compiled without `parallel`: that starts as many threads as the host has, for nothing, and from
-# then on torch computes with as many too, whatever it was told and a container may use.
+# Compiled without `parallel`, which starts a thread for each core of the host and thereby changes
+# the number of torch's threads, whatever `set_threads` and the container's quota say.
 _warp = numba.njit(dtw_cpu.py_func)
 
 
 def alignment(queries: Tensor, keys: Tensor) -> Tensor:
-    """How much each text column looks at each audio position, [S, R], fp32.
+    """Return how much each text column attends to each audio position, [S, R], fp32.
 
-    From the alignment heads' queries [A, S, d] and keys [A, R, d]: attention over these positions
-    alone, each position against its mean over the text, smoothed, averaged over the heads.
+    `queries` [A, S, d] and `keys` [A, R, d] are those of the alignment heads. The attention over
+    these positions alone is standardised over the text, smoothed, and averaged over the heads.
     """
-    # In fp32: a product in bf16 is compiled for its shape and kept, and hardly two texts share one.
+    # In fp32: products in bf16 are compiled for their shape and cached, and few texts share one.
     scores = queries.float() @ keys.float().transpose(1, 2) * queries.shape[-1] ** -0.5
     weights = scores.softmax(-1)
     deviation, mean = std_mean(weights, dim=-2, keepdim=True, unbiased=False)
@@ -54,15 +54,15 @@ def alignment(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def smoothed(x: Tensor) -> Tensor:
-    """Medians of seven neighbours along the last dimension, mirrored at its ends.
+    """Return the medians of seven neighbours along the last dimension, reflected at its ends.
 
-    openai-whisper's `median_filter`, which leaves what is too short to be mirrored as it is.
+    It equals openai-whisper's `median_filter`, which leaves dimensions too short for that as is.
     """
     length = x.shape[-1]
     if length <= _MEDIAN_SIDE:
         return x
-    mirrored = F.pad(x, (_MEDIAN_SIDE, _MEDIAN_SIDE), "reflect")
-    near = [mirrored[..., at : at + length] for at in range(2 * _MEDIAN_SIDE + 1)]
+    reflected = F.pad(x, (_MEDIAN_SIDE, _MEDIAN_SIDE), "reflect")
+    near = [reflected[..., at : at + length] for at in range(2 * _MEDIAN_SIDE + 1)]
     for low, high in _EXCHANGES:
         pair = near[low], near[high]
         near[low], near[high] = torch.minimum(*pair), torch.maximum(*pair)
@@ -75,10 +75,10 @@ def timed_words(
     logprobs: Sequence[float],
     matrix: Float32Array,
 ) -> tuple[TimedWord, ...]:
-    """Words that join to the tokens' text, without spaces at its ends, one after the other.
+    """Return words in order of time that concatenate to the tokens' text, stripped of spaces.
 
-    `matrix` [tokens + 1, R] is the part of an alignment that has a row for every token and one
-    for the end. A word's probability is the mean of its tokens', as in openai-whisper.
+    `matrix` [tokens + 1, R] has the row of an alignment for every token and for the end. A word's
+    probability is the mean of those of its tokens, as in openai-whisper.
     """
     pieces = split_words(tokenizer, tokens)
     bounds = [0, *accumulate(count for _, count in pieces)]
@@ -86,26 +86,26 @@ def timed_words(
     timings = [
         WordTiming(
             word=text,
-            tokens=list(tokens[first:behind]),
+            tokens=list(tokens[first:after]),
             start=starts[first],
-            end=starts[behind],
-            probability=float(np.exp(logprobs[first:behind]).mean()),
+            end=starts[after],
+            probability=float(np.exp(logprobs[first:after]).mean()),
         )
-        for (text, _), (first, behind) in zip(pieces, pairwise(bounds), strict=True)
+        for (text, _), (first, after) in zip(pieces, pairwise(bounds), strict=True)
     ]
     merge_punctuations(timings, _OPENING, _CLOSING)
     return tuple(_trimmed(timings))
 
 
 def _starts_s(matrix: Float32Array) -> list[float]:
-    """Seconds at which each row of an alignment begins, never decreasing."""
+    """Return the time in seconds at which each row of an alignment begins, not decreasing."""
     rows, positions = _warp(-matrix.astype(np.float64))
     first = np.diff(rows, prepend=-1) > 0
     return [float(position) / _POSITIONS_PER_S for position in positions[first]]
 
 
 def _trimmed(timings: Sequence[WordTiming]) -> Iterator[TimedWord]:
-    """Words without the space at both ends of the text, so without those that are all space."""
+    """Yield words without the spaces at both ends of the text; drop words that are only those."""
     rest = "".join(timing.word for timing in timings).rstrip()
     leading = len(rest) - len(rest.lstrip())
     for timing in timings:
@@ -116,9 +116,9 @@ def _trimmed(timings: Sequence[WordTiming]) -> Iterator[TimedWord]:
 
 
 def split_words(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[tuple[str, int]]:
-    """Each word's text and number of tokens; the texts join to that of all tokens.
+    """Return the text and the number of tokens of each word; the texts concatenate to the whole.
 
-    Whisper's rules, on bytes: its own function stumbles over text that is cut inside a character.
+    The rules are Whisper's, on bytes: its own function fails on text cut inside a character.
     """
     words: list[tuple[str, int]] = []
     spaced = tokenizer.language not in UNSPACED_LANGUAGES
@@ -136,7 +136,7 @@ def _begins_word(text: str) -> bool:
 
 
 def _whole_characters(tokenizer: Tokenizer, tokens: Sequence[int]) -> Iterator[tuple[str, int]]:
-    """The shortest runs of tokens that end at the end of a character."""
+    """Yield the shortest runs of tokens that end at the end of a character: text and count."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     text, count = "", 0
     for index, token in enumerate(tokens):

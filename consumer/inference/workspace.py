@@ -1,4 +1,4 @@
-"""Buffers that live as long as the engine: memory stays where the largest batch left it."""
+"""Buffers reused by all batches of an engine, so that memory stays at that of the largest batch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 class Workspace:
     """Named buffers on one device, each as large as its largest use so far.
 
-    What a buffer holds is left over from its last use, but always finite: attention multiplies
-    what it masks by nought, and nought times a stray NaN would be NaN.
+    A buffer holds the values of its last use, which are finite: attention multiplies masked values
+    by 0, and 0 times NaN would be NaN.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -21,15 +21,15 @@ class Workspace:
         self._buffers: dict[str, Tensor] = {}
 
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """The buffer of that name in that shape; any earlier view of it is overwritten.
+        """Return the buffer of that name in that shape. It shares memory with earlier views.
 
-        A name keeps its dtype: the workspace's own unless one is given.
+        A name must always be used with the same dtype, by default the workspace's.
         """
         size = prod(shape)
         buffer = self._buffers.get(name)
         if buffer is None or buffer.numel() < size:
-            self._buffers.pop(name, None)  # first give back, then take
-            # Not `zeros`: of that, a page would be ours only when it is first written to.
+            self._buffers.pop(name, None)  # free the memory before allocating
+            # Not `zeros`, of which the system allocates a page only at its first write.
             buffer = torch.empty(size, device=self.device, dtype=dtype or self._dtype).zero_()
             self._buffers[name] = buffer
         return buffer[:size].view(shape)

@@ -1,8 +1,8 @@
-"""Record batches as they lie in Kafka's log: whether one can be read, and what stands for it.
+"""Record batches of Kafka's log: decompress them, and replace the unreadable by a placeholder.
 
-Kafka's record format v2 (KIP-98): a head of 61 bytes, then the records, compressed together. What
-cannot be read becomes a batch of one record that says so, at the same offsets, so that whoever
-reads the log meets it in its place and passes on behind it. Pure: bytes in, bytes out.
+Kafka's record format v2 (KIP-98): a header of 61 bytes, then the records, compressed together. A
+batch that cannot be read is replaced by a batch of one record that describes it, at the same
+offsets: a consumer meets it in offset order and continues after it. Pure: bytes in, bytes out.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from consumer.kafka.unpack import unpack
 from schemas.audio import MAX_RECORD_BYTES
 from schemas.errors import Reason, WireError
 
-# What a batch may be unpacked to. The brokers unpack for a topic as it must be, and take no more
-# than one record's worth then; so this is for batches of before, or that another rule let in.
+# Limit of a decompressed batch. With the configuration that we require of an audio topic the broker
+# decompresses batches and bounds them itself; this limit is for batches that were written before,
+# or under another configuration.
 MAX_UNPACKED_BYTES: Final = 4 * MAX_RECORD_BYTES
 
-_HEAD: Final = struct.Struct(">qiibIhiqqqhii")
-_SIZED: Final = struct.Struct(">qi")  # offset and length, of every format
+_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+_SIZED: Final = struct.Struct(">qi")  # offset and length, the first fields of every format
 _FORMAT: Final = 2
-_FORMAT_AT: Final = 16  # in every format
-_LAST_OFFSET_AT: Final = 23
-_CODEC: Final = 0x07  # of the attributes
+_FORMAT_AT: Final = 16  # byte position in every format
+_LAST_OFFSET_AT: Final = 23  # byte position of last_offset_delta
+_CODEC_MASK: Final = 0x07  # of the attributes
 
 
-class Head(NamedTuple):
-    """What stands before the records; the checksum covers it from `attributes` on."""
+class BatchHeader(NamedTuple):
+    """The header of a batch; its checksum covers the bytes from `attributes` on."""
 
     offset: int
-    length: int  # of what follows it
+    length: int  # of the bytes after this field
     leader_epoch: int
     format: int
     crc: int
@@ -51,8 +52,8 @@ class Head(NamedTuple):
 
     @property
     def codec(self) -> int:
-        """Kafka's number; 0: none."""
-        return self.attributes & _CODEC
+        """Kafka's number of the compression codec; 0: none."""
+        return self.attributes & _CODEC_MASK
 
     @property
     def last_offset(self) -> int:
@@ -60,20 +61,20 @@ class Head(NamedTuple):
 
 
 class CorruptBatchError(WireError):
-    """Other bytes than were written: in the log, or only in this answer."""
+    """The bytes differ from those written: in the log, or in this fetch response alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingRange:
-    """The offsets of a batch that cannot be read."""
+    """The offsets that a batch which cannot be read takes."""
 
     first: int
     last: int
-    timestamp_ms: int | None = None  # append time of the batch; None: not known
+    timestamp_ms: int | None = None  # append time of the batch; None: unknown
 
 
 def split(data: bytes) -> Iterator[bytes]:
-    """One batch after the other; the last one may be cut off, as Kafka does."""
+    """Yield the batches of a fetch response, without a last one that Kafka has cut short."""
     at = 0
     while at + _SIZED.size <= len(data):
         _, length = _SIZED.unpack_from(data, at)
@@ -85,61 +86,81 @@ def split(data: bytes) -> Iterator[bytes]:
 
 
 def is_packed(batch: bytes) -> bool:
-    head = _head(batch)
-    return head is not None and head.codec != 0
+    """Return whether the batch is compressed."""
+    header = _header(batch)
+    return header is not None and header.codec != 0
 
 
 def unpacked(batch: bytes) -> bytes:
-    """The batch, uncompressed. Raises `WireError`, of which `GarbledError` may pass."""
-    head = _head(batch)
-    if head is None:
-        raise CorruptBatchError(Reason.CORRUPT_BATCH, f"it is not of record format {_FORMAT}")
+    """Return the batch without compression, after checking that its records can be read.
+
+    Raises `WireError`: `CorruptBatchError` where another read may return other bytes.
+    """
+    header = _header(batch)
+    if header is None:
+        raise CorruptBatchError(
+            Reason.CORRUPT_BATCH,
+            f"the batch is not of record format {_FORMAT}; check the broker's disk and network, "
+            "or produce with a client of Kafka 0.11 or newer",
+        )
     if not DefaultRecordBatch(batch).validate_crc():
-        raise CorruptBatchError(Reason.CORRUPT_BATCH, "its bytes do not agree with its checksum")
-    plain = _unpacked(batch, head) if head.codec else batch
+        raise CorruptBatchError(
+            Reason.CORRUPT_BATCH,
+            "the batch does not match its checksum; check the broker's disk and network",
+        )
+    plain = _decompressed(batch, header) if header.codec else batch
     try:
         for _ in DefaultRecordBatch(plain):
             pass
-    except (KafkaError, ValueError) as error:  # a header's name may be no UTF-8
-        raise WireError(Reason.CORRUPT_BATCH, f"a record of it cannot be read: {error}") from error
+    except (KafkaError, ValueError) as error:  # ValueError: the key of a header is not UTF-8
+        raise WireError(
+            Reason.CORRUPT_BATCH,
+            f"a record of the batch cannot be read: {error}; fix its producer",
+        ) from error
     return plain
 
 
 def missing_range(batch: bytes, error: WireError, position: int, log_end: int) -> MissingRange:
-    """What cannot be read from `position` on.
+    """Return the offsets that `batch` takes from `position` on.
 
-    A garbled head is believed where its fields agree, and else to take one offset: behind it, Kafka
-    may find its way again.
+    The header of a corrupt batch is used where its fields are consistent. Otherwise only one offset
+    is skipped: the next fetch may begin at a batch that can be read.
     """
-    head = _head(batch)
-    if head is None:
+    header = _header(batch)
+    if header is None:
         return MissingRange(position, position)
-    first, last = max(position, head.offset), head.last_offset
+    first, last = max(position, header.offset), header.last_offset
     if not isinstance(error, CorruptBatchError):
-        return MissingRange(first, max(first, last), head.last_timestamp_ms)
-    if head.records == head.last_offset_delta + 1 and first <= last < log_end:
+        return MissingRange(first, max(first, last), header.last_timestamp_ms)
+    if header.records == header.last_offset_delta + 1 and first <= last < log_end:
         return MissingRange(first, last)
     return MissingRange(position, position)
 
 
-def placeholder(batch: bytes, gone: MissingRange, error: WireError, mark: str) -> bytes:
-    """A batch of one record, in which `mark` says what is missing: see `unread`."""
-    timestamp = "" if gone.timestamp_ms is None else gone.timestamp_ms
-    told = f"{gone.last} {timestamp} {error.reason} {error}"
+def placeholder(batch: bytes, missing: MissingRange, error: WireError, marker: str) -> bytes:
+    """Return a batch of one record that holds `batch`; its header `marker` describes the rest.
+
+    `parse_placeholder` reads it back.
+    """
+    timestamp = "" if missing.timestamp_ms is None else missing.timestamp_ms
+    description = f"{missing.last} {timestamp} {error.reason} {error}"
     builder = DefaultRecordBatchBuilder(_FORMAT, 0, 0, -1, -1, -1, 0)
-    builder.append(0, 0, None, batch, [(mark, told.encode())])
-    made = builder.build()
-    struct.pack_into(">q", made, 0, gone.first)
-    struct.pack_into(">i", made, _LAST_OFFSET_AT, gone.last - gone.first)
-    return bytes(made)
+    builder.append(0, 0, None, batch, [(marker, description.encode())])
+    built = builder.build()
+    struct.pack_into(">q", built, 0, missing.first)
+    struct.pack_into(">i", built, _LAST_OFFSET_AT, missing.last - missing.first)
+    return bytes(built)
 
 
-def parse_placeholder(record: Any, mark: str) -> UnreadableBatch | None:
-    """What a record of aiokafka's stands for; None: it is one of the log."""
-    told = dict(record.headers).get(mark)
-    if told is None:
+def parse_placeholder(record: Any, marker: str) -> UnreadableBatch | None:
+    """Return the batch that a record of aiokafka's replaces, or None if the log holds the record.
+
+    `marker` is the header's key that `placeholder` was given.
+    """
+    description = dict(record.headers).get(marker)
+    if description is None:
         return None
-    last, timestamp, reason, message = told.decode().split(" ", 3)
+    last, timestamp, reason, message = description.decode().split(" ", 3)
     return UnreadableBatch(
         Partition(record.topic, record.partition),
         record.offset,
@@ -151,16 +172,16 @@ def parse_placeholder(record: Any, mark: str) -> UnreadableBatch | None:
     )
 
 
-def _head(batch: bytes) -> Head | None:
-    """None: of another format, or too short."""
-    if len(batch) < _HEAD.size or batch[_FORMAT_AT] != _FORMAT:
+def _header(batch: bytes) -> BatchHeader | None:
+    """Return the header, or None for a batch of another format or a short one."""
+    if len(batch) < _HEADER.size or batch[_FORMAT_AT] != _FORMAT:
         return None
-    return Head._make(_HEAD.unpack_from(batch))
+    return BatchHeader._make(_HEADER.unpack_from(batch))
 
 
-def _unpacked(batch: bytes, head: Head) -> bytes:
-    """As if it had never been compressed, but for the checksum."""
-    records = unpack(head.codec, batch[_HEAD.size :], MAX_UNPACKED_BYTES)
-    length = _HEAD.size - _SIZED.size + len(records)
-    plain = head._replace(length=length, attributes=head.attributes & ~_CODEC)
-    return _HEAD.pack(*plain) + records
+def _decompressed(batch: bytes, header: BatchHeader) -> bytes:
+    """Return the batch as an uncompressed one; its checksum is left as it was."""
+    records = unpack(header.codec, batch[_HEADER.size :], MAX_UNPACKED_BYTES)
+    length = _HEADER.size - _SIZED.size + len(records)
+    plain = header._replace(length=length, attributes=header.attributes & ~_CODEC_MASK)
+    return _HEADER.pack(*plain) + records

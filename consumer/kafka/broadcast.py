@@ -1,4 +1,4 @@
-"""Partials out: a plain producer, outside transactions; what cannot be sent soon is dropped."""
+"""Publish partials with a plain producer, outside transactions; late ones are dropped."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from schemas.codec import encode_event
 from schemas.transcript import AnyEvent
 from transport.credentials import Credentials
 
-SEND_S: Final = 2.0  # later a newer partial says more
+SEND_S: Final = 2.0  # after it a newer partial is due
 _STOP_S: Final = 2.0
 
 
 class KafkaBroadcast:
-    """Use as an asynchronous context manager.
+    """`consumer.interfaces.Broadcast` over Kafka. An asynchronous context manager.
 
-    Partitions by key, as publishers do: a stream's partials lie in its partition.
+    The producer picks the partition from the key, as publishers do, so the partials of a stream
+    share its partition number.
     """
 
     def __init__(self, bootstrap: str, credentials: Credentials, topic: str) -> None:
@@ -40,15 +41,15 @@ class KafkaBroadcast:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with contextlib.suppress(TimeoutError):  # without a broker it would try for ever
+        with contextlib.suppress(TimeoutError):  # without a broker, `stop` never returns
             async with asyncio.timeout(_STOP_S):
                 await self._producer.stop()
 
     async def publish(self, events: Sequence[AnyEvent]) -> None:
-        """Raises `Retriable`, `ConfigError`."""
+        """Send the events and await the broker's answers. Raises `Retriable`, `ConfigError`."""
         async with deadline(SEND_S, "publishing partials"):
-            sent = [await self._send(event) for event in events]
-            await asyncio.gather(*sent)
+            pending = [await self._send(event) for event in events]
+            await asyncio.gather(*pending)
 
     async def _send(self, event: AnyEvent) -> asyncio.Future[object]:
         key, value, headers = encode_event(event)

@@ -1,7 +1,7 @@
-"""A dead letter as a record: the original as it came, and why it is here.
+"""The record of a dead letter: the original as it came, with headers that state the reason.
 
-What is too large even for the dead-letter topic keeps its headers, the first 64 KiB of its value
-and the sha256 of all of it; `dlq.sha256` says that it is not whole.
+A value too large for the dead-letter topic is cut to its first 64 KiB. The header `dlq.sha256`
+then holds the digest of the whole value; a record without that header is complete.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from consumer.core.audio.utterance import Utterance
 from consumer.core.streams.entries import DeadLetter
 from schemas.codec import WireRecord
 
-WHOLE_BYTES: Final = (4 << 20) - (256 << 10)  # of a value that the topic takes, with its headers
-KEPT_BYTES: Final = 64 << 10
+WHOLE_BYTES: Final = (4 << 20) - (256 << 10)  # largest value that the topic takes beside headers
+KEPT_BYTES: Final = 64 << 10  # of a larger value
 
 
 def dead_record(letter: DeadLetter, worker: str) -> WireRecord:
-    """Its key may be missing, as it came."""
+    """Return the record to write; its key is null where that of the original is.
+
+    `worker` names the process that writes it.
+    """
     record = letter.record
-    told = {
+    added = {
         "dlq.reason": letter.reason,
         "dlq.message": letter.message,
         "dlq.topic": record.partition.topic,
@@ -33,13 +36,13 @@ def dead_record(letter: DeadLetter, worker: str) -> WireRecord:
         "dlq.worker": worker,
     }
     if letter.records is not None:
-        told["dlq.records"] = str(letter.records)
-        told["dlq.last_offset"] = str(record.offset + letter.records - 1)
+        added["dlq.records"] = str(letter.records)
+        added["dlq.last_offset"] = str(record.offset + letter.records - 1)
     value = record.value if letter.utterance is None else _flac(letter.utterance)
     if value is not None and len(value) > WHOLE_BYTES:
-        told["dlq.sha256"] = sha256(value).hexdigest()
+        added["dlq.sha256"] = sha256(value).hexdigest()
         value = value[:KEPT_BYTES]
-    headers = [*record.headers, *((name, text.encode()) for name, text in told.items())]
+    headers = [*record.headers, *((name, text.encode()) for name, text in added.items())]
     return WireRecord(record.key, value, headers)  # type: ignore[arg-type]  # either may be null
 
 

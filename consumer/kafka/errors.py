@@ -1,4 +1,4 @@
-"""aiokafka's exceptions, classified by consequence: the only place that knows them."""
+"""Classify aiokafka's exceptions by what the caller must do; no other module handles them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FENCED = (
     kafka.IllegalGenerationError,
     kafka.UnknownMemberIdError,
     kafka.RebalanceInProgressError,
-    kafka.IllegalStateError,  # a commit for a partition that is not assigned any more
+    kafka.IllegalStateError,  # raised by a commit for a partition that is no longer assigned
 )
 _DENIED = (
     kafka.TopicAuthorizationFailedError,
@@ -38,7 +38,7 @@ _FATAL = (kafka.RecordTooLargeError, kafka.MessageSizeTooLargeError, kafka.Inval
 
 @contextmanager
 def translate_errors(doing: str) -> Iterator[None]:
-    """Raise what the caller must do: `Fenced`, `ConfigError`, else `Retriable`.
+    """Translate Kafka's exceptions to `Fenced`, `ConfigError` or, for all others, `Retriable`.
 
     `doing` completes the sentence "Kafka failed while ...".
     """
@@ -60,7 +60,7 @@ def translate_errors(doing: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
-    """As `translated`, and `Retriable` when it takes longer than that."""
+    """Translate errors as `translate_errors` does; raise `Retriable` after `seconds`."""
     try:
         with translate_errors(doing):
             async with asyncio.timeout(seconds):
@@ -68,13 +68,13 @@ async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
     except TimeoutError as error:
         raise Retriable(f"Kafka did not answer within {seconds:.0f} s while {doing}") from error
     except (AssertionError, asyncio.InvalidStateError) as error:
-        raise Retriable(f"aiokafka lost its way while {doing}: {error}") from error
+        raise Retriable(f"aiokafka is in an invalid state while {doing}: {error}") from error
 
 
 def ignore_unretrieved_errors(loop: asyncio.AbstractEventLoop) -> None:
-    """Kafka's answers that nobody waits for any more are no errors: aiokafka leaves many behind.
+    """Log Kafka errors in abandoned futures at level debug; all others keep asyncio's handler.
 
-    Whoever gave up waiting has told why. Everything else goes where it went before.
+    aiokafka abandons many futures. The caller that stopped waiting has raised its own error.
     """
     loop.set_exception_handler(_on_unretrieved)
 
@@ -88,4 +88,5 @@ def _on_unretrieved(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 
 
 def describe(error: BaseException) -> str:
+    """Return the error's class and text: many of aiokafka's have no text."""
     return f"{type(error).__name__} {error}".strip()

@@ -1,9 +1,9 @@
-"""Looks at what Kafka answers before aiokafka does, so that no batch can stop a partition.
+"""Inspect fetch responses before aiokafka parses them, so that no batch can stop a partition.
 
-aiokafka 0.14 unpacks batches of any size, and raises for one that it cannot read without saying
-where, again and again. So every answer to a fetch passes here: compressed batches are unpacked
-within a bound, and one that cannot be read is replaced by a record that says so
-(`consumer.kafka.batches`), once reading it again has not helped.
+aiokafka 0.14 decompresses batches of any size, and at one that it cannot read every poll raises,
+without the offset. So each fetch response passes here: batches are decompressed within a bound,
+and one that cannot be read is replaced by a placeholder record (`consumer.kafka.batches`), once
+reading it again has not helped.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from zlib import crc32
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
-from consumer.core.streams.records import UnreadableBatch
+from consumer.core.streams.records import Partition, UnreadableBatch
 from consumer.kafka.batches import (
     MAX_UNPACKED_BYTES,
     CorruptBatchError,
@@ -35,19 +35,22 @@ from transport.compat import Send, client_of, replace_send
 log = structlog.get_logger(__name__)
 
 REREAD_DELAY_S: Final = 0.5  # before a garbled batch is read again
-IDENTICAL_READS: Final = 3  # readings with the same bytes: so it lies in the log
-MAX_READS: Final = 10  # whatever they brought
+IDENTICAL_READS: Final = 3  # reads in a row with the same bytes prove that the log holds them
+MAX_READS: Final = 10  # whatever bytes they returned
 
-Place: TypeAlias = tuple[str, int]  # topic, partition
+_UNFRAMED: Final = CorruptBatchError(
+    Reason.CORRUPT_BATCH,
+    "the length field of the batch is invalid; check the broker's disk and network",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class GarbledBatch:
     """A garbled batch, and how often it has been read."""
 
-    offset: int  # at which it was met
+    offset: int  # position of the fetch
     crc: int  # of its bytes
-    identical: int = 1  # readings in a row that brought these bytes
+    identical: int = 1  # reads in a row that returned these bytes
     reads: int = 1
 
     @property
@@ -57,68 +60,75 @@ class GarbledBatch:
 
 
 def reread(before: GarbledBatch | None, offset: int, crc: int) -> GarbledBatch:
-    """What is known once it has been read garbled again; `before`: of the partition."""
+    """Count another garbled read; `before` is the partition's last garbled batch, if any."""
     if before is None or before.offset != offset:
         return GarbledBatch(offset, crc)
-    alike = before.identical + 1 if before.crc == crc else 1
-    return GarbledBatch(offset, crc, alike, before.reads + 1)
+    identical = before.identical + 1 if before.crc == crc else 1
+    return GarbledBatch(offset, crc, identical, before.reads + 1)
 
 
 class FetchGuard:
-    """Over one consumer, from before it starts; the consumer need not check checksums then."""
+    """Inspects the fetch responses of one consumer, from before it starts.
+
+    The guard checks checksums, so the consumer need not.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         replace_send(client_of(consumer), self._guard)
-        self._mark = f"unread-{secrets.token_hex(8)}"  # a header that no publisher can know
-        self._garbled: dict[Place, GarbledBatch] = {}
+        self._marker = f"unread-{secrets.token_hex(8)}"  # header key that no publisher can guess
+        self._garbled: dict[Partition, GarbledBatch] = {}
 
     def unreadable(self, record: Any) -> UnreadableBatch | None:
-        """What a record of the consumer's stands for; None: it is one of the log."""
-        return parse_placeholder(record, self._mark)
+        """Return the batch that a record of the consumer's replaces, or None for other records."""
+        return parse_placeholder(record, self._marker)
 
     def _guard(self, send: Send) -> Send:
-        async def guarded(node_id: int, request: Any, **how: Any) -> Any:
-            answer = await send(node_id, request, **how)
+        async def guarded(node_id: int, request: Any, **options: Any) -> Any:
+            response = await send(node_id, request, **options)
             if isinstance(request, FetchRequest):
-                answer.topics = await self._inspected(request, answer)
-            return answer
+                response.topics = await self._inspected(request, response)
+            return response
 
         return guarded
 
-    async def _inspected(self, request: FetchRequest, answer: Any) -> list[Any]:
+    async def _inspected(self, request: FetchRequest, response: Any) -> list[Any]:
         positions = {
-            (topic, number): offset
+            Partition(topic, number): offset
             for topic, partitions in request.topics
             for number, offset, _ in partitions
         }
-        look = _FetchInspection(self._garbled, self._mark)
+        inspection = _FetchInspection(self._garbled, self._marker)
         topics = [
-            (topic, [look.partition((topic, each[0]), positions, each) for each in partitions])
-            for topic, partitions in answer.topics
+            (topic, [inspection.partition(topic, positions, each) for each in partitions])
+            for topic, partitions in response.topics
         ]
-        if look.is_garbled:
+        if inspection.is_garbled:
             await asyncio.sleep(REREAD_DELAY_S)
         return topics
 
 
 class _FetchInspection:
-    """At one answer."""
+    """Inspects one fetch response."""
 
-    def __init__(self, doubts: dict[Place, GarbledBatch], mark: str) -> None:
-        self.is_garbled = False  # something has to be read again
-        self._garbled, self._mark = doubts, mark
+    def __init__(self, garbled: dict[Partition, GarbledBatch], marker: str) -> None:
+        self.is_garbled = False  # whether a batch has to be read again
+        self._garbled, self._marker = garbled, marker
         self._unpacked_bytes = 0
 
-    def partition(self, place: Place, positions: dict[Place, int], answer: Any) -> Any:
-        """Its part of the answer; as Kafka's protocol has it, the batches come last."""
-        _, error, log_end, *between, data = answer
-        if error or not data:
-            return answer
-        batches = self._batches(place, positions[place], log_end, bytes(data))
-        return (*answer[:3], *between, batches)
+    def partition(self, topic: str, positions: dict[Partition, int], fields: Any) -> Any:
+        """Return a partition's fields of the response with readable batches.
 
-    def _batches(self, place: Place, position: int, log_end: int, data: bytes) -> bytes:
-        """What can be read; or, where that is nothing, what stands for the first batch."""
+        In every version of Kafka's protocol the batches are the last field.
+        """
+        number, error, log_end, *between, data = fields
+        if error or not data:
+            return fields
+        partition = Partition(topic, number)
+        batches = self._batches(partition, positions[partition], log_end, bytes(data))
+        return (*fields[:3], *between, batches)
+
+    def _batches(self, partition: Partition, position: int, log_end: int, data: bytes) -> bytes:
+        """Return the batches that can be read, or, without any, a placeholder of the first."""
         parts: list[bytes] = []
         for batch in split(data):
             packed = is_packed(batch)
@@ -127,33 +137,34 @@ class _FetchInspection:
             try:
                 plain = unpacked(batch)
             except WireError as error:
-                return b"".join(parts) or self._replace(place, position, log_end, batch, error)
+                return b"".join(parts) or self._replace(partition, position, log_end, batch, error)
             self._unpacked_bytes += packed * len(plain)
             parts.append(plain)
         if parts:
-            self._garbled.pop(place, None)
+            self._garbled.pop(partition, None)
             return b"".join(parts)
-        return self._replace(place, position, log_end, data, _UNFRAMED)
+        return self._replace(partition, position, log_end, data, _UNFRAMED)
 
     def _replace(
-        self, place: Place, position: int, log_end: int, batch: bytes, error: WireError
+        self, partition: Partition, position: int, log_end: int, batch: bytes, error: WireError
     ) -> bytes:
+        """Return a placeholder, or nothing where the batch is to be read again."""
         if isinstance(error, CorruptBatchError) and not self._is_certain(
-            place, position, batch, error
+            partition, position, batch, error
         ):
             self.is_garbled = True
             return b""
-        self._garbled.pop(place, None)
-        return placeholder(batch, missing_range(batch, error, position, log_end), error, self._mark)
+        self._garbled.pop(partition, None)
+        missing = missing_range(batch, error, position, log_end)
+        return placeholder(batch, missing, error, self._marker)
 
-    def _is_certain(self, place: Place, position: int, batch: bytes, error: WireError) -> bool:
-        """Whether reading the batch again would not help."""
-        doubt = self._garbled[place] = reread(self._garbled.get(place), position, crc32(batch))
-        if doubt.reads == 1:
-            topic, number = place
-            told = {"topic": topic, "partition": number, "offset": position}
-            log.warning("corrupt batch, reading it again", **told, error=str(error))
-        return doubt.is_certain
-
-
-_UNFRAMED: Final = CorruptBatchError(Reason.CORRUPT_BATCH, "its length cannot be true")
+    def _is_certain(
+        self, partition: Partition, position: int, batch: bytes, error: WireError
+    ) -> bool:
+        """Return whether reading the batch again would not help."""
+        garbled = reread(self._garbled.get(partition), position, crc32(batch))
+        self._garbled[partition] = garbled
+        if garbled.reads == 1:
+            where = {"topic": partition.topic, "partition": partition.number, "offset": position}
+            log.warning("corrupt batch, reading it again", **where, error=str(error))
+        return garbled.is_certain

@@ -1,4 +1,4 @@
-"""One partition of the state topic, read to its end: blind to what was aborted or is undecided."""
+"""Read the committed records of one partition of the state topic, up to its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from consumer.errors import Retriable
 from consumer.kafka.errors import translate_errors
 from transport.credentials import Credentials
 
-READ_S: Final = 60.0  # a transaction of another group in the same partition may hold it up
+READ_S: Final = 60.0  # an open transaction of another group in the partition delays the read
 _POLL_MS: Final = 200
 
 KeyValue: TypeAlias = tuple[bytes | None, bytes | None]  # key and value of a record
@@ -22,10 +22,11 @@ KeyValue: TypeAlias = tuple[bytes | None, bytes | None]  # key and value of a re
 async def read_states(
     bootstrap: str, credentials: Credentials, topic: str, number: int, *, through: int = -1
 ) -> list[KeyValue]:
-    """All that is committed in the partition, at least through that offset.
+    """Return the committed records of the partition, at least through the offset `through`.
 
-    Without one it may be less than there is: a broker that stood still leads for a moment longer
-    in its own eyes, and tells of an end that is long past. Raises `Retriable`, `ConfigError`.
+    Without that offset the newest records may be missing: a broker that was paused takes itself
+    for the leader for a moment longer and reports an outdated end of the log. Raises `Retriable`,
+    `ConfigError`.
     """
     tp = TopicPartition(topic, number)
     try:
@@ -34,7 +35,8 @@ async def read_states(
                 return await _read(reader, tp, through)
     except TimeoutError as error:
         raise Retriable(
-            f"{tp.topic} {tp.partition} was not read to its end within {READ_S:.0f} s"
+            f"{tp.topic} {tp.partition} could not be read to its end within {READ_S:.0f} s; "
+            "a transaction in it may be open"
         ) from error
 
 
@@ -47,7 +49,7 @@ async def _read(reader: AIOKafkaConsumer, tp: TopicPartition, through: int) -> l
 
 @asynccontextmanager
 async def _reader(bootstrap: str, credentials: Credentials) -> AsyncIterator[AIOKafkaConsumer]:
-    """Of no group, and blind to what was aborted or is undecided."""
+    """Start a consumer outside any group that skips aborted and undecided transactions."""
     reader = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         **credentials.arguments,
@@ -72,7 +74,7 @@ async def _read_to(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) -> li
 
 
 async def offset_range(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
-    """Return the first offset that Kafka has, and the one after the last, open ones included."""
+    """Return the first offset in the log and the one after the last, undecided records included."""
     begins = await consumer.beginning_offsets([tp])
     ends = await consumer.end_offsets([tp])
     return begins[tp], ends[tp]

@@ -1,7 +1,7 @@
 """The records of the state topic, one compacted record a key.
 
     P|<group>|<topic>            PartitionState
-    S|<group>|<topic>|<stream>   StreamState; a null value: the stream is forgotten
+    S|<group>|<topic>|<stream>   StreamState; a null value deletes it
     O|<group>|<topic>            the worker that opened the partition last
 
 The state of input partition p is written to partition p of the state topic. Two groups, or the live
@@ -23,13 +23,13 @@ from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.state import Identity, StreamState
 from schemas.audio import StreamOptions
 
-VERSION: Final = 1  # of the records: a reader refuses a newer one
+VERSION: Final = 1  # of the records; a reader rejects a newer one
 
 _T = TypeVar("_T")
 
 
 class StateRecord(NamedTuple):
-    """One record as Kafka takes it."""
+    """The key and value of a record to write."""
 
     key: bytes
     value: bytes | None
@@ -103,7 +103,7 @@ class _Partition(msgspec.Struct):
 
 
 def encode_states(group: str, commit: Commit) -> list[StateRecord]:
-    """What a commit writes down."""
+    """Return the state records of a commit."""
     topic = commit.partition.topic
     streams = [
         StateRecord(
@@ -118,32 +118,32 @@ def encode_states(group: str, commit: Commit) -> list[StateRecord]:
 def decode_states(
     group: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
 ) -> tuple[PartitionState | None, dict[str, StreamState]]:
-    """What the newest record of each key says, of this group and topic.
+    """Return the newest states of this group and topic: of the partition, and by stream id.
 
     Raises `Halt` for a record that cannot be read, or that a newer version wrote.
     """
     newest = {key: value for key, value in records if key is not None}
-    of_partition = newest.get(_partition_key(group, topic))
+    partition = newest.get(_partition_key(group, topic))
     prefix = _stream_prefix(group, topic)
     streams = {
         key.removeprefix(prefix).decode(): _decode_stream(key, value)
         for key, value in newest.items()
         if key.startswith(prefix) and value is not None
     }
-    if of_partition is None:
+    if partition is None:
         return None, streams
-    return _decode_partition(_partition_key(group, topic), of_partition), streams
+    return _decode_partition(_partition_key(group, topic), partition), streams
 
 
 def encode_open_marker(group: str, topic: str, worker: str) -> StateRecord:
-    """What whoever opens a partition writes first, and reads through."""
+    """Return the record that a worker writes first when it opens a partition."""
     return StateRecord(f"O|{group}|{topic}".encode(), worker.encode())
 
 
 def keys_of(
     group: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
 ) -> list[bytes]:
-    """Of all streams of this group and topic that anything is known of, readable or not."""
+    """Return the keys of all streams of this group and topic, unreadable records included."""
     newest = dict(records)
     prefix = _stream_prefix(group, topic)
     return [key for key, value in newest.items() if key and value and key.startswith(prefix)]
@@ -152,10 +152,10 @@ def keys_of(
 def encode_reset(
     group: str, topic: str, offset: int, streams: Iterable[bytes]
 ) -> list[StateRecord]:
-    """A partition that is read on from `offset`, as if nothing had been open."""
+    """Return the records that continue a partition at `offset` and delete the given stream keys."""
     state = PartitionState(offset, offset)
-    gone = [StateRecord(key, None) for key in streams]
-    return [*gone, StateRecord(_partition_key(group, topic), _encode_partition(state))]
+    deletions = [StateRecord(key, None) for key in streams]
+    return [*deletions, StateRecord(_partition_key(group, topic), _encode_partition(state))]
 
 
 def _partition_key(group: str, topic: str) -> bytes:

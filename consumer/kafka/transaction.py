@@ -1,10 +1,10 @@
-"""aiokafka's transactional producer, made strict: every transaction has an outcome or is given up.
+"""A strict transactional producer over aiokafka's: a transaction commits or the producer is closed.
 
-Of aiokafka 0.14: a commit succeeds after a failed send; EndTxn is retried unseen, and a late one
-could end the *next* transaction; nothing is bounded in time; an expired batch burns sequence
-numbers for ever; wrong states are bare asserts. Hence: every send is awaited before the commit,
-everything has a deadline below the broker's own, and after any error the producer is of no use: a
-new one with the same id gets a higher epoch, which kills whatever this one still has under way
+aiokafka 0.14 commits after a failed send; retries EndTxn silently, so that a late request could end
+the *next* transaction; bounds nothing in time; leaves a gap in the sequence numbers when a batch
+expires; and checks its states by bare asserts. Hence every send is awaited before the commit, every
+call has a deadline below the broker's own, and the producer cannot be used after any error. A new
+producer with the same id gets a higher epoch, which aborts the open transaction of this one
 (KIP-98).
 """
 
@@ -24,21 +24,21 @@ from consumer.kafka.errors import deadline, translate_errors
 from transport.compat import abandon_producer, transaction_error
 from transport.credentials import Credentials
 
-START_S: Final = 30.0  # a transaction of the one before may have to be decided first
+START_S: Final = 30.0  # the broker may first have to end the previous producer's transaction
 SEND_S: Final = 20.0
 COMMIT_S: Final = 15.0
 CLOSE_S: Final = 5.0
-TRANSACTION_MS: Final = 40_000  # then the broker aborts it: above all deadlines of one commit
+TRANSACTION_MS: Final = 40_000  # the broker's own timeout, above all deadlines of one commit
 _MAX_REQUEST_BYTES: Final = 4 << 20  # the largest dead letter
 
 
 def transactional_id(group: str, partition: Partition) -> str:
-    """Of whoever serves the partition for the group; the fence between them."""
+    """Return the id of the group's owner of the partition: Kafka fences earlier owners by it."""
     return f"stt.{group}.{partition.topic}.{partition.number}"
 
 
 class Output(NamedTuple):
-    """One record to be written."""
+    """One record to write."""
 
     topic: str
     partition: int
@@ -48,9 +48,9 @@ class Output(NamedTuple):
 
 
 class TransactionalProducer:
-    """One transaction at a time, each of them all or nothing.
+    """Writes batches of records, one transaction each.
 
-    After an error nothing but `close` may be called.
+    After an error only `close` may be called.
     """
 
     def __init__(self, bootstrap: str, credentials: Credentials, transactional_id: str) -> None:
@@ -68,35 +68,35 @@ class TransactionalProducer:
         credentials.attach(self._producer.client)
 
     async def start(self) -> None:
-        """Fence whoever had this id, and wait until its last transaction is decided."""
+        """Fence the previous producer of this id and wait for the end of its last transaction."""
         async with deadline(START_S, f"opening transactions of {self._id}"):
             await self._producer.start()
 
     async def write(self, outputs: Sequence[Output]) -> list[int]:
-        """All of them, visible together; the offset of each.
+        """Write the records in one transaction; return their offsets.
 
-        Raises `Fenced`, `Retriable` when the outcome is not known, `ConfigError`.
+        Raises `Fenced`, `Retriable` (the outcome is unknown), `ConfigError`.
         """
         with translate_errors(f"beginning a transaction of {self._id}"):
             await self._producer.begin_transaction()
         async with deadline(SEND_S, f"sending in a transaction of {self._id}"):
-            sent = [await self._send(output) for output in outputs]
-            written = await self._written(sent)
+            pending = [await self._send(output) for output in outputs]
+            written = await self._written(pending)
         async with deadline(COMMIT_S, f"committing a transaction of {self._id}"):
             await self._producer.commit_transaction()
         return [record.offset for record in written]
 
     async def _written(
-        self, sent: Sequence[asyncio.Future[RecordMetadata]]
+        self, pending: Sequence[asyncio.Future[RecordMetadata]]
     ) -> list[RecordMetadata]:
-        """All of them: the commit would not tell of one that failed."""
+        """Await all sends: the commit does not report one that failed."""
         try:
-            return await asyncio.gather(*sent)
-        except KafkaError as error:  # of one that was sent all the same, perhaps
+            return await asyncio.gather(*pending)
+        except KafkaError as error:  # the transaction's own error states the cause
             raise transaction_error(self._producer) or error from error
 
     async def close(self) -> None:
-        """At once: what is under way is left to the next producer of this id."""
+        """Stop without ending the open transaction: the next producer of this id aborts it."""
         with contextlib.suppress(KafkaError):
             await abandon_producer(self._producer, CLOSE_S)
         with contextlib.suppress(Exception):
@@ -116,6 +116,6 @@ class TransactionalProducer:
 
 
 def _retrieve_exception(future: asyncio.Future[RecordMetadata]) -> None:
-    """One error is told for all sends of a transaction: asyncio need not log the others."""
+    """Keep asyncio from logging the errors of further sends: `_written` raises the first one."""
     if not future.cancelled():
         future.exception()

@@ -1,7 +1,7 @@
-"""What a batch was compressed from, never more of it than is asked for: bombs stay unexploded.
+"""Decompress batches into a bounded size, so that a decompression bomb takes no memory.
 
-aiokafka unpacks whatever comes, and 8 KB of zstd may stand for 256 MiB. Here every codec writes
-into room of a given size and gives up where that is full.
+aiokafka decompresses without a limit, and 8 KB of zstd can hold 256 MiB. Here every codec writes to
+a buffer of the largest allowed size and fails when it is full.
 """
 
 from __future__ import annotations
@@ -17,54 +17,61 @@ from schemas.errors import Reason, WireError
 
 Unpack: TypeAlias = Callable[[bytes, int], bytes]
 
-_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to ask for gzip's framing
-_XERIAL: Final = b"\x82SNAPPY\0"  # Java's framing of snappy: 16 bytes, then blocks with their sizes
-_XERIAL_HEAD_BYTES: Final = 16
-_FULL: Final = "failed to write whole buffer"  # cramjam has no error of its own for it
+_GZIP: Final = 16 + zlib.MAX_WBITS  # selects gzip's framing in zlib
+_XERIAL: Final = b"\x82SNAPPY\0"  # snappy-java's framing: a header, then blocks with their sizes
+_XERIAL_HEADER_BYTES: Final = 16
+_FULL: Final = "failed to write whole buffer"  # cramjam has no error class for it
 
 
-def unpack(codec: int, packed: bytes, most: int) -> bytes:
-    """At most `most` bytes. `codec`: Kafka's number, in a batch's attributes.
+def unpack(codec: int, packed: bytes, limit: int) -> bytes:
+    """Return the decompressed bytes, at most `limit`. `codec`: Kafka's number of it.
 
     Raises `WireError`: BATCH_TOO_LARGE, or CORRUPT_BATCH.
     """
-    if (unpacked := _CODECS.get(codec)) is None:
-        raise WireError(Reason.CORRUPT_BATCH, f"there is no codec {codec}")
+    if (decompress := _CODECS.get(codec)) is None:
+        raise WireError(
+            Reason.CORRUPT_BATCH, f"Kafka has no codec {codec}; use gzip, snappy, lz4 or zstd"
+        )
     try:
-        return unpacked(packed, most)
+        return decompress(packed, limit)
     except (cramjam.DecompressionError, zlib.error, EOFError, struct.error) as error:
         if _FULL in str(error):
-            raise too_large(most) from error
-        raise WireError(Reason.CORRUPT_BATCH, f"it cannot be unpacked: {error}") from error
+            raise _too_large(limit) from error
+        raise WireError(
+            Reason.CORRUPT_BATCH, f"the batch cannot be decompressed: {error}; fix its producer"
+        ) from error
 
 
-def too_large(most: int) -> WireError:
-    return WireError(Reason.BATCH_TOO_LARGE, f"it unpacks to more than {most} bytes")
+def _too_large(limit: int) -> WireError:
+    return WireError(
+        Reason.BATCH_TOO_LARGE,
+        f"the batch decompresses to more than {limit} bytes; produce smaller batches",
+    )
 
 
-def _gzip(packed: bytes, most: int) -> bytes:
-    """Members one behind the other, as gzip allows."""
-    parts, room = [], most
+def _gzip(packed: bytes, limit: int) -> bytes:
+    """Decompress all members: gzip allows several in a row."""
+    parts, room = [], limit
     while packed:
         member = zlib.decompressobj(_GZIP)
         part = member.decompress(packed, room + 1)
         if len(part) > room:
-            raise too_large(most)
+            raise _too_large(limit)
         if not member.eof:
-            raise EOFError("gzip: it ends too early")
+            raise EOFError("gzip: the data ends early")
         parts.append(part)
         room -= len(part)
         packed = member.unused_data
     return b"".join(parts)
 
 
-def _snappy(packed: bytes, most: int) -> bytes:
-    """Each block says its size before anything is unpacked, and cannot grow beyond it."""
-    parts, room = [], most
+def _snappy(packed: bytes, limit: int) -> bytes:
+    """Decompress block by block: each one states its size, and cannot exceed it."""
+    parts, room = [], limit
     for block in _blocks(packed):
         room -= cramjam.snappy.decompress_raw_len(block)
         if room < 0:
-            raise too_large(most)
+            raise _too_large(limit)
         parts.append(bytes(cramjam.snappy.decompress_raw(block)))
     return b"".join(parts)
 
@@ -73,22 +80,22 @@ def _blocks(packed: bytes) -> Iterator[bytes]:
     if not packed.startswith(_XERIAL):
         yield packed
         return
-    at = _XERIAL_HEAD_BYTES
+    at = _XERIAL_HEADER_BYTES
     while at < len(packed):
         (size,) = struct.unpack_from(">i", packed, at)
         if size < 0:
-            raise EOFError("snappy: a block of a negative size")
+            raise EOFError("snappy: a block has a negative size")
         yield packed[at + 4 : at + 4 + size]
         at += 4 + size
 
 
-def _lz4(packed: bytes, most: int) -> bytes:
-    room = bytearray(most)
+def _lz4(packed: bytes, limit: int) -> bytes:
+    room = bytearray(limit)
     return bytes(memoryview(room)[: cramjam.lz4.decompress_into(packed, room)])
 
 
-def _zstd(packed: bytes, most: int) -> bytes:
-    room = bytearray(most)
+def _zstd(packed: bytes, limit: int) -> bytes:
+    room = bytearray(limit)
     return bytes(memoryview(room)[: cramjam.zstd.decompress_into(packed, room)])
 
 

@@ -1,4 +1,4 @@
-"""Test doubles and a simulation of a worker, for this project and for whoever builds on it."""
+"""Test doubles of the pipeline's shells, and a simulation of a worker: a public API."""
 
 from consumer.testing.doubles import (
     EchoEngine,

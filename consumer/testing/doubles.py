@@ -1,7 +1,7 @@
-"""Test doubles of the pipeline's shells: for this project, and for others that build on it.
+"""Test doubles of the pipeline's Protocols, for this project and for projects that build on it.
 
-A scripted source and a store in memory replace Kafka. An engine that takes loud samples for speech
-and transcribes an utterance as its length replaces the detector and Whisper. Time advances only
+A scripted source and a store in memory replace Kafka. The echo engine replaces the detector and
+Whisper: nonzero samples are speech, and the text of an utterance is its length. Time advances only
 when a test advances it.
 """
 
@@ -18,7 +18,7 @@ from consumer.codecs.reader import AudioRules, read_record
 from consumer.core.audio.utterance import Float32Array, Int16Array
 from consumer.core.audio.windows import Framer
 from consumer.core.partition.commit import Commit
-from consumer.core.partition.state import Found, PartitionState
+from consumer.core.partition.state import Found, GroupOffset, PartitionState
 from consumer.core.partition.step import DecodedRecord, RejectedRecord
 from consumer.core.scheduling.jobs import Batch, Job
 from consumer.core.streams.entries import DeadLetter, ScoreRequest
@@ -34,7 +34,7 @@ _PCM: Final = AudioRules(AudioDefaults())
 
 
 class ManualClock:
-    """Advances by `advance` and by every `sleep`, and never by itself."""
+    """A clock that only `advance` and `sleep` advance."""
 
     def __init__(self, unix_ms: int = 1_700_000_000_000) -> None:
         self._now_s = 0.0
@@ -55,16 +55,16 @@ class ManualClock:
 
 
 class ScriptedSource:
-    """Returns one poll after the other, or raises it, and then sets `stop`.
+    """A source that returns or raises the given polls in order, and then sets `stop`.
 
-    The records of a poll are appended to the log; the poll returns all of the log from the fetch
-    position of each partition on. It waits until each of its partitions has a fetch position.
+    The records of a poll are appended to a log. The poll returns the records of the log from the
+    fetch position of each partition on, and waits until its partitions have a fetch position.
     """
 
     def __init__(self, polls: Iterable[Poll | Exception], stop: asyncio.Event) -> None:
         self._polls = iter(polls)
         self._stop = stop
-        self._began = asyncio.Event()
+        self._has_sought = asyncio.Event()
         self._log: list[Record | UnreadableBatch] = []
         self.asked_for: list[frozenset[Lane]] = []
         self.positions: dict[Partition, int] = {}  # fetch positions
@@ -81,13 +81,13 @@ class ScriptedSource:
             return Poll()
         self._log.extend(poll.records)
         while not {record.partition for record in poll.records} <= self.positions.keys():
-            self._began.clear()
-            await self._began.wait()
+            self._has_sought.clear()
+            await self._has_sought.wait()
         return replace(poll, records=tuple(self._read()))
 
     def seek(self, partition: Partition, offset: int) -> None:
         self.positions[partition] = offset
-        self._began.set()
+        self._has_sought.set()
 
     def pause(self, partition: Partition) -> None:
         self.positions.pop(partition, None)
@@ -105,7 +105,7 @@ class ScriptedSource:
 
 
 class InlineCodecs:
-    """Decodes every record at once, containers too, without processes of their own."""
+    """Codecs that decode every record in the calling process, containers too."""
 
     def __init__(self, rules: AudioRules = _PCM) -> None:
         self._rules = rules
@@ -122,10 +122,10 @@ class InlineCodecs:
 
 
 class MemoryStore:
-    """Keeps what was committed, as the state topic and the output topics would.
+    """A store in memory, with the content of the state topic and the output topics.
 
-    `failures`: what the next commits raise, None for one that is made. `lost_answers`: the number
-    of commits that are made and raise `Retriable` all the same.
+    `failures`: errors of the next commits, None for one that succeeds. `lost_answers`: number of
+    commits that are made and raise `Retriable` nevertheless.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class MemoryStore:
         self.commits: list[Commit] = []
         self.opened = 0
         self.log_start, self.log_end = log_start, log_end
-        self.group_offset: int | None = None
+        self.group_offset: GroupOffset | None = None
         self.lost_answers = 0
         self._failures = iter(failures)
         self._owners: dict[Partition, MemoryJournal] = {}
@@ -169,7 +169,7 @@ class MemoryStore:
         )
 
     def write(self, commit: Commit) -> None:
-        """Keep output and progress."""
+        """Keep the output and the state of a commit."""
         self.commits.append(commit)
         self._states[commit.partition] = commit.state
         streams = self._streams.setdefault(commit.partition, {})
@@ -180,7 +180,7 @@ class MemoryStore:
                 streams[name] = state
 
     def accept(self, journal: MemoryJournal, commit: Commit) -> None:
-        """Make a commit of this journal. Raises `Fenced`, `Retriable`, or the scripted failure."""
+        """Make a commit of the journal. Raises `Fenced`, `Retriable`, or the scripted failure."""
         if self._owners.get(commit.partition) is not journal:
             raise Fenced("the partition was opened again")
         if (failure := next(self._failures, None)) is not None:
@@ -207,7 +207,7 @@ class MemoryJournal:
 
 
 class MemoryBroadcast:
-    """Keeps the published events; the next `failures` calls raise `Retriable`."""
+    """Keeps published events; the next `failures` calls raise `Retriable` instead."""
 
     def __init__(self, failures: int = 0) -> None:
         self.events: list[AnyEvent] = []
@@ -222,10 +222,10 @@ class MemoryBroadcast:
 
 
 class EchoEngine:
-    """Detector and engine: a window with sound is speech, and a text is the length of its audio.
+    """Detector and engine: a window with a nonzero sample is speech, a text states its length.
 
-    The detector keeps nothing but the audio of an unfinished window, so that scores depend on the
-    audio alone.
+    The detector keeps only the audio of an incomplete window, so that scores depend on the audio
+    alone.
     """
 
     def __init__(self, window_ms: int = 32) -> None:

@@ -1,7 +1,7 @@
-"""A worker in simulated time: the real pipeline, its shells simulated, one input one result.
+"""A worker in simulated time: the real pipeline over simulated shells, with reproducible results.
 
-Nothing sleeps. The event loop's clock jumps to whatever is due next, so that every wait of the
-pipeline, its timeouts included, takes simulated seconds.
+Nothing sleeps. The clock of the event loop jumps to the next due time, so that every wait of the
+pipeline, timeouts included, takes simulated seconds.
 """
 
 from __future__ import annotations
@@ -42,39 +42,39 @@ from consumer.testing.doubles import (
 from schemas.transcript import AnyEvent, TranscriptFinal
 
 START_MS: Final = 1_700_000_000_000  # Unix time at simulated 0.0
-POLL_S: Final = 0.05  # the longest wait for a record
+POLL_S: Final = 0.05  # longest wait for a record
 POLL_RECORDS: Final = 500
 COMMIT_S: Final = 0.03
 SAMPLE_S: Final = 0.25  # between two samples of lag and memory
 _TIMEOUTS: Final = Timeouts(coalesce_s=0.02, progress_s=5.0, retry_s=1.0, halt_s=30.0, drain_s=60.0)
-_REPEATED_TOKENS: Final = 224  # of a text that repeats itself without end
+_LOOP_TOKENS: Final = 224  # of a text that repeats itself up to the token limit
 _FALLBACK_ROWS: Final = (1, 1, 5)  # of an utterance's attempts: folded, padded, 5 temperatures
 
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """Seconds of a batch: its encoder positions, and its decoder steps, which rows share."""
+    """The duration of a batch: its encoder positions, and the decoder steps of all rows."""
 
     position_s: float
-    step_s: float  # of a step, however many rows it has
+    step_s: float  # of a step, for any number of rows
     row_step_s: float  # of each row of a step
     tokens_per_s: float = 5.5  # of speech
     extra_tokens: float = 2  # the end token, and punctuation
 
     def of(self, seconds: Sequence[float]) -> float:
-        """Return the time of a batch of utterances of these lengths."""
+        """Return the duration of a batch of utterances of these lengths."""
         padded = len(seconds) * max(positions(each) for each in seconds)
         return self.of_texts(padded, [self.tokens(each) for each in seconds])
 
     def of_texts(self, padded: int, tokens: Sequence[float]) -> float:
-        """Return the time of a batch of that many positions, given the tokens of each row."""
+        """Return the duration of a batch of `padded` positions, given the tokens of each row."""
         return padded * self.position_s + max(tokens) * self.step_s + sum(tokens) * self.row_step_s
 
     def tokens(self, seconds: float) -> float:
         return self.extra_tokens + self.tokens_per_s * seconds
 
     def budget(self, rows: int) -> Budget:
-        """Return the budget that an engine of this cost measures at its warm-up."""
+        """Return the budget that an engine of this cost measures at warm-up."""
         small, large = (BatchTiming(n * positions(4.0), self.of([4.0] * n)) for n in (1, 8))
         return measured_budget(small, large, rows=rows)
 
@@ -85,10 +85,10 @@ BASE_ON_TWO_CORES: Final = CostModel(position_s=93.8e-6, step_s=2.6e-3, row_step
 
 @dataclass(frozen=True, slots=True)
 class Fallbacks:
-    """How often a text is not accepted, and who makes the next attempts."""
+    """How many texts are not accepted, and how they are decoded again."""
 
-    share: float = 0.0  # of utterances that need every attempt: their texts repeat themselves
-    in_one_call: bool = False  # all attempts in one call of the engine; else one a job
+    share: float = 0.0  # of utterances that need every attempt: their text is a loop
+    in_one_call: bool = False  # all attempts in one call of the engine; else one per job
 
     def affects(self, job: Job) -> bool:
         """Return whether the utterance needs every attempt."""
@@ -97,7 +97,7 @@ class Fallbacks:
 
 
 class SimulatedEngine(EchoEngine):
-    """Takes the time that the cost model says."""
+    """An echo engine that takes the time of the cost model."""
 
     def __init__(self, cost: CostModel, fallbacks: Fallbacks, window_ms: int = 32) -> None:
         super().__init__(window_ms)
@@ -110,10 +110,10 @@ class SimulatedEngine(EchoEngine):
         self.busy_s += seconds
         await asyncio.sleep(seconds)
         texts = await super().transcribe(batch)
-        return [self._judged(job, text) for job, text in zip(batch.jobs, texts, strict=True)]
+        return [self._assessed(job, text) for job, text in zip(batch.jobs, texts, strict=True)]
 
-    def _judged(self, job: Job, text: Hypothesis) -> Hypothesis:
-        """Ask for the next attempt where one is due."""
+    def _assessed(self, job: Job, text: Hypothesis) -> Hypothesis:
+        """Return the text, marked as not accepted if another attempt is due."""
         is_last = self._fallbacks.in_one_call or len(job.earlier) + 1 == len(_FALLBACK_ROWS)
         if is_last or not self._fallbacks.affects(job):
             return text
@@ -131,21 +131,21 @@ class SimulatedEngine(EchoEngine):
         lengths = [job.utterance.seconds for job in jobs]
         length = CONTEXT if number else max(map(positions, lengths))
         tokens = [
-            _REPEATED_TOKENS if self._fallbacks.affects(job) else self._cost.tokens(seconds)
+            _LOOP_TOKENS if self._fallbacks.affects(job) else self._cost.tokens(seconds)
             for job, seconds in zip(jobs, lengths, strict=True)
         ]
         return self._cost.of_texts(len(jobs) * length, tokens * _FALLBACK_ROWS[number])
 
 
 class _JumpingSelector(SelectSelector):
-    """Returns at once; the time that was to be waited has passed."""
+    """A selector that returns at once and advances its time by the timeout."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-        assert timeout is not None, "nothing is due any more"
+        assert timeout is not None, "no timer is due: the simulation is stuck"
         self.now_s += max(0.0, timeout)
         return super().select(0)
 
@@ -162,7 +162,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """The loop's time, and a date that advances with it."""
+    """The loop's time, and a Unix time that advances with it."""
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -175,18 +175,18 @@ class LoopClock:
 
 
 class SimulatedSource:
-    """Logs whose records appear at their append times; each log is in the order of these."""
+    """A source whose records appear at their append times; each log is in that order."""
 
     def __init__(self, logs: Mapping[Partition, Sequence[Record]], planner: Planner) -> None:
         self._logs = logs
         self._planner = planner
         self._positions: dict[Partition, int] = {}
         self._is_assigned = False
-        self.waiting_s: list[float] = []  # seconds of speech in the planner, at each fetch
+        self.waiting_s: list[float] = []  # seconds of speech in the planner at each fetch
         self.polled_at: list[float] = []
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
-        """Fetch live records before bulk ones."""
+        """Return live records before bulk ones."""
         self.polled_at.append(LoopClock().monotonic())
         due = [p for p in sorted(self._positions, key=_lane) if _lane(p) in lanes]
         if not any(self._available(partition) for partition in due):
@@ -205,10 +205,10 @@ class SimulatedSource:
         self._positions.pop(partition, None)
 
     async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
-        """Do nothing: no dashboard reads them."""
+        """Do nothing: no dashboard is simulated."""
 
     def _available(self, partition: Partition) -> Sequence[Record]:
-        """Return the records of the log that have been appended and not fetched."""
+        """Return the records that are appended and not fetched."""
         log, at = self._logs[partition], self._positions[partition]
         now_ms = LoopClock().unix_ms()
         return log[at : bisect_left(log, now_ms, lo=at, key=lambda record: record.timestamp_ms)]
@@ -226,7 +226,7 @@ def _lane(partition: Partition) -> Lane:
 
 
 class SimulatedJournal(MemoryJournal):
-    """Takes a while to commit."""
+    """A journal whose commits take COMMIT_S."""
 
     async def commit(self, commit: Commit) -> None:
         await asyncio.sleep(COMMIT_S)
@@ -234,7 +234,7 @@ class SimulatedJournal(MemoryJournal):
 
 
 class SimulatedStore(MemoryStore):
-    """Keeps when every final was committed, in simulated seconds."""
+    """A store that also keeps the commit time of every final, in simulated seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ class SimulatedStore(MemoryStore):
 
 
 class SimulatedBroadcast(MemoryBroadcast):
-    """Keeps when every event was broadcast, in simulated seconds."""
+    """A broadcast that also keeps the time of every event, in simulated seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ class SimulatedBroadcast(MemoryBroadcast):
 
 @dataclass
 class Simulation:
-    """One worker with these logs to read, until `until_s`; `run` fills the results."""
+    """One worker that reads these logs until `until_s`; `run` fills the results."""
 
     logs: Mapping[Partition, Sequence[Record]]
     policies: Mapping[Lane, PartitionPolicy]
@@ -275,13 +275,13 @@ class Simulation:
     pause_above_s: Mapping[Lane, float] = field(
         default_factory=lambda: {Lane.LIVE: 300.0, Lane.BULK: 60.0}
     )
-    drains: bool = True  # whether it ends with a drain; else what waits then is left
+    drains: bool = True  # whether it ends with a drain; else by cancelling the pipeline
     codecs: Codecs = field(default_factory=InlineCodecs)
     metrics: Metrics = field(default_factory=Metrics)
     store: SimulatedStore = field(default_factory=SimulatedStore)
     broadcast: SimulatedBroadcast = field(default_factory=SimulatedBroadcast)
-    lags: list[tuple[float, float]] = field(default_factory=list)  # time and lag, s
-    held_s: list[float] = field(default_factory=list)  # audio in memory
+    lags: list[tuple[float, float]] = field(default_factory=list)  # (time, lag) in s
+    held_s: list[float] = field(default_factory=list)  # audio in memory, sampled
 
     def __post_init__(self) -> None:
         self.source = SimulatedSource(self.logs, self.planner)
@@ -322,7 +322,7 @@ class Simulation:
         )
 
     def _held_s(self, pipeline: Pipeline) -> float:
-        """Return the seconds of audio of utterances that are open or wait."""
+        """Return the seconds of undecided audio and of utterances that wait."""
         open_s = sum(task.undecided_s for task in pipeline.tasks)
         return open_s + sum(self.planner.waiting_s(lane) for lane in Lane)
 
@@ -333,6 +333,6 @@ def _lag_s(pipeline: Pipeline, now: float) -> float:
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Return a log: the records by their append times, with the offsets that this makes."""
+    """Return the records as a log: in the order of their append times, with new offsets."""
     ordered = sorted(records, key=lambda record: record.timestamp_ms)
     return [record._replace(offset=offset) for offset, record in enumerate(ordered)]

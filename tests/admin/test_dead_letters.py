@@ -26,7 +26,7 @@ LETTER = ReceivedDeadLetter(
 )
 
 
-def test_it_goes_back_without_its_place_in_the_old_stream() -> None:
+def test_a_record_is_sent_back_without_its_position_in_the_old_stream() -> None:
     back = redriven(LETTER, "call-7.redrive-1")
     assert back.headers == [
         ("codec", b"pcm_s16le"),
@@ -37,23 +37,23 @@ def test_it_goes_back_without_its_place_in_the_old_stream() -> None:
     assert (chunk.stream_id, chunk.payload, chunk.seq) == ("call-7.redrive-1", b"\0\0", None)
 
 
-def test_it_says_where_it_came_from_last() -> None:
+def test_redriven_from_names_the_latest_origin() -> None:
     again = replace(LETTER, headers=(("redriven-from", b"x/0/0"), ("codec", None)))
     assert redriven(again, "s").headers == [("redriven-from", b"speech.audio.v1/3/7")]
 
 
-def test_a_stream_s_letters_stay_together_and_runs_apart() -> None:
+def test_the_new_stream_id_is_the_same_within_a_run_only() -> None:
     other = replace(LETTER, place="3/43")
     assert new_stream_id(LETTER, "ab") == new_stream_id(other, "ab") == "call-7.redrive-ab"
     assert new_stream_id(LETTER, "cd") != new_stream_id(LETTER, "ab")
 
 
 @given(st.none() | st.binary(max_size=200))
-def test_any_key_becomes_a_stream_id(key: bytes | None) -> None:
+def test_any_key_gives_a_valid_stream_id(key: bytes | None) -> None:
     assert valid_stream_id(new_stream_id(replace(LETTER, key=key), "c0ffee"))
 
 
-def test_letters_without_a_stream_stay_apart() -> None:
+def test_letters_without_a_stream_id_get_one_each() -> None:
     nameless = replace(LETTER, key=None)
     assert nameless.stream_id is None
     assert new_stream_id(nameless, "ab") == "dead-letter-3-42.redrive-ab"
@@ -71,13 +71,13 @@ def test_letters_without_a_stream_stay_apart() -> None:
         (replace(LETTER, details={"records": "7"}), False),
     ],
 )
-def test_only_what_the_audio_topics_take_and_is_whole_goes_back(
+def test_only_complete_records_within_the_limits_may_return(
     letter: ReceivedDeadLetter, *, may: bool
 ) -> None:
     assert letter.may_return is may
 
 
-def test_an_end_is_the_publisher_s_own_or_ours() -> None:
+def test_an_end_record_is_recognised_and_created() -> None:
     assert not LETTER.ends
     assert replace(LETTER, headers=(("end", b"1"),)).ends
     assert decode_audio(*last_record("s")).end

@@ -1,4 +1,4 @@
-"""Looking at dead letters and sending them back, against a real broker."""
+"""List dead letters and send them back, with a real broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VALUE = bytes(range(256))
 
 
 class Letters:
-    """The dead-letter topic, and what went back."""
+    """Writes to the dead-letter topic, and reads the records that were sent back."""
 
     def __init__(self, kafka: LocalKafka, topics: Topics) -> None:
         self.kafka, self.topics = kafka, topics
@@ -35,14 +35,15 @@ class Letters:
         headers: Sequence[tuple[str, bytes]] = (),
         value: bytes | None = VALUE,
     ) -> None:
-        """As a worker puts them there."""
-        told = {"reason": reason, "message": "send \x1b[2J less", "topic": self.topics.audio}
-        told |= {"partition": "0", "offset": "7"}
-        dead = [(f"dlq.{name}", text.encode()) for name, text in told.items()]
+        """Write a dead letter as a worker does."""
+        details = {"reason": reason, "message": "send \x1b[2J less", "topic": self.topics.audio}
+        details |= {"partition": "0", "offset": "7"}
+        dead = [(f"dlq.{name}", text.encode()) for name, text in details.items()]
         asyncio.run(self._put(key, value, [*headers, *dead]))
 
-    def back(self, topic: str | None = None) -> list[AudioChunk]:
-        return asyncio.run(self._back(topic or self.topics.audio_bulk))
+    def sent_back(self, topic: str | None = None) -> list[AudioChunk]:
+        """Return the chunks in a topic (default: bulk)."""
+        return asyncio.run(self._read(topic or self.topics.audio_bulk))
 
     async def _put(
         self, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
@@ -54,7 +55,7 @@ class Letters:
                 self.topics.audio_dlq, value, key, partition=0, headers=headers
             )
 
-    async def _back(self, topic: str) -> list[AudioChunk]:
+    async def _read(self, topic: str) -> list[AudioChunk]:
         async with TopicReader(self.kafka.bootstrap, topic, start=Edge.BEGINNING) as reader:
             return [decode_audio(r.key, r.value, r.headers) async for r in reader.records_to_end()]
 
@@ -64,7 +65,7 @@ def letters(kafka: LocalKafka, topics: Topics) -> Letters:
     return Letters(kafka, topics)
 
 
-def test_they_go_back_as_new_streams_that_end(
+def test_letters_are_sent_back_as_new_streams_that_end(
     letters: Letters, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letters.put(b"call-7", "unknown_codec", [("codec", b"pcm_alaw"), ("seq", b"3")])
@@ -73,31 +74,31 @@ def test_they_go_back_as_new_streams_that_end(
     letters.put(None, "bad_stream_id")
     assert redrive.main(letters.options) == 0
     *streams, total = capsys.readouterr().out.splitlines()
-    assert total == "4 records went back, as 3 streams"
+    assert total == "4 records sent back, as 3 streams"
     assert "2 records: overlap" in streams
-    back = letters.back()
-    of_call = [chunk for chunk in back if chunk.stream_id.startswith("call-7.redrive-")]
+    sent_back = letters.sent_back()
+    of_call = [chunk for chunk in sent_back if chunk.stream_id.startswith("call-7.redrive-")]
     assert [(c.codec, c.seq, c.start, c.end, len(c.payload)) for c in of_call] == [
         (AudioCodec.PCM_ALAW, None, None, False, 256),
         (AudioCodec.PCM_S16LE, None, None, False, 256),
         (AudioCodec.PCM_S16LE, None, None, True, 0),
     ]
     assert f"call-7 -> {of_call[0].stream_id}" in streams
-    ends = [chunk.stream_id for chunk in back if chunk.end]
+    ends = [chunk.stream_id for chunk in sent_back if chunk.end]
     assert len(ends) == len(set(ends)) == 3
-    assert letters.back(letters.topics.audio) == []
+    assert letters.sent_back(letters.topics.audio) == []
 
 
-def test_only_those_that_were_asked_for(
+def test_only_the_selected_letters_are_sent_back(
     letters: Letters, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letters.put(b"a", "overlap")
     letters.put(b"b", "too_long")
     chosen = ["--reason", "too_long", "--topic", letters.topics.audio]
     assert redrive.main([*letters.options, *chosen]) == 0
-    assert {chunk.stream_id[:2] for chunk in letters.back(letters.topics.audio)} == {"b."}
+    assert {chunk.stream_id[:2] for chunk in letters.sent_back(letters.topics.audio)} == {"b."}
     assert redrive.main([*letters.options, "--since", "now"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "0 records went back, as 0 streams"
+    assert capsys.readouterr().out.splitlines()[-1] == "0 records sent back, as 0 streams"
 
 
 def test_a_dry_run_sends_nothing(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,13 +107,13 @@ def test_a_dry_run_sends_nothing(letters: Letters, capsys: pytest.CaptureFixture
     assert redrive.main([*letters.options, "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
         "1 record: overlap",
-        "1 record would go back, as 1 stream",
-        "1 record cannot go back: too large, or kept in part",
+        "1 record to send back, as 1 stream",
+        "1 record cannot be sent back: too large or incomplete",
     ]
-    assert letters.back() == []
+    assert letters.sent_back() == []
 
 
-def test_ls_is_a_line_each_and_show_is_all(
+def test_ls_prints_one_line_per_letter_and_show_its_properties(
     letters: Letters, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letters.put(b"call-7", "overlap", [("codec", b"\x1b[31m")])
@@ -139,7 +140,7 @@ def test_ls_is_a_line_each_and_show_is_all(
     assert "value: 256 bytes, sha256 40aff2e9d2d8922e47afd4648e6967497158785fbd1da870" in shown
 
 
-def test_a_value_can_be_taken_out(
+def test_show_can_print_the_original_value(
     letters: Letters, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     letters.put(b"call-7", "overlap")
@@ -147,7 +148,7 @@ def test_a_value_can_be_taken_out(
     assert capsysbinary.readouterr().out == VALUE
 
 
-def test_a_place_without_a_letter_is_one_line(
+def test_a_place_without_a_letter_is_a_one_line_error(
     letters: Letters, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dlq.main(["show", *letters.options, "3/5"]) == 1
@@ -156,7 +157,9 @@ def test_a_place_without_a_letter_is_one_line(
 
 
 @pytest.mark.parametrize("main", [lambda o: dlq.main(["ls", *o]), redrive.main])
-def test_a_dead_broker_is_one_line(main: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_absent_broker_is_a_one_line_error(
+    main: object, capsys: pytest.CaptureFixture[str]
+) -> None:
     (port,) = free_ports(1)
     assert main(["--bootstrap", f"127.0.0.1:{port}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -164,7 +167,7 @@ def test_a_dead_broker_is_one_line(main: object, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("place", ["3", "3/x", "-1/0"])
-def test_a_wrong_place_is_a_usage_error(place: str) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_an_invalid_place_is_a_usage_error(place: str) -> None:
+    with pytest.raises(SystemExit) as raised:
         dlq.main(["show", place])
-    assert ended.value.code == 2
+    assert raised.value.code == 2

@@ -28,7 +28,7 @@ def run(kafka: LocalKafka, action: str, prefix: str, *options: str) -> int:
     return main([action, "--bootstrap", kafka.bootstrap, "--prefix", prefix, *options])
 
 
-def test_created_topics_are_as_they_must_be(
+def test_created_topics_pass_the_check(
     kafka: LocalKafka, prefix: str, capsys: pytest.CaptureFixture[str]
 ):
     assert run(kafka, "create", prefix, "--partitions", "2") == 0
@@ -38,7 +38,7 @@ def test_created_topics_are_as_they_must_be(
     assert "created" not in capsys.readouterr().out
 
 
-def test_check_names_every_topic_that_is_missing(
+def test_check_reports_every_missing_topic(
     kafka: LocalKafka, prefix: str, capsys: pytest.CaptureFixture[str]
 ):
     assert run(kafka, "check", prefix) == 1
@@ -46,8 +46,9 @@ def test_check_names_every_topic_that_is_missing(
     assert [line.split(":")[0] for line in lines] == list(Topics(prefix))
 
 
-async def test_a_topic_made_by_hand_is_told_what_it_lacks(kafka: LocalKafka, prefix: str):
-
+async def test_check_reports_the_wrong_settings_of_an_existing_topic(
+    kafka: LocalKafka, prefix: str
+):
     topics = Topics(prefix)
     await create_wrong(kafka, topics.audio, partitions=2)
     assert await create_topics(kafka.bootstrap, topics) == list(topics)[1:]
@@ -59,8 +60,7 @@ async def test_a_topic_made_by_hand_is_told_what_it_lacks(kafka: LocalKafka, pre
     ]
 
 
-async def test_partition_counts_that_differ_are_refused(kafka: LocalKafka, prefix: str):
-
+async def test_differing_partition_counts_are_rejected(kafka: LocalKafka, prefix: str):
     topics = Topics(prefix)
     await create_wrong(kafka, topics.state, partitions=3)
     with pytest.raises(RequestRefused, match=f"agree:\n{topics.state}: 3 partitions"):
@@ -70,15 +70,15 @@ async def test_partition_counts_that_differ_are_refused(kafka: LocalKafka, prefi
     )
 
 
-def test_more_replicas_than_brokers_are_refused(
+def test_more_replicas_than_brokers_are_rejected(
     kafka: LocalKafka, prefix: str, capsys: pytest.CaptureFixture[str]
 ):
     assert run(kafka, "create", prefix, "--replication-factor", "3") == 1
-    assert "Kafka refused to create" in capsys.readouterr().err
+    assert "Kafka did not create these topics" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("bootstrap", ["127.0.0.1:1", "no.such.host.invalid:9092"])
-def test_a_dead_broker_is_one_line(bootstrap: str, capsys: pytest.CaptureFixture[str]):
+def test_an_absent_broker_is_a_one_line_error(bootstrap: str, capsys: pytest.CaptureFixture[str]):
     assert main(["check", "--bootstrap", bootstrap]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"streamscribe topics: no Kafka answers at {bootstrap}: start one")
@@ -88,27 +88,27 @@ def test_a_dead_broker_is_one_line(bootstrap: str, capsys: pytest.CaptureFixture
     "options",
     [["--partitions", "0"], ["--prefix", "no spaces"], ["--bootstrap", "host:port"], ["--what"]],
 )
-def test_wrong_options_are_a_usage_error(options: list[str], capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as ended:
+def test_invalid_options_are_a_usage_error(options: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as raised:
         main(["create", *options])
-    assert ended.value.code == 2
+    assert raised.value.code == 2
     assert options[-1] in capsys.readouterr().err
 
 
-class Hearsay(AIOKafkaAdminClient):
-    """Asks two brokers in turn, one of which has not heard of any topic yet."""
+class StaleMetadataClient(AIOKafkaAdminClient):
+    """A client whose first request reaches a broker without metadata of any topic."""
 
-    asked = 0
+    requests = 0
 
     async def describe_topics(self, topics: list[str] | None = None) -> list[Any]:
-        self.asked += 1
-        return [] if self.asked == 1 else await super().describe_topics(topics)
+        self.requests += 1
+        return [] if self.requests == 1 else await super().describe_topics(topics)
 
 
-async def test_a_topic_that_one_broker_has_not_heard_of_is_not_taken_for_forbidden(
+async def test_a_topic_missing_in_one_broker_s_metadata_is_not_reported_as_forbidden(
     kafka: LocalKafka, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topics = Topics(prefix)
     await create_topics(kafka.bootstrap, topics, partitions=1)
-    monkeypatch.setattr(cluster, "AIOKafkaAdminClient", Hearsay)
+    monkeypatch.setattr(cluster, "AIOKafkaAdminClient", StaleMetadataClient)
     assert await check_topics(kafka.bootstrap, topics) == []

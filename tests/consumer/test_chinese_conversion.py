@@ -11,11 +11,11 @@ MIXED = "随着頭髮的發現，里面有著名的皇后和后两者，台湾�
 
 
 @pytest.mark.parametrize("text", [HANS, HANT, MIXED])
-@pytest.mark.parametrize(("script", "written"), [(Script.HANS, HANS), (Script.HANT, HANT)])
-def test_any_text_comes_out_in_one_script(text: str, script: Script, written: str):
-    assert converters()[script](text) == written
+@pytest.mark.parametrize(("script", "expected"), [(Script.HANS, HANS), (Script.HANT, HANT)])
+def test_any_text_is_converted_to_one_script(text: str, script: Script, expected: str):
+    assert converters()[script](text) == expected
 
 
 @pytest.mark.parametrize("script", Script)
-def test_a_text_keeps_its_length(script: Script):
+def test_conversion_keeps_the_length_of_a_text(script: Script):
     assert len(converters()[script](MIXED)) == len(MIXED)

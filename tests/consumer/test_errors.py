@@ -1,4 +1,4 @@
-"""Errors cross process borders and reach people: both must keep every word."""
+"""Errors keep their text across processes and when they are printed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from consumer.errors import ConfigError, OutOfMemory, Retriable, SttError
         OutOfMemory("8 rows of 1500 positions"),
     ],
 )
-def test_survives_pickling(error: SttError):
+def test_an_error_survives_pickling(error: SttError):
     copy = pickle.loads(pickle.dumps(error))
 
     assert type(copy) is type(error)
     assert (str(copy), vars(copy)) == (str(error), vars(error))
 
 
-def test_config_error_tells_all_problems_a_line_each():
+def test_a_config_error_prints_each_problem_on_a_line():
     assert str(ConfigError(iter(["first.", "second."]))) == "first.\nsecond."
 
 
-def test_out_of_memory_may_be_tried_again():
+def test_out_of_memory_is_retriable():
     assert issubclass(OutOfMemory, Retriable)

@@ -23,17 +23,17 @@ async def get(health: Health, path: str) -> tuple[int, str, str]:
         return answer.status, answer.content_type, await answer.text()
 
 
-async def test_it_is_alive_as_soon_as_it_listens(health: Health):
+async def test_livez_answers_as_soon_as_the_server_listens(health: Health):
     assert await get(health, "/livez") == (200, "text/plain", "alive\n")
 
 
-async def test_it_is_not_ready_and_says_what_it_waits_for(health: Health):
+async def test_readyz_fails_with_what_the_worker_waits_for(health: Health):
     assert await get(health, "/readyz") == (503, "text/plain", "starting\n")
     health.waits_for("loading the model")
     assert await get(health, "/readyz") == (503, "text/plain", "loading the model\n")
 
 
-async def test_it_is_ready_until_it_waits_again(health: Health):
+async def test_readyz_and_the_ready_metric_follow_the_worker(health: Health):
     health.is_ready()
     assert await get(health, "/readyz") == (200, "text/plain", "ready\n")
     assert "streamscribe_ready 1.0" in (await get(health, "/metrics"))[2]
@@ -42,17 +42,17 @@ async def test_it_is_ready_until_it_waits_again(health: Health):
     assert "streamscribe_ready 0.0" in (await get(health, "/metrics"))[2]
 
 
-async def test_metrics_are_as_prometheus_reads_them(health: Health):
+async def test_metrics_are_in_the_format_of_prometheus(health: Health):
     status, kind, page = await get(health, "/metrics")
     assert (status, kind) == (200, "text/plain")
     assert "# TYPE streamscribe_batch_rows histogram" in page
 
 
-async def test_nothing_else_is_served(health: Health):
+async def test_other_paths_are_not_found(health: Health):
     assert (await get(health, "/"))[0] == 404
 
 
-async def test_a_port_that_is_taken_is_told_with_a_way_out():
+async def test_a_port_in_use_is_an_error_that_names_the_setting():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -63,12 +63,12 @@ async def test_a_port_that_is_taken_is_told_with_a_way_out():
     assert "STREAMSCRIBE_HTTP_PORT" in str(raised.value)
 
 
-async def test_an_address_that_is_not_ours_is_told_with_a_way_out():
+async def test_a_foreign_address_is_an_error_that_names_the_setting():
     with pytest.raises(ConfigError, match="STREAMSCRIBE_HTTP_HOST"):
         await Health("192.0.2.1", 0, Metrics()).__aenter__()
 
 
-async def test_the_port_is_free_again_afterwards():
+async def test_leaving_the_server_frees_its_port():
     async with Health("127.0.0.1", 0, Metrics()) as first:
         port = first.port
     async with Health("127.0.0.1", port, Metrics()) as second:

@@ -15,8 +15,8 @@ from consumer.settings import LogFormat
 
 
 @pytest.fixture(autouse=True)
-def undone() -> Iterator[None]:
-    """Logging as it was: it belongs to the process."""
+def restored() -> Iterator[None]:
+    """Restore the logging configuration, which belongs to the process."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     quiet = {name: logging.getLogger(name).level for name in logs.QUIET}
@@ -55,7 +55,7 @@ def test_a_line_is_one_json_object():
     assert line["timestamp"].endswith("Z")
 
 
-def test_records_of_libraries_look_the_same():
+def test_records_of_libraries_have_the_same_format():
     stream = configured()
     logging.getLogger("aiohttp.access").warning("%d requests from %s", 3, "here")
     (line,) = lines(stream)
@@ -64,7 +64,7 @@ def test_records_of_libraries_look_the_same():
 
 
 @pytest.mark.parametrize("library", [True, False])
-def test_an_exception_is_told_on_its_line(library: bool):
+def test_an_exception_is_logged_in_its_line(library: bool):
     stream = configured()
     log = logging.getLogger("x") if library else structlog.get_logger("x")
     try:
@@ -76,13 +76,13 @@ def test_an_exception_is_told_on_its_line(library: bool):
     assert "KeyError: 'device'" in line["exception"]
 
 
-def test_what_json_does_not_know_is_told_as_well_as_it_can_be():
+def test_values_without_a_json_form_are_logged_by_their_repr():
     stream = configured()
     structlog.get_logger("x").info("odd", value={1, 2}, raw=b"\xff")
     assert lines(stream)[0]["value"] == "{1, 2}"
 
 
-def test_the_level_holds():
+def test_records_below_the_level_are_dropped():
     stream = configured(level="warning")
     log = structlog.get_logger("x")
     log.info("no")
@@ -91,7 +91,7 @@ def test_the_level_holds():
 
 
 @pytest.mark.parametrize("name", ["aiokafka", "aiokafka.consumer.fetcher", "numba", "asyncio"])
-def test_libraries_that_print_payloads_and_passwords_stay_quiet_at_debug(name: str):
+def test_libraries_log_only_warnings_at_level_debug(name: str):
     stream = configured(level="debug")
     logging.getLogger(name).debug("password=secret")
     logging.getLogger(name).info("joined")
@@ -109,7 +109,7 @@ def test_a_terminal_gets_readable_lines_in_colour():
         json.loads(stream.getvalue())
 
 
-def test_a_pipe_gets_json_unless_it_asks():
+def test_a_pipe_gets_json_unless_the_console_form_is_set():
     stream = configured(LogFormat.AUTO)
     structlog.get_logger("x").info("ready")
     assert lines(stream)
@@ -119,7 +119,7 @@ def test_a_pipe_gets_json_unless_it_asks():
     assert "\x1b[" not in stream.getvalue()
 
 
-def test_configuring_again_does_not_double_the_lines():
+def test_configuring_again_does_not_duplicate_lines():
     configured()
     stream = configured()
     structlog.get_logger("x").info("once")
@@ -127,19 +127,19 @@ def test_configuring_again_does_not_double_the_lines():
 
 
 @pytest.mark.parametrize("form", [LogFormat.CONSOLE, LogFormat.JSON])
-def test_a_traceback_does_not_show_what_variables_hold(form: LogFormat):
+def test_a_traceback_does_not_show_the_values_of_variables(form: LogFormat):
     stream = configured(form)
-    held = str(uuid4())
+    secret = str(uuid4())
     try:
-        fail(held)
+        fail(secret)
     except ValueError:
         logging.getLogger("x").exception("failed")
     assert "ValueError" in stream.getvalue()
-    assert held not in stream.getvalue()
+    assert secret not in stream.getvalue()
 
 
 def fail(text: str) -> None:
-    """With `text` among its variables."""
+    """Raise with `text` in a local variable."""
     raise ValueError(len(text))
 
 
@@ -147,9 +147,9 @@ HOSTILE = "call-1\n2026-01-01 [info] forged\r\x1b[2J\x07\x9b31m\u202e"
 
 
 @pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.CONSOLE])
-def test_what_a_publisher_sent_stays_in_its_line_and_moves_no_cursor(form: LogFormat):
+def test_values_from_a_publisher_cannot_break_a_line_or_move_the_cursor(form: LogFormat):
     stream = configured(form)
-    structlog.get_logger("consumer").warning("refused", why=HOSTILE, given={"key": HOSTILE})
+    structlog.get_logger("consumer").warning("rejected", error=HOSTILE, given={"key": HOSTILE})
     logging.getLogger("library").warning("%s", HOSTILE)
     written = stream.getvalue()
     assert written.count("\n") == 2
@@ -157,20 +157,20 @@ def test_what_a_publisher_sent_stays_in_its_line_and_moves_no_cursor(form: LogFo
 
 
 @pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.CONSOLE])
-def test_a_line_is_bounded_whatever_it_is_told(form: LogFormat):
+def test_the_length_of_a_line_is_bounded(form: LogFormat):
     stream = configured(form)
-    told = "x" * (1 << 20)
-    structlog.get_logger("consumer").warning(told, why=told, raw=told.encode(), each=[told] * 9)
+    text = "x" * (1 << 20)
+    structlog.get_logger("consumer").warning(text, error=text, raw=text.encode(), each=[text] * 9)
     assert len(stream.getvalue()) < 5 * logs.LONGEST
 
 
 @pytest.mark.parametrize("logger", [structlog.get_logger("consumer"), logging.getLogger("library")])
-def test_the_traceback_of_a_failure_is_kept_whole(logger: Any):
+def test_a_traceback_is_not_truncated(logger: Any):
     stream = configured()
-    told = "y" * 2 * logs.LONGEST
+    text = "y" * 2 * logs.LONGEST
     try:
-        float(told)
+        float(text)
     except ValueError as error:
         logger.exception("failed", exc_info=error)
     (line,) = lines(stream)
-    assert told in line["exception"]
+    assert text in line["exception"]

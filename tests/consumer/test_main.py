@@ -17,20 +17,20 @@ def python(*argv: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_setting_and_the_exit_codes():
     done = python("-m", "consumer", "--help")
     assert done.returncode == 0
-    for knob in fields(Settings):
-        assert f"--{knob.name.replace('_', '-')} X" in done.stdout
+    for field in fields(Settings):
+        assert f"--{field.name.replace('_', '-')} X" in done.stdout
     assert "exit codes: 0" in done.stdout
     assert not done.stderr
 
 
-def test_a_wrong_flag_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
+def test_an_unknown_flag_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as left:
         main(["--no-such-flag"])
     assert left.value.code == 2
     assert "--no-such-flag" in capsys.readouterr().err
 
 
-def test_every_wrong_setting_is_told_on_a_line_of_its_own(
+def test_every_invalid_setting_is_reported_on_a_line_of_its_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("STREAMSCRIBE_CODEC", "g722")
@@ -46,13 +46,13 @@ def test_every_wrong_setting_is_told_on_a_line_of_its_own(
     assert not out
 
 
-def test_settings_are_judged_before_anything_heavy_is_loaded():
-    told = "import sys; from consumer.__main__ import main; code = main(['--rate', '1']); "
-    told += "print(code, {'torch', 'aiokafka', 'whisper', 'soundfile'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
+def test_settings_are_checked_before_large_libraries_are_loaded():
+    code = "import sys; from consumer.__main__ import main; code = main(['--rate', '1']); "
+    code += "print(code, {'torch', 'aiokafka', 'whisper', 'soundfile'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "2 set()\n"
 
 
-def test_a_flag_that_is_left_empty_says_nothing(capsys: pytest.CaptureFixture[str]):
+def test_an_empty_flag_is_ignored(capsys: pytest.CaptureFixture[str]):
     assert main(["--group", "", "--rate", "1"]) == 2
     assert "GROUP" not in capsys.readouterr().err

@@ -32,7 +32,7 @@ def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
 
 
 def spoken() -> tuple[Batch, TranscriptFinal]:
-    """One second of speech as the batch of its job, and as its final."""
+    """Return the batch and the final of one second of speech."""
     log, worker = Log(), Worker()
     log.speak("s", loud(1), end=True)
     worker.read(*log.records)
@@ -42,11 +42,11 @@ def spoken() -> tuple[Batch, TranscriptFinal]:
     return Batch((job,)), final
 
 
-def test_what_the_worker_holds_is_told():
+def test_gauges_show_partitions_streams_lag_and_waiting_speech():
     log, worker, metrics = Log(), Worker(), Metrics()
     log.speak("s", np.concatenate([loud(1), quiet(1), loud(0.5)]), end=False)
     worker.read(log.records[0])
-    worker.commit()  # that it has started is told
+    worker.commit()  # publishes the start of the stream
     worker.read(*log.records[1:])
     planner = Planner(Budget(positions=4096, rows=16))
     planner.add(worker.jobs)
@@ -62,7 +62,7 @@ def lag(metrics: Metrics, partition: Partition) -> float | None:
     return value(metrics, "lag_seconds", topic=partition.topic, partition=str(partition.number))
 
 
-def test_lag_is_told_of_each_partition_while_it_is_ours():
+def test_lag_is_exposed_for_assigned_partitions_only():
     metrics, planner = Metrics(), Planner(Budget(positions=4096, rows=16))
     partitions = [Partition(PARTITION.topic, number) for number in range(3)]
     tasks = [PartitionTask(partition, 1, policy(), fresh()) for partition in partitions]
@@ -84,13 +84,13 @@ def test_every_metric_is_in_the_table_under_one_prefix():
         assert f"streamscribe_{spec.name}{counter}" in exposed
 
 
-def test_names_say_units_and_are_not_doubled():
+def test_names_have_units_and_no_suffixes_of_prometheus():
     for spec in METRICS:
         assert not spec.name.endswith(("_total", "_count", "_ms"))
         assert spec.help.endswith(".")
 
 
-def test_labels_are_few_and_never_what_a_publisher_sent():
+def test_labels_are_few_and_never_from_a_publisher():
     assert {label for spec in METRICS for label in spec.labels} <= {
         "outcome",
         "verdict",
@@ -102,17 +102,17 @@ def test_labels_are_few_and_never_what_a_publisher_sent():
     }
 
 
-def test_a_metric_that_is_not_in_the_table_is_refused():
+def test_a_metric_that_is_not_in_the_table_is_rejected():
     with pytest.raises(KeyError):
         Metrics().count("nonsense")
 
 
-def test_a_label_that_is_not_in_the_table_is_refused():
+def test_a_label_that_is_not_in_the_table_is_rejected():
     with pytest.raises(ValueError, match="label"):
         Metrics().count("records", stream="call-7")
 
 
-def test_records_are_counted_by_what_became_of_them():
+def test_records_are_counted_by_outcome():
     metrics = Metrics()
     for outcome in (Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.DUPLICATE):
         metrics.count("records", outcome=outcome)
@@ -120,7 +120,7 @@ def test_records_are_counted_by_what_became_of_them():
     assert value(metrics, "records_total", outcome="duplicate") == 1
 
 
-def test_a_batch_tells_audio_rows_and_time():
+def test_a_batch_adds_its_audio_rows_and_time():
     metrics, (batch, _) = Metrics(), spoken()
     metrics.observe_batch(batch, 0.25)
     assert value(metrics, "audio_seconds_total") == 1.0
@@ -129,7 +129,7 @@ def test_a_batch_tells_audio_rows_and_time():
     assert value(metrics, "batch_seconds_sum") == 0.25
 
 
-def test_a_final_tells_verdict_and_latency():
+def test_a_final_adds_its_verdict_and_latency():
     metrics, (_, final) = Metrics(), spoken()
     metrics.observe_final(final)
     assert value(metrics, "finals_total", verdict="accept") == 1
@@ -152,7 +152,7 @@ def test_commits_are_counted_by_result():
     assert value(metrics, "commit_seconds_sum") == 0.5
 
 
-def test_two_services_in_one_process_do_not_share_a_count():
+def test_two_services_in_one_process_have_separate_metrics():
     one, two = Metrics(), Metrics()
     one.count("finals", verdict=Verdict.REVIEW)
     assert value(two, "finals_total", verdict="review") is None

@@ -16,7 +16,7 @@ UNKNOWN = "0" * 64
 
 
 @pytest.fixture
-def told() -> Iterator[list[EventDict]]:
+def logged() -> Iterator[list[EventDict]]:
     with structlog.testing.capture_logs() as logs:
         yield logs
 
@@ -26,19 +26,21 @@ def weights(sha256: str) -> Resolved:
 
 
 @pytest.mark.parametrize("sha256", [BASE, UNKNOWN])
-def test_what_is_asked_for_holds_whatever_is_recorded(sha256: str, told: list[EventDict]) -> None:
+def test_fold_on_and_off_override_the_record(sha256: str, logged: list[EventDict]) -> None:
     assert may_fold(FoldMode.ON, weights(sha256))
     assert not may_fold(FoldMode.OFF, weights(sha256))
-    assert not told
+    assert not logged
 
 
-def test_checked_weights_are_folded(told: list[EventDict]) -> None:
+def test_checked_weights_are_folded(logged: list[EventDict]) -> None:
     assert may_fold(FoldMode.AUTO, weights(BASE))
-    assert not told
+    assert not logged
 
 
-def test_unchecked_weights_are_padded_and_the_check_is_named(told: list[EventDict]) -> None:
+def test_unchecked_weights_are_padded_and_the_warning_names_the_check(
+    logged: list[EventDict],
+) -> None:
     assert not may_fold(FoldMode.AUTO, weights(UNKNOWN))
-    (line,) = told
+    (line,) = logged
     assert line["log_level"] == "warning"
     assert line["action"] == "python -m bench fold --model some.pt --data DIR"

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.interim import InterimPolicy
-from consumer.core.partition.state import PartitionState, Tally
+from consumer.core.partition.state import GroupOffset, PartitionState, Tally
 from consumer.core.scheduling.capacity import Backpressure, Budget
 from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
@@ -215,7 +215,7 @@ async def test_a_partition_that_stays_ours_through_a_rebalance_is_kept_warm() ->
 
 async def test_a_state_topic_that_was_lost_halts_the_partition() -> None:
     store = MemoryStore()
-    store.group_offset = 7
+    store.group_offset = GroupOffset(7)
     stop = asyncio.Event()
     metrics = Metrics()
     source = ScriptedSource([ASSIGNED, *[Poll()] * 50], stop)
@@ -436,7 +436,7 @@ async def test_a_wrong_option_is_one_warning_and_the_default_holds(
     (warning,) = [event for event in store.events if isinstance(event, StreamWarning)]
     assert warning.message.startswith(f"{header}: ")
     assert why in warning.message
-    assert warning.message.endswith("the default holds")
+    assert warning.message.endswith("the default applies")
     right = await run(polls_of(asking("seq", b"0")))
     assert texts(store) == texts(right)
     assert store.dead_letters == []

@@ -7,13 +7,13 @@ import sys
 from consumer.process_tuning import HELD, SHARING, limit_spinning
 
 
-def test_what_the_operator_set_stays():
+def test_variables_set_by_the_operator_are_kept():
     environ = {"GOMP_SPINCOUNT": "5"}
     limit_spinning(environ)
     assert environ == SHARING | {"GOMP_SPINCOUNT": "5"}
 
 
-def test_it_is_there_before_torch():
+def test_importing_the_command_does_not_load_torch():
     code = (
         "import sys, consumer.__main__, consumer.process_tuning; sys.exit('torch' in sys.modules)"
     )
@@ -21,11 +21,11 @@ def test_it_is_there_before_torch():
 
 
 def kept_mb(environ: dict[str, str]) -> float:
-    """Of 20 MB that were freed, in a process of its own."""
+    """Return how much of 20 MB a process keeps after it has freed them."""
     code = """
 import os
 import numpy as np
-from bench.memory import resident
+from bench.engine.memory import resident
 from consumer.process_tuning import retain_memory
 
 retain_memory(os.environ)
@@ -40,9 +40,9 @@ print(resident().now_mb - before)
     return float(ran.stdout)
 
 
-def test_what_a_batch_frees_is_kept_for_the_next():
+def test_freed_memory_is_kept_by_the_process():
     assert kept_mb({}) > 15
 
 
-def test_unless_the_operator_set_it():
+def test_freed_memory_is_returned_where_the_operator_has_set_the_thresholds():
     assert kept_mb(dict.fromkeys(HELD, "1000000")) < 5

@@ -18,7 +18,7 @@ from consumer.settings import (
 from schemas.audio import AudioCodec
 from transport.security import SaslMechanism, SecurityProtocol
 
-# Of every knob a text and what it means; another value than the default.
+# For every setting a text and its value, which is not the default.
 TEXTS: dict[str, tuple[str, Any]] = {
     "security_protocol": ("SASL_SSL", SecurityProtocol.SASL_SSL),
     "tls_ca_file": ("ca.pem", "ca.pem"),
@@ -80,37 +80,37 @@ def problems(**environ: str) -> tuple[str, ...]:
     return raised.value.problems
 
 
-def test_the_defaults_hold_and_are_valid():
+def test_the_defaults_are_valid():
     assert from_environment({}) == Settings()
 
 
-def test_every_knob_is_here():
-    assert TEXTS.keys() == {knob.name for knob in fields(Settings)}
+def test_the_examples_cover_every_setting():
+    assert TEXTS.keys() == {field.name for field in fields(Settings)}
 
 
-def test_every_knob_can_be_set_as_text():
+def test_every_setting_can_be_set_as_text():
     made = from_environment(ENVIRON)
     for name, (_, value) in TEXTS.items():
         assert getattr(made, name) == value != getattr(Settings(), name), name
 
 
-def test_flags_come_before_the_environment():
+def test_flags_override_the_environment():
     made = from_environment({"STREAMSCRIBE_GROUP": "night"}, group="day")
     assert made.group == "day"
 
 
-def test_names_of_other_commands_are_left_alone():
+def test_variables_of_other_commands_are_ignored():
     assert from_environment({"STREAMSCRIBE_CACHE": "/tmp", "HOME": "/"}) == Settings()
 
 
-def test_space_around_a_value_is_no_part_of_it():
+def test_space_around_a_value_is_stripped():
     assert from_environment({"STREAMSCRIBE_RATE": " 8000 "}).rate == 8_000
 
 
 @pytest.mark.parametrize(
     ("text", "tags"), [("auto", ()), ("zh", ("zh",)), ("zh-Hans, en", ("zh-Hans", "en"))]
 )
-def test_languages_are_a_list(text: str, tags: tuple[str, ...]):
+def test_a_language_setting_is_a_list_of_tags(text: str, tags: tuple[str, ...]):
     assert from_environment({"STREAMSCRIBE_LANGUAGE": text}).languages == tags
 
 
@@ -122,17 +122,17 @@ def test_brokers_are_hosts_with_or_without_ports(brokers: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("1", True), ("Yes", True), ("no", False), ("0", False)]
+    ("text", "value"), [("1", True), ("Yes", True), ("no", False), ("0", False)]
 )
-def test_switches_are_read_as_people_write_them(text: str, meant: bool):
-    assert from_environment({"STREAMSCRIBE_WORDS": text}).words is meant
+def test_booleans_have_several_spellings(text: str, value: bool):
+    assert from_environment({"STREAMSCRIBE_WORDS": text}).words is value
 
 
-def test_all_problems_are_told_at_once():
-    told = problems(rate="fast", channels="3", codec="g722", words="maybe", drain_s="0")
-    assert len(told) == 5
+def test_all_problems_are_reported_together():
+    found = problems(rate="fast", channels="3", codec="g722", words="maybe", drain_s="0")
+    assert len(found) == 5
     for name in ("RATE", "CHANNELS", "CODEC", "WORDS", "DRAIN_S"):
-        assert sum(line.startswith(f"STREAMSCRIBE_{name}") for line in told) == 1
+        assert sum(line.startswith(f"STREAMSCRIBE_{name}") for line in found) == 1
 
 
 @pytest.mark.parametrize(
@@ -161,22 +161,22 @@ def test_all_problems_are_told_at_once():
         ("prefix", "a b", "A-Za-z0-9"),
     ],
 )
-def test_a_problem_names_the_variable_and_what_it_may_be(name: str, text: str, advice: str):
-    (told,) = problems(**{name: text})
-    assert told.startswith(f"STREAMSCRIBE_{name.upper()}")
-    assert advice in told
+def test_a_problem_names_the_variable_and_its_valid_values(name: str, text: str, advice: str):
+    (problem,) = problems(**{name: text})
+    assert problem.startswith(f"STREAMSCRIBE_{name.upper()}")
+    assert advice in problem
 
 
-def test_settings_cannot_be_changed():
+def test_settings_are_immutable():
     with pytest.raises(FrozenInstanceError):
         Settings().rate = 8_000  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_an_old_name_is_refused_and_the_new_one_named(old: str, new: str):
-    with pytest.raises(ConfigError) as refused:
+def test_an_old_name_is_rejected_and_the_new_one_named(old: str, new: str):
+    with pytest.raises(ConfigError) as rejected:
         from_environment({f"STREAMSCRIBE_{old.upper()}": "1"})
-    assert refused.value.problems == (
+    assert rejected.value.problems == (
         f"STREAMSCRIBE_{old.upper()} is now STREAMSCRIBE_{new.upper()}: set that instead",
     )
     assert new in {field.name for field in fields(Settings)}

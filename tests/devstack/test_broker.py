@@ -1,4 +1,4 @@
-"""The command as a process: what it prints, how it ends."""
+"""`streamscribe broker` as a process: its output and exit codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.broker
 
 
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_it_serves_with_topics_until_it_is_stopped(
+def test_the_broker_runs_with_topics_until_a_signal(
     signal_number: signal.Signals, code: int, tmp_path: Path
 ):
     command = [*COMMAND, "--partitions", "3", "--data", str(tmp_path)]
@@ -38,12 +38,12 @@ def test_it_serves_with_topics_until_it_is_stopped(
         socket.create_connection((host, int(port)))
 
 
-def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_a_one_line_error(capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         assert main(["--port", str(port)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"streamscribe broker: port {port} cannot be had")
+    assert line.startswith(f"streamscribe broker: port {port} cannot be opened")
 
 
 def test_two_nodes_are_a_usage_error():

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from watchdogs import watched
 
-from devstack.demo import first, main
+from devstack.demo import first_error, main
 from evaluation.samples import load_samples
 
 
 @contextmanager
 def demo(*argv: str) -> Iterator[subprocess.Popen[str]]:
-    """`streamscribe demo` as a process of its own; killed if it is still there at the end."""
+    """Run `streamscribe demo` as a child process, which is killed at the end if it still runs."""
     command = [sys.executable, "-m", "streamscribe", "demo", *argv]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -30,16 +30,16 @@ def demo(*argv: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.broker
 @pytest.mark.whisper
-def test_all_samples_become_transcripts_within_bounds(tmp_path: Path):
+def test_all_samples_are_transcribed_within_the_error_limits(tmp_path: Path):
     file = tmp_path / "demo.json"
     with demo("--json", str(file)) as process:
         printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, printed + errors
-    written = json.loads(file.read_text("utf-8"))
-    assert set(written["figures"]["streams"]) == {sample.stream_id for sample in load_samples()}
-    assert all(stream["ended"] for stream in written["figures"]["streams"].values())
-    assert all(stream["finals"] for stream in written["figures"]["streams"].values())
-    failed = [check for check in written["checks"] if not check["ok"]]
+    report = json.loads(file.read_text("utf-8"))
+    assert set(report["figures"]["streams"]) == {sample.stream_id for sample in load_samples()}
+    assert all(stream["ended"] for stream in report["figures"]["streams"].values())
+    assert all(stream["finals"] for stream in report["figures"]["streams"].values())
+    failed = [check for check in report["checks"] if not check["ok"]]
     assert all("p95" in check["name"] for check in failed), failed
     assert "country" in printed
     assert "月球" in printed
@@ -47,7 +47,7 @@ def test_all_samples_become_transcripts_within_bounds(tmp_path: Path):
 
 
 @pytest.mark.broker
-def test_ctrl_c_stops_everything():
+def test_ctrl_c_stops_all_processes():
     with demo() as process:
         assert process.stdout
         while not process.stdout.readline().startswith("topics"):
@@ -59,22 +59,22 @@ def test_ctrl_c_stops_everything():
     assert watched(process.pid) == []
 
 
-def test_weights_that_are_not_there_are_one_line(capsys: pytest.CaptureFixture[str]):
+def test_unknown_weights_are_a_one_line_error(capsys: pytest.CaptureFixture[str]):
     assert main(["--model", "colossal"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("streamscribe demo: no weights are called 'colossal'")
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_work(
+def test_an_unwritable_file_is_reported_at_the_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with pytest.raises(SystemExit) as exit_:
+    with pytest.raises(SystemExit) as raised:
         main(["--json", str(tmp_path)])
-    assert exit_.value.code == 2
+    assert raised.value.code == 2
     assert f"{tmp_path}: Is a directory" in capsys.readouterr().err
 
 
-def test_the_cause_is_what_failed_first():
+def test_the_first_error_of_a_group_is_the_cause():
     cause = ValueError("first")
     group = ExceptionGroup("", [ExceptionGroup("", [cause]), ValueError("then")])
-    assert first(group) is cause
+    assert first_error(group) is cause

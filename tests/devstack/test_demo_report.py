@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from example_events import transcript_final
 from rich.console import Console
 
 from devstack.demo_report import (
@@ -19,44 +20,22 @@ from devstack.demo_report import (
 )
 from evaluation.report import as_json
 from evaluation.samples import SampleClip
-from schemas.transcript import (
-    Model,
-    Quality,
-    Source,
-    StreamEnded,
-    StreamEndReason,
-    Timing,
-    TranscriptFinal,
-)
+from schemas.transcript import StreamEnded, StreamEndReason, TranscriptFinal
 
 EN = SampleClip(Path("en_a.flac"), "en", "red green blue grey", 4.0)
 ZH = SampleClip(Path("zh_b.flac"), "zh", "月球探测器", 2.5)
 
 
 def final(sample: SampleClip, text: str, *, received_ms: int = 1_300, index: int = 0) -> Received:
-    event = TranscriptFinal(
+    event = transcript_final(
         stream_id=sample.stream_id,
-        session_id="0-0",
         index=index,
         time_ms=1_000,
         utterance=index,
-        start_s=0.0,
         end_s=1.0,
         speech_end_s=0.8,
-        start_sample=0,
-        end_sample=16_000,
-        rate=16_000,
-        started_at_ms=0,
-        end_reason="silence",
         language=sample.language,
-        language_probability=None,
         text=text,
-        words=None,
-        confidence=None,
-        quality=Quality(avg_logprob=-0.2, no_speech_prob=0.01, compression_ratio=1.1),
-        model=Model("base", "ed3a", "fp32", fold=True),
-        source=Source("speech.audio.v1", 0, 0, 9),
-        timing=Timing(250, 10, 200),
     )
     return Received(event, received_ms)
 
@@ -85,7 +64,7 @@ GOOD = (
 )
 
 
-def test_a_stream_is_the_text_of_its_finals_in_order():
+def test_a_stream_s_text_is_that_of_its_finals_in_order():
     en, zh = results([EN, ZH], GOOD)
     assert en.text == "Red, green, blue gray."
     assert (en.score.errors, en.score.length) == (0, 4)
@@ -94,10 +73,10 @@ def test_a_stream_is_the_text_of_its_finals_in_order():
     assert zh.ended
 
 
-def test_latency_counts_from_before_the_post_roll():
+def test_latency_is_measured_from_the_end_of_speech():
     event = GOOD[0].event
     assert isinstance(event, TranscriptFinal)
-    assert latency_s(event, 1_300) == pytest.approx(0.5)  # 200 ms of its audio follow the speech
+    assert latency_s(event, 1_300) == pytest.approx(0.5)  # its speech ends 200 ms before its audio
 
 
 def test_good_results_pass_every_check():
@@ -108,11 +87,11 @@ def failed(*received: Received) -> list[str]:
     return [check.name for check in checks(results([EN, ZH], received)) if not check.ok]
 
 
-def test_a_stream_that_did_not_end_is_named():
+def test_a_stream_that_did_not_end_fails_a_check():
     assert failed(*GOOD[:-1]) == ["streams not ended"]
 
 
-def test_a_stream_without_a_word_fails_by_itself_and_its_language():
+def test_a_stream_without_text_fails_its_own_and_its_language_s_check():
     assert failed(*(one for one in GOOD if one.event.stream_id == "zh_b")) == [
         "streams not ended",
         "en WER",
@@ -120,7 +99,7 @@ def test_a_stream_without_a_word_fails_by_itself_and_its_language():
     ]
 
 
-def test_a_late_final_is_told_and_does_not_fail_the_demo():
+def test_a_late_final_is_shown_and_does_not_fail_the_demo():
     late = replace(GOOD[0], at_ms=9_000)
     (slow,) = (check for check in checks(results([EN, ZH], (late, *GOOD[1:]))) if not check.ok)
     assert slow.value == 8.2
@@ -132,7 +111,7 @@ def test_without_a_final_there_is_no_latency_to_check():
     assert "p95" not in " ".join(check.name for check in checks(results([EN], [ended(EN)])))
 
 
-def test_the_json_holds_figures_and_checks():
+def test_the_json_has_figures_and_checks():
     streams = results([EN, ZH], GOOD)
     written = orjson.loads(
         orjson.dumps(as_json(figures(streams, {"broker": 3.1}), checks(streams)))
@@ -160,7 +139,7 @@ def rows(*received: Received) -> list[list[str]]:
     return [re.split(r"  +", line.strip()) for line in out.getvalue().splitlines() if line.strip()]
 
 
-def test_the_table_has_a_row_a_stream_and_a_language():
+def test_the_table_has_one_row_per_stream_and_language():
     heading, _, en, zh, all_en, all_zh = rows(*GOOD)
     assert heading[0] == "stream"
     assert (en[0], all_en[0]) == ("en_a", "all en")
@@ -168,5 +147,5 @@ def test_the_table_has_a_row_a_stream_and_a_language():
     assert all_zh[1:] == zh[1:]
 
 
-def test_the_table_says_which_stream_did_not_end():
+def test_the_table_marks_a_stream_that_did_not_end():
     assert [row[0] for row in rows(*GOOD[:-1]) if "not ended" in row[0]] == ["en_a (not ended)"]

@@ -20,7 +20,7 @@ from transport.cluster import create_topics
 
 RECORDS = [b"first", b"second", b"third"]
 
-# A process that starts Kafka in a thread that ends, tells the pid, and waits to be killed.
+# A process that starts Kafka in a thread that ends, prints its pid, and waits to be killed.
 PARENT = """
 import signal
 from devstack.kafka import LocalKafka
@@ -45,12 +45,12 @@ async def read(bootstrap: str, topic: str) -> list[bytes | None]:
         return [(await consumer.getone()).value for _ in RECORDS]
 
 
-async def test_what_is_published_is_read(kafka: LocalKafka, topics: Topics):
+async def test_published_records_are_read(kafka: LocalKafka, topics: Topics):
     await publish(kafka.bootstrap, topics.audio)
     assert await read(kafka.bootstrap, topics.audio) == RECORDS
 
 
-async def test_records_outlive_a_restart_on_the_same_folder(tmp_path: Path):
+async def test_records_are_kept_across_a_restart_on_the_same_folder(tmp_path: Path):
     topics = Topics()
     async with LocalKafka(data=tmp_path) as kafka:
         await create_topics(kafka.bootstrap, topics, partitions=1)
@@ -59,11 +59,11 @@ async def test_records_outlive_a_restart_on_the_same_folder(tmp_path: Path):
         assert await read(kafka.bootstrap, topics.audio) == RECORDS
         with pytest.raises(DevstackError, match="in use by another broker"):
             await LocalKafka(data=tmp_path).start()
-    with pytest.raises(DevstackError, match=r"holds 1 node\(s\), not 3"):
+    with pytest.raises(DevstackError, match=r"data of 1 node\(s\), not 3"):
         await LocalKafka(3, data=tmp_path).start()
 
 
-async def test_three_nodes_know_each_other_and_one_may_be_lost():
+async def test_a_cluster_of_three_works_without_one_node():
     topics = Topics()
     async with LocalKafka(3) as kafka:
         assert kafka.nodes == (1, 2, 3)
@@ -89,31 +89,31 @@ async def test_a_paused_node_does_not_answer_until_it_is_resumed(kafka: LocalKaf
     await client.close()
 
 
-def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path):
+def test_kafka_ends_with_its_killed_parent(tmp_path: Path):
     command, env = [sys.executable, "-c", PARENT], {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as parent:
         assert parent.stdout
         java = os.pidfd_open(int(parent.stdout.readline()))
         parent.kill()
     poll = select.poll()
-    poll.register(java, select.POLLIN)  # readable once the process has ended
+    poll.register(java, select.POLLIN)  # readable when the process has ended
     assert poll.poll(DEADLINE_MS)
     os.close(java)
 
 
-async def test_a_port_that_is_taken_is_named():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(DevstackError, match=f"port {port} cannot be had .*choose another"):
+async def test_a_port_in_use_is_reported():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(DevstackError, match=f"port {port} cannot be opened .*choose another"):
             await LocalKafka(port=port).start()
 
 
-def test_two_nodes_are_refused():
+def test_two_nodes_are_rejected():
     with pytest.raises(ValueError, match="1 or 3"):
         LocalKafka(2)
 
 
-async def test_a_node_that_ends_while_it_starts_shows_its_log(tmp_path: Path):
+async def test_a_node_that_ends_during_its_start_is_reported_with_its_log(tmp_path: Path):
     log = tmp_path / "node-1" / "log"
     log.mkdir(parents=True)
     (log / "meta.properties").write_text("version=1\nnode.id=1\n")
@@ -121,7 +121,7 @@ async def test_a_node_that_ends_while_it_starts_shows_its_log(tmp_path: Path):
         await LocalKafka(data=tmp_path).start()
 
 
-async def test_a_file_in_place_of_the_data_folder_is_named(tmp_path: Path):
+async def test_a_file_in_place_of_the_data_folder_is_reported(tmp_path: Path):
     file = tmp_path / "data"
     file.touch()
     with pytest.raises(DevstackError, match=f"choose another: .*{file}"):

@@ -1,4 +1,4 @@
-"""Against a Maven repository served from a folder: jgo's real downloads, without the network."""
+"""Real downloads by jgo from a Maven repository on this machine."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from devstack import kafka_jars
 from devstack.errors import DevstackError
 from devstack.kafka_jars import KAFKA_VERSION, class_path, locked_jars
 
-JAR = b"what the lock says"
+JAR = b"locked content"
 IN_MAVEN = Path("org/example/thing/1.0/thing-1.0.jar")
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a repository that jgo's settings name as Maven Central."""
+    """The folder of a repository that replaces Maven Central in jgo's settings."""
     folder = tmp_path / "repository"
     (folder / IN_MAVEN).parent.mkdir(parents=True)
     (folder / IN_MAVEN).write_bytes(JAR)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
     settings = tmp_path / "jgo.conf"
     settings.write_text(f"[repositories]\ncentral = http://127.0.0.1:{server.server_port}\n")
     monkeypatch.setenv("JGO_CONFIG_FILE", str(settings))
@@ -42,7 +42,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @pytest.fixture
 def cached(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the one jar of a small lock is kept."""
+    """The path in the cache of the only jar of a small lock."""
     lock = tmp_path / "kafka.lock"
     lock.write_text(f"org.example:thing:1.0 {hashlib.sha256(JAR).hexdigest()}\n")
     monkeypatch.setattr(kafka_jars, "LOCK_FILE", lock)
@@ -63,7 +63,7 @@ def test_a_jar_is_fetched_once(cached: Path, repository: Path):
     assert cached.read_bytes() == JAR
 
 
-def test_what_a_killed_run_left_is_no_obstacle(cached: Path):
+def test_files_of_a_killed_process_are_replaced(cached: Path):
     left = cached.parent / "incoming" / IN_MAVEN
     left.parent.mkdir(parents=True)
     left.write_bytes(JAR[:5])
@@ -72,27 +72,29 @@ def test_what_a_killed_run_left_is_no_obstacle(cached: Path):
     assert {path.name for path in cached.parent.iterdir()} <= {cached.name, ".lock"}
 
 
-def test_a_jar_that_was_tampered_with_on_the_way_is_refused(cached: Path, repository: Path):
+def test_a_fetched_jar_that_differs_from_the_lock_is_rejected(cached: Path, repository: Path):
     (repository / IN_MAVEN).write_bytes(b"something else")
-    with pytest.raises(DevstackError, match=r"is not the jar that devstack/kafka\.lock locks"):
+    with pytest.raises(DevstackError, match=r"differs from the jar in devstack/kafka\.lock"):
         class_path()
     assert not cached.exists()
 
 
-def test_a_jar_that_was_tampered_with_in_the_cache_is_refused(cached: Path):
+def test_a_cached_jar_that_differs_from_the_lock_is_rejected(cached: Path):
     class_path()
     cached.write_bytes(b"something else")
     with pytest.raises(DevstackError, match="delete it"):
         class_path()
 
 
-def test_a_jar_that_cannot_be_fetched_is_named_with_what_to_check(cached: Path, repository: Path):
+def test_a_jar_that_cannot_be_fetched_is_reported_with_what_to_check(
+    cached: Path, repository: Path
+):
     (repository / IN_MAVEN).unlink()
     with pytest.raises(DevstackError, match=r"thing-1\.0\.jar could not be fetched: check the net"):
         class_path()
 
 
-def test_a_home_that_cannot_be_written_is_named(cached: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unwritable_home_is_reported(cached: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STREAMSCRIBE_HOME", "/dev/null")
     with pytest.raises(DevstackError, match="set STREAMSCRIBE_HOME"):
         class_path()

@@ -9,7 +9,7 @@ import pytest
 from devstack.ports import HOST, free_ports
 
 
-def test_no_client_is_given_a_free_port_meanwhile():
+def test_free_ports_are_below_the_ephemeral_ports():
     with socket.create_server((HOST, 0)) as server:
         address = server.getsockname()
         clients = [socket.create_connection(address) for _ in range(20)]
@@ -19,14 +19,14 @@ def test_no_client_is_given_a_free_port_meanwhile():
     assert max(free_ports(100)) < min(given)
 
 
-def test_ports_are_different_and_nobody_listens_there(monkeypatch: pytest.MonkeyPatch):
-    (taken,) = free_ports(1)
+def test_free_ports_are_different_and_not_in_use(monkeypatch: pytest.MonkeyPatch):
+    (used,) = free_ports(1)
 
     def in_order(_: object, ports: Sequence[int], count: int) -> list[int]:
-        return [taken, *(port for port in ports if port != taken)][:count]
+        return [used, *(port for port in ports if port != used)][:count]
 
     monkeypatch.setattr(random.SystemRandom, "sample", in_order)
-    with socket.create_server((HOST, taken)):
+    with socket.create_server((HOST, used)):
         found = free_ports(3)
-    assert len({*found} - {taken}) == 3
-    assert free_ports(1) == [taken]
+    assert len({*found} - {used}) == 3
+    assert free_ports(1) == [used]

@@ -19,24 +19,24 @@ from evaluation.report import Check, Sense, as_json, publish
         (1.9, Sense.AT_LEAST, False),
     ],
 )
-def test_a_check_is_kept_on_its_side_of_the_limit_and_at_it(value: float, sense: Sense, ok: bool):
+def test_a_check_passes_on_its_side_of_the_limit_and_at_it(value: float, sense: Sense, ok: bool):
     assert Check("", value, 2.0, sense).ok is ok
 
 
-def test_a_check_says_value_and_limit():
+def test_a_check_is_printed_with_value_and_limit():
     assert str(Check("en WER", 0.0761, 0.15)) == "  ok    en WER: 0.0761 (at most 0.15)"
     assert str(Check("RTFx", 3.0, 7.0, Sense.AT_LEAST)) == "  FAIL  RTFx: 3 (at least 7)"
     assert str(Check("p95", 3.0, 2.5, required=False)).startswith("  slow  p95")
 
 
-def test_the_json_holds_figures_and_checks():
+def test_the_json_has_figures_and_checks():
     assert as_json({"rtfx": 3.5}, [Check("rtfx", 3.5, 7.0, Sense.AT_LEAST)]) == {
         "figures": {"rtfx": 3.5},
         "checks": [{"name": "rtfx", "value": 3.5, "limit": 7.0, "ok": False}],
     }
 
 
-def test_what_is_published_is_printed_and_written(tmp_path: Path):
+def test_published_results_are_printed_and_written(tmp_path: Path):
     console = Console(file=io.StringIO(), width=200)
     publish(
         console, tmp_path / "x.json", {"cores": 2, "gpu": None}, {"a_mb": 1}, [Check("a", 1, 2)]

@@ -20,6 +20,6 @@ def test_every_sample_can_be_published_and_scored():
         assert tokens(sample.reference, sample.language)
 
 
-def test_without_samples_it_says_where_they_are(tmp_path: Path):
+def test_missing_samples_are_reported_with_their_source(tmp_path: Path):
     with pytest.raises(SamplesMissing, match="clone it and run `make demo`"):
         load_samples(tmp_path)

@@ -7,7 +7,7 @@ from producer.media import AudioFormat
 from schemas.audio import AudioCodec, StreamOptions, Task
 
 
-def test_speech_is_live_unless_it_is_asked_to_be_fast() -> None:
+def test_fast_selects_the_bulk_topic() -> None:
     assert topic(parser().parse_args(["a.wav"])) == "speech.audio.v1"
     assert topic(parser().parse_args(["a.wav", "--fast"])) == "speech.audio.bulk.v1"
     assert topic(parser().parse_args(["a.wav", "--fast", "--prefix", "eu"])) == "eu.audio.bulk.v1"
@@ -16,21 +16,21 @@ def test_speech_is_live_unless_it_is_asked_to_be_fast() -> None:
     assert not publish_options(parser().parse_args(["a.wav", "--fast"])).realtime
 
 
-def test_nothing_asked_is_nothing_sent() -> None:
+def test_no_flags_are_no_stream_options() -> None:
     assert publish_options(parser().parse_args(["a.wav"])).options == StreamOptions()
 
 
-def test_what_is_asked_for_goes_with_the_stream() -> None:
+def test_flags_become_publish_options() -> None:
     line = "- --language zh-Hans,en --prompt 你好 --hotwords Kafka --task translate --words"
     options = parser().parse_args([*line.split(), "--codec", "opus", "--chunk-ms", "60"])
-    asked = StreamOptions(("zh-Hans", "en"), "你好", "Kafka", Task.TRANSLATE, words=True)
-    assert publish_options(options).options == asked
+    expected = StreamOptions(("zh-Hans", "en"), "你好", "Kafka", Task.TRANSLATE, words=True)
+    assert publish_options(options).options == expected
     assert publish_options(options).codec is AudioCodec.OPUS
     assert publish_options(options).chunk_ms == 60
     assert stdin_format(options) == AudioFormat(16_000, 1)
 
 
-def test_the_surroundings_say_where_kafka_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defaults_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMSCRIBE_BOOTSTRAP", "one:9092,two:9092")
     monkeypatch.setenv("STREAMSCRIBE_PREFIX", "eu")
     options = parser().parse_args(["a.wav"])
@@ -39,7 +39,7 @@ def test_the_surroundings_say_where_kafka_is(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("", "required: FILE"),
         ("a.wav --stream call/1", "[A-Za-z0-9._:-]"),
@@ -60,10 +60,10 @@ def test_the_surroundings_say_where_kafka_is(monkeypatch: pytest.MonkeyPatch) ->
         ("a.wav --bootstrap one,,two", "HOST:PORT"),
     ],
 )
-def test_a_wrong_line_is_refused_and_says_why(
-    capsys: pytest.CaptureFixture[str], line: str, said: str
+def test_a_wrong_command_line_is_a_usage_error_with_the_reason(
+    capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as raised:
         parser().parse_args(line.split())
-    assert left.value.code == 2
-    assert said in capsys.readouterr().err
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err

@@ -21,7 +21,9 @@ def tone(seconds: float, rate: int, channels: int = 1) -> Int16Array:
 
 
 @given(st.integers(1, 400_000), st.integers(1, 16), st.sampled_from(AudioCodec))
-def test_every_source_fits_the_wire(rate: int, channels: int, codec: AudioCodec) -> None:
+def test_every_format_is_converted_to_one_of_the_wire(
+    rate: int, channels: int, codec: AudioCodec
+) -> None:
     wire = wire_format(AudioFormat(rate, channels), codec)
     assert MIN_RATE <= wire.rate <= MAX_RATE
     assert wire.channels in {1, 2}
@@ -40,7 +42,7 @@ def test_every_source_fits_the_wire(rate: int, channels: int, codec: AudioCodec)
         ((9_600, 1), AudioCodec.MP3, (11_025, 1)),
     ],
 )
-def test_a_format_is_kept_where_it_can_be(
+def test_a_supported_format_is_kept(
     source: tuple[int, int], codec: AudioCodec, wire: tuple[int, int]
 ) -> None:
     assert wire_format(AudioFormat(*source), codec) == AudioFormat(*wire)
@@ -48,8 +50,8 @@ def test_a_format_is_kept_where_it_can_be(
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("codec", [codec for codec in AudioCodec if codec.self_describing])
-def test_a_payload_decodes_alone_to_its_samples(codec: AudioCodec, channels: int) -> None:
-    # Long enough for Opus to settle; what it loses in phase is no matter here.
+def test_a_payload_decodes_on_its_own_to_its_samples(codec: AudioCodec, channels: int) -> None:
+    # Long enough for Opus to settle; its phase error is tolerated.
     samples = tone(0.5, 16_000, channels)
     decoded, rate = soundfile.read(
         io.BytesIO(encoded(samples, 16_000, codec)), dtype="int16", always_2d=True
@@ -60,12 +62,12 @@ def test_a_payload_decodes_alone_to_its_samples(codec: AudioCodec, channels: int
     assert noise.std() <= (0 if codec in LOSSLESS else 0.1 * samples.std())
 
 
-def test_plain_codecs_are_plain_bytes() -> None:
+def test_pcm_codecs_have_no_container() -> None:
     samples = np.array([[0], [1], [-32_768], [32_767]], np.int16)
     assert encoded(samples, 8_000, AudioCodec.PCM_S16LE) == samples.astype("<i2").tobytes()
     floats = np.frombuffer(encoded(samples, 8_000, AudioCodec.PCM_F32LE), "<f4")
     np.testing.assert_array_equal(floats, samples[:, 0] / 32_768)
-    # G.711: silence, and full scale either way.
+    # The code of silence in G.711.
     assert encoded(samples, 8_000, AudioCodec.PCM_MULAW)[0] == 0xFF
     assert encoded(samples, 8_000, AudioCodec.PCM_ALAW)[0] == 0xD5
 
@@ -76,21 +78,21 @@ def test_no_samples_are_no_bytes(codec: AudioCodec) -> None:
 
 
 @given(st.lists(st.integers(-32_768, 32_767)))
-def test_sixteen_bits_come_through_unchanged(values: list[int]) -> None:
+def test_sixteen_bit_samples_are_unchanged(values: list[int]) -> None:
     samples = np.array(values, np.int16).reshape(-1, 1)
     converter = Converter(AudioFormat(16_000, 1), AudioFormat(16_000, 1))
     np.testing.assert_array_equal(converter.convert(samples / np.float32(32_768)), samples)
     assert converter.finish().shape == (0, 1)
 
 
-def test_too_loud_is_clipped() -> None:
+def test_samples_above_full_scale_are_clipped() -> None:
     converter = Converter(AudioFormat(16_000, 1), AudioFormat(16_000, 1))
     loud = np.array([[1.5], [-1.5]], np.float32)
     assert converter.convert(loud).tolist() == [[32_767], [-32_768]]
 
 
 @pytest.mark.parametrize("block", [100, 9_600, 96_000])
-def test_another_rate_keeps_length_and_pitch_however_it_is_cut(block: int) -> None:
+def test_resampling_keeps_length_and_pitch_for_any_block_size(block: int) -> None:
     source, wire = AudioFormat(96_000, 6), AudioFormat(48_000, 1)
     samples = (tone(1.0, 96_000, 6) / 32_768).astype(np.float32)
     converter = Converter(source, wire)

@@ -1,4 +1,4 @@
-"""`streamscribe publish` as it is used: real broker, real files, exit codes, one line an error."""
+"""`streamscribe publish` with a real broker and real files: output, exit codes, errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from aiokafka import ConsumerRecord
+from topic_records import read_topic
 
 from devstack.kafka import LocalKafka
 from devstack.ports import free_ports
@@ -28,19 +28,16 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 JFK, MOON, PHONE = (
     str(SAMPLES / f"{name}.flac") for name in ("en_jfk", "zh_aishell3_moon", "en_phone_call")
 )
-
-
-ReadTopic = Callable[[str], Awaitable[list[ConsumerRecord]]]
 ReadStreams = Callable[[str], dict[str, list[AudioChunk]]]
 
 
 @pytest.fixture
-def streams(topics: Topics, read_topic: ReadTopic) -> ReadStreams:
-    """What was published to the live or bulk topic: the chunks of each stream."""
+def streams(kafka: LocalKafka) -> ReadStreams:
+    """Return a function that reads the chunks of each stream from a topic."""
 
     def read(topic: str) -> dict[str, list[AudioChunk]]:
         found: dict[str, list[AudioChunk]] = {}
-        for record in asyncio.run(read_topic(topic)):
+        for record in asyncio.run(read_topic(kafka.bootstrap, topic)):
             chunk = decode_audio(record.key, record.value, record.headers)
             found.setdefault(chunk.stream_id, []).append(chunk)
         return found
@@ -52,7 +49,7 @@ def publish(kafka: LocalKafka, topics: Topics, *arguments: str) -> int:
     return main([*arguments, "--bootstrap", kafka.bootstrap, "--prefix", topics.prefix])
 
 
-def test_files_become_streams_sample_by_sample(
+def test_every_sample_of_each_file_is_published(
     kafka: LocalKafka, topics: Topics, streams: ReadStreams, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert publish(kafka, topics, "--fast", "--stream", "demo", JFK, MOON, PHONE) == 0
@@ -67,12 +64,12 @@ def test_files_become_streams_sample_by_sample(
         assert [chunk.seq for chunk in chunks] == list(range(len(chunks)))
         assert [chunk.start for chunk in chunks] == [rate // 10 * n for n in range(len(chunks))]
         assert [chunk.end for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-    told = capsys.readouterr().out
-    assert f"demo-en_jfk: {JFK} to {topics.audio_bulk}" in told
-    assert "demo-en_jfk: 11.0 s in 111 records" in told
+    output = capsys.readouterr().out
+    assert f"demo-en_jfk: {JFK} to {topics.audio_bulk}" in output
+    assert "demo-en_jfk: 11.0 s in 111 records" in output
 
 
-def test_speech_at_its_own_pace_says_when_it_was_heard(
+def test_real_time_records_have_their_capture_times(
     kafka: LocalKafka, topics: Topics, streams: ReadStreams, tmp_path: Path
 ) -> None:
     path = tmp_path / "talk (1).ogg"
@@ -88,7 +85,9 @@ def test_speech_at_its_own_pace_says_when_it_was_heard(
     assert {chunk.channels for chunk in chunks} == {2}
 
 
-def test_each_record_decodes_alone(kafka: LocalKafka, topics: Topics, streams: ReadStreams) -> None:
+def test_each_record_decodes_on_its_own(
+    kafka: LocalKafka, topics: Topics, streams: ReadStreams
+) -> None:
     for codec in ("flac", "opus"):
         arguments = ["--fast", "--codec", codec, "--stream", codec, MOON]
         assert publish(kafka, topics, *arguments) == 0
@@ -101,7 +100,7 @@ def test_each_record_decodes_alone(kafka: LocalKafka, topics: Topics, streams: R
         assert sum(map(len, decoded)) == soundfile.info(MOON).frames
 
 
-def test_standard_input_is_a_stream(
+def test_standard_input_is_published_as_a_stream(
     kafka: LocalKafka,
     topics: Topics,
     streams: ReadStreams,
@@ -121,7 +120,7 @@ def test_standard_input_is_a_stream(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_open_streams_as_it_should_be(
+def test_a_signal_ends_open_streams_with_an_end_record(
     kafka: LocalKafka, topics: Topics, streams: ReadStreams, number: signal.Signals
 ) -> None:
     command = [sys.executable, "-m", "streamscribe", "publish", "-", "--stream", "desk-1"]
@@ -138,11 +137,11 @@ def test_a_signal_ends_open_streams_as_it_should_be(
         assert process.stderr is not None
         assert process.stderr.read() == ""
     chunks = streams(topics.audio).get("desk-1", [])
-    # The signal may come before the first sample: then there is no stream to be ended.
+    # The signal may arrive before the first sample: then there is no stream to end.
     assert [chunk.end for chunk in chunks] == [False] * (len(chunks) - 1) + [True] * bool(chunks)
 
 
-def test_what_cannot_be_read_is_named_before_anything_is_sent(
+def test_unreadable_inputs_are_reported_before_anything_is_published(
     kafka: LocalKafka,
     topics: Topics,
     streams: ReadStreams,
@@ -160,7 +159,7 @@ def test_what_cannot_be_read_is_named_before_anything_is_sent(
     assert streams(topics.audio) == {}
 
 
-def test_a_file_that_breaks_off_is_published_as_far_as_it_goes(
+def test_a_truncated_file_is_published_up_to_the_error(
     kafka: LocalKafka,
     topics: Topics,
     streams: ReadStreams,
@@ -173,14 +172,14 @@ def test_a_file_that_breaks_off_is_published_as_far_as_it_goes(
     assert "cut.flac: cannot be read as audio" in capsys.readouterr().err
     published = streams(topics.audio_bulk)
     samples, _ = soundfile.read(JFK, dtype="int16")
-    heard = b"".join(chunk.payload for chunk in published["run-cut"])
-    assert heard
-    assert samples.tobytes().startswith(heard)
+    received = b"".join(chunk.payload for chunk in published["run-cut"])
+    assert received
+    assert samples.tobytes().startswith(received)
     assert published["run-cut"][-1].end
     assert published["run-zh_aishell3_moon"][-1].end
 
 
-def test_a_missing_broker_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_absent_broker_is_a_one_line_error(capsys: pytest.CaptureFixture[str]) -> None:
     (port,) = free_ports(1)
     assert main([JFK, "--bootstrap", f"localhost:{port}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -188,6 +187,6 @@ def test_a_missing_broker_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--bootstrap" in line
 
 
-def test_standard_input_can_be_read_but_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_input_may_be_named_only_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-", "-"]) == 2
-    assert "but once" in capsys.readouterr().err
+    assert "only once" in capsys.readouterr().err

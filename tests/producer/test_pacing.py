@@ -11,32 +11,32 @@ RATES = st.integers(8_000, 48_000)
 
 
 @given(RATES, st.integers(1, 2_000), st.integers(0, 10_000_000))
-def test_every_chunk_is_due_when_its_last_sample_was_heard(rate: int, chunk: int, n: int) -> None:
-    pace = RealtimeSchedule(start_s=1_000.0, start_ms=0, rate=rate)
-    assert pace.due_s((n + 1) * chunk) == 1_000.0 + (n + 1) * chunk / rate
+def test_a_chunk_is_due_when_its_last_sample_is_spoken(rate: int, chunk: int, n: int) -> None:
+    schedule = RealtimeSchedule(start_s=1_000.0, start_ms=0, rate=rate)
+    assert schedule.due_s((n + 1) * chunk) == 1_000.0 + (n + 1) * chunk / rate
 
 
 def test_a_day_of_odd_chunks_does_not_drift() -> None:
-    pace = RealtimeSchedule(start_s=0.0, start_ms=1_763_868_000_000, rate=11_025)
+    schedule = RealtimeSchedule(start_s=0.0, start_ms=1_763_868_000_000, rate=11_025)
     day = 86_400 * 11_025
-    assert pace.due_s(day) == 86_400.0
-    assert pace.captured_ms(day) == 1_763_868_000_000 + 86_400_000
+    assert schedule.due_s(day) == 86_400.0
+    assert schedule.captured_ms(day) == 1_763_868_000_000 + 86_400_000
 
 
 @given(RATES, st.integers(0, 1 << 40))
-def test_captured_is_the_time_of_the_first_sample(rate: int, start: int) -> None:
-    pace = RealtimeSchedule(start_s=0.0, start_ms=5, rate=rate)
+def test_captured_ms_is_the_time_of_the_first_sample(rate: int, start: int) -> None:
+    schedule = RealtimeSchedule(start_s=0.0, start_ms=5, rate=rate)
     exact = 5 + start * 1000 / rate
-    assert exact - 1 < pace.captured_ms(start) <= exact + 1e-3 * exact / 1e9
+    assert exact - 1 < schedule.captured_ms(start) <= exact + 1e-3 * exact / 1e9
 
 
-async def test_waiting_ends_at_once_when_asked_to_stop() -> None:
+async def test_waiting_ends_at_once_on_stop() -> None:
     stop = asyncio.Event()
     stop.set()
     await RealtimeClock().wait(86_400.0, stop)
 
 
-async def test_what_is_late_waits_no_longer_but_lets_others_run() -> None:
+async def test_a_late_chunk_does_not_wait_but_yields_to_other_tasks() -> None:
     ran = asyncio.Event()
     asyncio.get_running_loop().call_soon(ran.set)
     await RealtimeClock().wait(-5.0, asyncio.Event())

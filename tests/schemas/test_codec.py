@@ -1,4 +1,4 @@
-"""Audio records: what round-trips, what is refused, and that nothing else is ever raised."""
+"""Audio records: round trips, rejected records, and that only WireError is raised."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ CHUNKS = st.builds(
 
 
 @given(CHUNKS)
-def test_a_chunk_is_read_back(chunk: AudioChunk) -> None:
+def test_an_encoded_chunk_decodes_to_itself(chunk: AudioChunk) -> None:
     assert decode_audio(*encode_audio(chunk)) == chunk
 
 
-def test_a_chunk_says_no_more_than_it_states() -> None:
+def test_only_fields_that_are_set_become_headers() -> None:
     record = encode_audio(AudioChunk("call-1", b"\0\0"))
     assert record == (KEY, b"\0\0", [("codec", b"pcm_s16le")])
 
 
-def test_without_headers_the_defaults_of_the_topic_hold() -> None:
+def test_without_headers_the_topic_defaults_apply() -> None:
     defaults = AudioDefaults(AudioCodec.PCM_MULAW, rate=8_000, channels=2)
     assert decode_audio(KEY, b"\xff", [], defaults) == AudioChunk(
         "call-1", b"\xff", AudioCodec.PCM_MULAW, rate=8_000, channels=2
@@ -65,28 +65,28 @@ def test_without_headers_the_defaults_of_the_topic_hold() -> None:
 
 
 @pytest.mark.parametrize("codec", [codec for codec in AudioCodec if codec.self_describing])
-def test_a_payload_that_says_its_format_gets_no_default(codec: AudioCodec) -> None:
-    silent = decode_audio(KEY, b"x", [("codec", codec.encode())])
-    assert (silent.rate, silent.channels) == (None, None)
+def test_a_self_describing_codec_gets_no_default_format(codec: AudioCodec) -> None:
+    bare = decode_audio(KEY, b"x", [("codec", codec.encode())])
+    assert (bare.rate, bare.channels) == (None, None)
     stated = decode_audio(KEY, b"x", [("codec", codec.encode()), ("rate", b"48000")])
     assert (stated.rate, stated.channels) == (48_000, None)
 
 
-@pytest.mark.parametrize("mark", ["end", "flush"])
+@pytest.mark.parametrize("header", ["end", "flush"])
 @pytest.mark.parametrize("value", [None, b""])
-def test_a_mark_may_come_without_audio(mark: str, value: bytes | None) -> None:
-    chunk = decode_audio(KEY, value, [(mark, b"1")])
+def test_end_and_flush_need_no_audio(header: str, value: bytes | None) -> None:
+    chunk = decode_audio(KEY, value, [(header, b"1")])
     assert chunk.payload == b""
-    assert (chunk.end, chunk.flush) == (mark == "end", mark == "flush")
+    assert (chunk.end, chunk.flush) == (header == "end", header == "flush")
 
 
-def test_a_traceparent_in_another_form_is_dropped_and_told() -> None:
+def test_an_invalid_traceparent_is_dropped_and_reported() -> None:
     chunk = decode_audio(KEY, b"xx", [("traceparent", b"00-1-2-3"), ("words", b"maybe")])
     assert chunk.traceparent is None
     assert [problem.split(":")[0] for problem in chunk.problems] == ["words", "traceparent"]
 
 
-REFUSED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
+REJECTED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
     (Reason.RECORD_TOO_LARGE, KEY, b"x" * (MAX_RECORD_BYTES + 1), []),
     (Reason.TOO_MANY_HEADERS, KEY, b"xx", [("h", b"")] * (MAX_HEADERS + 1)),
     (Reason.HEADERS_TOO_LARGE, KEY, b"xx", [("h", b"v" * 8192)]),
@@ -118,23 +118,23 @@ REFUSED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "key", "value", "headers"), REFUSED)
-def test_a_record_that_breaks_a_rule_is_refused(
+@pytest.mark.parametrize(("reason", "key", "value", "headers"), REJECTED)
+def test_a_record_that_breaks_a_rule_is_rejected(
     reason: Reason, key: bytes | None, value: bytes | None, headers: Headers
 ) -> None:
-    with pytest.raises(WireError) as refused:
+    with pytest.raises(WireError) as raised:
         decode_audio(key, value, headers)
-    assert refused.value.reason is reason
-    assert str(refused.value).isprintable()
+    assert raised.value.reason is reason
+    assert str(raised.value).isprintable()
 
 
-def test_of_several_broken_rules_the_cheapest_to_check_is_named() -> None:
-    with pytest.raises(WireError) as refused:
+def test_the_cheapest_of_several_broken_rules_is_reported() -> None:
+    with pytest.raises(WireError) as raised:
         decode_audio(None, b"", [("codec", b"?"), ("rate", b"?")])
-    assert refused.value.reason is Reason.BAD_STREAM_ID
+    assert raised.value.reason is Reason.BAD_STREAM_ID
 
 
-def test_the_limits_themselves_are_allowed() -> None:
+def test_values_at_the_limits_are_accepted() -> None:
     largest = AudioChunk("a" * 128, b"x" * MAX_RECORD_BYTES, rate=MAX_RATE, channels=2)
     assert decode_audio(*encode_audio(largest)) == largest
     assert decode_audio(*encode_audio(replace(largest, rate=MIN_RATE))).rate == MIN_RATE
@@ -150,7 +150,7 @@ def test_the_limits_themselves_are_allowed() -> None:
         )
     ),
 )
-def test_bytes_of_any_kind_raise_nothing_else(
+def test_arbitrary_bytes_raise_only_wire_errors(
     key: bytes | None, value: bytes | None, headers: Headers
 ) -> None:
     try:

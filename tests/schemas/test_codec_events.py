@@ -1,4 +1,4 @@
-"""Events: round trips, golden bytes of the format, readers older and newer than the writer."""
+"""Events: round trips, golden bytes, and readers older and newer than the writer."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ from schemas.transcript import (
     Word,
 )
 
-# Of the version that is written; those of older ones are kept beside it: test_contract.py.
-RELEASED = sorted((Path(__file__).parent / "golden").iterdir())  # by version of the wire
-GOLDEN = RELEASED[-1]
+RELEASED = sorted((Path(__file__).parent / "golden").iterdir())  # one folder per wire version
+GOLDEN = RELEASED[-1]  # the version that is written
 BASE: dict[str, Any] = {
     "stream_id": "call-1",
     "session_id": "3-1042",
@@ -110,7 +109,7 @@ EXAMPLES: list[AnyEvent] = [
 
 
 def as_text(record: WireRecord) -> bytes:
-    """Key, headers, an empty line, the value: the whole record, to be read by eye."""
+    """Return the record as readable text: key, headers, an empty line, the value."""
     lines = [b"key: " + record.key, *(name.encode() + b": " + v for name, v in record.headers)]
     return b"\n".join([*lines, b"", record.value, b""])
 
@@ -123,20 +122,20 @@ def from_text(text: bytes) -> WireRecord:
     )
 
 
-def test_every_type_has_an_example_and_golden_bytes() -> None:
+def test_every_event_type_has_an_example_and_golden_bytes() -> None:
     types = {event_type.TYPE for event_type in get_args(AnyEvent)}
     assert {event.TYPE for event in EXAMPLES} == types == set(EVENT_TYPES)
     assert {path.stem for path in GOLDEN.glob("*.txt")} == types
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.TYPE)
-def test_golden_bytes_are_still_written(event: AnyEvent) -> None:
+def test_events_are_encoded_to_the_golden_bytes(event: AnyEvent) -> None:
     assert as_text(encode_event(event)) == (GOLDEN / f"{event.TYPE}.txt").read_bytes()
 
 
 @pytest.mark.parametrize("version", RELEASED, ids=lambda folder: folder.name)
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.TYPE)
-def test_golden_bytes_of_every_version_are_still_read(event: AnyEvent, version: Path) -> None:
+def test_golden_bytes_of_every_version_decode(event: AnyEvent, version: Path) -> None:
     record = from_text((version / f"{event.TYPE}.txt").read_bytes())
     assert decode_event(record.headers, record.value) == event
 
@@ -159,7 +158,7 @@ def test_an_event_without_a_trace_has_no_such_header() -> None:
 
 
 @given(st.integers(-(1 << 60), 1 << 60))
-def test_any_time_can_be_written(time_ms: int) -> None:
+def test_any_time_can_be_encoded(time_ms: int) -> None:
     event = StreamWarning(**BASE | {"time_ms": time_ms}, message="late")
     record = encode_event(event)
     written = datetime.fromisoformat(dict(record.headers)["ce_time"].decode())
@@ -177,7 +176,7 @@ def test_sequences_sort_as_text(first: int, second: int) -> None:
 
 
 @given(st.text(), st.floats(0, 1), st.none() | st.floats(0, 1))
-def test_text_of_any_script_and_floats_are_read_back(
+def test_any_text_and_floats_decode_to_themselves(
     text: str, probability: float, confidence: float | None
 ) -> None:
     words = (Word(text, 0.0, 1.0, probability),)
@@ -186,7 +185,7 @@ def test_text_of_any_script_and_floats_are_read_back(
     assert decode_event(record.headers, record.value) == event
 
 
-def test_an_old_reader_passes_over_what_a_newer_writer_adds() -> None:
+def test_an_old_reader_ignores_fields_of_a_newer_writer() -> None:
     record = encode_event(FINAL)
     newer = orjson.loads(record.value)
     newer["speaker"] = {"name": "A"}
@@ -194,7 +193,7 @@ def test_an_old_reader_passes_over_what_a_newer_writer_adds() -> None:
     assert decode_event(record.headers, orjson.dumps(newer)) == FINAL
 
 
-def test_a_new_reader_reads_an_event_without_what_came_later() -> None:
+def test_a_new_reader_decodes_events_without_newer_fields() -> None:
     record = encode_event(FINAL)
     older = orjson.loads(record.value)
     del older["traceparent"], older["quality"]["snr_db"]
@@ -205,10 +204,10 @@ def test_a_new_reader_reads_an_event_without_what_came_later() -> None:
 
 
 @pytest.mark.parametrize("ce_type", [None, b"", b"speech.stream.paused", b"\xff"])
-def test_an_unknown_type_says_so(ce_type: bytes | None) -> None:
-    with pytest.raises(WireError) as refused:
+def test_an_unknown_event_type_is_reported_as_such(ce_type: bytes | None) -> None:
+    with pytest.raises(WireError) as raised:
         decode_event([("ce_type", ce_type)], b"{}")
-    assert refused.value.reason is Reason.UNKNOWN_EVENT
+    assert raised.value.reason is Reason.UNKNOWN_EVENT
     with pytest.raises(WireError):
         decode_event([], b"{}")
 
@@ -216,10 +215,10 @@ def test_an_unknown_type_says_so(ce_type: bytes | None) -> None:
 @pytest.mark.parametrize(
     "value", [None, b"", b"{", b"[]", b"{}", b"\xff", b'{"stream_id": 1}', b"[" * 100_000]
 )
-def test_a_value_of_another_shape_is_refused(value: bytes | None) -> None:
-    with pytest.raises(WireError) as refused:
+def test_a_value_of_another_type_is_rejected(value: bytes | None) -> None:
+    with pytest.raises(WireError) as raised:
         decode_event([("ce_type", b"speech.stream.loss")], value)
-    assert refused.value.reason is Reason.BAD_EVENT
+    assert raised.value.reason is Reason.BAD_EVENT
 
 
 JSON = st.recursive(
@@ -232,6 +231,6 @@ JSON = st.recursive(
     ce_type=st.sampled_from(sorted(EVENT_TYPES)),
     value=st.binary() | JSON.map(orjson.dumps),
 )
-def test_bytes_of_any_kind_raise_nothing_else(ce_type: str, value: bytes) -> None:
+def test_arbitrary_values_raise_only_wire_errors(ce_type: str, value: bytes) -> None:
     with pytest.raises(WireError):
         decode_event([("ce_type", ce_type.encode())], value)

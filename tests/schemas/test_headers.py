@@ -9,7 +9,7 @@ from schemas.errors import Reason, WireError
 from schemas.headers import Headers, check_limits, decimal, flag, select, shown
 
 
-def test_the_limits_themselves_are_allowed() -> None:
+def test_headers_at_the_limits_are_accepted() -> None:
     check_limits([("h", b"")] * MAX_HEADERS)
     check_limits([("name", b"v" * (MAX_HEADER_BYTES - 4))])
 
@@ -22,14 +22,14 @@ def test_the_limits_themselves_are_allowed() -> None:
         ([("é" * (MAX_HEADER_BYTES // 2), b"v")], Reason.HEADERS_TOO_LARGE),
     ],
 )
-def test_more_is_refused(headers: Headers, reason: Reason) -> None:
-    with pytest.raises(WireError) as refused:
+def test_headers_above_the_limits_are_rejected(headers: Headers, reason: Reason) -> None:
+    with pytest.raises(WireError) as raised:
         check_limits(headers)
-    assert refused.value.reason is reason
+    assert raised.value.reason is reason
 
 
-def test_only_known_names_are_looked_at() -> None:
-    headers: Headers = [("seq", b"1"), ("theirs", None), ("theirs", b"\xff")]
+def test_other_headers_are_ignored() -> None:
+    headers: Headers = [("seq", b"1"), ("foreign", None), ("foreign", b"\xff")]
     assert select(headers, {"seq"}) == {"seq": b"1"}
 
 
@@ -40,14 +40,14 @@ def test_only_known_names_are_looked_at() -> None:
         ([("seq", None)], Reason.BAD_HEADER),
     ],
 )
-def test_a_known_name_has_one_value(headers: Headers, reason: Reason) -> None:
-    with pytest.raises(WireError) as refused:
+def test_a_selected_header_needs_exactly_one_value(headers: Headers, reason: Reason) -> None:
+    with pytest.raises(WireError) as raised:
         select(headers, {"seq"})
-    assert refused.value.reason is reason
+    assert raised.value.reason is reason
 
 
 @given(st.integers(0, MAX_POSITION))
-def test_a_decimal_is_read_back(number: int) -> None:
+def test_a_decimal_is_parsed(number: int) -> None:
     assert decimal({"seq": b"%d" % number}, "seq", most=MAX_POSITION) == number
 
 
@@ -55,13 +55,13 @@ def test_a_decimal_is_read_back(number: int) -> None:
     "value",
     [b"", b"-1", b"+1", b"1 ", b"1.0", b"1e3", b"1_000", b"0x10", "１６".encode(), b"9" * 5000],
 )
-def test_no_other_form_of_number_is_read(value: bytes) -> None:
-    with pytest.raises(WireError, match="decimal number") as refused:
+def test_other_forms_of_numbers_are_rejected(value: bytes) -> None:
+    with pytest.raises(WireError, match="decimal number") as raised:
         decimal({"seq": value}, "seq", most=MAX_POSITION)
-    assert refused.value.reason is Reason.BAD_HEADER
+    assert raised.value.reason is Reason.BAD_HEADER
 
 
-def test_a_decimal_has_a_largest_value() -> None:
+def test_a_decimal_above_its_maximum_is_rejected() -> None:
     assert decimal({"seq": b"9"}, "seq", most=9) == 9
     with pytest.raises(WireError):
         decimal({"seq": b"10"}, "seq", most=9)
@@ -72,7 +72,7 @@ def test_an_absent_header_is_none_or_false() -> None:
     assert flag({}, "end") is False
 
 
-def test_a_flag_is_one_or_nought() -> None:
+def test_a_flag_is_one_or_zero() -> None:
     assert flag({"end": b"1"}, "end") is True
     assert flag({"end": b"0"}, "end") is False
     with pytest.raises(WireError, match="leave it out"):
@@ -80,7 +80,7 @@ def test_a_flag_is_one_or_nought() -> None:
 
 
 @given(st.binary())
-def test_what_a_message_shows_is_short_and_printable(value: bytes) -> None:
+def test_a_shown_value_is_short_and_printable(value: bytes) -> None:
     text = shown(value)
     assert text.isascii()
     assert text.isprintable()

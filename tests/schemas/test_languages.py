@@ -9,7 +9,7 @@ from schemas.errors import Reason, WireError
 from schemas.languages import WHISPER_CODES, bcp47, whisper_code
 
 
-def test_the_codes_are_whisper_s_own() -> None:
+def test_the_codes_equal_those_of_whisper() -> None:
     assert set(LANGUAGES) == WHISPER_CODES
 
 
@@ -36,17 +36,17 @@ def test_the_codes_are_whisper_s_own() -> None:
         ("haw", "haw"),
     ],
 )
-def test_a_tag_leads_to_whisper_s_code(tag: str, code: str) -> None:
+def test_a_tag_maps_to_its_whisper_code(tag: str, code: str) -> None:
     assert whisper_code(tag) == code
 
 
 @pytest.mark.parametrize("tag", ["", "x", "tlh", "english", "zh_CN", "zh-", "-zh", "中文", "zh\n"])
-def test_an_unknown_language_is_refused(tag: str) -> None:
-    with pytest.raises(WireError, match="BCP 47") as refused:
+def test_an_unknown_language_is_rejected(tag: str) -> None:
+    with pytest.raises(WireError, match="BCP 47") as raised:
         whisper_code(tag)
-    assert refused.value.reason is Reason.UNKNOWN_LANGUAGE
+    assert raised.value.reason is Reason.UNKNOWN_LANGUAGE
 
 
 @given(st.sampled_from(sorted(WHISPER_CODES)))
-def test_every_code_has_a_tag_that_leads_back(code: str) -> None:
+def test_the_tag_of_every_code_maps_back_to_it(code: str) -> None:
     assert whisper_code(bcp47(code)) == code

@@ -22,17 +22,17 @@ OPTIONS = st.builds(
 
 
 @given(OPTIONS)
-def test_what_is_asked_for_is_read_back(options: StreamOptions) -> None:
+def test_encoded_options_decode_to_themselves(options: StreamOptions) -> None:
     assert decode_options(dict(encode_options(options))) == (options, ())
 
 
-def test_nothing_asked_is_no_header() -> None:
+def test_no_options_are_no_headers() -> None:
     assert encode_options(StreamOptions()) == []
     assert decode_options({}) == (StreamOptions(), ())
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("prompt", b"\xff", "not UTF-8"),
         ("prompt", b"x" * 1001, "1001 characters"),
@@ -45,34 +45,36 @@ def test_nothing_asked_is_no_header() -> None:
         ("endpoint_ms", b"2001", "200 to 2000"),
         ("endpoint_ms", b"0.5", "200 to 2000"),
         ("endpoint_ms", b"5" * 5000, "200 to 2000"),
-        ("language", b",".join([b"en"] + [b"en-x-%d" % n for n in range(MAX_LANGUAGES)]), "17 are"),
+        ("language", b",".join([b"en"] + [b"en-x-%d" % n for n in range(MAX_LANGUAGES)]), "17 tag"),
     ],
 )
-def test_a_wrong_option_is_named_and_the_rest_holds(name: str, value: bytes, said: str) -> None:
+def test_an_invalid_option_is_reported_and_the_others_apply(
+    name: str, value: bytes, message: str
+) -> None:
     options, problems = decode_options({"hotwords": b"Kafka", name: value})
     (problem,) = problems
     assert problem.startswith(f"{name}: ")
-    assert said in problem
+    assert message in problem
     assert options == StreamOptions(hotwords=None if name == "hotwords" else "Kafka")
 
 
 @pytest.mark.parametrize("value", [b"tlh", b"", b"en,", b"auto,en", b"AUTO", b"en;zh", b"\xff"])
-def test_an_unknown_language_is_refused(value: bytes) -> None:
-    with pytest.raises(WireError) as refused:
+def test_an_unknown_language_is_rejected(value: bytes) -> None:
+    with pytest.raises(WireError) as raised:
         decode_options({"language": value})
-    assert refused.value.reason is Reason.UNKNOWN_LANGUAGE
+    assert raised.value.reason is Reason.UNKNOWN_LANGUAGE
 
 
 @pytest.mark.parametrize(
     ("value", "languages"),
     [(b"auto", ()), (b"zh-Hans", ("zh-Hans",)), (b"en, zh ,en", ("en", "zh"))],
 )
-def test_a_list_of_languages_is_those_allowed(value: bytes, languages: tuple[str, ...]) -> None:
+def test_several_languages_are_the_allowed_ones(value: bytes, languages: tuple[str, ...]) -> None:
     assert decode_options({"language": value})[0].languages == languages
 
 
 @given(st.dictionaries(st.sampled_from(sorted(OPTION_HEADERS)), st.binary()))
-def test_bytes_of_any_kind_raise_nothing_else(known: dict[str, bytes]) -> None:
+def test_arbitrary_bytes_raise_only_wire_errors(known: dict[str, bytes]) -> None:
     try:
         _, problems = decode_options(known)
     except WireError:

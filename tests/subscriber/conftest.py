@@ -15,7 +15,7 @@ Send: TypeAlias = Callable[..., Awaitable[None]]
 
 
 def warning(message: str, stream_id: str = "a") -> StreamWarning:
-    """The smallest of events."""
+    """Return the smallest event."""
     return StreamWarning(
         stream_id=stream_id, session_id="0-0", index=0, time_ms=1_783_504_867_000, message=message
     )
@@ -23,7 +23,7 @@ def warning(message: str, stream_id: str = "a") -> StreamWarning:
 
 @pytest.fixture
 async def send(kafka: LocalKafka, topics: Topics) -> AsyncIterator[Send]:
-    """Publishes events, each in its own transaction as a worker does."""
+    """Return a function that publishes an event in a transaction, as a worker does."""
 
     async def send(
         message: str | WireRecord, stream_id: str = "a", *, partition: int = 0, commit: bool = True

@@ -22,7 +22,7 @@ Send: TypeAlias = Callable[..., Awaitable[None]]
 
 @asynccontextmanager
 async def tail(*argv: str) -> AsyncIterator[Process]:
-    """`streamscribe tail` as a process of its own; killed if it is still there at the end."""
+    """Run `streamscribe tail` as a child process, which is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "streamscribe", "tail", *argv), stdout=PIPE, stderr=PIPE
     )
@@ -40,19 +40,21 @@ async def line_of(stream: asyncio.StreamReader | None) -> str:
     return (await stream.readline()).decode()
 
 
-async def test_finals_and_events_are_printed_as_they_come(
+async def test_events_are_printed_as_they_are_published(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     await send("hello", "call-7")
     argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "beginning")
     async with tail(*argv) as process:
-        await line_of(process.stdout)  # the day
+        await line_of(process.stdout)  # the date
         assert (await line_of(process.stdout)).endswith("  call-7           warning: hello\n")
         await send("and again", "call-7")
         assert (await line_of(process.stdout)).endswith("  call-7           warning: and again\n")
 
 
-async def test_ctrl_c_ends_it_without_a_traceback(kafka: LocalKafka, topics: Topics, send: Send):
+async def test_ctrl_c_ends_the_command_without_a_traceback(
+    kafka: LocalKafka, topics: Topics, send: Send
+):
     await send("hello")
     argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "beginning")
     async with tail(*argv) as process:
@@ -63,7 +65,7 @@ async def test_ctrl_c_ends_it_without_a_traceback(kafka: LocalKafka, topics: Top
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
-async def test_a_reader_that_leaves_ends_it_in_silence(
+async def test_a_closed_output_ends_the_command_without_an_error_message(
     kafka: LocalKafka, topics: Topics, send: Send, flags: tuple[str, ...]
 ):
     await send("hello")
@@ -71,13 +73,13 @@ async def test_a_reader_that_leaves_ends_it_in_silence(
     async with tail(*argv, *flags) as process:
         await line_of(process.stdout)
         process.stdout._transport.close()  # type: ignore[union-attr]
-        await send("to nobody")
+        await send("unread")
         assert process.stderr
         errors = await process.stderr.read()
         assert (await process.wait(), errors) == (141, b"")
 
 
-async def test_json_is_one_cloud_event_a_line(kafka: LocalKafka, topics: Topics, send: Send):
+async def test_json_is_one_cloud_event_per_line(kafka: LocalKafka, topics: Topics, send: Send):
     await send("hello", "b")
     await send("你好", "a")
     argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "1h")
@@ -103,7 +105,7 @@ async def test_json_is_one_cloud_event_a_line(kafka: LocalKafka, topics: Topics,
     }
 
 
-async def test_a_record_that_is_no_event_is_one_line_of_warning(
+async def test_a_record_that_is_no_event_is_a_one_line_warning(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     await send(WireRecord(b"a", b"\x1b[2J", [("ce_type", b"\x1b[2J")]))
@@ -117,23 +119,23 @@ async def test_a_record_that_is_no_event_is_one_line_of_warning(
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["--from", "yesterday"], "'yesterday' is none of: beginning, now"),
         (["--bootstrap", "kafka:port"], "'kafka:port' is not HOST:PORT"),
         (["--prefix", "a b"], "is no topic name"),
     ],
 )
-def test_a_wrong_value_is_told_in_its_own_words(
-    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_value_is_a_usage_error_with_the_reason(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ):
-    with pytest.raises(SystemExit) as exit_:
+    with pytest.raises(SystemExit) as raised:
         main(argv)
-    assert exit_.value.code == 2
-    assert said in capsys.readouterr().err
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_a_dead_broker_is_one_line(capsys: pytest.CaptureFixture[str]):
+def test_an_absent_broker_is_a_one_line_error(capsys: pytest.CaptureFixture[str]):
     (port,) = free_ports(1)
     assert main(["--bootstrap", f"127.0.0.1:{port}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()

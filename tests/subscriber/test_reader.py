@@ -29,13 +29,13 @@ async def admin(kafka: LocalKafka) -> AsyncIterator[AIOKafkaAdminClient]:
     await admin.close()
 
 
-async def take(events: AsyncIterator[AnyEvent], count: int) -> list[str]:
+async def read_messages(events: AsyncIterator[AnyEvent], count: int) -> list[str]:
     async with asyncio.timeout(30):
-        taken = [await anext(events) for _ in range(count)]
-    return [event.message for event in taken if isinstance(event, StreamWarning)]
+        received = [await anext(events) for _ in range(count)]
+    return [event.message for event in received if isinstance(event, StreamWarning)]
 
 
-async def test_from_the_beginning_it_reads_all_partitions_in_time_order(
+async def test_from_the_beginning_all_partitions_are_read_in_time_order(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     for number in range(4):
@@ -43,58 +43,58 @@ async def test_from_the_beginning_it_reads_all_partitions_in_time_order(
     async with TranscriptReader(
         kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING
     ) as reader:
-        assert await take(aiter(reader), 4) == ["0", "1", "2", "3"]
+        assert await read_messages(aiter(reader), 4) == ["0", "1", "2", "3"]
 
 
-async def test_from_now_it_reads_what_is_published_after_it_was_entered(
+async def test_from_now_events_after_entering_are_read(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     await send("before")
     async with TranscriptReader(kafka.bootstrap, topics.transcripts) as reader:
         await send("after")
-        assert await take(aiter(reader), 1) == ["after"]
+        assert await read_messages(aiter(reader), 1) == ["after"]
 
 
-async def test_from_a_time_it_reads_what_was_appended_since(
+async def test_from_a_time_events_appended_since_are_read(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     await send("old")
-    await asyncio.sleep(0.002)  # a millisecond of its own
+    await asyncio.sleep(0.002)  # so that the next append has a later millisecond
     since_ms = time.time_ns() // 1_000_000
     await send("new", partition=1)
     async with TranscriptReader(kafka.bootstrap, topics.transcripts, start=since_ms) as reader:
         await send("newer")
-        assert await take(aiter(reader), 2) == ["new", "newer"]
+        assert await read_messages(aiter(reader), 2) == ["new", "newer"]
 
 
-async def test_from_a_time_to_come_it_reads_what_comes(
+async def test_from_a_future_time_new_events_are_read(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     await send("old")
     async with TranscriptReader(kafka.bootstrap, topics.transcripts, start=2**50) as reader:
         await send("new")
-        assert await take(aiter(reader), 1) == ["new"]
+        assert await read_messages(aiter(reader), 1) == ["new"]
 
 
-async def test_what_was_not_committed_is_never_seen(kafka: LocalKafka, topics: Topics, send: Send):
+async def test_aborted_events_are_not_read(kafka: LocalKafka, topics: Topics, send: Send):
     await send("aborted", commit=False)
     await send("committed")
     async with TranscriptReader(
         kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING
     ) as reader:
-        assert await take(aiter(reader), 1) == ["committed"]
+        assert await read_messages(aiter(reader), 1) == ["committed"]
 
 
-async def test_it_reads_the_streams_asked_for(kafka: LocalKafka, topics: Topics, send: Send):
+async def test_only_the_selected_streams_are_read(kafka: LocalKafka, topics: Topics, send: Send):
     for stream_id in ("a", "b", "c"):
         await send(stream_id, stream_id)
     async with TranscriptReader(
         kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING, streams=["c", "a"]
     ) as reader:
-        assert await take(aiter(reader), 2) == ["a", "c"]
+        assert await read_messages(aiter(reader), 2) == ["a", "c"]
 
 
-async def test_a_record_that_is_no_event_is_told_and_passed_over(
+async def test_a_record_that_is_no_event_is_skipped_with_a_warning(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     warned: list[str] = []
@@ -103,12 +103,12 @@ async def test_a_record_that_is_no_event_is_told_and_passed_over(
     async with TranscriptReader(
         kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING, warn=warned.append
     ) as reader:
-        assert await take(aiter(reader), 1) == ["good"]
+        assert await read_messages(aiter(reader), 1) == ["good"]
     (line,) = warned
     assert f"{topics.transcripts}/0 offset 0: ce_type" in line
 
 
-async def test_a_partition_that_is_added_is_read_from_its_beginning(
+async def test_an_added_partition_is_read_from_its_beginning(
     kafka: LocalKafka,
     topics: Topics,
     send: Send,
@@ -119,14 +119,14 @@ async def test_a_partition_that_is_added_is_read_from_its_beginning(
     async with TranscriptReader(kafka.bootstrap, topics.transcripts) as reader:
         events = aiter(reader)
         await send("old partition")
-        assert await take(events, 1) == ["old partition"]
+        assert await read_messages(events, 1) == ["old partition"]
         await admin.create_partitions({topics.transcripts: NewPartitions(5)})
         await send("new partition", partition=4)
         await send("still there")
-        assert set(await take(events, 2)) == {"new partition", "still there"}
+        assert set(await read_messages(events, 2)) == {"new partition", "still there"}
 
 
-async def test_events_deleted_before_they_were_read_are_told(
+async def test_deleted_events_are_skipped_with_a_warning(
     kafka: LocalKafka, topics: Topics, send: Send, admin: AIOKafkaAdminClient
 ):
     warned: list[str] = []
@@ -134,24 +134,28 @@ async def test_events_deleted_before_they_were_read_are_told(
     await send("deleted")  # offset 0, and 1 is the end of its transaction
     async with TranscriptReader(kafka.bootstrap, topics.transcripts, warn=warned.append) as reader:
         await admin.delete_records({first: RecordsToDelete(before_offset=2)})
-        reader._consumer.seek(first, 0)  # as if it had been asleep since
+        reader._consumer.seek(first, 0)  # as a reader that was suspended meanwhile
         await send("left")
-        assert await take(aiter(reader), 1) == ["left"]
+        assert await read_messages(aiter(reader), 1) == ["left"]
     assert warned == [
         f"{topics.transcripts}/0: offsets 0-1 were deleted (retention) before they could be read"
     ]
 
 
-async def test_two_readers_see_the_same(kafka: LocalKafka, topics: Topics, send: Send):
+async def test_two_readers_get_the_same_events(kafka: LocalKafka, topics: Topics, send: Send):
     async with (
         TranscriptReader(kafka.bootstrap, topics.transcripts) as one,
         TranscriptReader(kafka.bootstrap, topics.transcripts) as other,
     ):
         await send("to both")
-        assert await take(aiter(one), 1) == await take(aiter(other), 1) == ["to both"]
+        assert (
+            await read_messages(aiter(one), 1)
+            == await read_messages(aiter(other), 1)
+            == ["to both"]
+        )
 
 
-async def test_a_missing_topic_is_named_and_not_created(
+async def test_a_missing_topic_is_reported_and_not_created(
     kafka: LocalKafka, prefix: str, admin: AIOKafkaAdminClient
 ):
     missing = Topics(prefix).transcripts
@@ -161,7 +165,7 @@ async def test_a_missing_topic_is_named_and_not_created(
     assert missing not in await admin.list_topics()
 
 
-async def test_a_dead_broker_is_named():
+async def test_an_absent_broker_is_reported():
     (port,) = free_ports(1)
     with pytest.raises(ReaderError, match=f"no answer from Kafka at 127.0.0.1:{port}"):
         async with TranscriptReader(f"127.0.0.1:{port}"):

@@ -1,4 +1,4 @@
-"""Record batches made by hand, and put into the log past every client's checks."""
+"""Hand-made record batches, and a way to write them to the log without a client's checks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from devstack.kafka import LocalKafka
 
 HEAD_BYTES = 61
 CODECS = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
-# a topic is known a moment before it has a leader
+# A new topic has no leader for a moment.
 NOT_YET = (NotLeaderForPartitionError.errno, UnknownTopicOrPartitionError.errno)
-NAME = b"a-header"  # as long as this
+NAME = b"a-header"
 
 
 def batch(*values: bytes, codec: int = 0, offset: int = 0) -> bytes:
-    """One record a value, with a header."""
+    """Return a batch with one record per value, each with a header."""
     builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 40)
     for at, value in enumerate(values):
         builder.append(at, 1_700_000_000_000 + at, b"key", value, [(NAME.decode(), b"1")])
@@ -33,7 +33,7 @@ def batch(*values: bytes, codec: int = 0, offset: int = 0) -> bytes:
 
 
 def sealed(head: bytes, records: bytes, codec: int) -> bytes:
-    """These bytes as the records of that batch, with the checksum that belongs to them."""
+    """Return a batch with the head of another and these record bytes, with a valid checksum."""
     made = bytearray(head[:HEAD_BYTES] + records)
     struct.pack_into(">i", made, 8, len(made) - 12)
     struct.pack_into(">h", made, 21, codec)
@@ -42,7 +42,10 @@ def sealed(head: bytes, records: bytes, codec: int) -> bytes:
 
 
 def bomb(unpacked_bytes: int, packed_bytes: int = 0) -> bytes:
-    """A zstd batch of one record of about so many bytes, in not many more than `packed_bytes`."""
+    """Return a zstd batch whose one record unpacks to about `unpacked_bytes`.
+
+    The batch itself is little larger than `packed_bytes`.
+    """
     noise = Random(7).randbytes(packed_bytes)
     body = b"\0\0\0" + _varint(3) + b"key" + _varint(unpacked_bytes) + noise
     zeros, rest = bytes(1 << 20), unpacked_bytes - len(noise)
@@ -55,13 +58,13 @@ def bomb(unpacked_bytes: int, packed_bytes: int = 0) -> bytes:
 
 
 def nameless() -> bytes:
-    """A record whose header's name is no UTF-8: brokers do not look."""
+    """Return a batch whose header name is not UTF-8, which brokers do not check."""
     whole = batch(b"nameless")
     return sealed(whole, whole[HEAD_BYTES:].replace(NAME, b"\xff" * len(NAME)), 0)
 
 
 async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
-    """Into partition 0, one after the other. Fails where the broker refuses one."""
+    """Write the batches to partition 0 in order; fail if the broker rejects one."""
     client = AIOKafkaClient(bootstrap_servers=kafka.bootstrap)
     await client.bootstrap()
     try:
@@ -74,16 +77,16 @@ async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
 
 
 async def _produce(client: AIOKafkaClient, topic: str, batch: bytes) -> int:
-    """The broker's answer, as a number."""
+    """Return the error code of the broker's response; 0: none."""
     (broker,) = client.cluster.brokers()
     request = ProduceRequest(None, -1, 30_000, [(topic, [(0, batch)])])
-    answer = await client.send(broker.nodeId, request)
-    ((_, ((_, error, *_),)),) = answer.topics
+    response = await client.send(broker.nodeId, request)
+    ((_, ((_, error, *_),)),) = response.topics
     return int(error)
 
 
 def _varint(value: int) -> bytes:
-    """Zigzag, of a number that is not negative."""
+    """Return a non-negative number as a zigzag-encoded varint."""
     value, made = value << 1, bytearray()
     while value > 0x7F:
         made.append(value & 0x7F | 0x80)

@@ -1,4 +1,4 @@
-"""How hard properties are tried: little in every run, much in a nightly one."""
+"""The number of examples of property tests, multiplied in a nightly run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from hypothesis import settings
 
 
 def examples(usual: int) -> settings:
-    """So many, times STREAMSCRIBE_EXAMPLES."""
+    """Return settings with `usual` examples, times STREAMSCRIBE_EXAMPLES."""
     times = int(os.environ.get("STREAMSCRIBE_EXAMPLES", "1"))
     return settings(max_examples=usual * times, deadline=None)

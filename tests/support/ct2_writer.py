@@ -1,4 +1,4 @@
-"""CTranslate2 model files as its converter writes them (python/ctranslate2/specs/model_spec.py)."""
+"""Write CTranslate2 model files as its converter does (python/ctranslate2/specs/model_spec.py)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def string(text: str) -> bytes:
 
 
 def ct2_variables(state: Mapping[str, Tensor], dims: ModelDimensions) -> dict[str, Tensor]:
-    """CTranslate2's variables for OpenAI's tensors; a key's bias, which Whisper lacks, is zero."""
+    """Return CTranslate2's variables for OpenAI's tensors.
+
+    The bias of keys, which Whisper does not have, is zero.
+    """
     blocks: dict[str, list[Tensor]] = {}
     for name, tensor in state.items():
         at = place(name)
@@ -50,7 +53,7 @@ def ct2_variables(state: Mapping[str, Tensor], dims: ModelDimensions) -> dict[st
 
 
 def int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A tensor quantised by rows, and its scale [rows]."""
+    """Return a tensor quantised by rows, and its scale [rows]."""
     scale = 127 / weight.float().flatten(1).abs().amax(1)
     columns = [1] * (weight.dim() - 1)
     return (weight.float() * scale.reshape(-1, *columns)).round().to(torch.int8), scale

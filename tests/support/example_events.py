@@ -1,4 +1,4 @@
-"""A final as the service may publish it; tests say what matters to them."""
+"""An example final; tests set only the fields that matter to them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from schemas.transcript import Model, Quality, Source, Timing, TranscriptFinal
 
 
-def transcript_final(**told: Any) -> TranscriptFinal:
-    """The first final of stream "s"; `told` takes the place of any field."""
+def transcript_final(**overrides: Any) -> TranscriptFinal:
+    """Return the first final of stream "s", with some fields overridden."""
     fields: dict[str, Any] = {
         "stream_id": "s",
         "session_id": "0-0",
@@ -33,4 +33,4 @@ def transcript_final(**told: Any) -> TranscriptFinal:
         "source": Source("t", 0, 0, 0),
         "timing": Timing(None, 0, 0),
     }
-    return TranscriptFinal(**(fields | told))
+    return TranscriptFinal(**(fields | overrides))

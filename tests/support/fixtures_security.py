@@ -1,4 +1,4 @@
-"""One broker with TLS, SASL and ACLs for the session, with topics, and with users of each role."""
+"""One broker with TLS, SASL and ACLs per session, with topics and a user for each role."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKaf
 
 @pytest.fixture(scope="session")
 def guarded(secure_kafka: SecureKafka) -> Topics:
-    """Its topics; each role's user may do there what the role needs."""
+    """The topics of the secure broker; the user of each role has the role's rights on them."""
     topics = Topics("guarded")
     asyncio.run(guard(secure_kafka.bootstrap, topics))
     return topics

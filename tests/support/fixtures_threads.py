@@ -1,4 +1,4 @@
-"""Threads of torch, as tests of what the service computes on one."""
+"""The number of torch's threads, for tests of code that the service runs on one thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """As in the service: the detectors' thread computes by itself."""
+    """Limit torch to one thread, as the service does for the detectors."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Real Whisper weights for whichever test asks; fetched once, then kept in the user's cache."""
+"""Real Whisper weights for tests; fetched once, then kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weights.resolve import cache_folder, resolve, search_path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses weights says so: `-m "not whisper"` leaves the rest."""
+    """Mark all tests that use weights, so that `-m "not whisper"` leaves them out."""
     for item in items:
         if {"base_weights", "tiny_en_weights"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker("whisper")
@@ -20,16 +20,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def base_weights() -> Path:
-    """Multilingual base: a file or a folder, for `checkpoint.load`."""
-    return fetched("base")
+    """The multilingual base model: a file or a folder, for `checkpoint.load`."""
+    return fetch("base")
 
 
 @pytest.fixture(scope="session")
 def tiny_en_weights() -> Path:
-    """English tiny: OpenAI's own file."""
-    return fetched("tiny.en")
+    """The English tiny model: OpenAI's file."""
+    return fetch("tiny.en")
 
 
-def fetched(name: str) -> Path:
+def fetch(name: str) -> Path:
     search, cache = search_path(os.environ), cache_folder(os.environ)
     return resolve(name, search=search, cache=cache, console=Console(stderr=True)).path

@@ -1,7 +1,6 @@
-"""A real broker with TLS, SASL and ACLs: what the security tests are held against.
+"""A real broker with TLS, SASL and ACLs for the security tests.
 
-Its plain listener is the administrator's; the others let in only who can say who they are, and
-allow nobody what no ACL does.
+Its plain listener is the administrator's; the others require a login, and ACLs for every request.
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ from devstack.kafka_node import Node
 from devstack.ports import HOST, free_ports
 from transport.security import SaslMechanism, Security, SecurityProtocol
 
-PASSWORD: Final = "correct-horse-7f3a"  # in no message, no log: the tests look for it
-RIGHTS: Final = 15  # of a worker: for each of them there is a user who has all but that one
+PASSWORD: Final = "correct-horse-7f3a"  # tests check that no message or log contains it
+RIGHTS: Final = 15  # of a worker; the user `without-N` has all but the Nth
 USERS: Final = (
-    *("worker", "publisher", "reader", "operator", "nobody", "rotating"),
+    *("worker", "publisher", "reader", "operator", "guest", "rotating"),
     *(f"without-{right}" for right in range(RIGHTS)),
 )
 _LOGIN: Final = "org.apache.kafka.common.security"
 
 
 class SecureKafka(LocalKafka):
-    """One node, temporary. `folder`: for certificates and secrets."""
+    """One temporary node. `folder`: for certificates and secrets."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -73,7 +72,7 @@ class SecureKafka(LocalKafka):
     def security(
         self, user: str, mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
     ) -> Security:
-        """Of a user who logs in at `sasl_tls` with the right password, or with a token."""
+        """Return the settings of a user who logs in at `sasl_tls` with a password or token."""
         return Security(
             security_protocol=SecurityProtocol.SASL_SSL,
             tls_ca_file=str(self._secrets / "ca.pem"),
@@ -84,7 +83,7 @@ class SecureKafka(LocalKafka):
         )
 
     def certified(self, user: str) -> Security:
-        """Of a user who shows a certificate at `mutual_tls`."""
+        """Return the settings of a user with a client certificate at `mutual_tls`."""
         return Security(
             security_protocol=SecurityProtocol.SSL,
             tls_ca_file=str(self._secrets / "ca.pem"),
@@ -94,7 +93,7 @@ class SecureKafka(LocalKafka):
     def certificate(
         self, user: str, authority: trustme.CA | None = None, until: datetime | None = None
     ) -> str:
-        """A file with a key and its certificate."""
+        """Write a key and its certificate to a file and return its path."""
         issuer = authority or self._authority
         issued = issuer.issue_cert(HOST, common_name=user, not_after=until)
         key = load_pem_private_key(issued.private_key_pem.bytes(), None)
@@ -103,7 +102,7 @@ class SecureKafka(LocalKafka):
         return self.file(f"{user}.pem", (pem + chain).decode())
 
     async def set_password(self, user: str, password: str) -> None:
-        """As the administrator changes it, for SCRAM-SHA-512."""
+        """Change a user's password for SCRAM-SHA-512, as the administrator."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         kind = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, iterations=4_096)
         changed = UserScramCredentialUpsertion(user, kind, password.encode())
@@ -114,13 +113,13 @@ class SecureKafka(LocalKafka):
         nodes = super()._new_nodes(data)
         for node in nodes:
             own = dict(line.split("=", 1) for line in node._properties.read_text().splitlines())
-            more = "".join(f"{name}={value}\n" for name, value in self._settings(own).items())
+            more = self._security_settings(own).items()
             with node._properties.open("a") as file:
-                file.write(more)
+                file.write("".join(f"{name}={value}\n" for name, value in more))
         return nodes
 
     async def _format(self, cluster_id: str) -> None:
-        """With a password for every user, for both kinds of SCRAM."""
+        """Format the data with a password for every user, for both kinds of SCRAM."""
         scram = [
             f"--add-scram={mechanism}=[name={user},password={PASSWORD}]"
             for user in USERS
@@ -132,16 +131,16 @@ class SecureKafka(LocalKafka):
             await asyncio.to_thread(node.wait, None)
             assert node.exit_code == 0, node.log_tail()
 
-    def _settings(self, own: dict[str, str]) -> dict[str, str]:
-        """What differs from a broker without security."""
+    def _security_settings(self, own: dict[str, str]) -> dict[str, str]:
+        """Return the settings that differ from a broker without security (`own`)."""
         broker = Path(self.certificate("broker"))
         ports = {
             "SASLTLS": ("SASL_SSL", self._sasl_tls),
             "MUTUAL": ("SSL", self._mutual_tls),
             "SASLOPEN": ("SASL_PLAINTEXT", self._sasl_open),
         }
-        at = ",".join(f"{name}://{HOST}:{port}" for name, (_, port) in ports.items())
-        kinds = ",".join(f"{name}:{kind}" for name, (kind, _) in ports.items())
+        listeners = ",".join(f"{name}://{HOST}:{port}" for name, (_, port) in ports.items())
+        protocols = ",".join(f"{name}:{protocol}" for name, (protocol, _) in ports.items())
         plain = " ".join(f'user_{user}="{PASSWORD}"' for user in USERS)
         logins = {
             "plain": f"{_LOGIN}.plain.PlainLoginModule required {plain};",
@@ -151,9 +150,11 @@ class SecureKafka(LocalKafka):
             ' unsecuredLoginStringClaim_sub="broker";',
         }
         return {
-            "listeners": f"{own['listeners']},{at}",
-            "advertised.listeners": f"{own['advertised.listeners']},{at}",
-            "listener.security.protocol.map": f"{own['listener.security.protocol.map']},{kinds}",
+            "listeners": f"{own['listeners']},{listeners}",
+            "advertised.listeners": f"{own['advertised.listeners']},{listeners}",
+            "listener.security.protocol.map": (
+                f"{own['listener.security.protocol.map']},{protocols}"
+            ),
             "sasl.enabled.mechanisms": ",".join(SaslMechanism),
             **{
                 f"listener.name.{listener}.{mechanism}.sasl.jaas.config": login
@@ -172,7 +173,7 @@ class SecureKafka(LocalKafka):
 
 
 def token(user: str) -> str:
-    """A token without signature, as the broker's own validator for development takes it."""
+    """Return an unsigned token, which the broker's validator for development accepts."""
     claims = {"sub": user, "iat": time.time() - 1, "exp": time.time() + 3_600}
     parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
     return ".".join([*(base64.urlsafe_b64encode(p).rstrip(b"=").decode() for p in parts), ""])

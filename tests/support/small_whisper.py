@@ -1,4 +1,4 @@
-"""A Whisper of random weights, small enough for arithmetic to be checked in milliseconds."""
+"""A Whisper with random weights, small enough to check its arithmetic in milliseconds."""
 
 from __future__ import annotations
 

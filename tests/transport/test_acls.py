@@ -12,11 +12,11 @@ def rights(role: Role) -> set[tuple[str, str]]:
     return {(acl.name, acl.operation) for acl in acls(role, TOPICS, "night")}
 
 
-def test_a_publisher_may_write_audio_and_nothing_else() -> None:
+def test_a_publisher_may_only_write_audio() -> None:
     assert rights(Role.PUBLISHER) == {(TOPICS.audio, "Write"), (TOPICS.audio_bulk, "Write")}
 
 
-def test_a_reader_may_read_transcripts_and_nothing_else() -> None:
+def test_a_reader_may_only_read_transcripts() -> None:
     assert rights(Role.READER) == {(TOPICS.transcripts, "Read"), (TOPICS.partials, "Read")}
 
 
@@ -28,17 +28,17 @@ def test_a_worker_never_writes_audio_nor_reads_its_own_output() -> None:
     assert ("night", "Read") in worker
 
 
-def test_transactions_are_the_group_s_own() -> None:
+def test_transactional_ids_have_the_prefix_of_the_group() -> None:
     (ids,) = (a for a in acls(Role.WORKER, TOPICS, "night") if a.resource == "transactional-id")
     assert (ids.name, ids.operation, ids.prefixed) == ("stt.night.", Operation.WRITE, True)
 
 
-def test_only_the_operator_creates() -> None:
+def test_only_the_operator_may_create_topics() -> None:
     creators = {role for role in Role if any(op == "Create" for _, op in rights(role))}
     assert creators == {Role.OPERATOR}
 
 
-def test_each_is_one_line_of_kafka_s_own_tool() -> None:
+def test_an_acl_is_one_command_of_kafka_s_tool() -> None:
     acl = Acl(Resource.TRANSACTIONAL_ID, "stt.a.", Operation.WRITE, prefixed=True)
     assert acl.command("User:w") == (
         "kafka-acls.sh --add --allow-principal User:w --operation Write"
@@ -46,22 +46,22 @@ def test_each_is_one_line_of_kafka_s_own_tool() -> None:
     )
 
 
-def test_the_page_s_table_says_the_same() -> None:
-    """docs/security.md, for the default names."""
+def test_the_table_in_the_docs_lists_these_acls() -> None:
+    """The table in docs/security.md has the default names."""
     page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
     lines = page[page.index("| Resource |") :].splitlines()
     _, *roles = cells(lines[0])
-    told: set[tuple[str, str, str]] = set()
+    documented: set[tuple[str, str, str]] = set()
     for line in lines[2 : lines.index("")]:
         resources, *rights = cells(line)
         names = resources.split("`")[1::2] or list(Topics())
-        told |= {
+        documented |= {
             (role, name, operation)
             for role, right in zip(roles, rights, strict=True)
             for operation in filter(None, right.split(", "))
             for name in names
         }
-    assert told == {
+    assert documented == {
         (role, acl.name, acl.operation)
         for role in Role
         for acl in acls(role, Topics(), "streamscribe")

@@ -1,4 +1,4 @@
-"""The arguments, and files that cannot be used: no broker is asked."""
+"""Client arguments and unusable files, without a broker."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def tls(**settings: str) -> Security:
     return Security(security_protocol=SecurityProtocol.SSL, **settings)
 
 
-def test_without_security_nothing_is_read() -> None:
+def test_without_security_no_file_is_read() -> None:
     assert client_arguments(Security()) == {"security_protocol": "PLAINTEXT"}
     assert secret_files(Security()) == []
 
 
-def test_a_password_is_its_file_without_the_line_s_end(folder: Path) -> None:
+def test_a_password_is_the_file_s_content_without_the_line_end(folder: Path) -> None:
     (folder / "password").write_text(" pass word \r\n")
     assert client_arguments(SASL) == {
         "security_protocol": "SASL_PLAINTEXT",
@@ -53,7 +53,7 @@ def test_a_password_is_its_file_without_the_line_s_end(folder: Path) -> None:
     }
 
 
-async def test_a_token_is_read_whenever_it_is_asked_for(folder: Path) -> None:
+async def test_the_token_is_read_again_for_every_login(folder: Path) -> None:
     (folder / "token").write_text("first")
     provider = client_arguments(bearer())["sasl_oauth_token_provider"]
     assert await provider.token() == "first"
@@ -61,12 +61,12 @@ async def test_a_token_is_read_whenever_it_is_asked_for(folder: Path) -> None:
     assert await provider.token() == "second"
 
 
-def test_the_context_checks_the_broker_and_shows_our_certificate(folder: Path) -> None:
+def test_the_tls_context_verifies_the_broker_and_has_the_client_certificate(folder: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    ours = authority.issue_cert("worker")
-    ours.private_key_pem.write_to_path(folder / "key.pem")
-    ours.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    client = authority.issue_cert("worker")
+    client.private_key_pem.write_to_path(folder / "key.pem")
+    client.cert_chain_pems[0].write_to_path(folder / "cert.pem")
     security = tls(tls_ca_file="ca.pem", tls_cert_file="cert.pem", tls_key_file="key.pem")
     context = client_arguments(security)["ssl_context"]
     assert context.check_hostname
@@ -76,7 +76,7 @@ def test_the_context_checks_the_broker_and_shows_our_certificate(folder: Path) -
     assert secret_files(security) == [Path("ca.pem"), Path("cert.pem"), Path("key.pem")]
 
 
-def test_a_key_of_another_certificate_is_refused(folder: Path) -> None:
+def test_a_key_of_another_certificate_is_rejected(folder: Path) -> None:
     authority = trustme.CA()
     authority.issue_cert("a").private_key_pem.write_to_path(folder / "key.pem")
     authority.issue_cert("b").cert_chain_pems[0].write_to_path(folder / "cert.pem")
@@ -85,15 +85,19 @@ def test_a_key_of_another_certificate_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("security", "content", "told"),
+    ("security", "content", "message"),
     [
         (SASL, None, "STREAMSCRIBE_SASL_PASSWORD_FILE=password: No such file"),
         (SASL, b"\n", "STREAMSCRIBE_SASL_PASSWORD_FILE=password: the file is empty"),
-        (SASL, b"\xff\xfesecret", "STREAMSCRIBE_SASL_PASSWORD_FILE=password: is no text in UTF-8"),
+        (SASL, b"\xff\xfesecret", "STREAMSCRIBE_SASL_PASSWORD_FILE=password: not UTF-8 text"),
         (bearer(), None, "STREAMSCRIBE_SASL_TOKEN_FILE=token: No such file"),
         (tls(tls_ca_file="password"), None, "STREAMSCRIBE_TLS_CA_FILE=password: No such file"),
-        (tls(tls_ca_file="password"), b"secret", "STREAMSCRIBE_TLS_CA_FILE=password: no PEM"),
-        (tls(tls_cert_file="password"), b"secret", "STREAMSCRIBE_TLS_CERT_FILE=password: no PEM"),
+        (tls(tls_ca_file="password"), b"secret", "STREAMSCRIBE_TLS_CA_FILE=password: not a usab"),
+        (
+            tls(tls_cert_file="password"),
+            b"secret",
+            "STREAMSCRIBE_TLS_CERT_FILE=password: not a us",
+        ),
         (
             tls(tls_cert_file="password", tls_key_password_file="absent"),
             b"secret",
@@ -101,12 +105,12 @@ def test_a_key_of_another_certificate_is_refused(folder: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_cannot_be_used_names_its_setting(
-    folder: Path, security: Security, content: bytes | None, told: str
+def test_an_unusable_file_is_reported_with_its_setting(
+    folder: Path, security: Security, content: bytes | None, message: str
 ) -> None:
     if content is not None:
         (folder / "password").write_bytes(content)
-    with pytest.raises(AccessDenied) as refused:
+    with pytest.raises(AccessDenied) as raised:
         client_arguments(security)
-    assert told in str(refused.value)
-    assert "secret" not in str(refused.value)
+    assert message in str(raised.value)
+    assert "secret" not in str(raised.value)

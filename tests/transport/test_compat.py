@@ -11,7 +11,7 @@ from schemas.topics import Topics
 from transport import compat
 
 
-async def test_a_consumer_without_a_broker():
+async def test_the_private_names_of_a_consumer_exist():
     consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1", group_id="g")
     assert compat.group_of(consumer) == "g"
     client = compat.client_of(consumer)
@@ -23,7 +23,7 @@ async def test_a_consumer_without_a_broker():
     await consumer.stop()
 
 
-async def test_an_abandoned_producer_holds_no_batch_of_a_dead_broker(
+async def test_an_abandoned_producer_stops_without_delivering_its_batches(
     kafka: LocalKafka, topics: Topics
 ):
     producer = AIOKafkaProducer(

@@ -1,4 +1,4 @@
-"""Secrets that change under a running client."""
+"""Secrets that change while a client runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEW = "new-staple-5d1e"
 
 
 def change(path: str, text: str) -> None:
-    """As secrets are replaced: all at once."""
+    """Replace the file atomically, as secret managers do."""
     fresh = Path(f"{path}.new")
     fresh.write_text(text)
     fresh.replace(path)
@@ -46,7 +46,7 @@ async def test_the_next_connection_uses_the_new_password(secure_kafka: SecureKaf
         await client.bootstrap()
         await secure_kafka.set_password("rotating", NEW)
         while await diagnose(secure_kafka.sasl_tls, security) is None:
-            pass  # the broker has not heard of the change yet
+            pass  # the change has not reached the broker yet
         with pytest.raises(KafkaConnectionError):
             await client.bootstrap()
         assert not credentials.refresh()
@@ -55,7 +55,7 @@ async def test_the_next_connection_uses_the_new_password(secure_kafka: SecureKaf
         await client.bootstrap()
 
 
-async def test_what_cannot_be_used_changes_nothing(
+async def test_an_unusable_secret_keeps_the_old_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transport.credentials.REFRESH_S", 0.0)

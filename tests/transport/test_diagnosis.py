@@ -1,4 +1,4 @@
-"""Every way to be let in, and to be kept out, at a real broker: one line says what to look at."""
+"""Accepted and rejected logins at a real broker; each rejection is one line with what to check."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from transport.errors import AccessDenied
 from transport.security import SaslMechanism, Security, SecurityProtocol
 
 WRONG = "wrong-battery-91c2"
-At = Callable[[SecureKafka], str]
+Address = Callable[[SecureKafka], str]
 
 
 @pytest.fixture(autouse=True)
-def ask_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def confirm_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transport.diagnosis._CONFIRM_S", 0.0)
 
 
 @pytest.fixture(autouse=True)
-def no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """At the level at which the commands run aiokafka; DEBUG would print what it sends."""
+def fail_if_a_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Check the log with aiokafka at the commands' level: at DEBUG it logs the secrets it sends."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.INFO, "aiokafka")
     yield
@@ -35,7 +35,7 @@ def no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mechanism", SaslMechanism)
-async def test_whoever_logs_in_is_admitted(
+async def test_every_sasl_mechanism_is_accepted_by_the_broker(
     secure_kafka: SecureKafka, mechanism: SaslMechanism
 ) -> None:
     security = secure_kafka.security("worker", mechanism)
@@ -43,11 +43,11 @@ async def test_whoever_logs_in_is_admitted(
     assert arguments["sasl_mechanism"] == mechanism
 
 
-async def test_a_certificate_is_a_login(secure_kafka: SecureKafka) -> None:
+async def test_a_client_certificate_is_accepted_by_the_broker(secure_kafka: SecureKafka) -> None:
     assert await diagnose(secure_kafka.mutual_tls, secure_kafka.certified("worker")) is None
 
 
-async def test_scram_needs_no_tls(secure_kafka: SecureKafka) -> None:
+async def test_scram_works_without_tls(secure_kafka: SecureKafka) -> None:
     security = replace(
         secure_kafka.security("worker"), security_protocol=SecurityProtocol.SASL_PLAINTEXT
     )
@@ -55,21 +55,21 @@ async def test_scram_needs_no_tls(secure_kafka: SecureKafka) -> None:
 
 
 @pytest.mark.parametrize("mechanism", SaslMechanism)
-async def test_a_wrong_secret_names_the_setting_and_the_user(
+async def test_a_wrong_secret_is_reported_with_its_setting_and_user(
     secure_kafka: SecureKafka, mechanism: SaslMechanism
 ) -> None:
     wrong = secure_kafka.file("wrong", WRONG)
     security = replace(
         secure_kafka.security("worker", mechanism), sasl_password_file=wrong, sasl_token_file=wrong
     )
-    with pytest.raises(AccessDenied) as refused:
+    with pytest.raises(AccessDenied) as raised:
         await verify_access(secure_kafka.sasl_tls, security)
-    told = str(refused.value)
-    assert told.startswith(f"Kafka at {secure_kafka.sasl_tls} refuses {security.user} ")
+    message = str(raised.value)
+    assert message.startswith(f"Kafka at {secure_kafka.sasl_tls} rejects {security.user} ")
     setting = "TOKEN" if mechanism is SaslMechanism.OAUTHBEARER else "PASSWORD"
-    assert f"STREAMSCRIBE_SASL_{setting}_FILE" in told
-    assert "\n" not in told
-    assert WRONG not in told
+    assert f"STREAMSCRIBE_SASL_{setting}_FILE" in message
+    assert "\n" not in message
+    assert WRONG not in message
 
 
 def without_authority(kafka: SecureKafka) -> Security:
@@ -88,14 +88,14 @@ def without_certificate(kafka: SecureKafka) -> Security:
     return replace(kafka.certified("worker"), tls_cert_file="")
 
 
-def with_a_stranger_s_certificate(kafka: SecureKafka) -> Security:
+def with_unknown_authority(kafka: SecureKafka) -> Security:
     return replace(
         kafka.certified("worker"), tls_cert_file=kafka.certificate("stranger", trustme.CA())
     )
 
 
 @pytest.mark.parametrize(
-    ("at", "make", "told"),
+    ("address", "make", "message"),
     [
         (lambda k: k.sasl_tls, without_authority, "its certificate is not trusted (unable to get"),
         (
@@ -103,39 +103,42 @@ def with_a_stranger_s_certificate(kafka: SecureKafka) -> Security:
             lambda k: k.security("worker"),
             "its certificate is not trusted (Hostname mismatch",
         ),
-        (lambda k: k.sasl_tls, lambda _: Security(), "takes STREAMSCRIBE_SECURITY_PROTOCOL=PLAIN"),
-        (lambda k: k.sasl_open, lambda _: Security(), "takes STREAMSCRIBE_SECURITY_PROTOCOL=PLAIN"),
-        (lambda k: k.sasl_tls, without_login, "takes STREAMSCRIBE_SECURITY_PROTOCOL=SSL"),
-        (lambda k: k.bootstrap, without_tls, "takes STREAMSCRIBE_SECURITY_PROTOCOL=SASL_PLAIN"),
+        (lambda k: k.sasl_tls, lambda _: Security(), "expects STREAMSCRIBE_SECURITY_PROTOCOL=PLA"),
+        (lambda k: k.sasl_open, lambda _: Security(), "expects STREAMSCRIBE_SECURITY_PROTOCOL=PLA"),
+        (lambda k: k.sasl_tls, without_login, "expects STREAMSCRIBE_SECURITY_PROTOCOL=SSL"),
+        (lambda k: k.bootstrap, without_tls, "expects STREAMSCRIBE_SECURITY_PROTOCOL=SASL_PLAIN"),
         (
             lambda k: k.bootstrap,
             lambda k: k.security("worker"),
             "STREAMSCRIBE_SECURITY_PROTOCOL=SASL_SSL",
         ),
-        (lambda k: k.mutual_tls, without_certificate, "STREAMSCRIBE_TLS_CERT_FILE if it asks"),
+        (lambda k: k.mutual_tls, without_certificate, "STREAMSCRIBE_TLS_CERT_FILE if it requires"),
         (
             lambda k: k.mutual_tls,
-            with_a_stranger_s_certificate,
-            "STREAMSCRIBE_TLS_CERT_FILE if it asks",
+            with_unknown_authority,
+            "STREAMSCRIBE_TLS_CERT_FILE if it requires",
         ),
     ],
 )
-async def test_what_keeps_us_out_is_told(
-    secure_kafka: SecureKafka, at: At, make: Callable[[SecureKafka], Security], told: str
+async def test_a_lasting_problem_is_described(
+    secure_kafka: SecureKafka,
+    address: Address,
+    make: Callable[[SecureKafka], Security],
+    message: str,
 ) -> None:
-    trouble = await diagnose(at(secure_kafka), make(secure_kafka))
-    assert trouble is not None
-    assert trouble.problem.startswith("Kafka at ")
-    assert told in trouble.problem
-    assert trouble.lasting
+    diagnosis = await diagnose(address(secure_kafka), make(secure_kafka))
+    assert diagnosis is not None
+    assert diagnosis.problem.startswith("Kafka at ")
+    assert message in diagnosis.problem
+    assert diagnosis.lasting
 
 
-async def test_a_broker_that_is_not_there_may_come(secure_kafka: SecureKafka) -> None:
+async def test_an_absent_broker_is_no_lasting_problem(secure_kafka: SecureKafka) -> None:
     (port,) = free_ports(1)
     security = secure_kafka.security("worker")
-    trouble = await diagnose(f"127.0.0.1:{port}", security)
-    assert trouble is not None
-    assert not trouble.lasting
+    diagnosis = await diagnose(f"127.0.0.1:{port}", security)
+    assert diagnosis is not None
+    assert not diagnosis.lasting
     both = f"127.0.0.1:{port},{secure_kafka.sasl_tls}"
     assert await diagnose(both, security) is None
     assert await verify_access(f"127.0.0.1:{port}", security)

@@ -1,4 +1,4 @@
-"""What each role's rights allow, and how a right that is missing is told: a real broker decides."""
+"""Each role's rights at a real broker, and the messages for missing rights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WARNING = StreamWarning(stream_id="s", session_id="0-0", index=0, time_ms=0, mes
 
 @pytest.fixture
 def user(secure_kafka: SecureKafka) -> Callable[[str], dict[str, Any]]:
-    """What the shells are given to be this user."""
+    """Return the address and login of a user as keyword arguments."""
 
     def user(name: str) -> dict[str, Any]:
         return {"bootstrap": secure_kafka.sasl_tls, "security": secure_kafka.security(name)}
@@ -70,7 +70,7 @@ async def read(topics: Topics, **user: Any) -> StreamWarning:
 async def transaction(
     bootstrap: str, security: Security, name: str
 ) -> AsyncIterator[AIOKafkaProducer]:
-    """As the worker's."""
+    """Yield a producer within a transaction, as the worker has."""
     arguments = await asyncio.to_thread(client_arguments, security)
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, transactional_id=name, request_timeout_ms=5_000, **arguments
@@ -83,7 +83,7 @@ async def transaction(
         await producer.stop()
 
 
-async def test_each_role_may_do_what_it_is_for(guarded: Topics, user: User) -> None:
+async def test_each_role_has_the_rights_that_it_needs(guarded: Topics, user: User) -> None:
     await publish(guarded, **user("publisher"))
     assert await check_topics(topics=guarded, **user("worker")) == []
     async with transaction(**user("worker"), name=f"stt.{GROUP}.x.0") as producer:
@@ -105,62 +105,70 @@ async def test_a_worker_may_join_its_group_and_read_audio(
         bootstrap_servers=secure_kafka.sasl_tls,
         group_id=GROUP,
         auto_offset_reset="earliest",
-        enable_auto_commit=False,  # the offset would be taken for a worker's of this group
+        enable_auto_commit=False,  # other tests' workers of this group would start at the offset
         **client_arguments(secure_kafka.security("worker")),
     )
     async with asyncio.timeout(20), consumer:
         assert (await consumer.getone()).value == b"xx"
 
 
-async def test_a_publisher_without_rights_is_told_the_topic(guarded: Topics, user: User) -> None:
-    with pytest.raises(PublishError) as refused:
-        await publish(guarded, **user("nobody"))
-    told = str(refused.value)
-    assert told.startswith(f"{guarded.audio} at ")
-    assert "user nobody may not use the cluster, nor write to any topic: `streamscribe ac" in told
+async def test_a_publisher_without_rights_gets_the_topic_in_the_error(
+    guarded: Topics, user: User
+) -> None:
+    with pytest.raises(PublishError) as raised:
+        await publish(guarded, **user("guest"))
+    message = str(raised.value)
+    assert message.startswith(f"{guarded.audio} at ")
+    assert "user guest may not use the cluster, nor write to any topic: `streamscribe ac" in message
 
 
-async def test_a_publisher_of_another_topic_is_told_the_topic(guarded: Topics, user: User) -> None:
-    with pytest.raises(PublishError, match=r"no topic other\.audio\.v1: .* or let user publisher"):
+async def test_a_publisher_of_a_hidden_topic_gets_the_topic_in_the_error(
+    guarded: Topics, user: User
+) -> None:
+    with pytest.raises(PublishError, match=r"no topic other\.audio\.v1: .* or grant user publi"):
         await publish(Topics("other"), **user("publisher"))
 
 
-async def test_a_publisher_that_may_only_look_is_told_the_topic(
+async def test_a_publisher_that_may_only_describe_gets_the_topic_in_the_error(
     secure_kafka: SecureKafka, guarded: Topics, user: User
 ) -> None:
-    with pytest.raises(PublishError) as refused:
+    with pytest.raises(PublishError) as raised:
         await publish(guarded, **user("worker"))
-    told = str(refused.value)
-    assert f"user worker may not use the topic {guarded.audio}: `streamscribe acls`" in told
-    assert "\n" not in told
+    message = str(raised.value)
+    assert f"user worker may not use the topic {guarded.audio}: `streamscribe acls`" in message
+    assert "\n" not in message
 
 
-async def test_a_reader_without_rights_is_told_the_topic(guarded: Topics, user: User) -> None:
+async def test_a_reader_without_rights_gets_the_topic_in_the_error(
+    guarded: Topics, user: User
+) -> None:
     with pytest.raises(ReaderError, match=f"no topic {guarded.transcripts}: .*streamscribe acls"):
         await read(guarded, **user("publisher"))
     with pytest.raises(ReaderError, match=f"worker may not use the topic {guarded.transcripts}"):
         await read(guarded, **user("worker"))
 
 
-async def test_what_a_worker_may_not_see_is_told(guarded: Topics, user: User) -> None:
-    with pytest.raises(AccessDenied) as refused:
-        await check_topics(topics=guarded, **user("nobody"))
+async def test_topics_that_may_not_be_described_are_listed_in_the_error(
+    guarded: Topics, user: User
+) -> None:
+    with pytest.raises(AccessDenied) as raised:
+        await check_topics(topics=guarded, **user("guest"))
     named = ", ".join(sorted(guarded))
-    assert str(refused.value).startswith(f"user nobody may not use the topic {named}: `stream")
-    with pytest.raises(AccessDenied) as refused:
+    assert str(raised.value).startswith(f"user guest may not use the topic {named}: `stream")
+    with pytest.raises(AccessDenied) as raised:
         await check_topics(topics=guarded, **user("publisher"))
-    assert f"user publisher may not use the topic {named}: " in str(refused.value)
+    assert f"user publisher may not use the topic {named}: " in str(raised.value)
 
 
-async def test_transactions_and_groups_of_others_are_told(
+async def test_forbidden_transactional_ids_and_groups_are_named(
     secure_kafka: SecureKafka, guarded: Topics, user: User
 ) -> None:
     security = secure_kafka.security("worker")
-    with pytest.raises(KafkaError) as refused:
+    with pytest.raises(KafkaError) as raised:
         async with transaction(**user("worker"), name="stt.day.x.0"):
             pass
     assert "may not use the transactional id stt.day.x.0:" in str(
-        authorization_problem(refused.value, security)
+        authorization_problem(raised.value, security)
     )
     consumer = AIOKafkaConsumer(
         guarded.audio,
@@ -168,18 +176,18 @@ async def test_transactions_and_groups_of_others_are_told(
         group_id="day",
         **client_arguments(security),
     )
-    with pytest.raises(GroupAuthorizationFailedError) as refused:
+    with pytest.raises(GroupAuthorizationFailedError) as raised:
         await consumer.start()
     await consumer.stop()
     assert "user worker may not use the group day:" in str(
-        authorization_problem(refused.value, security)
+        authorization_problem(raised.value, security)
     )
 
 
-def test_many_topics_are_one_line() -> None:
+def test_several_topics_are_one_line() -> None:
     error = TopicAuthorizationFailedError({"b", "a"})
     assert authorization_problem(error, Security()) == (
-        "whoever does not log in may not use the topic a, b:"
+        "an anonymous client may not use the topic a, b:"
         " `streamscribe acls` lists and grants the rights"
     )
     assert authorization_problem(KafkaError("else"), Security()) is None
@@ -189,7 +197,7 @@ def test_many_topics_are_one_line() -> None:
 def environment(
     secure_kafka: SecureKafka, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], None]]:
-    """The commands' environment, for a user."""
+    """Return a function that sets the commands' environment to the login of a user."""
 
     def become(user: str) -> None:
         security = secure_kafka.security(user)
@@ -199,7 +207,7 @@ def environment(
     return become
 
 
-def test_the_command_lists_and_grants(
+def test_the_acls_command_lists_and_grants(
     secure_kafka: SecureKafka,
     prefix: str,
     environment: Callable[[str], None],
@@ -215,7 +223,7 @@ def test_the_command_lists_and_grants(
     environment("worker")
     assert main([*role, "--grant", "--bootstrap", secure_kafka.sasl_tls]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"streamscribe acls: Kafka refuses to grant rights on {topics.audio}: ")
+    assert line.startswith(f"streamscribe acls: Kafka rejects the grant on {topics.audio}: ")
 
 
 COMMANDS = {
@@ -227,21 +235,21 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_settings_that_cannot_hold_are_a_usage_error(
+def test_invalid_security_settings_are_a_usage_error(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STREAMSCRIBE_SECURITY_PROTOCOL", "TLS")
     run, arguments = COMMANDS[command]
     try:
         code = run(arguments)
-    except SystemExit as ended:  # argparse's way
-        code = ended.code
+    except SystemExit as raised_exit:  # by argparse
+        code = raised_exit.code
     assert code == 2
-    assert "STREAMSCRIBE_SECURITY_PROTOCOL='TLS': is none of" in capsys.readouterr().err
+    assert "STREAMSCRIBE_SECURITY_PROTOCOL='TLS': must be one of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["acls", "publish", "tail", "topics"])
-def test_a_wrong_password_is_one_line(
+def test_a_wrong_password_is_a_one_line_error(
     command: str,
     secure_kafka: SecureKafka,
     environment: Callable[[str], None],
@@ -253,14 +261,14 @@ def test_a_wrong_password_is_one_line(
     monkeypatch.setenv("STREAMSCRIBE_SASL_PASSWORD_FILE", wrong)
     run, arguments = COMMANDS[command]
     assert run([*arguments, "--bootstrap", secure_kafka.sasl_tls]) == 1
-    said = capsys.readouterr()
-    (line,) = said.err.splitlines()
-    assert line.startswith(f"streamscribe {command}: Kafka at {secure_kafka.sasl_tls} refuses user")
-    assert "wrong-battery" not in said.out
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
+    assert line.startswith(f"streamscribe {command}: Kafka at {secure_kafka.sasl_tls} rejects user")
+    assert "wrong-battery" not in output.out
 
 
 @pytest.mark.parametrize("principal", ["phone", "User:", "User:a b"])
-def test_a_principal_that_is_none_is_a_usage_error(principal: str) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_an_invalid_principal_is_a_usage_error(principal: str) -> None:
+    with pytest.raises(SystemExit) as raised_exit:
         main(["publisher", principal])
-    assert ended.value.code == 2
+    assert raised_exit.value.code == 2

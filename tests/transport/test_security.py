@@ -18,12 +18,12 @@ def read(**settings: str) -> Security:
 
 
 def problems(**settings: str) -> str:
-    with pytest.raises(SecurityError) as refused:
+    with pytest.raises(SecurityError) as raised:
         read(**settings)
-    return "\n".join(refused.value.problems)
+    return "\n".join(raised.value.problems)
 
 
-def test_nothing_set_is_no_security() -> None:
+def test_the_default_is_no_security() -> None:
     assert read() == Security()
     assert Security().security_protocol is SecurityProtocol.PLAINTEXT
 
@@ -43,31 +43,31 @@ def test_nothing_set_is_no_security() -> None:
         },
     ],
 )
-def test_what_goes_together_is_taken(settings: dict[str, str]) -> None:
+def test_valid_combinations_are_accepted(settings: dict[str, str]) -> None:
     assert read(**settings).security_protocol == settings["SECURITY_PROTOCOL"]
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER"])
-def test_a_secret_never_goes_over_an_open_line_unasked(mechanism: str) -> None:
+def test_a_secret_is_sent_without_tls_only_on_request(mechanism: str) -> None:
     settings = {
         "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "SASL_MECHANISM": mechanism,
         "SASL_TOKEN_FILE": "token",
         **PASSWORD,
     }
-    assert f"{mechanism} would show the secret" in problems(**settings)
+    assert f"{mechanism} would send the secret unencrypted" in problems(**settings)
     assert read(**settings, SASL_WITHOUT_TLS="true").sasl_mechanism == mechanism
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
-        ({"SECURITY_PROTOCOL": "TLS"}, "is none of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        ({"SECURITY_PROTOCOL": "TLS"}, "must be one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         ({"TLS_CA_FILE": "ca.pem"}, "STREAMSCRIBE_TLS_CA_FILE has no effect"),
         ({"SASL_PASSWORD_FILE": "p"}, "STREAMSCRIBE_SASL_PASSWORD_FILE has no effect"),
         (
             {"SECURITY_PROTOCOL": "SASL_SSL", "TLS_KEY_FILE": "k", **PASSWORD},
-            "STREAMSCRIBE_TLS_KEY_FILE needs STREAMSCRIBE_TLS_CERT_FILE",
+            "STREAMSCRIBE_TLS_KEY_FILE requires STREAMSCRIBE_TLS_CERT_FILE",
         ),
         ({"SECURITY_PROTOCOL": "SASL_SSL"}, "STREAMSCRIBE_SASL_USERNAME must be set"),
         (
@@ -76,15 +76,17 @@ def test_a_secret_never_goes_over_an_open_line_unasked(mechanism: str) -> None:
         ),
     ],
 )
-def test_what_cannot_hold_says_what_to_set(settings: dict[str, str], told: str) -> None:
-    assert told in problems(**settings)
+def test_an_invalid_combination_is_reported_with_the_setting_to_change(
+    settings: dict[str, str], message: str
+) -> None:
+    assert message in problems(**settings)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     assert len(problems(SECURITY_PROTOCOL="SASL_SSL", TLS_KEY_FILE="k").splitlines()) == 3
 
 
-def test_who_we_are_is_told_without_secrets() -> None:
+def test_the_user_in_messages_has_no_secret() -> None:
     assert read(SECURITY_PROTOCOL="SASL_SSL", **PASSWORD).user == "user u"
     certificate = {"SECURITY_PROTOCOL": "SSL", "TLS_CERT_FILE": "me.pem"}
     assert read(**certificate).user == "the owner of me.pem"

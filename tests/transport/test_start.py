@@ -26,7 +26,7 @@ NOW_MS = 1_783_504_867_000  # 2026-07-08T10:01:07Z
         ("1783504867000", NOW_MS),
     ],
 )
-def test_a_start_in_every_form(text: str, start: Start):
+def test_every_form_of_a_start_is_parsed(text: str, start: Start):
     assert parse_start(text, NOW_MS) == start
 
 
@@ -44,13 +44,13 @@ def test_a_start_in_every_form(text: str, start: Start):
         ("2026-13-08T10:01:07Z", "none of:"),
     ],
 )
-def test_anything_else_is_told_what_would_be_right(text: str, problem: str):
+def test_other_text_is_rejected_with_the_valid_forms(text: str, problem: str):
     with pytest.raises(ValueError, match=problem):
         parse_start(text, NOW_MS)
 
 
 @given(text=st.text() | st.from_regex(r"\d+[smhd]?", fullmatch=True))
-def test_no_text_fails_in_another_way(text: str):
+def test_any_text_is_a_start_or_a_value_error(text: str):
     with suppress(ValueError):
         start = parse_start(text, NOW_MS)
         assert isinstance(start, Edge) or start >= 0

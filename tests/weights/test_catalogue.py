@@ -7,11 +7,11 @@ import whisper
 from weights.catalogue import BY_NAME, BY_SHA256, KNOWN
 
 
-def test_names_and_addresses_are_those_of_openai_whisper():
+def test_names_and_urls_equal_those_of_openai_whisper():
     assert {name: known.url for name, known in BY_NAME.items()} == whisper._MODELS
 
 
-def test_every_hash_is_one_and_belongs_to_one_name():
+def test_every_hash_is_valid_and_belongs_to_one_name():
     hashes = [sha256 for known in KNOWN for sha256 in known.accepted]
 
     assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in hashes)

@@ -28,18 +28,20 @@ def test_fetch_prints_name_path_and_hash(
     assert (name, path, sha256[:8]) == ("tiny.en", str(link), "d3dd57d3")
 
 
-def test_fetch_tries_all_and_fails_for_one(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_fetch_tries_all_names_and_fails_if_one_fails(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
     (home / "x.pt").write_bytes(b"x")
 
     assert main(["fetch", "huge", str(home / "x.pt")]) == 2
 
-    told = capsys.readouterr()
-    assert told.out.startswith("x\t")
-    assert "no weights are called 'huge'" in told.err
+    output = capsys.readouterr()
+    assert output.out.startswith("x\t")
+    assert "no weights are called 'huge'" in output.err
 
 
 @pytest.mark.parametrize("argv", [[], ["list"]])
-def test_list_shows_every_name_and_what_is_here(
+def test_list_prints_every_name_and_local_files(
     argv: list[str], home: Path, capsys: pytest.CaptureFixture[str]
 ):
     (home / "weights" / "small.pt").touch()
@@ -52,9 +54,9 @@ def test_list_shows_every_name_and_what_is_here(
 
 
 @pytest.mark.parametrize("argv", [["fetch"], ["bake", "base"], ["--no-such-flag"]])
-def test_wrong_usage_ends_with_two(argv: list[str], capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as caught:
+def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as raised:
         main(argv)
 
-    assert caught.value.code == 2
+    assert raised.value.code == 2
     assert capsys.readouterr().err.startswith("usage: streamscribe weights")

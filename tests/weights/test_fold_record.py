@@ -33,17 +33,17 @@ BASE = BY_NAME["base"]
         ({"clips": MIN_CLIPS - 1}, False),
     ],
 )
-def test_every_language_has_to_pass(changed: dict[str, float], passed: bool):
+def test_every_language_must_pass(changed: dict[str, float], passed: bool):
     one = replace(GOOD, **changed)  # type: ignore[arg-type]
     assert one.passed is passed
     assert replace(RECORD, languages={"en": GOOD, "zh": one}).passed is passed
 
 
-def test_nothing_checked_is_nothing_passed():
+def test_a_record_without_languages_does_not_pass():
     assert not replace(RECORD, languages={}).passed
 
 
-def test_what_is_written_is_found(tmp_path: Path):
+def test_a_written_record_is_found(tmp_path: Path):
     home = {"STREAMSCRIBE_HOME": str(tmp_path)}
     assert find(RECORD.sha256, home) is None
     file = write(RECORD, own_folder(home))
@@ -53,16 +53,16 @@ def test_what_is_written_is_found(tmp_path: Path):
     assert [*file.parent.iterdir()] == [file]
 
 
-def test_the_users_own_record_comes_first(tmp_path: Path):
+def test_the_user_s_record_takes_precedence(tmp_path: Path):
     home = {"STREAMSCRIBE_HOME": str(tmp_path)}
-    refused = replace(RECORD, sha256=BASE.sha256, languages={"en": replace(GOOD, clips=1)})
-    write(refused, own_folder(home))
-    assert find(BASE.sha256, home) == refused
+    failed = replace(RECORD, sha256=BASE.sha256, languages={"en": replace(GOOD, clips=1)})
+    write(failed, own_folder(home))
+    assert find(BASE.sha256, home) == failed
 
 
 @pytest.mark.parametrize("name", ["base", "tiny.en"])
-def test_records_of_base_and_tiny_en_come_with_the_package(tmp_path: Path, name: str):
-    """Whichever file the weights are read from: equal weights need no check of their own."""
+def test_the_package_contains_records_of_base_and_tiny_en(tmp_path: Path, name: str):
+    """Every file with equal weights has the record."""
     for sha256 in BY_NAME[name].accepted:
         record = find(sha256, {"STREAMSCRIBE_HOME": str(tmp_path)})
         assert record is not None
@@ -70,20 +70,20 @@ def test_records_of_base_and_tiny_en_come_with_the_package(tmp_path: Path, name:
         assert record.model == name
 
 
-def test_shipped_records_bear_the_name_of_their_weights():
+def test_shipped_records_are_named_by_their_weights():
     files = [*SHIPPED.glob("*.json")]
     assert len(files) == 2
     assert all(read(file).sha256 == file.stem for file in files)
 
 
 @pytest.mark.parametrize("content", ["", "{}", json.dumps({"sha256": 3})])
-def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, content: str):
+def test_an_unreadable_record_is_reported(tmp_path: Path, content: str):
     (file := tmp_path / "x.json").write_text(content)
-    with pytest.raises(WeightsError, match=f"{file}: no fold record .*bench fold"):
+    with pytest.raises(WeightsError, match=f"{file}: not a fold record .*bench fold"):
         read(file)
 
 
-def test_a_record_that_cannot_be_kept_says_where(tmp_path: Path):
+def test_an_unwritable_folder_is_reported(tmp_path: Path):
     (tmp_path / "folds").write_text("a file")
-    with pytest.raises(WeightsError, match="cannot keep a fold record in"):
+    with pytest.raises(WeightsError, match="cannot write a fold record to"):
         write(RECORD, tmp_path / "folds")

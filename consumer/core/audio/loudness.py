@@ -1,10 +1,10 @@
-"""How an utterance sounds, from its samples alone: noise, clipping, what lies under a word.
+"""Loudness, noise and clipping of an utterance, measured from its samples alone.
 
-The ratio of signal to noise is estimated, for nobody knows the two apart: of frames of 20 ms, noise
-is the power that one in ten stays below, signal what their mean power has beyond it. On speech with
-known noise mixed in (white, pink, recorded) it errs by 1.5 to 2.5 dB in the median between 0 and
-30 dB; noise that comes and goes is taken for signal. The detector's probabilities as a guide to the
-pauses were no better. docs/quality.md has the figures.
+The signal-to-noise ratio is an estimate over frames of 20 ms: noise is the power that one frame in
+ten stays below, signal is the mean power above it. On speech with known noise mixed in (white,
+pink, recorded) the median error is 1.5 to 2.5 dB between 0 and 30 dB; intermittent noise counts as
+signal. Using the detector's probabilities to find the pauses was no better. docs/quality.md has the
+figures.
 """
 
 from __future__ import annotations
@@ -19,21 +19,11 @@ from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import Float32Array, Int16Array
 
 FRAME_MS: Final = 20
-
-
-LOWEST_DB, HIGHEST_DB = -10.0, 60.0  # what is beyond cannot be told from it
-
-
+LOWEST_DB, HIGHEST_DB = -10.0, 60.0  # bounds of the estimate: it is not reliable beyond them
 _NOISE_QUANTILE: Final = 0.1
-
-
 _NOISE_BIAS: Final = 1.2  # mean power of noise / its quantile over short frames
-
-
-_QUANTISATION: Final = 1 / 12 / FULL_SCALE**2  # power of int16's own rounding
-
-
-_CLIPPED: Final = 32_000  # of G.711 the loudest sample is 32 124 (mu-law) or 32 256 (A-law)
+_QUANTISATION: Final = 1 / 12 / FULL_SCALE**2  # noise power of rounding to int16
+_CLIPPED: Final = 32_000  # the loudest sample of G.711 is 32 124 (mu-law) or 32 256 (A-law)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +34,7 @@ class Loudness:
 
     @classmethod
     def of(cls, samples: Int16Array, rate: int) -> Loudness:
-        """Of [n] samples; what is over at the end belongs to no frame."""
+        """Return the loudness of [n] samples; an incomplete frame at the end is left out."""
         length = min(len(samples), FRAME_MS * rate // 1000)
         frames = samples[: len(samples) // length * length].reshape(-1, length)
         centred = frames - frames.mean(axis=1, keepdims=True, dtype=np.float32)
@@ -52,24 +42,24 @@ class Loudness:
 
     @property
     def noise(self) -> float:
-        """Mean power of what goes on behind the words."""
+        """Mean power of the background noise."""
         quantile = float(np.quantile(self.powers, _NOISE_QUANTILE))
         return max(quantile * _NOISE_BIAS, _QUANTISATION)
 
     @property
     def snr_db(self) -> float:
-        """Signal above noise, within LOWEST_DB and HIGHEST_DB; digital silence has the lowest."""
+        """Signal-to-noise ratio in dB, LOWEST_DB..HIGHEST_DB; LOWEST_DB for digital silence."""
         return _decibels(float(self.powers.mean()) - self.noise, self.noise)
 
     def above_noise_db(self, start_s: float, end_s: float) -> float:
-        """The loudest frame of a stretch, which may reach beyond the utterance."""
+        """Return the loudest frame of [start_s, end_s), which may exceed the utterance, in dB."""
         first = min(max(0, int(start_s * 1000 / FRAME_MS)), len(self.powers) - 1)
-        behind = max(first + 1, ceil(end_s * 1000 / FRAME_MS))
-        return _decibels(float(self.powers[first:behind].max()), self.noise)
+        end = max(first + 1, ceil(end_s * 1000 / FRAME_MS))
+        return _decibels(float(self.powers[first:end].max()), self.noise)
 
 
 def clipped_ratio(samples: Int16Array) -> float:
-    """Share of samples at full scale, or where G.711 has its loudest."""
+    """Return the share of samples at full scale, or at the loudest value of G.711."""
     return float(np.mean((samples >= _CLIPPED) | (samples <= -_CLIPPED)))
 
 

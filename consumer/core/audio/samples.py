@@ -1,4 +1,4 @@
-"""Samples: raw audio read as int16, converted to float and mixed to one channel."""
+"""Samples: raw payloads as int16, and their conversion to float and to mono."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ FULL_SCALE = 32_768  # int16 for an amplitude of 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedAudio:
-    """Decoded audio."""
+    """The samples of one payload and their rate."""
 
     samples: Int16Array  # [n, channels]
     rate: int  # Hz
 
 
 def sample_bytes(codec: AudioCodec) -> int:
-    """Bytes of one sample of one channel of a raw codec."""
+    """Return the bytes of one sample of one channel of a raw codec."""
     return _DTYPES[codec].itemsize
 
 
 def unpack(payload: bytes, codec: AudioCodec, channels: int) -> Int16Array:
-    """Raw interleaved audio as samples [n, channels].
+    """Return the samples [n, channels] of a raw interleaved payload.
 
-    Raises `WireError` when the payload ends inside a sample, or a float is no number.
+    Raises `WireError` if the payload ends inside a sample, or a float is not finite.
     """
     frame_bytes = sample_bytes(codec) * channels
     if len(payload) % frame_bytes:
@@ -52,9 +52,9 @@ def unpack(payload: bytes, codec: AudioCodec, channels: int) -> Int16Array:
 
 
 def from_float(samples: Float32Array) -> Int16Array:
-    """Amplitudes of -1..1 as int16, rounded, and clipped where they are louder.
+    """Return amplitudes of -1..1 as int16, rounded; louder ones are clipped.
 
-    Raises `WireError` when one is infinite or no number.
+    Raises `WireError` if an amplitude is infinite or not a number.
     """
     if not np.isfinite(samples).all():
         raise WireError(
@@ -65,12 +65,12 @@ def from_float(samples: Float32Array) -> Int16Array:
 
 
 def to_float(samples: Int16Array) -> Float32Array:
-    """Amplitudes of -1..1."""
+    """Return amplitudes of -1..1."""
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def mono(samples: Int16Array) -> Int16Array:
-    """The mean of the channels: [n, channels] -> [n]."""
+    """Return the mean of the channels: [n, channels] -> [n]."""
     if samples.shape[1] == 1:
         return samples[:, 0]
     mixed: Int16Array = (samples.sum(axis=1, dtype=np.int32) // samples.shape[1]).astype(np.int16)
@@ -78,7 +78,7 @@ def mono(samples: Int16Array) -> Int16Array:
 
 
 def _mulaw_table() -> Int16Array:
-    """Every byte of mu-law (ITU-T G.711, table 2) as 16-bit samples."""
+    """Return the 16-bit sample of every mu-law byte (ITU-T G.711, table 2)."""
     inverted = ~np.arange(256, dtype=np.uint8)
     exponent = (inverted >> 4 & 7).astype(np.int32)
     magnitude = ((((inverted & 15).astype(np.int32) << 3) + 132) << exponent) - 132
@@ -86,7 +86,7 @@ def _mulaw_table() -> Int16Array:
 
 
 def _alaw_table() -> Int16Array:
-    """Every byte of A-law (ITU-T G.711, table 1) as 16-bit samples."""
+    """Return the 16-bit sample of every A-law byte (ITU-T G.711, table 1)."""
     toggled = np.arange(256, dtype=np.uint8) ^ 0x55
     exponent = (toggled >> 4 & 7).astype(np.int32)
     mantissa = ((toggled & 15).astype(np.int32) << 4) + 8
@@ -95,8 +95,6 @@ def _alaw_table() -> Int16Array:
 
 
 _MULAW, _ALAW = _mulaw_table(), _alaw_table()
-
-
 _DTYPES: dict[AudioCodec, np.dtype[Any]] = {
     AudioCodec.PCM_S16LE: np.dtype("<i2"),
     AudioCodec.PCM_F32LE: np.dtype("<f4"),

@@ -1,17 +1,17 @@
-"""Speech probabilities of the windows behind one cut -> the next cut, and the utterance before it.
+"""The segmenter: speech probabilities of the windows after one cut in, the next cut out.
 
                2 of 3 windows >= .5
     SILENCE ---------------------------> SPEECH
      |   ^                                | | |
-     |   |    the same, but less than     | | +-- longest length: CUT at the quietest window of the
-     |   +--- 250 ms of it were speech ---+ |     last 3 s, of the later half where all of these
-     |                                      |     are >= .35; the next one starts in SPEECH
+     |   |    the same, but less than     | | +-- maximum length: CUT at the quietest window of the
+     |   +--- 250 ms of it were speech ---+ |     last 3 s, or of the last third if all of these
+     |                                      |     are >= .35; the next segmenter starts in SPEECH
      |                                      +---- 90 % of the last 500 ms < .35: CUT at the end
      +-- 10 s: CUT one pre-roll back              of speech + post-roll
 
-An utterance begins one pre-roll before its first window, but never before the cut behind which
-everything is scored afresh, so utterances cannot overlap. The thresholds are two (hysteresis) as in
-silero-vad's own iterator. A segmenter ends with its first cut: the caller starts a new one there.
+An utterance begins one pre-roll before its first window of speech, but never before the last cut,
+so utterances do not overlap. Two thresholds give hysteresis, as in silero-vad's iterator. A
+segmenter makes one cut; the caller starts a new one there, and scores the audio after it again.
 """
 
 from __future__ import annotations
@@ -25,64 +25,64 @@ from consumer.core.audio.windows import window_at, window_start
 
 @dataclass(frozen=True, slots=True)
 class SegmenterConfig:
-    """Where speech begins and ends. Measured defaults; shares and probabilities are 0..1."""
+    """Thresholds of onset and endpointing. Measured defaults; shares and probabilities are 0..1."""
 
-    window_ms: int = 32  # the scorer's
-    onset_windows: tuple[int, int] = (2, 3)  # the scorer's: so many of so many windows in a row
-    onset: float = 0.5  # probability from which silence turns into speech
-    offset: float = 0.35  # probability below which a window of an utterance is no speech
-    endpoint_ms: int = 500  # what is looked back on for the end of speech
-    endpoint_share: float = 0.9  # of its windows are no speech
-    pre_roll_ms: int = 300  # kept before the first window heard
+    window_ms: int = 32  # of the detector
+    onset_windows: tuple[int, int] = (2, 3)  # (n, m): n of m windows in a row are an onset
+    onset: float = 0.5  # lowest probability of a window that counts for an onset
+    offset: float = 0.35  # lowest probability of speech within an utterance
+    endpoint_ms: int = 500  # length that is examined for the end of speech
+    endpoint_share: float = 0.9  # share of its windows below `offset` that ends the utterance
+    pre_roll_ms: int = 300  # kept before the first window of speech
     post_roll_ms: int = 200  # kept after the end of speech
-    min_speech_ms: int = 250  # from first to last window heard; less is a click
+    min_speech_ms: int = 250  # from the first to the last window of speech; less is a click
     max_utterance_ms: int = 15_000  # pre-roll and post-roll included
-    split_ms: int = 3_000  # where the longest utterance is cut: its end, if that has a pause
-    silence_cut_ms: int = 10_000  # without an utterance
+    split_ms: int = 3_000  # a split is searched in the last `split_ms`, if they have a pause
+    silence_cut_ms: int = 10_000  # silence after which a cut is made without an utterance
 
     @property
     def retreat_ms(self) -> int:
-        """Where the longest utterance is cut if its end has no pause: its last third."""
+        """A split is searched in the last `retreat_ms` if the last `split_ms` have no pause."""
         return self.max_utterance_ms // 3
 
     @property
     def uncut_ms(self) -> int:
-        """Of an utterance, however long it grows: no cut of its length lies in it."""
+        """Leading part of an utterance in which no split for its length can lie."""
         return max(0, self.max_utterance_ms - max(self.split_ms, self.retreat_ms))
 
 
 @dataclass(frozen=True, slots=True)
 class UtteranceSpan:
-    """An utterance, [start, end) in samples since the last cut."""
+    """An utterance: [start, end) in samples since the last cut."""
 
     start: int
     end: int
-    speech_end: int  # the last sample heard as speech, + 1
+    speech_end: int  # the last sample of speech, + 1
     reason: EndReason
     speech: Speech
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Everything before `at` is decided, and scoring starts afresh there."""
+    """The end of all decided audio; scoring starts anew at `at`."""
 
     at: int  # samples since the last cut
-    span: UtteranceSpan | None  # the utterance that ends at the cut; None: it was silence
-    in_speech: bool = False  # how the next segmenter starts
+    span: UtteranceSpan | None  # the utterance that ends at the cut; None: silence
+    in_speech: bool = False  # whether the next segmenter starts in speech
 
 
 @dataclass(slots=True)
 class _Open:
-    """The utterance that has begun and has not ended."""
+    """The open utterance."""
 
-    first: int  # its first window heard
-    start: int  # its first sample, pre-roll included
+    first: int  # first window of speech
+    start: int  # first sample, pre-roll included
     min_speech: int  # samples
-    quiet: int = 0  # windows below `offset` among those looked back on
+    quiet: int = 0  # windows below `offset` among the last `endpoint_ms`
 
 
 class Segmenter:
-    """Pushing the same windows in any portions makes the same cut."""
+    """Finds the next cut. How the windows are divided into pushes makes no difference."""
 
     def __init__(self, config: SegmenterConfig, rate: int, *, in_speech: bool = False) -> None:
         self._config = config
@@ -90,30 +90,30 @@ class Segmenter:
         self._endpoint_windows = round(config.endpoint_ms / config.window_ms)
         self._endpoint_quiet = ceil(self._endpoint_windows * config.endpoint_share)
         self._probabilities: list[float] = []  # bounded by `silence_cut_ms` + `max_utterance_ms`
-        # What a split leaves over is the rest of something heard already: none of it is a click.
+        # After a split, speech of any length continues the utterance before: none of it is a click.
         self._open = _Open(first=0, start=0, min_speech=1) if in_speech else None
-        self._spent = False
+        self._has_cut = False
 
     @property
     def open_since(self) -> int | None:
-        """First sample of the open utterance, counted from the cut."""
+        """First sample of the open utterance, counted from the cut; None: no utterance is open."""
         return None if self._open is None else self._open.start
 
     def push(self, probabilities: Float32Array) -> Cut | None:
-        """Take the next windows in order, up to the first cut; the rest lies behind it."""
-        self._check_unspent()
+        """Add the next windows in order; return the first cut, ignoring what follows, or None."""
+        self._check_no_cut()
         for probability in probabilities.tolist():
             self._probabilities.append(probability)
             cut = self._in_silence() if self._open is None else self._in_speech(self._open)
             if cut is not None:
-                self._spent = True
+                self._has_cut = True
                 return cut
         return None
 
     def open_span(self) -> UtteranceSpan | None:
-        """The open utterance as it would end if no more speech came; None: none is open.
+        """Return the open utterance as it would end if no more speech followed, or None.
 
-        Where it has been quiet for `post_roll_ms`, that is the span an endpoint would give.
+        After `post_roll_ms` of non-speech this is the span that an endpoint would give.
         """
         if self._open is None:
             return None
@@ -122,45 +122,45 @@ class Segmenter:
         return self._span(self._open, end, speech_end, EndReason.SILENCE)
 
     def close(self, length: int, reason: EndReason) -> Cut:
-        """No audio follows the `length` samples since the cut: the open utterance ends there.
+        """End the open utterance after `length` samples since the last cut; return the cut there.
 
         Raises `ValueError` unless every whole window of them was pushed.
         """
-        self._check_unspent()
+        self._check_no_cut()
         windows = len(self._probabilities)
         if self._index(length) != windows:
             raise ValueError(f"{windows} windows were scored, which is not all of {length} samples")
-        self._spent = True
+        self._has_cut = True
         if self._open is None:
             return Cut(length, None)
         speech_end = self._speech_end(self._open, windows)
         span = self._span(self._open, length, speech_end, reason)
-        # What a stall leaves over is the rest of something heard already, as behind a split: the
-        # quiet before it was too short to end anything, and may lie between two syllables.
+        # Speech after a stall continues the utterance, as after a split: the non-speech before it
+        # was too short for an endpoint, and may lie between two syllables.
         return Cut(length, span, in_speech=reason is EndReason.STALLED)
 
     def _in_silence(self) -> Cut | None:
         if (first := self._onset()) is not None:
-            self._open = self._begin(first)
+            self._open = self._opened(first)
         elif self.scored >= self._samples(self._config.silence_cut_ms):
             return Cut(self.scored - self._samples(self._config.pre_roll_ms), None)
         return None
 
     def _onset(self) -> int | None:
-        """The first window of speech that has just become certain."""
+        """Return the first window of an onset that the newest window completes, or None."""
         if self._probabilities[-1] < self._config.onset:
             return None
         enough, among = self._config.onset_windows
         end = len(self._probabilities)
         recent = range(max(0, end - among), end)
-        heard = [index for index in recent if self._probabilities[index] >= self._config.onset]
-        return heard[0] if len(heard) >= enough else None
+        speech = [index for index in recent if self._probabilities[index] >= self._config.onset]
+        return speech[0] if len(speech) >= enough else None
 
-    def _begin(self, first: int) -> _Open:
+    def _opened(self, first: int) -> _Open:
         end = len(self._probabilities)
         start = max(0, self._start(first) - self._samples(self._config.pre_roll_ms))
-        looked_back = range(max(first, end - self._endpoint_windows), end)
-        quiet = sum(not self._is_speech(index) for index in looked_back)
+        examined = range(max(first, end - self._endpoint_windows), end)
+        quiet = sum(not self._is_speech(index) for index in examined)
         return _Open(first, start, self._samples(self._config.min_speech_ms), quiet)
 
     def _in_speech(self, utterance: _Open) -> Cut | None:
@@ -175,7 +175,7 @@ class Segmenter:
         return self._split(utterance) if self._start(newest + 2) > longest else None
 
     def _endpoint(self, utterance: _Open) -> Cut | None:
-        speech_end = self._speech_end(utterance, self._settled())
+        speech_end = self._speech_end(utterance, self._endpoint_stop())
         end = min(self.scored, speech_end + self._samples(self._config.post_roll_ms))
         span = self._span(utterance, end, speech_end, EndReason.SILENCE)
         if span is None:
@@ -183,8 +183,8 @@ class Segmenter:
             return None
         return Cut(end, span)
 
-    def _settled(self) -> int:
-        """Windows that can end the speech: a blip too late for its post-roll is left behind."""
+    def _endpoint_stop(self) -> int:
+        """Return the end of the windows that may end the speech: later ones lack a post-roll."""
         room = self.scored - self._samples(self._config.post_roll_ms)
         lookback = len(self._probabilities) - self._endpoint_windows
         return max(lookback, self._index(room))
@@ -199,17 +199,17 @@ class Segmenter:
         return Cut(at, span, in_speech=True)
 
     def _quietest(self, utterance: _Open, within_ms: int) -> int:
-        """Of the last windows; the latest of equals."""
+        """Return the quietest of the last windows, the latest of equal ones."""
         windows = len(self._probabilities)
         earliest = max(utterance.first, windows - within_ms // self._config.window_ms)
         return min(range(windows - 2, earliest, -1), key=self._loudness)
 
     def _loudness(self, index: int) -> tuple[float, float]:
-        """Among windows that are equally quiet the neighbours decide: the middle of a pause."""
+        """Return a sort key; of equal windows the neighbours decide: the middle of a pause."""
         return self._probabilities[index], sum(self._probabilities[index - 1 : index + 2])
 
     def _speech_end(self, utterance: _Open, stop: int) -> int:
-        """End of the last window heard before window `stop`."""
+        """Return the end of the last window of speech before window `stop`."""
         for index in range(stop - 1, utterance.first - 1, -1):
             if self._is_speech(index):
                 return self._start(index + 1)
@@ -239,7 +239,7 @@ class Segmenter:
 
     @property
     def scored(self) -> int:
-        """Samples that every window pushed so far makes together."""
+        """Samples of all windows pushed so far."""
         return self._start(len(self._probabilities))
 
     def _start(self, index: int) -> int:
@@ -251,6 +251,6 @@ class Segmenter:
     def _samples(self, milliseconds: int) -> int:
         return milliseconds * self._rate // 1000
 
-    def _check_unspent(self) -> None:
-        if self._spent:
-            raise RuntimeError("this segmenter has made its cut; start a new one there")
+    def _check_no_cut(self) -> None:
+        if self._has_cut:
+            raise RuntimeError("this segmenter has made its cut: start a new one there")

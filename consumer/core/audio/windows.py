@@ -1,6 +1,7 @@
-"""Short windows at any rate as windows at 16 kHz, each by itself: nothing to remember between them.
+"""The windows of a speech detector: a grid over audio of any rate, and resampling to 16 kHz.
 
-For scoring only: speech detectors know few rates. What Whisper hears is resampled once, whole.
+Each window is resampled on its own, so that no filter state has to be kept between windows. This is
+for detectors only, which support few rates; the input of Whisper is resampled once per utterance.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import numpy as np
 
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
 
+_CROSSINGS = 16  # zero crossings of the kernel on each side: the steepness of its low-pass
+_PER_MS = WHISPER_RATE // 1000  # samples
+
 
 class Framer:
-    """Audio that comes in pieces of any length, as the windows of a grid counted from a cut.
+    """Splits audio that arrives in pieces of any length into windows, counted from a cut.
 
-    A window is given as soon as its last sample has come, and never twice. Before each stand the
-    last `context_ms` of the audio before it, zeros before the first.
+    A window is returned once, as soon as its last sample has arrived. Its context precedes it: the
+    last `context_ms` of the audio before it, zeros before the first window.
     """
 
     def __init__(self, window_ms: int, rate: int, context_ms: int = 0) -> None:
@@ -24,10 +28,10 @@ class Framer:
         self._rate = rate
         self._context = context_ms * rate // 1000
         self._next = 0  # index of the next window
-        self._rest: Int16Array = np.zeros(self._context, np.int16)  # its context and first samples
+        self._rest: Int16Array = np.zeros(self._context, np.int16)  # of the next window
 
     def push(self, samples: Int16Array) -> list[Int16Array]:
-        """Windows that are complete now, each [context + window] of its own length."""
+        """Return the windows that are complete now, each [context + window] samples."""
         audio = np.concatenate((self._rest, samples))
         begin = self._start(self._next)
         windows = []
@@ -36,7 +40,7 @@ class Framer:
             windows.append(audio[at:end])
             at = end - self._context
             self._next += 1
-        self._rest = audio[at:].copy()  # a view would keep the whole piece in memory
+        self._rest = audio[at:].copy()  # a view would keep the whole array in memory
         return windows
 
     def _start(self, window: int) -> int:
@@ -44,31 +48,25 @@ class Framer:
 
 
 def window_start(window: int, window_ms: int, rate: int) -> int:
-    """First sample of a window, counted from the cut: exact at every rate, so nothing drifts."""
+    """Return the first sample of a window, counted from the cut; exact at every rate: no drift."""
     return window * window_ms * rate // 1000
 
 
 def window_at(sample: int, window_ms: int, rate: int) -> int:
-    """The window that holds a sample: the inverse of `window_start`."""
+    """Return the window that contains a sample: the inverse of `window_start`."""
     return ((sample + 1) * 1000 - 1) // (window_ms * rate)
 
 
-_CROSSINGS = 16  # zero crossings of the kernel on each side: how steep its low-pass is
-
-
-_PER_MS = WHISPER_RATE // 1000
-
-
-@lru_cache(maxsize=32)  # up to 4 MB each; of one rate, windows have two lengths
+@lru_cache(maxsize=32)  # up to 4 MB each; at one rate, windows have at most two lengths
 def resampling(taken: int, rate: int, window_ms: int, context_ms: int = 0) -> Float32Array:
-    """Matrix [taken, given] from a window of `Framer` to the same at 16 kHz.
+    """Return the matrix [taken, given] that resamples a window of `Framer` to 16 kHz.
 
-    A sinc under a Hann window (J. O. Smith, Digital Audio Resampling), its columns scaled to sum
-    to 1, so that a constant stays one up to the edges. In both the context ends where the window
-    starts.
+    `taken`: samples of the window and its context. The kernel is a sinc under a Hann window (J. O.
+    Smith, Digital Audio Resampling). Each column sums to 1, so that a constant signal stays
+    constant up to the edges. The context ends at the same point in both.
     """
     step = rate / WHISPER_RATE
-    given = np.arange(-context_ms * _PER_MS, window_ms * _PER_MS)  # 0: where the window starts
+    given = np.arange(-context_ms * _PER_MS, window_ms * _PER_MS)  # 0: the start of the window
     present = np.arange(taken) - context_ms * rate // 1000
     distance = (given[None, :] * step - present[:, None]) * min(1.0, 1 / step)
     hann = np.cos(np.clip(distance / _CROSSINGS, -1, 1) * np.pi / 2) ** 2

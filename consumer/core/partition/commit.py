@@ -1,4 +1,4 @@
-"""What one commit holds, and the outcomes of records."""
+"""The content of a commit, and the outcomes of records."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from schemas.transcript import AnyEvent
 
 
 class Outcome(StrEnum):
-    """What became of a record."""
+    """The outcome of a record."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     DEAD_LETTER = "dead_letter"
-    REFUSED = "refused"  # its stream is over a limit: counted, and nothing else
+    REFUSED = "refused"  # its stream exceeds a limit: counted, without a dead letter
 
 
 class EntryId(NamedTuple):
-    """Names an entry of the ledger."""
+    """Identifies an entry of the ledger."""
 
     stream_id: str
     number: int
@@ -31,14 +31,14 @@ class EntryId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Output and progress of one partition, published and written down together or not at all."""
+    """Output and progress of one partition, committed together or not at all."""
 
     partition: Partition
     epoch: int  # of the task that prepared it
     events: tuple[AnyEvent, ...]  # per stream in media order
     dead_letters: tuple[DeadLetter, ...]
     state: PartitionState
-    streams: tuple[tuple[str, StreamState | None], ...]  # those that changed; None: forgotten
-    published: tuple[tuple[str, int], ...]  # number of entries, by stream
-    dead_letter_count: int  # dead letters by offset among `dead_letters`
+    streams: tuple[tuple[str, StreamState | None], ...]  # changed ones; None: deleted
+    published: tuple[tuple[str, int], ...]  # number of entries by stream
+    dead_letter_count: int  # number of `dead_letters` of records, which go by offset
     attempts: tuple[EntryId, ...]  # decodes that may begin once this is committed

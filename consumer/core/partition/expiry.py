@@ -1,7 +1,7 @@
-"""What time ends in a partition: open utterances, streams, and what is remembered of them.
+"""Expiry: open utterances, sessions and stream states that end after a time without records.
 
-Looked for now and then, as a partition may have thousands of streams. While no record waits in
-Kafka, append time goes on as the monotonic clock does: the brokers' clocks are not ours.
+It is checked in sweeps, because a partition may have thousands of streams. While no record waits in
+Kafka, append time advances with the local monotonic clock, as the brokers' clock is not available.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.policy import PartitionPolicy
 from consumer.core.streams.stream import Stream
 
-REMEMBERED_MS: Final = 3_600_000  # after the end of a session: its repeats are known that long
-CROWDED_MS: Final = 120_000  # likewise where room is short: as long as publishers retry by default
-BEHIND_MS: Final = 60_000  # undecided audio that has waited so long is decided: R must not stay
-SWEEP_S: Final = 0.2  # between two looks at every stream, and again for every SWEPT of them
+REMEMBERED_MS: Final = 3_600_000  # that an ended stream is kept to recognise its repeats
+CROWDED_MS: Final = 120_000  # likewise near the limit of streams: the publishers' retry timeout
+BEHIND_MS: Final = 60_000  # age at which undecided audio is decided, so that R advances
+SWEEP_S: Final = 0.2  # between two sweeps, and the same again for every SWEPT streams
 SWEPT: Final = 2_500
 
 
 @dataclass(slots=True)
 class Expired:
-    """What one look finds."""
+    """The result of one sweep."""
 
-    stalled: list[Stream]  # whose open utterance ends
-    idle: list[Stream]  # whose session ends
-    forgotten: list[Stream]  # of which nothing has to be remembered
+    stalled: list[Stream]  # their open utterance ends
+    idle: list[Stream]  # their session ends
+    forgotten: list[Stream]  # their state is deleted
 
 
 class Expiry:
-    """Of one partition. `now` is monotonic seconds."""
+    """The expiry of one partition. `now` is monotonic seconds."""
 
     def __init__(self, policy: PartitionPolicy, ledger: Ledger) -> None:
         self._policy = policy
         self._ledger = ledger
-        self._read_at: float | None = None  # time of the newest record, or of the first look
+        self._read_at: float | None = None  # time of the newest record, or of the first sweep
         self._swept_at = 0.0
         self._last_s: dict[str, float] = {}  # time of each stream's newest record
 
@@ -54,7 +54,10 @@ class Expiry:
     def sweep(
         self, streams: Mapping[str, Stream], now: float, *, caught_up: bool
     ) -> Expired | None:
-        """Look at every stream, if it is time to; `caught_up`: no record waits in Kafka."""
+        """Check every stream, or return None if no sweep is due.
+
+        `caught_up`: no record waits in Kafka.
+        """
         self._read_at = now if self._read_at is None else self._read_at
         pause_s = SWEEP_S * (1 + len(streams) / SWEPT)
         ledger = self._ledger
@@ -75,7 +78,7 @@ class Expiry:
         return found
 
     def _is_forgotten(self, stream: Stream, time_ms: float, *, crowded: bool) -> bool:
-        """Return whether all of it is published, and neither replay nor repeat can name it."""
+        """Return whether all of it is published, and no replay or repeat is expected."""
         remembered_ms = CROWDED_MS if crowded else REMEMBERED_MS
         return (
             not self._ledger.waits(stream.stream_id)
@@ -84,11 +87,11 @@ class Expiry:
         )
 
     def _is_stalled(self, stream: Stream, now: float, time_ms: float, *, caught_up: bool) -> bool:
-        """Return whether what is open has to be decided without waiting for more."""
+        """Return whether undecided audio has to be decided without waiting for more records."""
         name = stream.stream_id
-        silent_s = now - self._last_s.get(name, now)
-        if caught_up and stream.waits and silent_s > self._policy.stall_s:
+        idle_s = now - self._last_s.get(name, now)
+        if caught_up and stream.waits and idle_s > self._policy.stall_s:
             return True
         since_ms = stream.undecided_since_ms
-        behind = since_ms is not None and since_ms < time_ms - BEHIND_MS
-        return behind and not self._ledger.waits(name)
+        is_behind = since_ms is not None and since_ms < time_ms - BEHIND_MS
+        return is_behind and not self._ledger.waits(name)

@@ -1,10 +1,10 @@
 """Interim decodes: open utterances decoded before they end.
 
-    every 700 ms of new audio    -> a partial: stable and tentative text; sooner for the first words
-    quiet for the post-roll      -> kept: if no more speech comes, it is the text of the final
+    every 700 ms of new audio      -> a partial: stable and tentative text; more often at first
+    non-speech for the post-roll   -> the candidate: without more speech, its text is the final's
 
-They are requested often and served when the model has nothing better to do: a late one is dropped,
-and no final waits for one. Nothing of them is written down; a successor begins anew.
+They are requested often, and decoded when no final waits: one that is late is dropped. They are not
+part of the committed state; the next owner starts without them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from schemas.languages import bcp47
 from schemas.transcript import TranscriptPartial, UtteranceStarted
 
-_YOUNG_S: Final = 1.5  # up to here, and until there is text; half a second of speech often has none
-_SOONER: Final = 3  # times as often while it is young
-_OUTSTANDING: Final = 2  # the newest request, and the one before, which may be decoded just now
+_YOUNG_S: Final = 1.5  # an utterance is young up to this length, and until it has text
+_SOONER: Final = 3  # times as many decodes while an utterance is young
+_OUTSTANDING: Final = 2  # the newest request, and the one before it, which may be being decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class InterimPolicy:
     """When open utterances are decoded."""
 
     every_s: float  # new audio between two partials
-    eager: bool  # whether to decode an utterance that seems to end before that is certain
+    eager: bool  # whether to decode a candidate before the endpoint
 
 
 @dataclass(slots=True)
@@ -38,12 +38,12 @@ class Interim:
 
     requested_end: int  # end of the newest request
     outstanding: tuple[InterimDecode, ...] = ()  # requests whose replies count, oldest first
-    candidate: Utterance | None = None  # requested because the utterance seemed to end
+    candidate: Utterance | None = None  # requested after the post-roll; perhaps the final
     candidate_text: TimedHypothesis | None = None
     agreement: Agreement = field(default_factory=Agreement)
 
     def request(self, decode: InterimDecode, policy: InterimPolicy) -> bool:
-        """Return whether the utterance is to be decoded as it is now; if so, note the request."""
+        """Return whether to decode the utterance as it is now; if so, note the request."""
         if not self._is_due(decode, policy):
             return False
         self.requested_end = decode.utterance.end
@@ -51,7 +51,7 @@ class Interim:
         return True
 
     def answered(self, utterance: Utterance) -> InterimDecode | None:
-        """Return the request of that audio, which with older ones is outstanding no longer."""
+        """Return the request of that audio; remove it and older ones from the outstanding."""
         for index, decode in enumerate(self.outstanding):
             if is_same(decode.utterance, utterance):
                 self.outstanding = self.outstanding[index + 1 :]
@@ -59,18 +59,18 @@ class Interim:
         return None
 
     def keep(self, decode: InterimDecode, text: TimedHypothesis) -> None:
-        """Keep the text if it is of the candidate."""
+        """Keep the text if it is the candidate's."""
         if self.candidate is not None and is_same(self.candidate, decode.utterance):
             self.candidate_text = text
 
     def text_of(self, utterance: Utterance) -> TimedHypothesis | None:
-        """Return the kept text if it is of exactly that audio."""
+        """Return the candidate's text if it is of exactly that audio, else None."""
         if self.candidate is None or not is_same(self.candidate, utterance):
             return None
         return self.candidate_text
 
     def revise(self, decode: InterimDecode, rendered: Hypothesis) -> TranscriptPartial:
-        """Return the partial that the newest text makes; `rendered`: as it would be published."""
+        """Return the partial after a new text, `rendered` as a final's would be."""
         self.agreement = self.agreement.revise(
             rendered, uncut_s=decode.uncut_s, is_ending=decode.is_ending
         )
@@ -97,7 +97,7 @@ def is_same(one: Utterance, other: Utterance) -> bool:
 
 
 def started(decode: InterimDecode) -> UtteranceStarted:
-    """Return the event of an utterance that has begun."""
+    """Return the event for the onset of an utterance."""
     session = decode.id.session
     return UtteranceStarted(
         stream_id=session.stream_id,

@@ -1,19 +1,19 @@
-"""One partition's ledger: what may be published, and from where a successor has to resume.
+"""The ledger of a partition: what may be published, and where the next owner resumes.
 
 Watermarks (docs/guarantees.md):
 
     needed_offset  F, per stream: lowest offset still needed, for audio from the stream's cut on
-    next_offset    N: next offset to be read; what goes by offset (dead letters, tallies) is done
-                   below it
-    resume_offset  R: offset to resume reading from: the lowest F of all streams with anything
-                   unfinished, else the next offset to be read (N, unless a replay is behind it)
+    next_offset    N: next offset to be read; dead letters and tallies of records below it are
+                   complete
+    resume_offset  R: offset to resume reading from: the lowest F of all streams with unfinished
+                   audio, else the next offset to be read (N, or less during a replay)
 
 Each stream has one queue of entries in media order. An entry is *finished* once its events are
-known. Only the finished prefix of a queue may be published, so finals leave in order, and F never
-passes audio whose final is not out. Every entry keeps the stream's state from before it: the state
-that goes out with a prefix is that of the first entry that stays, or the stream's own if none does.
-A `Commit` is such a prefix of every queue, with the states, N and R that apply once it is
-published. It is prepared, made and acknowledged as a whole, one at a time.
+known. Only the finished prefix of a queue may be published, so finals are published in order, and F
+never passes audio whose final is not published. Every entry keeps the stream's state from before
+it: the state committed with a prefix is that of the first entry after it, or the stream's present
+state without one. A `Commit` is such a prefix of every queue, with the states, N and R that apply
+once it is published. One commit at a time is prepared, made and acknowledged.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ class _Queue:
 
 
 class Ledger:
-    """Pure bookkeeping. Raises `ValueError` on an illegal move, and then changes nothing."""
+    """Pure bookkeeping. Raises `ValueError` for an illegal call, and then changes nothing."""
 
     def __init__(self, partition: Partition, epoch: int, restored: Restored) -> None:
         self.partition = partition
         self.epoch = epoch
-        self.restored_next = restored.partition.next_offset  # N as it was found
+        self.restored_next = restored.partition.next_offset  # N as restored
         self.committed = restored.partition
         self.position = restored.partition.resume_offset  # next offset to be read
         self.time_ms = restored.partition.time_ms  # append time of the newest record read
-        self.is_replay = False  # whether the last record read had been read by an earlier task
+        self.is_replay = False  # whether an earlier task had read the last record
         self.arrivals = restored.partition.arrivals  # as of N
         self._tally = Counter(asdict(restored.partition.tally))
         self._queues: dict[str, _Queue] = {}
         self._needed = {name: state.needed_offset for name, state in restored.streams.items()}
-        self._changed: set[str] = set()  # streams whose state may differ from the committed one
-        self._admitted: set[str] = set()  # new streams, of which no state is committed
+        self._changed: set[str] = set()  # their state may differ from the committed one
+        self._admitted: set[str] = set()  # new streams without a committed state
         self._forgotten: set[str] = set()
-        self._ready: set[str] = set()  # streams whose queue begins with a finished entry
+        self._ready: set[str] = set()  # their queue begins with a finished entry
         self._dead_letters: list[DeadLetter] = []
         self._attempts: list[EntryId] = []
         self._commit_required = False
@@ -78,12 +78,12 @@ class Ledger:
 
     @property
     def next_offset(self) -> int:
-        """N in memory."""
+        """N, as of the last record read."""
         return max(self.restored_next, self.position)
 
     @property
     def has_output(self) -> bool:
-        """Whether a commit would publish anything, or let a decode begin."""
+        """Whether a commit would publish something, or permit a decode."""
         waits = self._ready or self._dead_letters or self._attempts or self._commit_required
         return bool(waits) and self._open is None
 
@@ -105,7 +105,7 @@ class Ledger:
     # --- records
 
     def read(self, offset: int, timestamp_ms: int) -> None:
-        """Note that the record at `offset` is read now."""
+        """Note that the record at `offset` is read."""
         if offset < self.position:
             raise ValueError(f"offset {offset} was read before; next is {self.position}")
         self.is_replay = offset < self.restored_next
@@ -115,7 +115,7 @@ class Ledger:
         self.time_ms = max(self.time_ms, timestamp_ms)
 
     def skip(self, offset: int, last_offset: int, timestamp_ms: int) -> range:
-        """Pass over records that nobody can read; return those that were not passed before."""
+        """Skip records that cannot be read; return the offsets that no earlier task skipped."""
         self.read(last_offset, timestamp_ms)
         fresh = range(max(offset, self.restored_next), last_offset + 1)
         self._tally[Outcome.DEAD_LETTER] += len(fresh)
@@ -133,7 +133,7 @@ class Ledger:
     # --- streams
 
     def admit(self, stream_id: str) -> None:
-        """Note a new stream; its state is committed with N, so that a replay does not reject it."""
+        """Note a new stream. Its state is committed with N, so that a replay does not reject it."""
         self._admitted.add(stream_id)
         self._forgotten.discard(stream_id)
 
@@ -142,7 +142,7 @@ class Ledger:
         self._changed.add(stream_id)
 
     def forget(self, stream_id: str) -> None:
-        """Delete the state of a stream that is over and of which nothing will be read again."""
+        """Delete the state of an ended stream with the next commit."""
         if self.waits(stream_id):
             raise ValueError(f"{stream_id} has entries that wait")
         self._queues.pop(stream_id, None)
@@ -177,17 +177,17 @@ class Ledger:
         return queue is None or entry_id.number < queue.first
 
     def record_attempt(self, entry_id: EntryId) -> None:
-        """Count one more decode of the entry; it may begin once that is committed."""
+        """Count one more attempt at the entry; it may begin once this is committed."""
         session = self._session_before(entry_id)
         self._correct(entry_id, attempts=session.attempts + 1)
         self._attempts.append(entry_id)
 
     def require_commit(self) -> None:
-        """Ask for a commit of N as it is now: a decode waits for it."""
+        """Require a commit of N, for which a decode waits."""
         self._commit_required = True
 
     def set_language(self, entry_id: EntryId, language: LanguageHold) -> None:
-        """Set what the language of the entry's session is held to be before the entry."""
+        """Set the held language of the entry's session before the entry."""
         if self._session_before(entry_id).language != language:
             self._correct(entry_id, language=language)
 
@@ -201,10 +201,10 @@ class Ledger:
         clean: bool = False,
         force: bool = False,
     ) -> Commit | None:
-        """Return all that can be published now, or None where there is nothing to commit.
+        """Return the next commit, or None if there is nothing to commit.
 
-        `progress`: with the states of all streams that changed, and R. `clean`: nothing is in
-        flight. `force`: commit even where nothing has changed.
+        `progress`: include R and the states of all changed streams. `clean`: nothing is in flight.
+        `force`: commit even if nothing has changed.
         """
         if self._open is not None:
             raise ValueError("a commit is open: acknowledge it first")
@@ -279,7 +279,7 @@ class Ledger:
         queue = self._queues.get(entry_id.stream_id)
         index = -1 if queue is None else entry_id.number - queue.first
         if queue is None or not 0 <= index < len(queue.entries):
-            raise ValueError(f"{entry_id} names no entry that waits")
+            raise ValueError(f"{entry_id} is not in the queue")
         entry = queue.entries[index]
         if entry.effects is not None:
             raise ValueError(f"{entry_id} is finished already")
@@ -293,7 +293,7 @@ class Ledger:
         return session
 
     def _correct(self, entry_id: EntryId, **known: Any) -> None:
-        """Set what could not be known of that state when the entry was queued."""
+        """Change fields of that state which were not known when the entry was queued."""
         session = replace(self._session_before(entry_id), **known)
         _, entry = self._pending(entry_id)
         entry.before = replace(entry.before, session=session)
@@ -303,18 +303,18 @@ class Ledger:
         return [effect for entry in entries for effect in entry.effects or ()]
 
     def _recount(self, letters: Iterable[DeadLetter]) -> None:
-        """Count records that were accepted until their turn came; an utterance is no record."""
+        """Count accepted records that became dead letters; an utterance is not a record."""
         records = sum(letter.reason != Reason.UNDECODABLE for letter in letters)
         self._tally[Outcome.ACCEPTED] -= records
         self._tally[Outcome.DEAD_LETTER] += records
 
     def _to_write(self, published: Mapping[str, int], *, progress: bool) -> set[str]:
-        """Return the streams whose state goes out with the commit."""
+        """Return the streams whose state the commit includes."""
         names = {*published, *self._admitted, *(entry.stream_id for entry in self._attempts)}
         return names | self._changed | self._forgotten if progress else names
 
     def _state(self, stream_id: str, published: int, state_of: StateOf) -> StreamState | None:
-        """Return the stream's state once that many entries of its queue are published."""
+        """Return the stream's state after `published` entries of its queue are published."""
         if stream_id in self._forgotten:
             return None
         queue = self._queues.get(stream_id)

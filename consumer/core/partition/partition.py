@@ -1,10 +1,10 @@
-"""One assigned partition: its streams, its ledger, its utterances, driven by one pure function.
+"""One assigned partition: its streams, ledger and utterances, driven by one pure function.
 
     step(Inputs) -> Effects          records, scores, texts in; jobs, events, score requests out
     prepare_commit() -> Commit       one open at a time; `Inputs.committed` acknowledges it
 
-Streams return entries; the partition alone appends them to the ledger, and marks streams whose
-state may have changed. It calls no model and no codec, and times are handed in.
+Streams return entries; only the partition appends them to the ledger, and marks streams whose state
+may have changed. It calls no model and no codec, and takes times as arguments.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream
 from schemas.errors import WireError
 
+_SEQ_DIGITS = 16
+
 
 class PartitionTask:
-    """One assignment of one partition; `epoch` tells it from earlier ones."""
+    """One assignment of one partition; `epoch` distinguishes it from earlier ones."""
 
     def __init__(
         self,
@@ -46,25 +48,25 @@ class PartitionTask:
         restored: Restored,
         ledger: Ledger | None = None,
     ) -> None:
-        """`ledger`: another one than the usual."""
+        """`ledger`: replaces the default one."""
         self.partition = partition
         self.epoch = epoch
         self.ledger = ledger or Ledger(partition, epoch, restored)
-        self.read_s = 0.0  # seconds of audio so far
+        self.read_s = 0.0  # seconds of audio read so far
         self._policy = policy
         self._lag = Lag(self.ledger.time_ms)
         self._admission = StreamAdmission(policy.limits, self.ledger)
         self._expiry = Expiry(policy, self.ledger)
         self._utterances = Utterances(policy, self.ledger, restored, self._set_language)
         self._streams: dict[str, Stream] = {}
-        self._changed: dict[str, Stream] = {}  # with steps to take
-        self._requested: dict[ScoreRequest, Stream] = {}  # scores that are awaited
+        self._changed: dict[str, Stream] = {}  # they may have steps to take
+        self._requested: dict[ScoreRequest, Stream] = {}  # outstanding score requests
         for name, state in restored.streams.items():
             stream = self._streams[name] = self._stream(name, state)
             if state.resume_offset < restored.deleted:
                 self._append(stream, stream.skip_deleted(restored.deleted), 0.0, 0)
 
-    # --- what is known of it
+    # --- measures and admission
 
     @property
     def streams(self) -> int:
@@ -73,12 +75,12 @@ class PartitionTask:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing of it waits to be decoded, or is being decoded."""
+        """Whether no utterance waits to be decoded, or is being decoded."""
         return self._utterances.is_idle
 
     @property
     def behind_ms(self) -> int:
-        """Append time between the newest record and the oldest undecided audio."""
+        """Append time from the oldest undecided audio to the newest record."""
         since = (stream.undecided_since_ms for stream in self._streams.values())
         return self.ledger.time_ms - min(
             (ms for ms in since if ms is not None), default=self.ledger.time_ms
@@ -86,19 +88,19 @@ class PartitionTask:
 
     @property
     def undecided_s(self) -> float:
-        """Seconds of audio in memory that no cut has decided."""
+        """Seconds of undecided audio in memory."""
         return sum(stream.undecided_s for stream in self._streams.values())
 
     def lag_ms(self, now: float, now_ms: int) -> int:
-        """Append time since the oldest work that is due; `now_ms`: Unix time."""
+        """Return the append time since the oldest work that is due; `now_ms`: Unix time."""
         return self._lag.ms(now, now_ms, self.ledger.waiting_since_ms)
 
     def is_known(self, record: Record) -> bool:
-        """Return whether the record belongs to a known stream: it may be decoded ahead."""
+        """Return whether the record belongs to a known stream, so that it may be decoded ahead."""
         return any(name in self._streams for name in self._names(record))
 
     def admit(self, record: Record) -> RejectedRecord | None:
-        """Return why the next record to be read is not to be decoded, or None."""
+        """Return why the next record must not be decoded, or None."""
         if record.next_offset <= self.ledger.position or self.is_known(record):
             return None
         return self._admission.decide(record, len(self._streams))
@@ -106,7 +108,7 @@ class PartitionTask:
     # --- one step
 
     def step(self, inputs: Inputs) -> Effects:
-        """Take what has happened. Raises `ValueError` for what cannot have, and changes nothing."""
+        """Handle the inputs. Raises `ValueError` for invalid ones, and then changes nothing."""
         self._check(inputs)
         now, now_ms = inputs.now, inputs.now_ms
         if inputs.committed is not None:
@@ -119,7 +121,7 @@ class PartitionTask:
         for request, probabilities in inputs.scores:
             stream = self._requested.pop(request)
             self._append(stream, stream.on_scores(probabilities), now, now_ms)
-        outcomes = [self._take_in(record, now) for record in inputs.records]
+        outcomes = [self._read(record, now) for record in inputs.records]
         if inputs.caught_up is not None:
             self._tick(now, caught_up=inputs.caught_up)
         requests = self._take_steps(now, now_ms)
@@ -132,12 +134,12 @@ class PartitionTask:
     def prepare_commit(
         self, *, progress: bool = True, clean: bool = False, force: bool = False
     ) -> Commit | None:
-        """Return all that can be published now (`Ledger.prepare`)."""
+        """Return the next commit, or None (`Ledger.prepare`)."""
         return self.ledger.prepare(self._state_of, progress=progress, clean=clean, force=force)
 
     def _check(self, inputs: Inputs) -> None:
         if any(request not in self._requested for request, _ in inputs.scores):
-            raise ValueError("scores of audio that was not asked for")
+            raise ValueError("scores without a request")
         offsets = [_first_offset(record) for record in inputs.records]
         if offsets != sorted(offsets):
             raise ValueError("records are out of order")
@@ -153,8 +155,8 @@ class PartitionTask:
 
     # --- records
 
-    def _take_in(self, incoming: IncomingRecord, now: float) -> Outcome | None:
-        """Return the outcome of a record, or None if an earlier task counted it."""
+    def _read(self, incoming: IncomingRecord, now: float) -> Outcome | None:
+        """Read a record; return its outcome, or None if an earlier task counted it."""
         if isinstance(incoming, UnreadableBatch):
             return self._skip(incoming, now)
         record = incoming.record
@@ -193,7 +195,7 @@ class PartitionTask:
         return Outcome.DEAD_LETTER
 
     def _skip(self, batch: UnreadableBatch, now: float) -> Outcome | None:
-        """Pass over a batch. Nobody knows which streams it held: some have to report a loss."""
+        """Skip a batch. Every stream that may have had records in it reports a loss."""
         if batch.next_offset <= self.ledger.position:
             return None
         first, time_ms = max(batch.offset, self.ledger.position), self.ledger.time_ms
@@ -236,8 +238,8 @@ class PartitionTask:
 
     def _names(self, record: Record) -> tuple[str, ...]:
         """Return the ids of the streams that the record may belong to."""
-        given = (record.key or b"").decode("latin-1")
-        return (given, *names(given)) if self._policy.split_channels else (given,)
+        stream_id = (record.key or b"").decode("latin-1")
+        return (stream_id, *names(stream_id)) if self._policy.split_channels else (stream_id,)
 
     # --- streams
 
@@ -250,7 +252,7 @@ class PartitionTask:
         self.ledger.mark_changed(stream.stream_id)
 
     def _take_steps(self, now: float, now_ms: int) -> list[ScoreRequest]:
-        """Take all steps that can be taken; return the audio to score before any others can."""
+        """Take all steps that can be taken; return the score requests that the others need."""
         requests = []
         awaiting = {stream.stream_id for stream in self._requested.values()}
         for name, stream in list(self._changed.items()):
@@ -281,7 +283,7 @@ class PartitionTask:
                 self.ledger.append(name, entry.before, *entry.content)
 
     def _tick(self, now: float, *, caught_up: bool) -> None:
-        """End what time ends."""
+        """Note a poll, and apply expiry."""
         self._lag.on_poll(now, caught_up=caught_up)
         expired = self._expiry.sweep(self._streams, now, caught_up=caught_up)
         if expired is None:
@@ -308,9 +310,6 @@ def _first_offset(incoming: IncomingRecord) -> int:
 
 
 def _stated_seq(record: Record) -> int | None:
-    """Return the number that a record states, where it can be read at all."""
+    """Return the `seq` header of an unusable record, or None if it has no valid one."""
     stated = dict(record.headers).get("seq", b"")
     return int(stated) if stated.isdigit() and len(stated) < _SEQ_DIGITS else None
-
-
-_SEQ_DIGITS = 16

@@ -1,4 +1,4 @@
-"""What applies to every partition of a topic."""
+"""The settings of every partition of a topic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.transcript import Model
 @dataclass(frozen=True, slots=True)
 class PartitionPolicy:
     lane: Lane
-    from_earliest: bool  # where a group begins that has read nothing; else at the log's end
+    from_earliest: bool  # whether a new group begins at the log's start; else at its end
     stream: StreamPolicy
     split_channels: bool  # whether each channel of a stream becomes a stream of its own
     model: Model

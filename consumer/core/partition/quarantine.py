@@ -1,9 +1,12 @@
-"""Utterances whose decode may have ended a worker: each attempt is written down before it begins.
+"""The quarantine: utterances whose decode may have ended a worker, and how they are decoded.
 
-    below the N that was found      alone and one at a time; given up after MAX_ATTEMPTS
-    after it, but in the log then   once N after it is committed: a successor will suspect it
+    last record below the restored N      suspect: decoded alone, one at a time, each attempt
+                                          committed before it begins, given up after MAX_ATTEMPTS
+    last record from N to the log's end   decoded once N after it is committed, so that the next
+    as restored                           owner would treat it as suspect
 
-After a clean end there are none. How many workers one utterance may end: docs/guarantees.md.
+After a clean end there is no quarantine. docs/guarantees.md states how many workers one utterance
+may end.
 """
 
 from __future__ import annotations
@@ -28,14 +31,14 @@ class Quarantine:
         self._suspect_end = 0 if restored.partition.clean else restored.log_end
         self._uncommitted: list[UtteranceRecord] = []
         self._queue: deque[UtteranceRecord] = deque()
-        self._on_trial: UtteranceRecord | None = None  # its decode is about to begin, or runs
+        self._on_trial: UtteranceRecord | None = None  # with an attempt recorded or under way
 
     def is_beyond(self, decode: InterimDecode) -> bool:
-        """Return whether no earlier worker can have decoded any of the open utterance."""
+        """Return whether no earlier worker can have decoded the open utterance."""
         return decode.first_offset >= self._suspect_end
 
     def move_of(self, pending: PendingUtterance) -> UtteranceMove | None:
-        """Return how a closed utterance has to be treated, or None for one without suspicion."""
+        """Return the move for a closed utterance in the suspect range, or None for another."""
         last_offset = pending.source.last_offset
         if last_offset < min(self._suspect_end, self._ledger.restored_next):
             return UtteranceMove.CLOSED_SUSPECT
@@ -52,7 +55,7 @@ class Quarantine:
         self._ledger.require_commit()
 
     def begin(self) -> list[UtteranceRecord]:
-        """Record the next attempt, if none is under way; return those without attempts left."""
+        """Record the next attempt unless one is under way; return records without attempts left."""
         given_up = []
         while self._on_trial is None and self._queue:
             record = self._queue.popleft()
@@ -67,7 +70,7 @@ class Quarantine:
         return given_up
 
     def settle(self, record: UtteranceRecord) -> None:
-        """Note that the utterance has its text, or will have none."""
+        """End the attempt at the utterance: it has its text, or was given up."""
         if self._on_trial is record:
             self._on_trial = None
 

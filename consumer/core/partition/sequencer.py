@@ -1,13 +1,13 @@
-"""The utterances of a session settle in order, in whatever order their texts come.
+"""The sequencer: utterances of a session settle in order, whatever the order of their texts.
 
     closed -> (text) -> its turn: settled
                            '---> decoded again: it is in another language
 
-Which language an utterance is in, those before it help to tell (`core.streams.language`). It is
-decoded with what is known of them at that time, which need not be all: they may be in the same
-batch. When its turn comes all is known; if that makes it another language, it is decoded again.
-So the language of a final depends on the audio before it alone, and a successor that goes on from
-any cut decides alike. No final is published later for it: they leave in order anyway.
+The language of an utterance depends on those before it (`core.streams.language`). It is decoded
+with the language held at that time, when those before it may still lack a text, as they may be in
+the same batch. At its turn the held language is final; if that decides for another language, the
+utterance is decoded again. So the language of a final depends on the audio before it alone, and a
+replay from any cut decides the same. This delays no other final, as they are published in order.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from consumer.core.streams.records import SessionKey
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TurnResult:
-    """What one more text brings to its session."""
+    """The consequences of one more text for its session."""
 
-    settled: tuple[UtteranceRecord, ...]  # whose turn has come, in order
+    settled: tuple[UtteranceRecord, ...]  # those whose turn came, in order
     language: LanguageHold  # of the session after them
-    first: UtteranceRecord | None  # whose turn is next
-    redecode: UtteranceRecord | None  # the same, if it is in another language than it was decoded
+    first: UtteranceRecord | None  # the next in order
+    redecode: UtteranceRecord | None  # the same, if it has to be decoded in another language
 
 
 @dataclass(slots=True)
@@ -36,17 +36,17 @@ class _SessionOrder:
     waiting: deque[UtteranceRecord] = field(default_factory=deque)
 
     def settle(self) -> tuple[tuple[UtteranceRecord, ...], UtteranceRecord | None]:
-        """Take all whose turn has come; and name the next if it has to be decoded again."""
+        """Remove those whose turn came; also return the next if it has to be decoded again."""
         settled: list[UtteranceRecord] = []
         while self.waiting and self.waiting[0].state is UtteranceState.DECODED:
             record = self.waiting[0]
             text = record.decoded
-            heard = None if text is None else text.hypothesis.identified
-            if text is not None and heard is not None:
-                other = text.hypothesis.language != self.language.decide(heard)
-                if other and not record.was_redecoded:
+            identified = None if text is None else text.hypothesis.identified
+            if text is not None and identified is not None:
+                differs = text.hypothesis.language != self.language.decide(identified)
+                if differs and not record.was_redecoded:
                     return tuple(settled), record
-                self.language = self.language.updated(heard)
+                self.language = self.language.updated(identified)
             settled.append(self.waiting.popleft())
         return tuple(settled), None
 
@@ -58,7 +58,7 @@ class UtteranceSequencer:
         self._sessions: dict[SessionKey, _SessionOrder] = {}
 
     def expect(self, record: UtteranceRecord) -> None:
-        """Add a closed utterance; those of a session come here in their order."""
+        """Add a closed utterance; those of a session are added in order."""
         assert record.pending is not None
         session = self._sessions.setdefault(
             record.id.session, _SessionOrder(record.pending.language)
@@ -66,7 +66,7 @@ class UtteranceSequencer:
         session.waiting.append(record)
 
     def settle(self, key: SessionKey) -> TurnResult:
-        """Settle what can be settled, after a text of the session has come."""
+        """Settle all utterances that can be, after a new text of the session."""
         session = self._sessions[key]
         settled, redecode = session.settle()
         if redecode is not None:

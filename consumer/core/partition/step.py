@@ -1,6 +1,6 @@
-"""What goes into one step of a partition, and what comes out: values, nothing else.
+"""Inputs and effects of one step of a partition: values only.
 
-The shell executes the effects and returns the answers with the next inputs. It scores until
+The shell executes the effects and passes the results as the next inputs. It scores until
 `score_requests` is empty, all partitions in one call, and only then submits the jobs.
 """
 
@@ -23,7 +23,7 @@ from schemas.transcript import AnyEvent, TranscriptFinal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedRecord:
-    """A record and its audio: one chunk, or one a channel."""
+    """A record and its audio: one chunk, or one per channel."""
 
     record: Record
     chunks: tuple[Chunk, ...]
@@ -31,10 +31,10 @@ class DecodedRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RejectedRecord:
-    """A record that cannot be used, or is not to be."""
+    """A record that cannot be used, or exceeds a limit."""
 
     record: Record
-    reason: Reason | None  # of its dead letter; None: it is counted, without one
+    reason: Reason | None  # of its dead letter; None: counted without one
     message: str = ""  # for people
 
 
@@ -43,7 +43,7 @@ IncomingRecord: TypeAlias = DecodedRecord | RejectedRecord | UnreadableBatch
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decode:
-    """The engine's answer to a job."""
+    """The engine's reply to a job."""
 
     job: Job
     text: TimedHypothesis
@@ -51,7 +51,7 @@ class Decode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
-    """What has happened since the last step. Taken in the order of the fields."""
+    """What has happened since the last step, handled in the order of the fields."""
 
     now: float  # monotonic seconds
     now_ms: int  # Unix time
@@ -60,19 +60,17 @@ class Inputs:
     decodes: Sequence[Decode] = ()
     scores: Sequence[tuple[ScoreRequest, Float32Array]] = ()
     records: Sequence[IncomingRecord] = ()  # in offset order
-    caught_up: bool | None = None  # whether no record waits in Kafka; None: it was not asked
+    caught_up: bool | None = None  # whether no record waits in Kafka; None: not a poll
 
 
 @dataclass(slots=True, eq=False)
 class Effects:
-    """What the shell has to do."""
+    """The work that a step requests from the shell."""
 
     score_requests: list[ScoreRequest] = field(default_factory=list)
     submit: list[Job] = field(default_factory=list)
     cancel: list[UtteranceId] = field(default_factory=list)  # finals that need no decode
     broadcast: list[AnyEvent] = field(default_factory=list)  # outside transactions
-    finals: list[TranscriptFinal] = field(default_factory=list)  # for metrics: the ledger has them
-    outcomes: list[Outcome | None] = field(
-        default_factory=list
-    )  # a record each; None: counted before
-    commit_due: bool = False  # a commit would publish something, or let a decode begin
+    finals: list[TranscriptFinal] = field(default_factory=list)  # for metrics alone
+    outcomes: list[Outcome | None] = field(default_factory=list)  # per record; None: counted before
+    commit_due: bool = False  # a commit would publish something, or permit a decode

@@ -1,9 +1,9 @@
-"""How many streams a partition may have, and how fast new ones may come: the answer to floods.
+"""Stream limits: how many streams a partition may have, and how fast new ones may arrive.
 
-Known streams go on whatever happens; it is new ones that are rejected, before their records are
-decoded. A record is admitted once: N is committed with the state of every stream admitted below it,
-so a replay rejects whatever it does not know. How fast streams come is counted in append time, as
-of N, so a worker that ends again and again admits no more than one that goes on.
+Only new streams are rejected, before their records are decoded; known ones continue. A record is
+admitted once: N is committed with the state of every stream admitted below it, so a replay rejects
+records of unknown streams. The rate of new streams is measured in append time, as of N, so a worker
+that restarts repeatedly admits no more streams than one that does not.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from consumer.core.streams.records import Record
 from schemas.errors import Reason, WireError
 from schemas.topics import valid_stream_id
 
-AVERAGED_S: Final = 100.0  # of append time, over which streams may come at once
-LETTER_MS: Final = 1_000  # of append time, between two dead letters of rejected records
+AVERAGED_S: Final = 100.0  # of append time, over which the rate of new streams is averaged
+LETTER_MS: Final = 1_000  # of append time between two dead letters of rejected records
 REJECTION_REASONS: Final = frozenset({Reason.TOO_MANY_STREAMS, Reason.TOO_MANY_NEW_STREAMS})
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """What applies to each partition."""
+    """The limits of each partition."""
 
-    streams: int  # open, or ended and remembered
+    streams: int  # open ones, and ended ones whose state is kept
     new_per_s: float  # averaged over AVERAGED_S
 
 
@@ -39,17 +39,17 @@ class StreamAdmission:
         self._ledger = ledger
 
     def decide(self, record: Record, known: int) -> RejectedRecord | None:
-        """Return why the record is rejected beside `known` streams, or None. Changes nothing.
+        """Return why the record is rejected, given the number of `known` streams, or None.
 
-        The answer is the same before and after the ledger has read the record.
+        Changes nothing. The result is the same before and after the ledger has read the record.
         """
         ledger, is_replay = self._ledger, record.offset < self._ledger.restored_next
         if ledger.arrivals is None and is_replay:
-            return None  # who wrote down how far it came did not tell of every stream
+            return None  # the version that committed N did not commit every stream
         if is_replay:
-            return RejectedRecord(record, None)  # or it was a dead letter, which needs no stream
+            return RejectedRecord(record, None)  # rejected before, or a dead letter
         if not valid_stream_id((record.key or b"").decode("latin-1")):
-            return None  # its decoding says so
+            return None  # decoding it fails, with the reason
         arrivals = ledger.arrivals or Arrivals()
         time_ms = max(ledger.time_ms, record.timestamp_ms)
         over = refusal(self._limits, known, arrivals, time_ms)
@@ -60,21 +60,21 @@ class StreamAdmission:
         return RejectedRecord(record, over.reason, str(over))
 
     def on_admitted(self, stream_id: str) -> None:
-        """Write down that a stream of the record just read is new."""
+        """Note that the record just read begins a new stream."""
         ledger = self._ledger
         ledger.admit(stream_id)
         if ledger.arrivals is not None and not ledger.is_replay:
             ledger.arrivals = arrived(self._limits, ledger.arrivals, ledger.time_ms)
 
     def on_rejected(self, rejected: RejectedRecord) -> None:
-        """Write down that the record just read was dead-lettered for a limit."""
+        """Note that the record just read was rejected, perhaps with a dead letter."""
         ledger = self._ledger
         if rejected.reason in REJECTION_REASONS and ledger.arrivals is not None:
             ledger.arrivals = replace(ledger.arrivals, letter_ms=ledger.time_ms)
 
 
 def refusal(limits: StreamLimits, known: int, arrivals: Arrivals, time_ms: int) -> WireError | None:
-    """Return why no new stream is admitted beside `known` ones, or None."""
+    """Return why no new stream is admitted, or None."""
     if known >= limits.streams:
         return WireError(
             Reason.TOO_MANY_STREAMS,
@@ -96,9 +96,9 @@ def arrived(limits: StreamLimits, arrivals: Arrivals, time_ms: int) -> Arrivals:
 
 
 def sampled(arrivals: Arrivals, time_ms: int) -> Arrivals | None:
-    """Return the arrivals with one more dead letter, or None: the record is counted alone.
+    """Return the arrivals with one more dead letter, or None if the record is only counted.
 
-    A dead letter for each rejected record would answer a flood by another one.
+    A dead letter for every rejected record would turn a flood of records into another one.
     """
     if arrivals.letter_ms is not None and time_ms < arrivals.letter_ms + LETTER_MS:
         return None
@@ -106,6 +106,6 @@ def sampled(arrivals: Arrivals, time_ms: int) -> Arrivals | None:
 
 
 def _drained(limits: StreamLimits, arrivals: Arrivals, time_ms: int) -> Arrivals:
-    """Return a leaky bucket (ITU-T I.371, annex A) less what it lost since its time."""
+    """Return the leaky bucket (ITU-T I.371, annex A) at `time_ms`."""
     lost = limits.new_per_s * (time_ms - arrivals.time_ms) / 1000
     return replace(arrivals, level=max(0.0, arrivals.level - lost), time_ms=time_ms)

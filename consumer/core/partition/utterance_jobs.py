@@ -1,4 +1,4 @@
-"""The jobs that an utterance gives to the engine."""
+"""The engine jobs of an utterance."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def interim_job(decode: InterimDecode, policy: PartitionPolicy, epoch: int, now:
 
 
 def merged_text(outer: Excerpt, part: TimedHypothesis) -> TimedHypothesis:
-    """Return the text that left the excerpt out with the excerpt's in its place."""
+    """Return the outer text with the text of its excerpt inserted."""
     return replace(
         outer.text,
         hypothesis=merged(outer.text.hypothesis, outer.missing, part.hypothesis),
@@ -63,5 +63,5 @@ def merged_text(outer: Excerpt, part: TimedHypothesis) -> TimedHypothesis:
 
 
 def _options_of(options: StreamOptions, inner: Excerpt) -> StreamOptions:
-    """Return the options of an excerpt: its language is that of the text that leaves it out."""
+    """Return the options of an excerpt: it is decoded in the language of the outer text."""
     return replace(options, languages=(bcp47(inner.text.hypothesis.language),), words=True)

@@ -10,7 +10,7 @@
     DECODED       --MISSING_SPEECH | OTHER_LANGUAGE--> QUEUED
     DECODED       --TURN_CAME-->       SETTLED      --PUBLISHED--> COMMITTED
 
-What each move brings with it is done by `utterances.py`, which owns the records.
+`utterances.py` owns the records and executes the effects of each move.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ from consumer.core.text.missing_speech import MissingSpeech
 
 
 class UtteranceState(Enum):
-    OPEN = auto()  # speech goes on
-    QUARANTINED = auto()  # its decode may have ended a worker: it is tried alone, and counted
-    PENDING = auto()  # decoded once N after it is committed
+    OPEN = auto()  # not cut yet
+    QUARANTINED = auto()  # its decode may have ended a worker: attempts are alone and counted
+    PENDING = auto()  # waits for the commit of N after it
     QUEUED = auto()  # submitted to the engine
     DECODING = auto()  # taken by the engine
-    DECODED = auto()  # its text is known, or that there will be none; it waits for its turn
-    SETTLED = auto()  # its final, or failure, is in the ledger
+    DECODED = auto()  # has its text, or was given up; waits for its turn
+    SETTLED = auto()  # its final or failure is in the ledger
     COMMITTED = auto()  # published; the record leaves the table
 
 
 class UtteranceMove(Enum):
-    ONSET = auto()  # speech has begun
+    ONSET = auto()  # speech began
     INTERIM_SUBMITTED = auto()
     INTERIM_DECODED = auto()
-    CLOSED_SUSPECT = auto()  # cut; an earlier worker may have ended while decoding it
-    CLOSED_KNOWN = auto()  # cut; an accepted interim text is of the same samples
-    CLOSED_UNCOMMITTED = auto()  # cut; a successor would not know that it was decoded
-    CLOSED_READY = auto()  # cut; otherwise
+    CLOSED_SUSPECT = auto()  # cut; its decode may have ended an earlier worker
+    CLOSED_KNOWN = auto()  # cut; an accepted interim text has the same samples
+    CLOSED_UNCOMMITTED = auto()  # cut; the next owner would not suspect it yet
+    CLOSED_READY = auto()  # cut; none of these
     OFFSET_COMMITTED = auto()  # N after its last record is committed
-    ATTEMPT_RECORDED = auto()  # one more attempt goes out with the next commit
-    ATTEMPT_COMMITTED = auto()  # that commit was made
+    ATTEMPT_RECORDED = auto()  # the next commit contains one more attempt
+    ATTEMPT_COMMITTED = auto()  # this commit was made
     GIVEN_UP = auto()  # all attempts are used up
-    TAKEN = auto()  # the engine has begun
-    ACCEPTED = auto()  # a text has come that is accepted, or the best after the last fallback
-    DOUBTED = auto()  # a text has come that is not accepted, and fallback steps remain
-    MISSING_SPEECH = auto()  # the text leaves speech out: that stretch is decoded by itself
-    OTHER_LANGUAGE = auto()  # its turn: the held language says that it is in another one
-    TURN_CAME = auto()  # its turn
+    TAKEN = auto()  # the engine has begun to decode it
+    ACCEPTED = auto()  # a text was accepted, or is the best after the last fallback
+    DOUBTED = auto()  # a text was not accepted, and fallback steps remain
+    MISSING_SPEECH = auto()  # the text leaves out speech: that stretch is decoded on its own
+    OTHER_LANGUAGE = auto()  # at its turn, the held language decides for another one
+    TURN_CAME = auto()  # all before it in the session are settled
     PUBLISHED = auto()  # the commit that publishes its entry was made
 
 
@@ -93,12 +93,12 @@ TRANSITIONS: Final[Mapping[tuple[UtteranceState | None, UtteranceMove], Utteranc
 
 
 class IllegalMove(ValueError):  # noqa: N818 - named by what was tried
-    """The utterance has no such move in its state; nothing was changed."""
+    """The move is not allowed in the state of the utterance; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A stretch of an utterance that its text leaves out, decoded by itself."""
+    """A stretch of an utterance that its text leaves out, decoded on its own."""
 
     text: TimedHypothesis  # the text that leaves it out
     missing: MissingSpeech
@@ -107,29 +107,31 @@ class Excerpt:
 
 @dataclass(slots=True)
 class UtteranceRecord:
-    """All that is known of one utterance."""
+    """The state of one utterance and its data."""
 
     id: UtteranceId
     state: UtteranceState | None = None
     interim: Interim | None = None  # None: no interim decodes, or a newer utterance has begun
-    pending: PendingUtterance | None = None  # None: it is open
-    entry: EntryId | None = None  # its place in the ledger; None: it is open
+    pending: PendingUtterance | None = None  # None while open
+    entry: EntryId | None = None  # in the ledger; None while open
     closed_at: float = 0.0  # monotonic seconds
-    requests: int = 0  # finals that were submitted; a reply to an older one is late
+    requests: int = 0  # number of submitted finals; replies to older ones are ignored
     earlier: tuple[Hypothesis, ...] = ()  # texts that were not accepted
-    excerpts: list[Excerpt] = field(default_factory=list)  # being decoded, the innermost last
-    decoded: TimedHypothesis | None = None  # None: not yet, or there will be no text
+    excerpts: list[Excerpt] = field(default_factory=list)  # nested, the innermost last
+    decoded: TimedHypothesis | None = None  # None: not yet, or given up
     is_isolated: bool = False  # decoded alone in its batch
-    was_redecoded: bool = False  # in another language: once is enough
+    was_redecoded: bool = False  # in another language, which happens once at most
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the engine owes its text."""
+        """Whether the engine has to return its text."""
         return self.state in {UtteranceState.QUEUED, UtteranceState.DECODING}
 
     def advance(self, move: UtteranceMove) -> None:
         """Change the state. Raises `IllegalMove`, and then changes nothing."""
         state = TRANSITIONS.get((self.state, move))
         if state is None:
-            raise IllegalMove(f"{self.id}: no {move.name} while {self.state and self.state.name}")
+            raise IllegalMove(
+                f"{self.id}: {move.name} is not allowed in state {self.state and self.state.name}"
+            )
         self.state = state

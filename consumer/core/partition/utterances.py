@@ -1,15 +1,15 @@
-"""The one owner of the utterances of a partition, from their onset to the commit of their final.
+"""The utterances of a partition, from onset to the commit of their final; this is their only owner.
 
-`utterance_state.py` has the states and moves; here is what each move brings with it: jobs for the
-engine, entries in the ledger, events. Rules that hold throughout:
+`utterance_state.py` defines the states and moves. This file executes the effects of each move: jobs
+for the engine, entries in the ledger, events. Rules:
 
-- Order: an utterance settles only when all before it in its session have settled.
-- Late answers: a decode of an utterance that does not wait for one, or of an older request, is
-  ignored. So `cancel` is best effort, and the engine may answer twice.
+- Order: an utterance settles once all before it in its session have settled.
+- Late replies: a decode of an utterance that waits for none, or of an older request, is ignored. So
+  `cancel` is best effort, and the engine may reply twice.
 - Poison: an attempt at a suspect is committed before its decode begins. Fallbacks, excerpts and the
-  repeat in another language belong to the same attempt.
+  decode in another language belong to the same attempt.
 - Interim decodes never delay a final. Their text becomes the final's only if it is accepted and of
-  the same samples. No partial of an utterance once a newer one of its stream has begun.
+  the same samples. No partial of an utterance is published once a newer one of its stream began.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Move = UtteranceMove
 
 
 class Utterances:
-    """A table of records, and indexes over it. Raises `IllegalMove` for an impossible move."""
+    """The table of utterance records, with its indexes. Raises `IllegalMove`."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Utterances:
         restored: Restored,
         set_language: Callable[[SessionKey, LanguageHold], None],
     ) -> None:
-        """`set_language` is called with what a session's language is held to be now."""
+        """`set_language` is called with the held language of a session after each change."""
         self._policy = policy
         self._ledger = ledger
         self._set_language = set_language
@@ -64,7 +64,7 @@ class Utterances:
         self._newest: dict[str, UtteranceId] = {}  # by stream
         self._sequencer = UtteranceSequencer()
         self._quarantine = Quarantine(ledger, restored)
-        self._settled: set[UtteranceId] = set()  # that are not published yet
+        self._settled: set[UtteranceId] = set()  # settled and not published yet
 
     @property
     def is_idle(self) -> bool:
@@ -73,14 +73,14 @@ class Utterances:
         return all(record.state in done for record in self._records.values())
 
     def take_effects(self) -> Effects:
-        """Return what there is to do since the last call."""
+        """Return the effects since the last call."""
         effects, self._effects = self._effects, Effects()
         return effects
 
     # --- open utterances
 
     def on_open(self, decode: InterimDecode, now: float) -> None:
-        """Take an open utterance as it is now: it may have begun, and may be worth a decode."""
+        """Handle new audio of an open utterance: note its onset, and request an interim decode."""
         record = self._records.get(decode.id)
         if record is None or self._newest.get(decode.id.session.stream_id) != decode.id:
             record = self._open(decode)
@@ -91,7 +91,7 @@ class Utterances:
             self._effects.submit.append(interim_job(decode, self._policy, self._ledger.epoch, now))
 
     def forget(self, stream_id: str) -> None:
-        """Drop what a stream that is over had begun to say last, and came to nothing."""
+        """Drop the open utterance of an ended stream."""
         self._drop_newest(stream_id)
 
     def _open(self, decode: InterimDecode) -> UtteranceRecord:
@@ -106,7 +106,7 @@ class Utterances:
         return record
 
     def _drop_newest(self, stream_id: str) -> None:
-        """End the interim decodes of a stream's newest utterance; an open one came to nothing."""
+        """End the interim decodes of a stream's newest utterance; drop it if it was never cut."""
         newest = self._newest.pop(stream_id, None)
         record = None if newest is None else self._records.get(newest)
         if record is None:
@@ -118,7 +118,7 @@ class Utterances:
     # --- closed utterances
 
     def on_closed(self, pending: PendingUtterance, entry: EntryId, now: float, now_ms: int) -> None:
-        """Take an utterance that has ended; its place in the ledger is `entry`."""
+        """Handle a closed utterance, whose ledger entry is `entry`."""
         record = self._records.get(pending.id) or UtteranceRecord(pending.id)
         known = None if record.interim is None else record.interim.text_of(pending.utterance)
         move = self._closing_move(pending, known)
@@ -154,7 +154,7 @@ class Utterances:
             record.advance(Move.GIVEN_UP)
             self._settle(record.id.session, now)
 
-    # --- answers of the engine
+    # --- replies of the engine
 
     def on_started(self, id_: UtteranceId) -> None:
         """Note that the engine has taken the final."""
@@ -163,14 +163,14 @@ class Utterances:
             record.advance(Move.TAKEN)
 
     def on_decoded(self, decode: Decode, now: float) -> None:
-        """Take a text; a late one is ignored."""
+        """Handle a text; a late one is ignored."""
         record = self._records.get(decode.job.id)
         if record is None:
             return
         if decode.job.kind is JobKind.INTERIM:
             self._on_interim(record, decode, now)
         elif record.is_awaited and decode.job.request == record.requests:
-            self._on_answer(record, decode.text, now)
+            self._on_reply(record, decode.text, now)
 
     def _on_interim(self, record: UtteranceRecord, decode: Decode, now: float) -> None:
         utterance, pending = decode.job.utterance, record.pending
@@ -183,11 +183,11 @@ class Utterances:
         if not record.is_awaited or is_final:
             self._revise(record, decode)
         if is_final:
-            # A partial is there at once, a final once it is committed: so both are published.
+            # The partial is published too: it arrives before the final, which waits for a commit.
             self._on_interim_of_final(record, decode.text, now)
 
     def _revise(self, record: UtteranceRecord, decode: Decode) -> None:
-        """Keep the text of an outstanding request, and publish the partial that it makes."""
+        """Keep the text of an outstanding request, and publish its partial."""
         interim = record.interim
         request = None if interim is None else interim.answered(decode.job.utterance)
         if interim is None or request is None:
@@ -195,20 +195,20 @@ class Utterances:
         if record.state is UtteranceState.OPEN:
             record.advance(Move.INTERIM_DECODED)
         interim.keep(request, decode.text)
-        shown = self._rendered(request, decode.text.hypothesis)
-        if shown is not None and request.options.partials:
-            self._effects.broadcast.append(interim.revise(request, shown))
+        text = self._rendered(request, decode.text.hypothesis)
+        if text is not None and request.options.partials:
+            self._effects.broadcast.append(interim.revise(request, text))
 
     def _on_interim_of_final(
         self, record: UtteranceRecord, text: TimedHypothesis, now: float
     ) -> None:
-        """Spare the final that waits, or give it the attempts that were made."""
+        """Use the text, or its attempts, in place of the queued decode of the final."""
         if text.hypothesis.earlier and record.earlier:
-            return  # the final has had as many
+            return  # the final has as many attempts
         self._effects.cancel.append(record.id)
-        self._on_answer(record, text, now)
+        self._on_reply(record, text, now)
 
-    def _on_answer(self, record: UtteranceRecord, text: TimedHypothesis, now: float) -> None:
+    def _on_reply(self, record: UtteranceRecord, text: TimedHypothesis, now: float) -> None:
         earlier = text.hypothesis.earlier
         if earlier and not record.excerpts:
             record.advance(Move.DOUBTED)
@@ -219,7 +219,7 @@ class Utterances:
         self._on_text(record, text, now)
 
     def _on_text(self, record: UtteranceRecord, text: TimedHypothesis, now: float) -> None:
-        """Take the text of the utterance, or of the innermost stretch that it left out."""
+        """Handle the text of the utterance, or of its innermost excerpt."""
         assert record.pending is not None
         utterance = record.excerpts[-1].utterance if record.excerpts else record.pending.utterance
         comparable = (record.pending.options.task or Task.TRANSCRIBE) is Task.TRANSCRIBE
@@ -273,7 +273,7 @@ class Utterances:
     # --- commits
 
     def on_committed(self, commit: Commit, now: float) -> None:
-        """Take it that the commit was made; the ledger knows."""
+        """Handle the commit, which the ledger has acknowledged."""
         committed, trial = self._quarantine.on_committed(commit)
         for record in committed:
             record.advance(Move.OFFSET_COMMITTED)
@@ -294,9 +294,9 @@ class Utterances:
     # --- jobs
 
     def _submit(self, record: UtteranceRecord, since: float, within_s: float | None = None) -> None:
-        """Ask for the final's text, or for that of its innermost excerpt.
+        """Submit the final, or its innermost excerpt.
 
-        It is due `within_s` after `since` (monotonic seconds); None: as the policy says.
+        It is due `within_s` after `since` (monotonic seconds), by default the policy's.
         """
         within_s = self._policy.final_within_s if within_s is None else within_s
         record.requests += 1
@@ -304,8 +304,8 @@ class Utterances:
         self._effects.submit.append(job)
 
     def _rendered(self, decode: InterimDecode, hypothesis: Hypothesis) -> Hypothesis | None:
-        """Return the text as it would be published, or None where it would not be."""
-        assessed, shown = rendered(
+        """Return the text as a final would be published, or None if it would be suppressed."""
+        assessment, text = rendered(
             hypothesis, decode.utterance, decode.options, self._policy.finals
         )
-        return None if assessed.is_suppressed or hypothesis.earlier else shown
+        return None if assessment.is_suppressed or hypothesis.earlier else text

@@ -1,7 +1,7 @@
-"""A watch on the fold in service: a small share of utterances is decoded padded too.
+"""The fold audit: a small share of utterances is decoded again without the fold.
 
-Only when nothing waits for the model. How far the two texts differ is a metric; folding that has
-gone wrong on some kind of speech shows there before a user tells.
+It runs only while no job waits. How far the two texts differ is a metric, which shows whether
+folding fails on some kind of speech.
 """
 
 from __future__ import annotations
@@ -16,38 +16,36 @@ from consumer.core.scheduling.jobs import Job
 from consumer.core.streams.records import UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 
-MAX_WAITING = 8  # a check that comes late is worth no less, but old audio costs memory
-
-
+MAX_WAITING = 8  # audits that wait; each holds its audio in memory
 _BUCKETS = 1 << 16
 
 
 class AuditJob(NamedTuple):
-    """An utterance to be decoded padded, and what it was folded."""
+    """An utterance to decode without the fold, and its text with it."""
 
     job: Job
     folded_text: str
 
 
 class FoldAudit:
-    """Chooses by the utterance's name, so that every run over the same log chooses alike."""
+    """Selects by a hash of the utterance's id, so that a replay selects the same ones."""
 
     def __init__(self, share: float) -> None:
         self._share = share
         self._waiting: deque[AuditJob] = deque(maxlen=MAX_WAITING)
 
     def offer(self, job: Job, hypothesis: Hypothesis) -> None:
-        """Note a folded utterance, if it is one of the share."""
+        """Queue the utterance if it was folded and is in the share."""
         if hypothesis.folded and _bucket(job.id) < self._share * _BUCKETS:
             self._waiting.append(AuditJob(replace(job, earlier=()), hypothesis.text))
 
     def take(self) -> AuditJob | None:
-        """The oldest that waits."""
+        """Return the oldest audit that waits, or None."""
         return self._waiting.popleft() if self._waiting else None
 
 
 def disagreement(one: str, other: str) -> float:
-    """Edits between two texts per character of the longer, 0..1: letters and digits alone count."""
+    """Return the edits between two texts by the longer one's letters and digits, 0..1."""
     a, b = _letters(one), _letters(other)
     return _edits(a, b) / max(len(a), len(b), 1)
 
@@ -58,7 +56,7 @@ def _letters(text: str) -> str:
 
 
 def _edits(a: str, b: str) -> int:
-    """Levenshtein's distance, a row at a time."""
+    """Return the Levenshtein distance, computed row by row."""
     row = list(range(len(b) + 1))
     for i, left in enumerate(a, start=1):
         diagonal, row[0] = row[0], i

@@ -1,4 +1,4 @@
-"""Jobs for the model, and what a transcriber is given."""
+"""Jobs for the model, and the requests of the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.audio import StreamOptions, Task
 
 
 class JobKind(IntEnum):
-    """What a transcription is for; the smaller is served first."""
+    """The purpose of a decode; the smaller is served first."""
 
     FINAL = 0
     INTERIM = 1
@@ -21,52 +21,52 @@ class JobKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One utterance to be transcribed."""
+    """One utterance to decode."""
 
     id: UtteranceId
-    epoch: int  # of the task: a result of an older one is dropped
+    epoch: int  # of the partition task: results of an older one are dropped
     kind: JobKind
     lane: Lane
     closed_at: float  # monotonic seconds
     deadline: float  # monotonic seconds; the earliest is served first
     utterance: Utterance
     options: StreamOptions
-    language: LanguageHold = UNKNOWN  # held by its session, as far as it is known
-    isolated: bool = False  # it may have ended a worker: decoded alone in its batch
+    language: LanguageHold = UNKNOWN  # held by its session, as known now
+    isolated: bool = False  # decoded alone in its batch: it may have ended a worker
     earlier: tuple[Hypothesis, ...] = ()  # texts of it that were not accepted
-    request: int = 0  # of its utterance: a reply to an older one is late
-    is_excerpt: bool = False  # of a stretch that the utterance's text leaves out
+    request: int = 0  # number within its utterance: replies to older ones are ignored
+    is_excerpt: bool = False  # a stretch that the text of the utterance leaves out
 
     @property
     def is_repeat(self) -> bool:
-        """Whether its utterance, or the stretch's, was decoded before: its backlog has passed."""
+        """Whether the utterance was decoded before, so that it is outside the stream's backlog."""
         return bool(self.earlier) or self.is_excerpt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Jobs that go through the model together, in the order in which they were taken."""
+    """Jobs that the model decodes together."""
 
     jobs: tuple[Job, ...]
-    padded: bool = False  # without the fold, to check it
+    padded: bool = False  # without the fold, for an audit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodeRequest:
-    """What a transcriber gets: one utterance and how it is to be decoded."""
+    """The engine's input for one utterance."""
 
     samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
-    languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: those allowed; (): all
-    language: LanguageHold = UNKNOWN  # what the language is held to be, where it is not given
-    speech: Speech | None = None  # what the detector heard of it; None: all of it is speech
+    languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: allowed; (): any
+    language: LanguageHold = UNKNOWN  # where the language is not given
+    speech: Speech | None = None  # None: all of it counts as speech
     task: Task = Task.TRANSCRIBE
-    prompt: str | None = None  # text that is taken to precede the clip
-    chinese_prompt: str | None = None  # likewise without one, if it is in Chinese
+    prompt: str | None = None  # text that precedes the clip
+    chinese_prompt: str | None = None  # prompt if the clip is in Chinese and `prompt` is None
     hotwords: str | None = None  # words to expect
-    words: bool = False  # word times wanted
-    padded: bool = False  # without the fold, to check it
-    earlier: tuple[Hypothesis, ...] = ()  # what came of earlier attempts at it
-    once: bool = False  # one attempt, whatever comes of it
+    words: bool = False  # with word times
+    padded: bool = False  # without the fold, for an audit
+    earlier: tuple[Hypothesis, ...] = ()  # texts of it that were not accepted
+    once: bool = False  # one attempt: no fallback, even if its text is not accepted
 
     @property
     def seconds(self) -> float:
@@ -74,5 +74,5 @@ class DecodeRequest:
 
     @property
     def speech_s(self) -> float:
-        """Seconds of it that were heard as speech."""
+        """Seconds that the detector scored as speech."""
         return self.seconds * (1.0 if self.speech is None else self.speech.ratio)

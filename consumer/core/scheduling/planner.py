@@ -1,14 +1,15 @@
-"""Which utterances the model takes next.
+"""The planner: which jobs the model decodes next.
 
-Batch when free: whenever the engine is idle it takes the best batch; there is no fixed wait. Order:
-live before bulk, finals before partials, then the earliest due. A batch is of one such class, so
-that no final waits for the rows of a partial or of a file.
+Whenever the engine is idle it takes the best batch; there is no fixed wait. Jobs are ordered by
+lane (live before bulk), kind (finals before interims), then due time. A batch has jobs of one class
+only, so that no final waits for the rows of an interim or of a file.
 
-    due     a job's deadline; behind others of its stream, theirs + its own length, if later
-    again   where a final's text does not stand: due a second after that came out
-    batch   the first in that order, and of those behind it what gives most work for the time
+    due      the deadline; within the backlog of a stream, that of the job before + own length, if
+             later
+    repeat   a job whose text was not accepted: due RETRY_DELAY_S after that text
+    batch    the first job in order, and those after it that give most work for the time
 
-Why: docs/decisions/0002-which-utterances-go-first.md.
+Reasons: docs/decisions/0002-which-utterances-go-first.md.
 """
 
 from __future__ import annotations
@@ -23,36 +24,32 @@ from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 
-RETRY_DELAY_S = 1.0  # finals that are due within it go before another attempt at a text
-
-
-_LOOK_AHEAD = 4  # times the rows of a batch: so many waiting jobs are looked at
-
-
-_STEP = 32  # positions: lengths within it are tried as one
+RETRY_DELAY_S = 1.0  # finals due within it are decoded before another attempt at a text
+_LOOK_AHEAD = 4  # times the rows of a batch: number of waiting jobs that are examined
+_STEP = 32  # positions: granularity of the batch lengths that are tried
 
 
 class _Waiting(NamedTuple):
-    """A job in its place; compared from the left, and no further than `number`."""
+    """A job in the queue; compared by its fields up to `number`, which is unique."""
 
     lane: Lane
     kind: JobKind
     due: float  # monotonic seconds
-    number: int  # of its arrival
+    number: int  # counts arrivals
     positions: int
     job: Job
 
 
 @dataclass(slots=True)
 class _Backlog:
-    """Finals of one session that wait."""
+    """The waiting finals of one session."""
 
-    due: float  # of the last one
+    due: float  # of the last one, monotonic seconds
     count: int = 0
 
 
 class Planner:
-    """Jobs that wait; bounded by admission, which stops fetching above its mark."""
+    """The jobs that wait. Back-pressure bounds their number."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -67,16 +64,16 @@ class Planner:
         return len(self._waiting)
 
     def waiting_s(self, lane: Lane) -> float:
-        """Seconds of speech that wait."""
+        """Return the seconds of speech that wait."""
         return self._waiting_ms[lane] / 1000
 
     def dropped_interims(self) -> int:
-        """Those since the last call; a newer one, their final or their deadline came first."""
+        """Return the number dropped since the last call: superseded, or past their deadline."""
         dropped, self._dropped = self._dropped, 0
         return dropped
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """A session's newest partial takes the place of its older one; its final ends both."""
+        """Add jobs. An interim or a final replaces the waiting interim of the same session."""
         for job in jobs:
             self._drop_interim(job)
             due = self._due(job)
@@ -89,10 +86,7 @@ class Planner:
                 self._interims[job.id.session] = waiting
 
     def take(self, now: float) -> Batch | None:
-        """The first job, and those beside it that are worth it; None: nothing waits.
-
-        Partials whose deadline has passed are dropped.
-        """
+        """Return the next batch, or None if no job waits. Drops interims past their deadline."""
         self._drop_stale(now)
         if not self._waiting:
             return None
@@ -102,23 +96,22 @@ class Planner:
         return Batch(tuple(waiting.job for waiting in chosen))
 
     def cancel(self, id_: UtteranceId) -> None:
-        """Drop the finals of that utterance that wait: its text is known."""
+        """Drop the waiting final of that utterance."""
         for waiting in [each for each in self._waiting if each.job.id == id_]:
             if waiting.kind is JobKind.FINAL:
                 self._remove(waiting)
 
     def discard_stale(self, epochs: Mapping[Partition, int]) -> None:
-        """Forget jobs of partitions that are gone or were assigned anew."""
+        """Drop jobs of partitions that were revoked or opened again since."""
         for waiting in list(self._waiting):
             job = waiting.job
             if epochs.get(job.id.session.partition) != job.epoch:
                 self._remove(waiting)
 
     def _due(self, job: Job) -> float:
-        """Utterances of a stream in real time lie apart by their length at least: so do these.
+        """Return the due time; finals of one session are apart by their length, as in real time.
 
-        One that may end the worker goes first: the shorter it is in hand, the less is it to blame
-        for another end.
+        An isolated job goes first: a crash that it does not cause counts as an attempt at it.
         """
         if job.isolated and job.is_repeat:
             return -inf
@@ -134,7 +127,7 @@ class Planner:
         return -inf if job.isolated else backlog.due
 
     def _candidates(self) -> Sequence[_Waiting]:
-        """The first job, and others of its class."""
+        """Return the first job, and others of its class."""
         class_ = _class(self._waiting[0])
         ahead = self._waiting[: _LOOK_AHEAD * self._budget.rows]
         return [each for each in ahead if _class(each) == class_]
@@ -166,9 +159,9 @@ class Planner:
 
 
 def _best(candidates: Sequence[_Waiting], budget: Budget) -> list[_Waiting]:
-    """The batch with the first candidate in it that does most work in its time.
+    """Return the batch with the first candidate that does most work for its time.
 
-    Each length that its longest row may have is tried.
+    Every length that the longest row may have is tried.
     """
     first = candidates[0].positions
     lengths = {_rounded(each.positions) for each in candidates if each.positions >= first}
@@ -177,9 +170,9 @@ def _best(candidates: Sequence[_Waiting], budget: Budget) -> list[_Waiting]:
 
 
 def _filled(candidates: Sequence[_Waiting], longest: int, budget: Budget) -> list[_Waiting]:
-    """Rows of up to `longest` positions, in order, each worth its padding.
+    """Return rows of up to `longest` positions, in order; none lowers the work per time.
 
-    A job stays behind one of its own stream: its text could not be published before.
+    A job waits if an earlier one of its stream does: its text could not be published before.
     """
     chosen = [candidates[0]]
     work = candidates[0].positions
@@ -204,14 +197,14 @@ def _filled(candidates: Sequence[_Waiting], longest: int, budget: Budget) -> lis
 
 
 def _worth(batch: Sequence[_Waiting], budget: Budget) -> tuple[float, int]:
-    """Positions of speech by positions of time."""
+    """Return the work of a batch by its cost, both in positions; more rows break ties."""
     work = sum(each.positions for each in batch)
     longest = max(each.positions for each in batch)
     return work / (budget.overhead + len(batch) * longest), len(batch)
 
 
 def _class(waiting: _Waiting) -> tuple[Lane, JobKind, int]:
-    """What goes into one batch; attempts of one kind, as others would be decoded one by one."""
+    """Return what jobs of one batch have in common; other attempts need other parameters."""
     return waiting.lane, waiting.kind, len(waiting.job.earlier)
 
 

@@ -1,7 +1,8 @@
-"""A stream a channel: call centres record each side of a call on a channel of its own.
+"""Chunks, and their division into one stream per channel.
 
-What the record of stream `call-7` holds goes to `call-7.0` and `call-7.1`; a record of one channel
-stays with `call-7`. An end or a flush without audio is for all of them that are open.
+Call centres record each side of a call on a channel of its own. The channels of stream `call-7`
+become the streams `call-7.0` and `call-7.1`; a record of one channel belongs to `call-7`. An end or
+a flush without audio applies to all of these streams that are open.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from schemas.audio import MAX_CHANNELS, AudioChunk
 from schemas.errors import Reason, WireError
 from schemas.topics import MAX_STREAM_ID_CHARACTERS
 
+_LONGEST = MAX_STREAM_ID_CHARACTERS - len(".0")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """A record that could be read: what it says, and its sound."""
+    """A decoded record: its headers and its samples."""
 
     record: Record
     audio: AudioChunk
     samples: Int16Array  # [n] mono
-    rate: int  # Hz, the payload's own where it says one
-    channels: int  # before they were mixed down
+    rate: int  # Hz, of the payload where it states one
+    channels: int  # before mixing to mono
 
     @property
     def offset(self) -> int:
@@ -38,16 +41,16 @@ class Chunk:
         return self.record.timestamp_ms
 
 
-_LONGEST = MAX_STREAM_ID_CHARACTERS - len(".0")
-
-
 def names(stream_id: str) -> tuple[str, ...]:
-    """Of the streams that a stream's channels make."""
+    """Return the ids of the streams that the channels of a stream make."""
     return tuple(f"{stream_id}.{channel}" for channel in range(MAX_CHANNELS))
 
 
 def split(chunk: Chunk, samples: Int16Array) -> tuple[Chunk, ...]:
-    """A chunk a channel of `samples` [n, channels]. Raises `WireError` for too long a name."""
+    """Return one chunk per channel of `samples` [n, channels].
+
+    Raises `WireError` if the stream id is too long to be extended by a channel.
+    """
     if samples.shape[1] == 1:
         return (chunk,)
     if len(chunk.audio.stream_id) > _LONGEST:
@@ -68,19 +71,19 @@ def split(chunk: Chunk, samples: Int16Array) -> tuple[Chunk, ...]:
 
 
 def addressed(chunk: Chunk, is_open: Callable[[str], bool]) -> tuple[Chunk, ...]:
-    """A chunk without audio, for each of the open streams that its stream's channels made."""
-    given = chunk.audio.stream_id
-    found = [name for name in (given, *names(given)) if is_open(name)] or [given]
-    return tuple(replace(chunk, audio=replace(chunk.audio, stream_id=name)) for name in found)
+    """Return a chunk without audio once for each open stream of its channels."""
+    stream_id = chunk.audio.stream_id
+    opened = [name for name in (stream_id, *names(stream_id)) if is_open(name)] or [stream_id]
+    return tuple(replace(chunk, audio=replace(chunk.audio, stream_id=name)) for name in opened)
 
 
 def identity(chunk: Chunk) -> Identity:
-    """Position and time tell one silence from another, with which most streams begin."""
+    """Return what identifies a record: the payload alone does not, as many begin with silence."""
     return zlib.crc32(chunk.audio.payload), chunk.audio.start, chunk.audio.captured_ms
 
 
 def wall_ms(chunk: Chunk) -> float:
-    """When the first sample was spoken: as the publisher says, else just before it was appended."""
+    """Return the Unix time of the first sample: stated, or derived from the append time."""
     if chunk.audio.captured_ms is not None:
         return chunk.audio.captured_ms
     return chunk.timestamp_ms - len(chunk.samples) * 1000 / chunk.rate

@@ -1,4 +1,4 @@
-"""What a stream hands to its partition: audio to score, utterances, events and dead letters."""
+"""The output of a stream for its partition: score requests, utterances, events, dead letters."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from schemas.transcript import AnyEvent, Source
 
 @dataclass(slots=True, eq=False)
 class VadState:
-    """The state of a speech detector between two calls; a new, empty one at every cut."""
+    """The state of a speech detector between two calls; every cut begins with an empty one."""
 
-    lead_in: Int16Array | None = None  # audio before the cut, where speech goes on over it
-    detector: object | None = None  # the detector's own, set by its first call
+    lead_in: Int16Array | None = None  # audio before a cut that split an utterance
+    detector: object | None = None  # the detector's own state, set by its first call
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreRequest:
-    """Audio to be scored; it follows the samples of the last request with the same `vad`."""
+    """Audio to score; it continues the samples of the last request with the same `vad`."""
 
     session: SessionKey
     vad: VadState
@@ -33,43 +33,43 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingUtterance:
-    """A closed utterance that waits for its text, and what its final says beside the text."""
+    """A closed utterance that waits for its text, and the other fields of its final."""
 
     id: UtteranceId
     utterance: Utterance
     options: StreamOptions
-    index: int  # of its event
+    index: int  # of its final in the session
     started_at_ms: int  # Unix time of the first sample
-    speech_end_ms: int  # Unix time of the last sample heard as speech
+    speech_end_ms: int  # Unix time of the last sample of speech
     ended_at_ms: int  # Unix time of the last sample
     source: Source
     traceparent: str | None
-    attempts: int = 0  # decodes of it that earlier workers began and did not survive
-    language: LanguageHold = UNKNOWN  # of its session, as far as known when it ended
+    attempts: int = 0  # committed attempts at it of earlier workers, which may have ended them
+    language: LanguageHold = UNKNOWN  # of its session, as known when it closed
 
 
 class InterimDecode(NamedTuple):
-    """An open utterance as it would end if no more speech came."""
+    """An open utterance as it would end if no more speech followed."""
 
     id: UtteranceId
     utterance: Utterance
     options: StreamOptions
-    is_ending: bool  # it has been quiet for the post-roll, so this may be all of it
+    is_ending: bool  # non-speech has lasted for the post-roll, so it may be complete
     time_ms: int  # Unix time of its last sample
     first_offset: int  # of the record that it begins in
-    uncut_s: float  # leading seconds that no forced cut can take away
+    uncut_s: float  # leading seconds in which no split can lie
     language: LanguageHold = UNKNOWN  # of its session
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that cannot be used, and why."""
+    """A record that cannot be used, and the reason."""
 
     record: Record
     reason: str  # a stable code
     message: str  # for people
-    records: int | None = None  # number of records it stands for (a batch); None: itself
-    utterance: Utterance | None = None  # the record's value, still to be encoded
+    records: int | None = None  # number of records that a batch replaces; None: not a batch
+    utterance: Utterance | None = None  # to be encoded as the record's value
 
 
 Effect: TypeAlias = AnyEvent | DeadLetter
@@ -77,12 +77,12 @@ Effect: TypeAlias = AnyEvent | DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One place in the media order of a stream: what is to be published there, or waits for text.
+    """One entry of a stream in media order: effects to publish, or an utterance without text yet.
 
-    `before` is the stream's state as of its cut before the entry, so that a commit that publishes
-    everything up to here can say from where a successor has to read.
+    `before` is the state of the stream as of its cut before the entry: the state to commit with
+    everything before the entry.
     """
 
     before: StreamState
     content: PendingUtterance | tuple[Effect, ...]
-    since_ms: int | None = None  # append time from which it was due; None: the newest record's
+    since_ms: int | None = None  # append time since which it is due; None: the newest record's

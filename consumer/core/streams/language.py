@@ -1,8 +1,8 @@
-"""Which language a stream is in, where its publisher leaves that open.
+"""The language of a stream whose publisher states none, or several.
 
-Whisper tells the language of every utterance afresh, and of short or noisy ones wrongly: then a
-whole text comes out in another language. So a stream keeps its language until an utterance clearly
-says otherwise, or two in a row are likely to; what is less likely, or short, says nothing.
+Whisper identifies the language of each utterance on its own, and often wrongly if it is short or
+noisy: the text is then in another language. So a stream keeps its language until one utterance is
+clearly in another one, or two in a row are likely to be. A less likely or shorter one is ignored.
 docs/quality.md has the figures.
 """
 
@@ -12,20 +12,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-LIKELY: Final = 0.5  # the floor
-
-
-CLEAR: Final = 0.9
-
-
-SHORTEST_S: Final = 1.0  # of speech: 0.5 s are told wrongly in three of ten, 1 s in one of twelve
+LIKELY: Final = 0.5  # lowest probability that counts
+CLEAR: Final = 0.9  # probability that changes the language at once
+SHORTEST_S: Final = 1.0  # of speech: 0.5 s are identified wrongly in 3 of 10, 1 s in 1 of 12
 
 
 @dataclass(frozen=True, slots=True)
 class IdentifiedLanguage:
-    """What an utterance sounds like by itself."""
+    """The language of one utterance as the model identifies it."""
 
-    code: str  # Whisper's, the likeliest of those allowed
+    code: str  # Whisper's, the most likely of those allowed
     probability: float  # among those allowed
     speech_s: float
 
@@ -39,22 +35,22 @@ class IdentifiedLanguage:
 
 
 class LanguageHold(NamedTuple):
-    """What a stream remembers between two utterances: small, and all of it."""
+    """The language that a stream keeps between two utterances."""
 
-    code: str | None = None  # Whisper's; None: nothing likely was heard yet
-    challenger: str | None = None  # another language that the last utterance sounded like
+    code: str | None = None  # Whisper's; None: no likely one so far
+    challenger: str | None = None  # another language, likely for the last utterance
 
-    def updated(self, heard: IdentifiedLanguage) -> LanguageHold:
-        """After one more utterance."""
-        if not heard.is_likely:
+    def updated(self, found: IdentifiedLanguage) -> LanguageHold:
+        """Return the hold after an utterance in `found`."""
+        if not found.is_likely:
             return self
-        if self.code is None or heard.is_clear or heard.code in {self.code, self.challenger}:
-            return LanguageHold(heard.code)
-        return LanguageHold(self.code, heard.code)
+        if self.code is None or found.is_clear or found.code in {self.code, self.challenger}:
+            return LanguageHold(found.code)
+        return LanguageHold(self.code, found.code)
 
-    def decide(self, heard: IdentifiedLanguage) -> str:
-        """What the utterance is to be decoded as."""
-        return self.updated(heard).code or heard.code
+    def decide(self, found: IdentifiedLanguage) -> str:
+        """Return the language to decode the utterance in."""
+        return self.updated(found).code or found.code
 
 
 UNKNOWN: Final = LanguageHold()
@@ -63,7 +59,10 @@ UNKNOWN: Final = LanguageHold()
 def identify(
     probabilities: Mapping[str, float], allowed: Collection[str], speech_s: float
 ) -> IdentifiedLanguage:
-    """Of Whisper's probabilities of all languages; `allowed`: codes, none of them for any."""
+    """Return the most likely of the `allowed` codes, or of all languages if `allowed` is empty.
+
+    `probabilities`: Whisper's, of all languages.
+    """
     shares = {code: probabilities[code] for code in allowed} or dict(probabilities)
     code = max(shares, key=shares.__getitem__)
     total = sum(shares.values())

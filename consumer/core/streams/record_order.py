@@ -1,6 +1,6 @@
-"""What a record means, given those before it: pure, and the same on every replay.
+"""The meaning of a record, given those before it: pure, and the same on every replay.
 
-    Order + Chunk -> steps, and the order behind it
+    RecordOrder + Chunk -> RecordOrder after it + steps
 
 Steps are taken later, when all audio before them has been scored (`core.streams.stream`).
 """
@@ -20,18 +20,18 @@ from consumer.core.streams.timeline import AudioSegment
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
-PADDING_MS = 60  # `start` may overlap by as much: codecs pad
+PADDING_MS = 60  # largest overlap that `start` may state: codecs pad
 
 
 @dataclass(frozen=True, slots=True)
 class RecordStep:
-    offset: int  # of the record that brought it
-    before: RecordOrder | None  # what reading that record again for this step begins with
+    offset: int  # of its record
+    before: RecordOrder | None  # before the step, to read the record again from here
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSession(RecordStep):
-    begin: SessionStart
+    start: SessionStart
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +68,37 @@ StreamStep: TypeAlias = (
 
 
 def read(
-    chunk: Chunk, order: RecordOrder | None, begin: Callable[[Chunk], SessionStart]
+    chunk: Chunk, order: RecordOrder | None, start: Callable[[Chunk], SessionStart]
 ) -> tuple[RecordOrder | None, list[StreamStep]]:
-    """The order behind a record whose turn it is, and its steps.
+    """Return the order after the next record, and its steps.
 
-    Raises `WireError` when it contradicts the session.
+    `start` returns the start of a session, given its first record. Raises `WireError` if the record
+    contradicts the session.
     """
     steps: list[StreamStep] = []
     if order is not None and (reason := _session_break(chunk, order)) is not None:
         steps.append(EndSession(chunk.offset, order, reason))
         order = replace(order, over=True)
     if (order is None or order.over) and len(chunk.samples):
-        steps.append(OpenSession(chunk.offset, order, begin(chunk)))
-        order = _first(chunk)
+        steps.append(OpenSession(chunk.offset, order, start(chunk)))
+        order = _initial_order(chunk)
     if order is not None and not order.over:
-        order = _follow(chunk, order, steps)
+        order = _continue(chunk, order, steps)
     return order, steps
 
 
-def is_repeat(chunk: Chunk, order: RecordOrder | None, late: Collection[int]) -> bool:
-    """Whether it came before; `late`: the numbers that are held back."""
+def is_repeat(chunk: Chunk, order: RecordOrder | None, held_back: Collection[int]) -> bool:
+    """Return whether the record was read before, or its `seq` is among those held back."""
     seq = chunk.audio.seq
     if order is None or seq is None or order.next_seq is None or order.uncertain:
         return False
     if seq >= order.next_seq:
-        return seq in late
+        return seq in held_back
     return not _is_restart(chunk, order)
 
 
 def _is_restart(chunk: Chunk, order: RecordOrder) -> bool:
-    """A number before the first, or the first again, but not the first record again."""
+    """Return whether `seq` is below the first, or is the first of another record."""
     seq, first = chunk.audio.seq, order.first_seq
     if seq is None or first is None:
         return False
@@ -105,7 +106,7 @@ def _is_restart(chunk: Chunk, order: RecordOrder) -> bool:
 
 
 def _session_break(chunk: Chunk, order: RecordOrder) -> StreamEndReason | None:
-    """Why the record belongs to another session than the open one."""
+    """Return why the record does not belong to the open session, or None if it does."""
     seq = chunk.audio.seq
     if order.over:
         return None
@@ -118,8 +119,8 @@ def _session_break(chunk: Chunk, order: RecordOrder) -> StreamEndReason | None:
     return None
 
 
-def _first(chunk: Chunk) -> RecordOrder:
-    """What is known of a session before its first record."""
+def _initial_order(chunk: Chunk) -> RecordOrder:
+    """Return the order before the first record of a session."""
     audio = chunk.audio
     return RecordOrder(
         rate=chunk.rate,
@@ -133,21 +134,20 @@ def _first(chunk: Chunk) -> RecordOrder:
     )
 
 
-def _follow(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> RecordOrder:
-    """Add the steps of a record of the open session; what is known behind it."""
+def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> RecordOrder:
+    """Append the steps of a record of the open session; return the order after it."""
     gap = _gap(chunk, order)
     if gap is not None:
         steps += [CloseUtterance(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
     order = replace(order, next_seq=chunk.audio.seq, uncertain=False)
+    after = order
     if len(chunk.samples):
-        sound = _segment(chunk, order)
-        steps.append(sound)
-        behind = replace(order, end=max(order.end, sound.end), last_samples=len(chunk.samples))
-    else:
-        behind = order
-    behind = replace(
-        behind,
+        segment = _segment(chunk, order)
+        steps.append(segment)
+        after = replace(order, end=max(order.end, segment.end), last_samples=len(chunk.samples))
+    after = replace(
+        after,
         next_seq=None if chunk.audio.seq is None else chunk.audio.seq + 1,
         positioned=chunk.audio.start is not None,
     )
@@ -155,7 +155,7 @@ def _follow(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> Record
         steps.append(CloseUtterance(chunk.offset, order, EndReason.FLUSH))
     if chunk.audio.end:
         steps.append(EndSession(chunk.offset, order, StreamEndReason.END))
-    return replace(behind, over=chunk.audio.end)
+    return replace(after, over=chunk.audio.end)
 
 
 def _gap(chunk: Chunk, order: RecordOrder) -> InsertGap | None:
@@ -172,7 +172,7 @@ def _gap(chunk: Chunk, order: RecordOrder) -> InsertGap | None:
 
 
 def _overlap(chunk: Chunk, order: RecordOrder) -> int:
-    """Samples by which the record says that it begins before the end of what came before."""
+    """Return by how many samples `start` lies before the end of the audio so far."""
     return 0 if chunk.audio.start is None else order.end - chunk.audio.start
 
 
@@ -181,7 +181,7 @@ def _segment(chunk: Chunk, order: RecordOrder) -> AudioSegment:
     if overlap * 1000 > PADDING_MS * chunk.rate:
         raise WireError(
             Reason.OVERLAP,
-            f"start={chunk.audio.start} lies {overlap} samples before the end of what came before: "
+            f"start={chunk.audio.start} lies {overlap} samples before the end of the audio so far: "
             "send each sample once, or begin a new stream",
         )
     overlap = min(overlap, len(chunk.samples))

@@ -1,4 +1,4 @@
-"""Records of the audio topics, unchecked, and the names of partitions, sessions, utterances."""
+"""Records of the audio topics as fetched, and the ids of partitions, sessions and utterances."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Lane(IntEnum):
 
 
 class Partition(NamedTuple):
-    """One input partition: what one assignment, one ledger and one transactional id are about."""
+    """One input partition: it has one assignment, one ledger and one transactional id."""
 
     topic: str
     number: int
 
 
 class Record(NamedTuple):
-    """One record as Kafka gave it; nothing about it has been checked."""
+    """One record as fetched from Kafka, not validated."""
 
     partition: Partition
     offset: int
@@ -39,13 +39,13 @@ class Record(NamedTuple):
 
 
 class UnreadableBatch(NamedTuple):
-    """A batch of records that nobody can read, in their place in the log."""
+    """A record batch that cannot be read, in the place of its records."""
 
     partition: Partition
     offset: int  # of its first record
     last_offset: int
     timestamp_ms: int | None  # append time; None: not known
-    raw: bytes  # the batch as Kafka gave it
+    raw: bytes  # the batch as fetched
     reason: Reason
     message: str  # for people
 
@@ -55,7 +55,7 @@ class UnreadableBatch(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """A partition that this worker is to serve from now on."""
+    """A partition that the group has assigned to this worker."""
 
     partition: Partition
     lane: Lane
@@ -63,12 +63,12 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Poll:
-    """The answer to one poll of Kafka; to be taken in the order of the fields."""
+    """The result of one poll of Kafka; its fields are to be handled in this order."""
 
-    assigned: tuple[Assignment, ...] | None = None  # all that is assigned now; None: as before
-    out_of_range: tuple[Partition, ...] = ()  # whose next offset has been deleted
+    assigned: tuple[Assignment, ...] | None = None  # all assigned partitions; None: unchanged
+    out_of_range: tuple[Partition, ...] = ()  # their next offset has been deleted
     records: tuple[Record | UnreadableBatch, ...] = ()
-    caught_up: frozenset[Partition] = frozenset()  # of which no record waits in Kafka
+    caught_up: frozenset[Partition] = frozenset()  # no record of them waits in Kafka
 
     def by_partition(self) -> dict[Partition, list[Record | UnreadableBatch]]:
         """Return the records of each partition, in order."""
@@ -79,7 +79,7 @@ class Poll:
 
 
 class SessionKey(NamedTuple):
-    """Names one session of one stream."""
+    """Identifies one session of one stream."""
 
     partition: Partition
     stream_id: str
@@ -87,7 +87,7 @@ class SessionKey(NamedTuple):
 
 
 class UtteranceId(NamedTuple):
-    """Names one utterance of one session everywhere: logs, results, events."""
+    """Identifies one utterance of one session, in logs, results and events."""
 
     session: SessionKey
     utterance: int

@@ -1,8 +1,8 @@
-"""The order of one stream's records: repeats, gaps, late records, restarts.
+"""The order of one stream's records: repeats, gaps, reordered records, restarts.
 
-What a record means depends on those before it, so numbered records that come too early are held
-back in a window until the missing one comes, or can come no more. What a record whose turn it is
-means is decided in `record_order.py`; the steps wait here until the stream can take them.
+The meaning of a record depends on those before it, so numbered records that arrive early are held
+back in a window until the missing one arrives or is given up. `record_order.py` decides what the
+next record means; its steps wait here until the stream can take them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REORDER_WINDOW: Final = 8  # records that are held back for a missing one
 class ReorderBuffer:
     """Records in, steps out. `push` raises `WireError` for a record that contradicts its session.
 
-    `steps` are taken from the left by the stream, each once all audio before it is scored.
+    The stream takes `steps` from the left, each once all audio before it is scored.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class ReorderBuffer:
         order: RecordOrder | None,
         decided_offsets: tuple[int, ...],
     ) -> None:
-        """`start` makes the beginning of a session of its first record."""
-        self.order = order  # as of the last record that was read
+        """`start` returns the start of a session, given its first record."""
+        self.order = order  # after the last record that was read
         self.steps: deque[StreamStep] = deque()
         self._start = start
         self._early: dict[int, Chunk] = {}  # held back, by `seq`
@@ -56,7 +56,7 @@ class ReorderBuffer:
 
     @property
     def is_live(self) -> bool:
-        """Whether a session goes on after the steps."""
+        """Whether a session is open after the steps."""
         return self.order is not None and not self.order.over
 
     @property
@@ -71,12 +71,12 @@ class ReorderBuffer:
         """Return the offsets above `needed` of records read before the `first` undecided one."""
         read_offsets = self._read_offsets
         index = read_offsets.index(first) if first in read_offsets else len(read_offsets)
-        done = [] if needed is None else [each for each in read_offsets[:index] if each > needed]
-        self._read_offsets = [*done, *read_offsets[index:]]
-        return tuple(done)
+        decided = [] if needed is None else [each for each in read_offsets[:index] if each > needed]
+        self._read_offsets = [*decided, *read_offsets[index:]]
+        return tuple(decided)
 
     def push(self, chunk: Chunk) -> bool:
-        """Read the record, or hold it back for those before it; return False for a repeat."""
+        """Read the record, or hold it back for a missing one; return False for a repeat."""
         order, seq = self.order, chunk.audio.seq
         if is_repeat(chunk, order, self._early):
             self._read_offsets.append(chunk.offset)
@@ -99,16 +99,16 @@ class ReorderBuffer:
         return fresh
 
     def flush(self) -> None:
-        """Read all that is held back: what is missing will not come."""
+        """Read all records that are held back: the missing ones are given up."""
         while self._early:
             self._read_early(min(self._early))
             if not self.is_live:
                 self._push_again()
 
     def reject(self, record: Record, seq: int | None) -> None:
-        """Take it that what the record held is missing. `seq`: None where it states none.
+        """Treat the audio of an unusable record as missing; `seq` is its number, if it has one.
 
-        How much is missing is estimated only where no later record will say.
+        The length of the gap is estimated only if no later record will state it.
         """
         order, offset = self.order, record.offset
         assert order is not None
@@ -123,7 +123,7 @@ class ReorderBuffer:
         self._read_next()
 
     def skip(self, first_offset: int, last_offset: int) -> None:
-        """Pass over records that nobody can read."""
+        """Skip records that cannot be read."""
         self._read_offsets.append(first_offset)
         self.close_utterance(first_offset, EndReason.GAP)
         self.report_loss(first_offset, first_offset, last_offset)
@@ -140,14 +140,14 @@ class ReorderBuffer:
         self.order = replace(self.order, over=True)
 
     def _read(self, chunk: Chunk) -> bool:
-        """Queue the steps of a record whose turn it is; return whether there are any."""
+        """Queue the steps of the next record; return whether there are any."""
         self.order, steps = read(chunk, self.order, self._start)
         self.steps.extend(steps)
         self._read_offsets.append(chunk.offset)
         return bool(steps)
 
     def _read_next(self) -> None:
-        """Read the records that were held back for the one just read."""
+        """Read the held back records that follow the one just read."""
         while (order := self.order) and self._early and not order.over:
             if order.next_seq not in self._early:
                 return
@@ -155,9 +155,9 @@ class ReorderBuffer:
         self._push_again()
 
     def _push_again(self) -> None:
-        """After the session's end its numbers say nothing: begin with the first that came."""
-        early, self._early = sorted(self._early.values(), key=lambda chunk: chunk.offset), {}
-        for chunk in early:
+        """Push held back records again, by offset: after a session's end its numbers are void."""
+        early, self._early = self._early.values(), {}
+        for chunk in sorted(early, key=lambda chunk: chunk.offset):
             with self._rejecting(chunk):
                 self.push(chunk)
 
@@ -168,7 +168,7 @@ class ReorderBuffer:
 
     @contextmanager
     def _rejecting(self, chunk: Chunk) -> Iterator[None]:
-        """Give the dead letter of a contradiction that shows only now its place in the order."""
+        """Queue the dead letter of a held back record that contradicts its session."""
         try:
             yield
         except WireError as error:
@@ -179,7 +179,7 @@ class ReorderBuffer:
             self._count(chunk.audio.seq)
 
     def _count(self, seq: int | None) -> None:
-        """Take it that the record of this number has come, though it cannot be used."""
+        """Count an unusable record as the one of its number."""
         order = self.order
         if order is not None and seq is not None and seq == order.next_seq:
             self.order = replace(order, next_seq=seq + 1)

@@ -2,10 +2,10 @@
 
     append -> score_request -> (the detector, elsewhere) -> on_scores -> Cut -> apply -> utterance
 
-At every cut the detector starts afresh and scores the audio after the cut again, so that a replay
-from any cut cuts alike (docs/guarantees.md). Hence a cut is also where a session can be restored.
+At every cut the detector starts anew and scores the audio after the cut again, so that a replay
+from any cut makes the same cuts (docs/guarantees.md). A session is restored as of a cut.
 
-A session writes no ledger: its methods return the events and utterances, in media order.
+A session does not write to the ledger: its methods return events and utterances in media order.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from schemas.transcript import (
 EventT = TypeVar("EventT", bound=Event)
 
 MAX_SCORED_S: Final = 2.0  # of audio in one score request
-_LEAD_IN_MS: Final = 1_000  # where speech goes on over a cut; a detector needs about half of it
+_LEAD_IN_MS: Final = 1_000  # before a cut that split an utterance; detectors need half of it
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStart:
-    """What the first record of a session settles."""
+    """The properties of a session that its first record determines."""
 
     key: SessionKey
     first: int  # index of the first sample
@@ -65,10 +65,10 @@ class Session:
     def __init__(
         self, key: SessionKey, state: SessionState, config: SegmenterConfig, read: int
     ) -> None:
-        """`state`: as of the cut to go on from; `read`: sample from which audio will come again."""
+        """`state`: as of the cut to resume from; `read`: the first sample that will be appended."""
         self.key = key
         self.rate = state.rate
-        self._state = state  # its counters move with every entry, its place with every cut
+        self._state = state  # counters change with every entry, the rest at cuts
         self._config = replace(config, endpoint_ms=state.options.endpoint_ms or config.endpoint_ms)
         timeline = Timeline(state.rate, state.cut, state.origin, read)
         self._score_from(timeline, in_speech=state.in_speech)
@@ -95,7 +95,7 @@ class Session:
 
     @property
     def end(self) -> int:
-        """Index of the first sample that has not come yet."""
+        """Index of the sample after the last one received."""
         return self._timeline.end
 
     @property
@@ -114,17 +114,17 @@ class Session:
 
     @property
     def decided_ms(self) -> int:
-        """Append time of the newest audio that was scored."""
+        """Append time of the newest scored audio."""
         return self._timeline.appended_ms(self._timeline.start + self._segmenter.scored - 1)
 
     def append(self, segment: AudioSegment) -> None:
         self._timeline.append(segment)
 
     def score_request(self) -> ScoreRequest | None:
-        """Return the next audio that the detector was not given since the last cut, or None.
+        """Return the next audio since the last cut that is not scored yet, or None.
 
-        It is of MAX_SCORED_S at most: scores of audio after the cut that they make are of no use,
-        so that a backlog would be scored as often as it holds utterances.
+        It has MAX_SCORED_S at most. Scores of audio after the next cut are discarded, so without
+        this limit a backlog would be scored once for each of its utterances.
         """
         if self._scored >= self.end:
             return None
@@ -138,7 +138,7 @@ class Session:
         return self._segmenter.push(probabilities)
 
     def close_utterance(self, reason: EndReason) -> Cut:
-        """Return the cut after all audio that came, which must have been scored."""
+        """Return the cut at the end of the audio, all of which must have been scored."""
         return self._segmenter.close(max(0, self.end - self._timeline.start), reason)
 
     def apply(self, cut: Cut) -> PendingUtterance | None:
@@ -153,17 +153,17 @@ class Session:
         return pending
 
     def interim(self) -> InterimDecode | None:
-        """Return the open utterance so far; None: none is open, or it has no audio yet."""
+        """Return the open utterance so far, or None if none is open or it has no audio yet."""
         span = self._segmenter.open_span()
         if span is None or self._timeline.end <= self._timeline.start:
             return None
         utterance = self._utterance(span)
-        quiet = utterance.end - utterance.speech_end
+        non_speech = utterance.end - utterance.speech_end
         return InterimDecode(
             id=UtteranceId(self.key, utterance.number),
             utterance=utterance,
             options=self._state.options,
-            is_ending=quiet >= self._config.post_roll_ms * self.rate // 1000,
+            is_ending=non_speech >= self._config.post_roll_ms * self.rate // 1000,
             time_ms=self._timeline.time_ms(utterance.end - 1),
             first_offset=self._timeline.offsets(utterance.start, utterance.start + 1)[0],
             uncut_s=self._config.uncut_ms / 1000,
@@ -194,7 +194,7 @@ class Session:
         return gap
 
     def report_loss(self, first_offset: int, last_offset: int) -> StreamLoss:
-        """Return the event of records that nobody will read."""
+        """Return the event for records that are lost."""
         return self._event(StreamLoss, first_offset=first_offset, last_offset=last_offset)
 
     def finish(self, reason: StreamEndReason) -> StreamEnded:
@@ -209,7 +209,7 @@ class Session:
         )
 
     def _lead_in(self, cut: int) -> Int16Array:
-        """Return what a detector has to hear first to know that speech goes on at the cut."""
+        """Return the audio before a cut that a detector needs to recognise continuing speech."""
         start = cut - _LEAD_IN_MS * self.rate // 1000
         return self._timeline.samples(max(self._timeline.start, start), cut)
 
@@ -229,7 +229,7 @@ class Session:
             options=state.options,
             index=state.events,
             started_at_ms=timeline.time_ms(utterance.start),
-            # Not of the sample after it: the next record has a clock of its own, if it has come.
+            # The sample after it may be of the next record, which has a wall time of its own.
             speech_end_ms=timeline.time_ms(utterance.speech_end - 1),
             ended_at_ms=timeline.time_ms(utterance.end - 1),
             source=Source(*self.key.partition, *timeline.offsets(utterance.start, utterance.end)),
@@ -274,21 +274,21 @@ class Session:
 
 
 def servable(asked: StreamOptions, known: Collection[str]) -> tuple[StreamOptions, tuple[str, ...]]:
-    """Return the options that the model can serve, and a line on those that it cannot.
+    """Return the options that the model supports, and one line on those that it does not.
 
     `known`: the model's languages as Whisper codes.
     """
     languages = asked.languages or ()
-    lacking = [tag for tag in languages if whisper_code(tag) not in known]
-    if not lacking:
+    unknown = [tag for tag in languages if whisper_code(tag) not in known]
+    if not unknown:
         return asked, ()
-    left = tuple(tag for tag in languages if tag not in lacking)
-    holds = f"{', '.join(left)} holds" if left else "the default holds"
-    problem = f"language: this worker's model does not know {', '.join(lacking)}; {holds}"
+    left = tuple(tag for tag in languages if tag not in unknown)
+    applied = f"{', '.join(left)} applies" if left else "the default applies"
+    problem = f"language: this worker's model does not know {', '.join(unknown)}; {applied}"
     return replace(asked, languages=left or None), (problem,)
 
 
 def complete(asked: StreamOptions, defaults: StreamOptions) -> StreamOptions:
-    """Return what was asked for, with the defaults where nothing was."""
+    """Return the options with defaults in place of those that are None."""
     given = {f.name: value for f in fields(asked) if (value := getattr(asked, f.name)) is not None}
     return replace(defaults, **given)

@@ -1,7 +1,7 @@
-"""What is written down of a partition, so that whoever reads it next goes on where it stopped.
+"""The state of a stream that is committed, so that the next owner can resume.
 
-All of a stream's state is *as of* its cut, the sample at which undecided audio begins, and none of
-it as of now: reading on from `needed` makes everything behind the cut again, and nothing before it.
+All of it is *as of* the cut, the sample at which undecided audio begins: reading on from
+`needed_offset` reproduces everything after the cut, and nothing before it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TypeAlias
 from consumer.core.streams.language import UNKNOWN, LanguageHold
 from schemas.audio import StreamOptions
 
-Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's crc32, position, wall time
+Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's CRC-32, position, wall ms
 
 
 @dataclass(frozen=True, slots=True)
 class RecordOrder:
-    """What the records so far say about the next one."""
+    """What the records read so far require of the next one."""
 
     rate: int
     channels: int
@@ -25,10 +25,10 @@ class RecordOrder:
     first_seq: int | None
     first: Identity  # of the session's first record
     next_seq: int | None
-    last_samples: int  # of the last record that had any
-    positioned: bool  # the last record said where it begins
-    uncertain: bool = False  # records behind it were deleted unread, perhaps the session's end
-    over: bool = False  # the session has ended; repeats of its records are known by this
+    last_samples: int  # of the last record with audio
+    positioned: bool  # whether the last record stated `start`
+    uncertain: bool = False  # records after it were deleted unread, perhaps the session's end
+    over: bool = False  # the session has ended; kept to recognise repeats of its records
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +41,29 @@ class SessionState:
     options: StreamOptions  # complete
     traceparent: str | None
     cut: int  # index of the first undecided sample
-    in_speech: bool  # the cut split a long utterance: speech goes on behind it
-    origin: tuple[int, float]  # a sample and its Unix time in ms, from which time is reckoned
-    events: int  # of the session so far: index of the next one
-    utterances: int  # number of the next one
+    in_speech: bool  # whether the cut split an utterance, so that speech continues
+    origin: tuple[int, float]  # a sample and its Unix time in ms
+    events: int  # so far: the index of the next one
+    utterances: int  # so far: the number of the next one
     gaps: int
     audio_samples: int
     speech_samples: int
-    attempts: int = (
-        0  # decodes of the next utterance that were begun and, as far as known, not ended
-    )
-    language: LanguageHold = UNKNOWN  # its language
+    attempts: int = 0  # committed attempts at the next utterance, without a known result
+    language: LanguageHold = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """One stream id."""
+    """The committed state of one stream id."""
 
     needed_offset: int | None  # F: lowest offset still needed; None: nothing is unfinished
-    read_offset: int  # the offset behind the last record that was read as of the cut
+    read_offset: int  # the offset after the last record read, as of the cut
     last_ms: int  # append time of its last record
-    order: RecordOrder | None  # as it was before what is undecided
-    session: SessionState | None  # None: none is open
-    decided_offsets: tuple[
-        int, ...
-    ] = ()  # offsets above F that are decided: records before them came late
+    order: RecordOrder | None  # before all undecided records
+    session: SessionState | None  # None: no session is open
+    decided_offsets: tuple[int, ...] = ()  # above F, of records read before it
 
     @property
     def resume_offset(self) -> int:
-        """Records below it are done with."""
+        """The offset below which no record is needed any more."""
         return self.read_offset if self.needed_offset is None else self.needed_offset

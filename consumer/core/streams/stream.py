@@ -1,16 +1,16 @@
-"""One stream id: drives one session at a time through the steps that its records mean.
+"""One stream id: one session at a time, driven by the steps of its records.
 
-What a record means is decided when it comes (`push`), as steps. They are taken as soon as all audio
-before them has been scored (`score_request`, `on_scores`): a gap or an end closes the open
-utterance, and where that one ends only the detector's scores can say.
+Each record is turned into steps when it arrives (`push`). A step is taken as soon as all audio
+before it has been scored (`score_request`, `on_scores`): a gap or an end closes the open utterance,
+and only the detector's scores determine where that one ends.
 
     idle --record--> session --end / idle--> idle
                      session --format / restart--> session
 
-Every step keeps the order of records as it was before it, so that at any moment `state` can say
-from which record, and knowing what, everything undecided would be found again.
+Every step keeps the record order from before it, so that `state` can return at any moment from
+which record, and with which order, all undecided audio can be read again.
 
-A stream writes no ledger: its methods return entries in media order.
+A stream does not write to the ledger: its methods return entries in media order.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from schemas.transcript import StreamEndReason
 
 @dataclass(frozen=True, slots=True)
 class StreamPolicy:
-    """What applies to every stream of a topic."""
+    """The settings of every stream of a topic."""
 
     segmenter: SegmenterConfig
-    options: StreamOptions  # complete: defaults of what the publisher does not say
+    options: StreamOptions  # complete: defaults for options that the publisher does not set
     languages: frozenset[str]  # Whisper codes that the model knows
-    session_prefix: str = ""  # tells sessions of the bulk topic from those of the live one
+    session_prefix: str = ""  # distinguishes sessions of the bulk topic from live ones
 
 
 class Stream:
@@ -61,7 +61,7 @@ class Stream:
         policy: StreamPolicy,
         state: StreamState | None = None,
     ) -> None:
-        """`state`: as of where to go on; None: nothing is known of the stream."""
+        """`state`: to resume from; None: the stream is new."""
         self.partition = partition
         self.stream_id = stream_id
         self.last_ms = 0 if state is None else state.last_ms  # append time of the last record
@@ -71,11 +71,11 @@ class Stream:
         order = None if state is None else state.order
         self._records = ReorderBuffer(self._session_start, order, self._decided)
         self._session = None if state is None else self._restored(state)
-        self._unread = state  # until the first record at which it goes on has come
+        self._restored_state = state  # the restored state, until the first record is read
 
     @property
     def is_over(self) -> bool:
-        """Whether no session is open and nothing of one is left to be done."""
+        """Whether no session is open and no step is left."""
         return not self._records.is_live and self._session is None and not self._records.steps
 
     @property
@@ -91,26 +91,26 @@ class Stream:
 
     @property
     def undecided_since_ms(self) -> int | None:
-        """Append time of the record in which undecided audio begins."""
+        """Append time of the record in which undecided audio begins; None: there is none."""
         segments = () if self._session is None else self._session.undecided
         return segments[0].appended_ms if segments else None
 
     @property
     def undecided_s(self) -> float:
-        """Seconds of audio that no cut has decided."""
+        """Seconds of audio after the last cut."""
         session = self._session
         if session is None:
             return 0.0
         return sum(len(segment.samples) for segment in session.undecided) / session.rate
 
     def is_forgotten_at(self, offset: int) -> bool:
-        """Return whether reading on from `offset` would find nothing of the stream."""
+        """Return whether no record of the stream would be read again from `offset` on."""
         return self.is_over and self._read_offset <= offset
 
     def state(self) -> StreamState:
         """Return the state as of the session's cut."""
-        if self._unread is not None:
-            return self._unread
+        if self._restored_state is not None:
+            return self._restored_state
         segments = () if self._session is None else self._session.undecided
         waiting = [*segments, *self._records.steps]
         offsets = [*(each.offset for each in waiting), *self._records.held_offsets()]
@@ -131,63 +131,60 @@ class Stream:
         """Queue the steps of a record; return False for a repeat, which is dropped."""
         if self._is_decided(chunk.offset):
             return True
-        self._unread = None
+        self._restored_state = None
         fresh = self._records.push(chunk)
         self.last_ms = max(self.last_ms, chunk.timestamp_ms)
         self._read_offset = chunk.offset + 1
         return fresh
 
     def reject(self, record: Record, seq: int | None) -> None:
-        """Take it that what an unusable record of the stream held is missing.
-
-        `seq`: the number that it states, None without one.
-        """
+        """Treat the audio of an unusable record as missing; `seq` is its number, if it has one."""
         if self._records.is_live and not self._is_decided(record.offset):
-            self._unread, self._read_offset = None, record.offset + 1
+            self._restored_state, self._read_offset = None, record.offset + 1
             self._records.reject(record, seq)
 
     def skip_unreadable(self, first_offset: int, last_offset: int) -> bool:
-        """Pass over records that nobody can read; return whether the stream has to report them.
+        """Skip records that cannot be read; return whether the stream has to report a loss.
 
-        A stream that numbers or places its records need not: the next one says what is missing.
+        A stream with `seq` or `start` does not: its next record shows what is missing.
         """
         order = self._records.order
         if order is None or order.over or last_offset < self._read_offset:
             return False
         if order.next_seq is not None or order.positioned or first_offset in self._decided:
             return False
-        self._unread, self._read_offset = None, last_offset + 1
+        self._restored_state, self._read_offset = None, last_offset + 1
         self._records.skip(first_offset, last_offset)
         return True
 
     def stall(self, next_offset: int) -> None:
-        """End the open utterance: no record has come for a while, and none waits."""
+        """Close the open utterance: no record has arrived for a while, and none waits."""
         self._records.flush()
-        if self._records.is_live and self._unread is None:
+        if self._records.is_live and self._restored_state is None:
             self._records.close_utterance(next_offset, EndReason.STALLED)
 
     def expire(self, next_offset: int) -> None:
-        """End the session: no record has come for long."""
+        """End the session: no record has arrived for too long."""
         self._records.flush()
         if self._records.is_live:
-            self._unread = None
+            self._restored_state = None
             self._records.end_session(next_offset, StreamEndReason.IDLE)
 
     def skip_deleted(self, log_start: int) -> list[StreamEntry]:
-        """Pass over records below `log_start`, deleted unread; call it before any record is read.
+        """Skip records below `log_start`, which were deleted unread; return the report of the loss.
 
-        Returns what there is to report of it.
+        To be called before any record is read.
         """
         lost, self._read_offset = self._read_offset, max(self._read_offset, log_start)
         if lost >= log_start:
             return []
-        self._unread = None
+        self._restored_state = None
         session, order = self._session, self._records.order
         if session is None or order is None:
-            # The id may have begun anew: the numbers of what ended say nothing now.
+            # A new session may have begun, so the numbers of the ended one are void.
             self._records.order = None
             return []
-        # What the lost record held before the cut was decided; the rest will be missing.
+        # Audio of lost records before the cut is decided; the rest is missing.
         end = max(order.end, session.state.cut)
         self._records.order = order = replace(order, end=end, uncertain=True)
         self._session = self._session_at(session.key, replace(self.state(), order=order))
@@ -195,7 +192,7 @@ class Stream:
         return self.score_request()[1]
 
     def score_request(self) -> tuple[ScoreRequest | None, list[StreamEntry]]:
-        """Take all steps that can be taken: the next audio to score, and what is decided by it."""
+        """Take all steps that can be taken; return the next audio to score, and the new entries."""
         entries: list[StreamEntry] = []
         steps = self._records.steps
         while (request := self._unscored()) is None and steps:
@@ -204,23 +201,23 @@ class Stream:
         return request, entries
 
     def on_scores(self, probabilities: Float32Array) -> list[StreamEntry]:
-        """Take the answer to `score_request`."""
+        """Take the scores of the last `score_request`; return the new entries."""
         if self._session is None:
-            raise ValueError("no scores were asked for")
+            raise ValueError("no scores were requested")
         cut = self._session.on_scores(probabilities)
         return [] if cut is None else [*self._apply(self._session, cut)]
 
     def interim(self) -> InterimDecode | None:
-        """Return the open utterance so far."""
+        """Return the open utterance so far, or None."""
         return None if self._session is None else self._session.interim()
 
     def set_language(self, session: SessionKey, language: LanguageHold) -> None:
-        """Set what the session's language is held to be, if it is still open."""
+        """Set the held language of the session, if it is still open."""
         if self._session is not None and self._session.key == session:
             self._session.set_language(language)
 
     def _is_decided(self, offset: int) -> bool:
-        """Return whether all of the record was decided before."""
+        """Return whether the record is decided and must not be read again."""
         return offset < self._read_offset or offset in self._decided
 
     def _restored(self, state: StreamState) -> Session | None:
@@ -258,12 +255,12 @@ class Stream:
         return session.score_request()
 
     def _take(self, step: StreamStep) -> Iterator[StreamEntry]:
-        """Take the first of the steps; it is still queued, so an entry's `before` includes it."""
+        """Take the first step; it is still queued, so that `before` of its entries includes it."""
         before, session = self.state(), self._session
         match step:
             case OpenSession():
-                session = Session.start(step.begin, self._policy.segmenter)
-                yield StreamEntry(before, session.announce(step.begin.problems))
+                session = Session.start(step.start, self._policy.segmenter)
+                yield StreamEntry(before, session.announce(step.start.problems))
                 self._session = session
             case RejectRecord():
                 yield StreamEntry(before, (step.letter,))
@@ -280,10 +277,10 @@ class Stream:
                 yield StreamEntry(self.state(), (session.finish(step.reason),))
                 self._session = None
             case _:
-                raise ValueError(f"{step} without a session to take it")
+                raise ValueError(f"{step} without an open session")
 
     def _apply(self, session: Session, cut: Cut) -> Iterator[StreamEntry]:
-        """Move to the cut; yield the utterance that ends there."""
+        """Apply the cut; yield the utterance that ends there."""
         if cut.span is None:
             session.apply(cut)
             return

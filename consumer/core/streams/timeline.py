@@ -1,4 +1,4 @@
-"""A session's audio since its last cut: samples, and where each stands in the log and in time."""
+"""The audio of a session since its last cut, with its offsets in the log and its wall time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AudioSegment:
     offset: int  # of the record
     wall_ms: float  # Unix time of the first sample
     appended_ms: int  # append time of the record
-    before: RecordOrder | None = None  # what reading the record again for its sound begins with
+    before: RecordOrder | None = None  # before the record, to read it again from here
 
     @property
     def end(self) -> int:
@@ -29,14 +29,14 @@ class AudioSegment:
 
 
 class Timeline:
-    """Contiguous audio up to `end`, of which [start, end) is undecided; samples at `rate`."""
+    """Contiguous audio up to sample `end`, of which [start, end) is undecided."""
 
     def __init__(
         self, rate: int, start: int, origin: tuple[int, float], end: int | None = None
     ) -> None:
-        """`origin`: a sample and its Unix time in ms, until a record says better.
+        """`origin`: a sample and its Unix time in ms, used until the first record is appended.
 
-        `end`: below `start` where audio that is decided already will be read again.
+        `end`: below `start` if decided audio will be read again.
         """
         self.rate = rate
         self.start = start
@@ -46,55 +46,55 @@ class Timeline:
 
     @property
     def undecided(self) -> Sequence[AudioSegment]:
-        """What holds the samples from `start` on."""
+        """The segments of [start, end)."""
         return self._segments[self._index(self.start) :] if self.end > self.start else ()
 
     @property
     def origin(self) -> tuple[int, float]:
-        """From which the time of `start` is reckoned."""
+        """A sample and its Unix time in ms, from which the time of `start` is computed."""
         if not self._segments:
             return self._origin
-        sound = self._segments[self._index(self.start)]
-        return sound.first, sound.wall_ms
+        segment = self._segments[self._index(self.start)]
+        return segment.first, segment.wall_ms
 
-    def append(self, sound: AudioSegment) -> None:
-        """Raises `ValueError` unless the sound begins where the timeline ends."""
-        if sound.first != self.end:
-            raise ValueError(f"sound begins at {sound.first}, the timeline ends at {self.end}")
-        if len(sound.samples):
-            self._segments.append(sound)
-            self.end = sound.end
+    def append(self, segment: AudioSegment) -> None:
+        """Add a segment. Raises `ValueError` unless it begins where the timeline ends."""
+        if segment.first != self.end:
+            raise ValueError(f"segment begins at {segment.first}, the timeline ends at {self.end}")
+        if len(segment.samples):
+            self._segments.append(segment)
+            self.end = segment.end
 
     def samples(self, start: int, end: int) -> Int16Array:
-        """A copy of [start, end)."""
+        """Return a copy of [start, end)."""
         parts = [
-            sound.samples[max(0, start - sound.first) : end - sound.first]
-            for sound in self._segments[self._index(start) :]
-            if sound.first < end
+            segment.samples[max(0, start - segment.first) : end - segment.first]
+            for segment in self._segments[self._index(start) :]
+            if segment.first < end
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.int16)
 
     def time_ms(self, sample: int) -> int:
-        """Unix time at which a sample was spoken; reckoned on from the nearest record before it."""
+        """Return the Unix time of a sample, computed from the nearest record before it."""
         first, wall_ms = self._origin
         if self._segments:
-            sound = self._segments[self._index(sample)]
-            first, wall_ms = sound.first, sound.wall_ms
+            segment = self._segments[self._index(sample)]
+            first, wall_ms = segment.first, segment.wall_ms
         return round(wall_ms + (sample - first) * 1000 / self.rate)
 
     def appended_ms(self, sample: int) -> int:
-        """Append time of the record that holds it, or of the last one before it."""
+        """Return the append time of the record with the sample, or of the last one before it."""
         return self._segments[self._index(sample)].appended_ms
 
     def offsets(self, start: int, end: int) -> tuple[int, int]:
-        """First and last offset of the records that hold [start, end); late ones may lie apart."""
-        held = self._segments[self._index(start) : self._index(end - 1) + 1]
-        return min(sound.offset for sound in held), max(sound.offset for sound in held)
+        """Return the lowest and highest offset of [start, end); reordering separates them."""
+        segments = self._segments[self._index(start) : self._index(end - 1) + 1]
+        return min(each.offset for each in segments), max(each.offset for each in segments)
 
     def trim(self, start: int) -> None:
-        """Forget what comes before `start`, but for the record that time is reckoned from."""
+        """Drop the segments before the one that the time of `start` is computed from."""
         del self._segments[: self._index(start)]
         self.start = start
 
     def _index(self, sample: int) -> int:
-        return max(0, bisect_right(self._segments, sample, key=lambda sound: sound.first) - 1)
+        return max(0, bisect_right(self._segments, sample, key=lambda segment: segment.first) - 1)

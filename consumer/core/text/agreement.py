@@ -1,19 +1,19 @@
 """Partials: which part of an open utterance's text is stable, and which may still change.
 
 LocalAgreement-2 (Liu et al. 2020; Machacek et al. 2023, "Turning Whisper into Real-Time
-Transcription System"): the utterance is decoded again as it grows, and what two decodes in a row
-say alike becomes stable. Stable text is never taken back, so a later decode that differs in it is
-laid beside it where the two fit best, and only what follows is read.
+Transcription System"): the utterance is decoded again as it grows, and the prefix that two
+successive decodes have in common becomes stable. Stable text never changes: a later decode that
+differs from it is aligned with it, and only the text after the best alignment is used.
 
-Two decodes of almost the same audio err alike: so what Whisper itself doubts takes more than two. A
-word is stable once the probabilities that the decodes in a row gave it add up to `ENOUGH`, which no
-single one reaches, and the newest gives it `LIKELY` (docs/quality.md has the figures). One of audio
-that ends in silence counts thrice: it is the final's, unless speech comes back. What may yet be cut
-off, and begin the next utterance, stays tentative.
+Decodes of almost the same audio make the same errors, so improbable words need more than two. A
+word is stable once its probabilities in successive decodes add up to `ENOUGH`, which a single one
+cannot reach, and the newest is at least `LIKELY` (docs/quality.md has the figures). A decode of
+audio that ends in silence counts three times: it is the final's text unless speech resumes. Words
+that a split may still move into the next utterance stay tentative.
 
-Agreement is of words, in Chinese of characters (`units.py`): case and punctuation may differ. The
-punctuation behind the last stable word stays tentative, because what a decode ends with is often a
-full stop that the next one does not have.
+Words are compared, in Chinese characters (`units.py`), without case and punctuation. The
+punctuation after the last stable word stays tentative, because a decode often ends with a full stop
+that the next one does not have.
 """
 
 from __future__ import annotations
@@ -27,20 +27,14 @@ from typing import Final, NamedTuple
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.units import Kind, Unit, keys, kind, units
 
-ENOUGH: Final = 1.2  # probabilities of a word, added up; docs/quality.md weighs it
-
-
+ENOUGH: Final = 1.2  # sum of a word's probabilities in successive decodes
 LIKELY: Final = 0.4  # probability of a word in the newest decode
+_ENDING_WEIGHT: Final = 3  # of a decode of audio that ends in silence
+_UNDECODABLE: Final = "\ufffd"  # at the end of a text that was cut inside a character
 
 
-_WHOLE: Final = 3  # times that a decode counts of what seems to have ended
-
-
-_UNDECODABLE: Final = "\ufffd"  # what a text cut inside a character ends with
-
-
-class _Spoken(NamedTuple):
-    """The word that a unit is of."""
+class _UnitTiming(NamedTuple):
+    """Probability and end of the word that contains a unit."""
 
     probability: float
     end_s: float
@@ -48,32 +42,32 @@ class _Spoken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """An open utterance as heard so far; `stable` + `tentative` is its text."""
+    """The text of an open utterance so far: `stable` + `tentative`."""
 
-    stable: str = ""  # never taken back
+    stable: str = ""  # never changed again
     tentative: str = ""
     revision: int = 0  # decodes so far
     stable_keys: tuple[str, ...] = ()  # keys of the stable text
-    latest: tuple[str, ...] = ()  # keys of what the last decode said behind it
-    weights: tuple[float, ...] = ()  # of each: its probabilities in all decodes that said so
+    latest: tuple[str, ...] = ()  # keys of the tentative text
+    weights: tuple[float, ...] = ()  # of each: sum of its probabilities in successive decodes
 
     def revise(
         self, hypothesis: Hypothesis, *, uncut_s: float = inf, is_ending: bool = False
     ) -> Agreement:
-        """The utterance has been decoded again, from its first sample to a later one.
+        """Return the agreement after a new decode, from the same first sample to a later end.
 
-        `is_ending`: it ends in silence. Words that end behind `uncut_s` may yet be cut off. Without
-        words in the hypothesis nothing is known to be doubted, nor to end there.
+        `is_ending`: the audio ends in silence. Words that end after `uncut_s` may still be split
+        off. A hypothesis without words counts as certain and not to be split.
         """
-        heard = _heard(hypothesis.text)
-        at = align_prefix(self.stable_keys, [unit.key for unit in heard])[0]
-        trail = heard[at - 1].trail if at and self.stable_keys else ""
-        rest = heard[at:]
-        spoken = _spoken(hypothesis, heard)[at:]
-        times = _WHOLE if is_ending else 1
-        probabilities = [times * each.probability for each in spoken]
+        decoded = _keyed_units(hypothesis.text)
+        at = align_prefix(self.stable_keys, [unit.key for unit in decoded])[0]
+        trail = decoded[at - 1].trail if at and self.stable_keys else ""
+        rest = decoded[at:]
+        timings = _timings(hypothesis, decoded)[at:]
+        weight = _ENDING_WEIGHT if is_ending else 1
+        probabilities = [weight * each.probability for each in timings]
         weights = self._weights([unit.key for unit in rest], probabilities)
-        agreed = _stable(weights, spoken, uncut_s)
+        agreed = _count_stable(weights, timings, uncut_s)
         whole = _joined(self.stable, trail, rest)
         longer = _joined(self.stable, trail, rest[:agreed])
         stable = longer.removesuffix(rest[agreed - 1].trail) if agreed else self.stable
@@ -87,8 +81,8 @@ class Agreement:
         )
 
     def _weights(self, rest: Sequence[str], probabilities: Sequence[float]) -> tuple[float, ...]:
-        """Of each unit: the decodes in a row that said the same up to it, with this one."""
-        common = _common(rest, self.latest)
+        """Return the sum for each unit over the successive decodes that agree up to it."""
+        common = _common_prefix(rest, self.latest)
         before = [*self.weights[:common], *([0.0] * (len(rest) - common))]
         return tuple(w + p for w, p in zip(before, probabilities, strict=True))
 
@@ -97,54 +91,54 @@ class Agreement:
         return self.stable + self.tentative
 
 
-def align_prefix(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int]:
-    """How much of `heard` says what was `said`, and with how many edits (Levenshtein).
+def align_prefix(stable: Sequence[str], decoded: Sequence[str]) -> tuple[int, int]:
+    """Return the length of the prefix of `decoded` that fits `stable` best, and its edits.
 
-    The prefix of fewest edits; of several the one nearest in length.
+    Edits are Levenshtein's. Of several prefixes with the fewest it is the one nearest in length.
     """
-    row = list(range(len(heard) + 1))
-    for i, left in enumerate(said, start=1):
+    row = list(range(len(decoded) + 1))
+    for i, left in enumerate(stable, start=1):
         diagonal, row[0] = row[0], i
-        for j, right in enumerate(heard, start=1):
+        for j, right in enumerate(decoded, start=1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
-    end = min(range(len(row)), key=lambda j: (row[j], abs(j - len(said))))
+    end = min(range(len(row)), key=lambda j: (row[j], abs(j - len(stable))))
     return end, row[end]
 
 
-def _heard(text: str) -> list[Unit]:
-    """The units that say something, without what could not be decoded."""
+def _keyed_units(text: str) -> list[Unit]:
+    """Return the units that are not punctuation alone, without undecodable characters."""
     return [unit for unit in units(text.replace(_UNDECODABLE, "")) if unit.key]
 
 
-def _spoken(hypothesis: Hypothesis, heard: Sequence[Unit]) -> list[_Spoken]:
-    """Of each unit; doubtful from where the words do not say what is heard."""
+def _timings(hypothesis: Hypothesis, decoded: Sequence[Unit]) -> list[_UnitTiming]:
+    """Return the timing of each unit; improbable from where words and text differ."""
     if hypothesis.words is None:
-        return [_Spoken(1.0, 0.0)] * len(heard)
-    told = [(key, word) for word in hypothesis.words for key in keys(word.text)]
-    common = _common([key for key, _ in told], [unit.key for unit in heard])
-    known = [_Spoken(word.probability, word.end_s) for _, word in told[:common]]
-    return known + [_Spoken(0.0, inf)] * (len(heard) - common)
+        return [_UnitTiming(1.0, 0.0)] * len(decoded)
+    timed = [(key, word) for word in hypothesis.words for key in keys(word.text)]
+    common = _common_prefix([key for key, _ in timed], [unit.key for unit in decoded])
+    known = [_UnitTiming(word.probability, word.end_s) for _, word in timed[:common]]
+    return known + [_UnitTiming(0.0, inf)] * (len(decoded) - common)
 
 
-def _stable(weights: Sequence[float], spoken: Sequence[_Spoken], uncut_s: float) -> int:
-    """How many of the units, from the first on, are agreed upon."""
+def _count_stable(weights: Sequence[float], timings: Sequence[_UnitTiming], uncut_s: float) -> int:
+    """Return how many leading units are stable."""
     agreed = (
         weight >= ENOUGH and word.probability >= LIKELY and word.end_s <= uncut_s
-        for weight, word in zip(weights, spoken, strict=True)
+        for weight, word in zip(weights, timings, strict=True)
     )
     return sum(1 for _ in takewhile(bool, agreed))
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """Length of the prefix that two have in common."""
+def _common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the length of the common prefix."""
     pairs = zip(one, other, strict=False)  # up to the end of the shorter
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _joined(stable: str, trail: str, rest: Sequence[Unit]) -> str:
-    """Text, the punctuation behind it and what follows, with a space where words would merge."""
-    behind = trail + "".join(unit.text for unit in rest)
+    """Return the text, its punctuation and `rest`, with a space where words would merge."""
+    tail = trail + "".join(unit.text for unit in rest)
     if not stable:
-        return behind.lstrip()
-    merges = behind and kind(behind[0]) is Kind.LETTER and kind(stable[-1]) is Kind.LETTER
-    return f"{stable} {behind}" if merges else stable + behind
+        return tail.lstrip()
+    merges = tail and kind(tail[0]) is Kind.LETTER and kind(stable[-1]) is Kind.LETTER
+    return f"{stable} {tail}" if merges else stable + tail

@@ -1,8 +1,8 @@
-"""How Chinese is written: one script a stream, full-width punctuation, Latin words left alone.
+"""The orthography of Chinese: one script per stream, full-width punctuation, unchanged Latin words.
 
-Whisper writes Simplified and Traditional as it likes, and mostly without punctuation. A prompt that
-has some makes it write some; the rest is done to its text. What converts between the scripts is
-handed in (`consumer.chinese_conversion`). The words go on joining to the text.
+Whisper mixes Simplified and Traditional, and mostly omits punctuation. A punctuated prompt makes it
+write punctuation; script and marks are normalised afterwards. Script converters are passed in
+(`consumer.chinese_conversion`). The words still join to the text.
 """
 
 from __future__ import annotations
@@ -30,14 +30,10 @@ class Script(StrEnum):
 
 
 CODE: Final = "zh"  # Whisper's
-
-
-# Taken to precede the text: it is punctuated, so the text will be. In Traditional script whatever
-# is written in the end: of the two it costs no accuracy (docs/quality.md).
+# A punctuated prompt makes the text punctuated. It is in Traditional script for either script,
+# because a Simplified one costs accuracy (docs/quality.md).
 PROMPT: Final = "以下是普通話的句子。"
-
-
-_NAMED: Final = {
+_SCRIPTS: Final = {  # by subtag: script or region
     "hans": Script.HANS,
     "hant": Script.HANT,
     "cn": Script.HANS,
@@ -47,23 +43,19 @@ _NAMED: Final = {
     "mo": Script.HANT,
     "tw": Script.HANT,
 }
-
-
 _WIDE: Final = dict(zip(",.?!:;()", "，。？！：；（）", strict=True))
-
-
 _CJK: Final = frozenset("，。？！：；（）、《》〈〉「」『』【】“”‘’…—·")
 
 
 @dataclass(frozen=True, slots=True)
 class Orthography:
-    """How a worker writes Chinese."""
+    """The orthography of a worker."""
 
     converters: Mapping[Script, Convert] = field(default_factory=dict)
-    script: Script | None = None  # where a stream's languages name none; None: as Whisper likes
+    script: Script | None = None  # where a stream's languages name none; None: unchanged
 
     def normalise(self, hypothesis: Hypothesis, languages: Sequence[str]) -> Hypothesis:
-        """The same as it is to be published; `languages` (BCP 47) are those the stream allows."""
+        """Return the hypothesis as published. `languages`: BCP 47 tags that the stream allows."""
         if hypothesis.language != CODE:
             return hypothesis
         script = script_of(languages) or self.script
@@ -81,25 +73,25 @@ class Orthography:
 
 
 def script_of(languages: Sequence[str]) -> Script | None:
-    """What the first Chinese tag names, by itself or by its region; None: neither."""
+    """Return the script that the first Chinese tag names, directly or by its region, or None."""
     chinese = next((tag for tag in languages if _is_chinese(tag)), "")
     subtags = chinese.lower().split("-")[1:]
-    return next((_NAMED[subtag] for subtag in subtags if subtag in _NAMED), None)
+    return next((_SCRIPTS[subtag] for subtag in subtags if subtag in _SCRIPTS), None)
 
 
 def prompt(language: str, asked: str | None, task: Task = Task.TRANSCRIBE) -> str | None:
-    """What the text is taken to follow: what was asked for, else what makes Chinese punctuated.
+    """Return the prompt to decode with: the one asked for, else PROMPT for Chinese.
 
-    To ask for an empty one is to ask for none.
+    An empty one asks for none.
     """
     chinese = language == CODE and task is Task.TRANSCRIBE
     return PROMPT if asked is None and chinese else asked
 
 
 def converted(parts: Sequence[str], convert: Convert) -> list[str]:
-    """The parts of a text, converted as a whole: which character is meant, its neighbours decide.
+    """Return the parts of a text, converted as a whole: the right character depends on its context.
 
-    Each by itself where the text changes its length.
+    If the conversion changes the length, each part is converted on its own.
     """
     text = "".join(parts)
     whole = convert(text)
@@ -107,7 +99,7 @@ def converted(parts: Sequence[str], convert: Convert) -> list[str]:
 
 
 def typeset(text: str) -> list[str]:
-    """What each character becomes: marks beside Han full-width, spaces only beside Latin words."""
+    """Return each character's replacement: full-width marks beside Han, spaces beside Latin."""
     spaced = f"\n{text}\n"  # so that every character has two neighbours
     return [_typeset(spaced, at) for at in range(1, len(spaced) - 1)]
 
@@ -120,22 +112,22 @@ def _typeset(text: str, at: int) -> str:
 
 
 def _is_widened(text: str, at: int) -> bool:
-    """Not inside a number or a Latin word (1,000 and example.com), and not in an ellipsis."""
+    """Return whether a mark is beside Han, and not in a number, Latin word or ellipsis."""
     mark, left, right = text[at], text[at - 1], text[at + 1]
     if mark not in _WIDE or mark in {left, right} or (_is_letter(left) and _is_letter(right)):
         return False
-    behind = text[at + 1 :].strip()[:1]
+    following = text[at + 1 :].strip()[:1]
     return _is_cjk(text[:at].strip()[-1:]) or (
-        _is_cjk(behind) if behind else any(map(is_han, text))
+        _is_cjk(following) if following else any(map(is_han, text))
     )
 
 
 def _keeps_space(text: str, at: int) -> bool:
-    """The first of several, between Latin words, or between one and Han; not beside a wide mark."""
-    left, behind = text[at - 1], text[at:].lstrip()[:1]
-    if left.isspace() or not behind or _is_widened(text, at - 1):
+    """Return whether a space is the first between two words of which one is Latin."""
+    left, following = text[at - 1], text[at:].lstrip()[:1]
+    if left.isspace() or not following or _is_widened(text, at - 1):
         return False
-    pair = left + behind
+    pair = left + following
     if any(character in _CJK for character in pair):
         return False
     return not any(map(is_han, pair)) or any(_is_letter(c) and not c.isdigit() for c in pair)
@@ -152,11 +144,11 @@ def _is_cjk(character: str) -> bool:
 def _is_chinese(tag: str) -> bool:
     try:
         return whisper_code(tag) == CODE
-    except WireError:  # settings and headers are checked where they are read
+    except WireError:  # settings and headers are validated elsewhere
         return False
 
 
 def _sliced(pieces: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """What the characters of a text became, joined by the parts that the text was made of."""
+    """Return the pieces, one for each character of the joined parts, joined for each part."""
     bounds = accumulate((len(part) for part in parts), initial=0)
-    return ["".join(pieces[first:behind]) for first, behind in pairwise(bounds)]
+    return ["".join(pieces[start:end]) for start, end in pairwise(bounds)]

@@ -1,4 +1,4 @@
-"""An utterance and what Whisper wrote for it -> the event that goes out."""
+"""The events of an utterance: its final, or its failure and dead letter."""
 
 from __future__ import annotations
 
@@ -19,31 +19,34 @@ from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, 
 
 @dataclass(frozen=True, slots=True)
 class FinalPolicy:
-    """How finals are written."""
+    """Settings of finals."""
 
     orthography: Orthography = field(default_factory=Orthography)
-    publish_suppressed: bool = False  # in `suppressed_text`
+    publish_suppressed: bool = False  # suppressed text, in `suppressed_text`
 
 
-AS_IT_IS: Final = FinalPolicy()
+DEFAULT_POLICY: Final = FinalPolicy()
 
 
 def final(
-    heard: PendingUtterance, decoded: TimedHypothesis, model: Model, policy: FinalPolicy = AS_IT_IS
+    pending: PendingUtterance,
+    decoded: TimedHypothesis,
+    model: Model,
+    policy: FinalPolicy = DEFAULT_POLICY,
 ) -> TranscriptFinal:
-    """A suppressed final keeps its number and its reasons; its text is empty."""
-    utterance = heard.utterance
+    """Return the final. A suppressed one has an empty text, its number and its reasons."""
+    utterance = pending.utterance
     found = decoded.hypothesis
-    if not heard.options.words:
-        found = replace(found, words=None)  # a draft has them all the same
-    judged, hypothesis = rendered(found, utterance, heard.options, policy)
-    suppressed = judged.is_suppressed
+    if not pending.options.words:
+        found = replace(found, words=None)  # interim decodes have words for their partials
+    assessment, hypothesis = rendered(found, utterance, pending.options, policy)
+    suppressed = assessment.is_suppressed
     return TranscriptFinal(
-        stream_id=heard.id.session.stream_id,
-        session_id=heard.id.session.session_id,
-        index=heard.index,
-        time_ms=heard.ended_at_ms,
-        traceparent=heard.traceparent,
+        stream_id=pending.id.session.stream_id,
+        session_id=pending.id.session.session_id,
+        index=pending.index,
+        time_ms=pending.ended_at_ms,
+        traceparent=pending.traceparent,
         utterance=utterance.number,
         start_s=utterance.start / utterance.rate,
         end_s=utterance.end / utterance.rate,
@@ -51,37 +54,38 @@ def final(
         start_sample=utterance.start,
         end_sample=utterance.end,
         rate=utterance.rate,
-        started_at_ms=heard.started_at_ms,
+        started_at_ms=pending.started_at_ms,
         end_reason=utterance.end_reason,
         language=bcp47(hypothesis.language),
         language_probability=hypothesis.language_probability,
         text="" if suppressed else hypothesis.text,
         words=None if suppressed else _words(hypothesis.words, utterance.start / utterance.rate),
         confidence=confidence(hypothesis),
-        quality=judged.quality,
+        quality=assessment.quality,
         model=replace(model, fold=hypothesis.folded),
-        source=heard.source,
+        source=pending.source,
         timing=Timing(
-            speech_end_to_final_ms=decoded.done_ms - heard.speech_end_ms,
+            speech_end_to_final_ms=decoded.done_ms - pending.speech_end_ms,
             queue_ms=decoded.queue_ms,
             decode_ms=decoded.decode_ms,
         ),
-        suppressed_text=judged.removed if policy.publish_suppressed else None,
+        suppressed_text=assessment.removed if policy.publish_suppressed else None,
     )
 
 
 def rendered(
     hypothesis: Hypothesis, utterance: Utterance, options: StreamOptions, policy: FinalPolicy
 ) -> tuple[Assessment, Hypothesis]:
-    """What the evidence says of a text, and the text as it is published unless suppressed."""
+    """Return the assessment of a text, and the text as it is published unless suppressed."""
     task = options.task or Task.TRANSCRIBE
-    asked = prompt(hypothesis.language, options.prompt, task)
-    judged = assess(hypothesis, utterance, asked, task)
-    return judged, policy.orthography.normalise(judged.hypothesis, options.languages or ())
+    used = prompt(hypothesis.language, options.prompt, task)
+    assessment = assess(hypothesis, utterance, used, task)
+    normalised = policy.orthography.normalise(assessment.hypothesis, options.languages or ())
+    return assessment, normalised
 
 
 def failed(pending: PendingUtterance) -> UtteranceFailed:
-    """Return the event in the place of a final that cannot be had."""
+    """Return the event in place of the final of an utterance that cannot be decoded."""
     utterance = pending.utterance
     return UtteranceFailed(
         stream_id=pending.id.session.stream_id,
@@ -98,7 +102,7 @@ def failed(pending: PendingUtterance) -> UtteranceFailed:
 
 
 def undecodable(pending: PendingUtterance) -> DeadLetter:
-    """Return the dead letter of such an utterance: a record that can be published again."""
+    """Return the dead letter of an undecodable utterance: a record that can be published again."""
     utterance, session = pending.utterance, pending.id.session
     headers = (
         ("codec", b"flac"),
@@ -114,7 +118,10 @@ def undecodable(pending: PendingUtterance) -> DeadLetter:
         None,
         headers,
     )
-    message = f"{pending.attempts} decodes of it were begun, and each ended its worker"
+    message = (
+        f"{pending.attempts} decodes of this utterance each ended the worker: find the cause in "
+        "its log, then redrive this record"
+    )
     return DeadLetter(record, Reason.UNDECODABLE, message, utterance=utterance)
 
 

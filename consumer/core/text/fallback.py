@@ -1,7 +1,8 @@
-"""When a clip is decoded again, how, and which attempt stands.
+"""Fallback: when a clip is decoded again, with which parameters, and which text is selected.
 
-openai-whisper's ladder, with the padded encoder before the first temperature. Where no attempt can
-be trusted the likeliest stands, as in faster-whisper, and not the last, which is mostly invented.
+The steps are openai-whisper's temperature fallback, preceded by a decode with the padded encoder.
+If no text is accepted the most likely one is selected, as in faster-whisper; openai-whisper takes
+the last, which is mostly invented.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class FallbackStep:
-    """One more decode; its temperatures share a batch, and the lowest that succeeds counts."""
+    """Parameters of one decode. Its temperatures share a batch; the lowest accepted one counts."""
 
     folded: bool
     temperatures: tuple[float, ...]
 
 
 def fallback_steps(*, fold: bool) -> tuple[FallbackStep, ...]:
-    """The attempts in their order."""
+    """Return the steps in order."""
     first = [FallbackStep(folded=True, temperatures=(0.0,))] if fold else []
     return (
         *first,
@@ -40,32 +41,32 @@ def fallback_steps(*, fold: bool) -> tuple[FallbackStep, ...]:
     )
 
 
-def remaining(attempts: Sequence[FallbackStep], tried: int) -> Sequence[FallbackStep]:
-    """Those that are to be made still, when so many texts have come of the first of them."""
-    while tried > 0:
-        tried -= len(attempts[0].temperatures)
-        attempts = attempts[1:]
-    return attempts
+def remaining(steps: Sequence[FallbackStep], earlier: int) -> Sequence[FallbackStep]:
+    """Return the steps that are left after those that made the `earlier` texts."""
+    while earlier > 0:
+        earlier -= len(steps[0].temperatures)
+        steps = steps[1:]
+    return steps
 
 
 def is_whole(text: Hypothesis) -> bool:
-    """Neither a loop nor cut off; a short loop compresses no better than a sentence."""
+    """Return whether the text is neither a loop nor cut off."""
     repeats = text.compression_ratio > MAX_COMPRESSION_RATIO
     return text.ended and not repeats and not is_loop(text.text)
 
 
 def is_accepted(text: Hypothesis) -> bool:
-    """No reason to decode again."""
+    """Return whether the clip need not be decoded again."""
     if text.folded and (indicates_silence(text) or not keys(text.text)):
-        return False  # what is said may have been lost with the fold
-    guessed = text.avg_logprob < MIN_AVG_LOGPROB
-    if guessed and text.no_speech_prob > MAX_NO_SPEECH_PROB:
-        return True  # silence: trying again would only invent words
-    return is_whole(text) and not guessed
+        return False  # the fold may have lost the speech
+    is_guess = text.avg_logprob < MIN_AVG_LOGPROB
+    if is_guess and text.no_speech_prob > MAX_NO_SPEECH_PROB:
+        return True  # silence: another decode would only invent words
+    return is_whole(text) and not is_guess
 
 
 def select(texts: Sequence[Hypothesis]) -> Hypothesis:
-    """The first that can be trusted; else the likeliest, of whole ones if there are any."""
+    """Return the first accepted text, else the most likely one, preferring whole ones."""
     for text in texts:
         if is_accepted(text):
             return text

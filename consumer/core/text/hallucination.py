@@ -1,9 +1,8 @@
-"""What speaks against a text: layers of evidence, each with a reason of its own.
+"""The hallucination filter: rules that suppress a text or mark it for review, each with a reason.
 
-Whisper writes something for any sound. A layer tells by what an utterance sounds like, or by what
-the text is like, that nothing was said; layers of the second kind need evidence of the first kind
-too, because people do thank each other, and repeat themselves. docs/quality.md says what each layer
-finds, and how much true speech it costs.
+Whisper writes text for any sound. A rule examines the audio or the text; rules about the text also
+require weak evidence from the audio, because real speech has thanks and repetitions, too.
+docs/quality.md lists what each rule finds, and how much true speech it costs.
 """
 
 from __future__ import annotations
@@ -24,76 +23,43 @@ from consumer.core.text.units import keys
 from schemas.audio import Task
 from schemas.transcript import QualityReason
 
-# openai-whisper's thresholds, transcribe.py: for a verdict here, for another decode in the engine.
+# Thresholds of openai-whisper (transcribe.py): for a verdict here, and for fallback in the engine.
 MAX_COMPRESSION_RATIO: Final = 2.4  # above it the text repeats itself
-
-
-MIN_AVG_LOGPROB: Final = -1.0  # below it the model guesses
-
-
+MIN_AVG_LOGPROB: Final = -1.0  # below it the text is a guess
 MAX_NO_SPEECH_PROB: Final = 0.6  # above it a guess is silence
 
-
-# Through the corner of its two, a line that parts speech from the rest better than the corner does.
-_SILENCE_SLOPE: Final = 0.5  # of avg_logprob, beside no_speech_prob
-
-
+# A line through the corner of these two thresholds separates speech better than the corner does.
+_SILENCE_SLOPE: Final = 0.5  # weight of avg_logprob
 _SILENCE_ABOVE: Final = MAX_NO_SPEECH_PROB - _SILENCE_SLOPE * MIN_AVG_LOGPROB
 
-
-_FAINT_MEAN: Final = 0.3  # mean speech probability; of true speech with its pauses 0.36 or more
-
-
-_FAINT_S: Final = 0.5  # of speech; with more of it a low mean is one of long pauses
-
-
+_FAINT_MEAN: Final = 0.3  # mean speech probability; true speech with its pauses has 0.36 or more
+_FAINT_S: Final = 0.5  # of speech; with more of it, a low mean comes from long pauses
 _FAINT_LOGPROB: Final = -0.5
-
-
 _GUESS_UNITS, _GUESS_LOGPROB = 3, -1.1
-
-
 _DOUBTFUL_NO_SPEECH, _DOUBTFUL_LOGPROB = 0.4, -0.7
+_LOOP_SHARE: Final = 0.8  # of a text's units, above which it is nothing but a loop
+_FASTEST: Final = 10.0  # words, in Chinese characters, per second of speech; speech has 3 to 6
+_SHORTEST_S: Final = 0.3  # least speech that units per second are computed with
 
-
-_WHOLE: Final = 0.8  # share of a text that is as good as all of it
-
-
-_FASTEST: Final = 10.0  # words, in Chinese characters, a second of speech; speech has 3 to 6
-
-
-_SHORTEST_S: Final = 0.3  # of speech, to count words a second in
-
-
-LEFT_OUT_S: Final = 1.0  # of speech without a word; where nothing is left out it is at most 0.5
-
-
-_SPOKEN: Final = 0.5  # speech probability, the detector's own for the beginning of speech
-
-
-_REACH_S: Final = 0.5  # what a word that is stretched over seconds covers at each of its ends
-
-
-_MARGIN_S: Final = 0.2  # how far a word's times are off
-
-
-_UNHEARD: Final = 0.35  # speech probability, the detector's own for the end of speech
-
-
-_SILENT_DB, _CLEAR_DB = 6.0, 15.0  # above the noise; a word, and an utterance that has hardly any
+LEFT_OUT_S: Final = 1.0  # of speech without a word; complete texts have at most 0.5
+_SPEECH_PROB: Final = 0.5  # the segmenter's threshold for an onset
+_NO_SPEECH_PROB: Final = 0.35  # the segmenter's threshold for the end of speech
+_REACH_S: Final = 0.5  # length that a word spanning seconds covers at each of its ends
+_MARGIN_S: Final = 0.2  # error of a word's times
+_SILENT_DB, _CLEAR_DB = 6.0, 15.0  # SNR: of a word without speech, of an utterance without noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextEvidence:
-    """All that is known of a text."""
+    """The measures of a text that the rules use."""
 
     hypothesis: Hypothesis
     speech: Speech
-    speech_s: float  # heard as speech
-    said: tuple[str, ...]  # the text's words or characters
-    run: Repetition  # of a phrase that comes several times in a row
-    prompt: str | None  # that the text was to follow
-    wordless_s: float  # the longest stretch of speech without a word
+    speech_s: float  # seconds of speech, at least _SHORTEST_S
+    keys: tuple[str, ...]  # of the text's words or characters
+    repetition: Repetition  # the longest of a phrase
+    prompt: str | None  # that the text was decoded with
+    wordless_s: float  # longest stretch of speech without a word
 
     @classmethod
     def of(
@@ -103,37 +69,38 @@ class TextEvidence:
         prompt: str | None,
         task: Task = Task.TRANSCRIBE,
     ) -> TextEvidence:
-        said, speech = tuple(keys(hypothesis.text)), utterance.speech
-        timed = hypothesis.words if task is Task.TRANSCRIBE else None  # of a translation: guesses
+        """Return the evidence; a translation has no reliable word times."""
+        text_keys, speech = tuple(keys(hypothesis.text)), utterance.speech
+        timed = hypothesis.words if task is Task.TRANSCRIBE else None
         return cls(
-            hypothesis,
-            speech,
-            max(_SHORTEST_S, utterance.speech_s),
-            said,
-            longest_repetition(said),
-            prompt,
-            speech_without_words(speech, timed)[1] if timed else 0.0,
+            hypothesis=hypothesis,
+            speech=speech,
+            speech_s=max(_SHORTEST_S, utterance.speech_s),
+            keys=text_keys,
+            repetition=longest_repetition(text_keys),
+            prompt=prompt,
+            wordless_s=speech_without_words(speech, timed)[1] if timed else 0.0,
         )
 
     @property
     def is_faint(self) -> bool:
-        """Whether the detector heard hardly any speech."""
+        """Whether the detector found hardly any speech."""
         return self.speech.mean < _FAINT_MEAN and self.speech_s < _FAINT_S
 
     @property
     def is_doubtful(self) -> bool:
-        """Not enough to suppress a text; enough to believe what the text itself says against it."""
+        """Whether the audio allows rules about the text to suppress it; not enough on its own."""
         return is_doubtful(self.hypothesis) or self.is_faint
 
 
 def is_doubtful(found: Hypothesis) -> bool:
-    """Whisper's own doubt."""
-    doubts_speech = found.no_speech_prob > _DOUBTFUL_NO_SPEECH
-    return doubts_speech or found.avg_logprob < _DOUBTFUL_LOGPROB
+    """Return whether Whisper's own measures are weak."""
+    is_silent = found.no_speech_prob > _DOUBTFUL_NO_SPEECH
+    return is_silent or found.avg_logprob < _DOUBTFUL_LOGPROB
 
 
 def indicates_silence(found: Hypothesis) -> bool:
-    """Whisper's own opinion."""
+    """Return whether Whisper's own measures indicate silence."""
     return found.no_speech_prob - _SILENCE_SLOPE * found.avg_logprob > _SILENCE_ABOVE
 
 
@@ -146,12 +113,12 @@ def _weak_detection(evidence: TextEvidence) -> bool:
 
 
 def _guess(evidence: TextEvidence) -> bool:
-    short = len(evidence.said) <= _GUESS_UNITS
+    short = len(evidence.keys) <= _GUESS_UNITS
     return short and evidence.hypothesis.avg_logprob < _GUESS_LOGPROB
 
 
 def _no_words(evidence: TextEvidence) -> bool:
-    return not evidence.said
+    return not evidence.keys
 
 
 def _silence_phrase(evidence: TextEvidence) -> bool:
@@ -163,15 +130,17 @@ def _prompt_echo(evidence: TextEvidence) -> bool:
 
 
 def _nothing_but_a_loop(evidence: TextEvidence) -> bool:
-    return evidence.is_doubtful and evidence.run.units > _WHOLE * len(evidence.said)
+    return evidence.is_doubtful and evidence.repetition.units > _LOOP_SHARE * len(evidence.keys)
 
 
 def _repetition(evidence: TextEvidence) -> bool:
-    return evidence.hypothesis.compression_ratio > MAX_COMPRESSION_RATIO or evidence.run.is_loop
+    return (
+        evidence.hypothesis.compression_ratio > MAX_COMPRESSION_RATIO or evidence.repetition.is_loop
+    )
 
 
 def _too_fast(evidence: TextEvidence) -> bool:
-    return len(evidence.said) > _FASTEST * evidence.speech_s
+    return len(evidence.keys) > _FASTEST * evidence.speech_s
 
 
 def _speech_without_word(evidence: TextEvidence) -> bool:
@@ -191,8 +160,6 @@ SUPPRESSING: Final[tuple[tuple[QualityReason, Callable[[TextEvidence], bool]], .
     (QualityReason.PROMPT_ECHO, _prompt_echo),
     (QualityReason.REPETITION, _nothing_but_a_loop),
 )
-
-
 REVIEWING: Final[tuple[tuple[QualityReason, Callable[[TextEvidence], bool]], ...]] = (
     (QualityReason.REPETITION, _repetition),
     (QualityReason.SPEECH_WITHOUT_WORD, _speech_without_word),
@@ -204,47 +171,49 @@ REVIEWING: Final[tuple[tuple[QualityReason, Callable[[TextEvidence], bool]], ...
 def words_without_speech(
     words: tuple[TimedWord, ...], utterance: Utterance, loudness: Loudness
 ) -> list[TimedWord]:
-    """Words with no speech under them, nor within 0.2 s of them, which Whisper's times are off."""
+    """Return the words without speech at their times, nor within their error of 0.2 s."""
     clear = loudness.snr_db >= _CLEAR_DB
     return [word for word in words if _lacks_speech(word, utterance.speech, loudness, clear=clear)]
 
 
 def _lacks_speech(word: TimedWord, speech: Speech, loudness: Loudness, *, clear: bool) -> bool:
     start_s, end_s = word.start_s - _MARGIN_S, word.end_s + _MARGIN_S
-    heard = _peak(speech, start_s, end_s)
-    if heard is not None and heard < _UNHEARD:
+    peak = _peak(speech, start_s, end_s)
+    if peak is not None and peak < _NO_SPEECH_PROB:
         return True
     return clear and loudness.above_noise_db(start_s, end_s) < _SILENT_DB
 
 
 def _peak(speech: Speech, start_s: float, end_s: float) -> float | None:
-    """The highest speech probability of a stretch; None: not known."""
+    """Return the highest speech probability of a stretch, or None if it is not known."""
     windows = speech.probabilities
     first = max(0, int(start_s * 1000 / speech.window_ms))
-    behind = ceil(end_s * 1000 / speech.window_ms)
-    return max(windows[first:behind], default=None)
+    end = ceil(end_s * 1000 / speech.window_ms)
+    return max(windows[first:end], default=None)
 
 
 def speech_without_words(speech: Speech, words: Sequence[TimedWord]) -> tuple[float, float]:
-    """The longest stretch of speech with no word near: where it begins, and its length, seconds."""
+    """Return start and length of the longest stretch of speech with no word near, in seconds."""
     window_s = speech.window_ms / 1000
-    silent = np.array(speech.probabilities) >= _SPOKEN
+    uncovered = np.array(speech.probabilities) >= _SPEECH_PROB
     for word in words:
         for start_s, end_s in _covered(word):
-            silent[max(0, ceil(start_s / window_s - 0.5)) : floor(end_s / window_s + 0.5)] = False
-    longest = max(_runs(silent.tolist()), key=len, default=range(0))
+            first, end = ceil(start_s / window_s - 0.5), floor(end_s / window_s + 0.5)
+            uncovered[max(0, first) : end] = False
+    longest = max(_runs(uncovered.tolist()), key=len, default=range(0))
     return longest.start * window_s, len(longest) * window_s
 
 
 def _covered(word: TimedWord) -> tuple[tuple[float, float], ...]:
+    """Return the stretches that a word covers: all of it, or both ends of a long one."""
     start_s, end_s = word.start_s - _MARGIN_S, word.end_s + _MARGIN_S
-    return (start_s, min(end_s, word.start_s + _REACH_S)), (
-        max(start_s, word.end_s - _REACH_S),
-        end_s,
-    )
+    head_end_s = min(end_s, word.start_s + _REACH_S)
+    tail_start_s = max(start_s, word.end_s - _REACH_S)
+    return (start_s, head_end_s), (tail_start_s, end_s)
 
 
 def _runs(wanted: Sequence[bool]) -> Iterator[range]:
+    """Yield the runs of true values."""
     at = 0
     for is_wanted, run in groupby(wanted):
         start, at = at, at + len([*run])

@@ -1,9 +1,9 @@
-"""Speech that a text leaves out: where it is, and how the text of that stretch is put in.
+"""Speech that a text leaves out: finding it, and merging the text of its own decode.
 
-Where one speaker follows another without a pause, Whisper may write one of them and leave out the
-other: whole sentences, with every sign of certainty. The words' times show it: for seconds the
-detector hears speech where no word is, or where one word is stretched over all of it. Such a
-stretch is decoded by itself (`core.partition.utterances`).
+If two speakers follow each other without a pause, Whisper may transcribe only one of them: whole
+sentences are missing, at high probabilities. The word times show it: seconds of detected speech
+without a word, or with one word that spans all of it. Such a stretch is decoded on its own
+(`core.partition.utterances`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from consumer.core.text.hallucination import LEFT_OUT_S, is_doubtful, speech_wit
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.core.text.units import UNSPACED_LANGUAGES
 
-MAX_EXCERPTS: Final = 3  # nested: the text of a stretch may leave speech out, too
-_WORD_S: Final = 0.3  # length of a stretched word, at its end: the alignment waits before it
+MAX_EXCERPTS: Final = 3  # nested: the text of an excerpt may leave out speech, too
+_WORD_S: Final = 0.3  # length left to a stretched word, which is spoken at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class MissingSpeech:
 def find_missing_speech(speech: Speech, seconds: float, found: Hypothesis) -> MissingSpeech | None:
     """Return the longest stretch of speech without a word in an utterance of `seconds`.
 
-    None: there is hardly any, the text has no word times, or it is to be decoded again anyway.
+    Return None if it is short, if the text has no word times, or if it is decoded again anyway.
     """
     if found.earlier or not found.words:
         return None
@@ -42,7 +42,7 @@ def find_missing_speech(speech: Speech, seconds: float, found: Hypothesis) -> Mi
 
 
 def _stretch(speech_s: float, seconds: float, words: Sequence[TimedWord]) -> MissingSpeech:
-    """Return the stretch from word to word around speech without a word."""
+    """Return the stretch between the words around `speech_s`."""
     before = sum(word.end_s <= speech_s for word in words)
     last_end_s = words[before - 1].end_s if before else 0.0
     if before == len(words):
@@ -70,24 +70,24 @@ def excerpt(utterance: Utterance, missing: MissingSpeech) -> Utterance:
 
 
 def within(speech: Speech, missing: MissingSpeech) -> Speech:
-    """Return what the detector heard in the stretch."""
+    """Return the detector's scores of the stretch."""
     first, end = (round(1000 * at / speech.window_ms) for at in (missing.start_s, missing.end_s))
     return replace(speech, probabilities=speech.probabilities[first:end])
 
 
 def merged(found: Hypothesis, missing: MissingSpeech, part: Hypothesis) -> Hypothesis:
-    """Return the text with that of the stretch in its place, or as it is if `part` is doubtful."""
+    """Return the text with that of the stretch inserted, or unchanged if `part` is doubtful."""
     assert found.words is not None
     if part.earlier or not part.words or is_doubtful(part):
         return found
     before, after = found.words[: missing.before], found.words[missing.before :]
     words = (*before, *_placed(part.words, missing, found.language), *_shrunk(after, missing))
-    ours, theirs = len(found.tokens) + 1, len(part.tokens) + 1
+    found_n, part_n = len(found.tokens) + 1, len(part.tokens) + 1
     return replace(
         found,
         text="".join(word.text for word in words),
         tokens=found.tokens + part.tokens,
-        avg_logprob=(ours * found.avg_logprob + theirs * part.avg_logprob) / (ours + theirs),
+        avg_logprob=(found_n * found.avg_logprob + part_n * part.avg_logprob) / (found_n + part_n),
         compression_ratio=max(found.compression_ratio, part.compression_ratio),
         words=words,
         ended=found.ended and part.ended,

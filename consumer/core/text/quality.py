@@ -1,4 +1,4 @@
-"""How far a final can be trusted: evidence in, what stands of its text and a verdict out."""
+"""The quality of a final: accepted words, verdict with reasons, and confidence."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from schemas.audio import Task
 from schemas.transcript import Quality, QualityReason, Verdict
 
-LOW_CONFIDENCE: Final = 0.5  # a word below it is as likely wrong as right, says Whisper
+LOW_CONFIDENCE: Final = 0.5  # probability of a word
+LOWEST, HIGHEST = 0.02, 0.995  # bounds of the probabilities that are calibrated
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A hypothesis after the guard."""
+    """A hypothesis after the hallucination filter."""
 
-    hypothesis: Hypothesis  # without words that have no speech under them
-    removed: str | None  # what does not stand, all of the text where it is suppressed
+    hypothesis: Hypothesis  # without words that have no speech at their times
+    removed: str | None  # the removed words, or the whole text if it is suppressed
     quality: Quality
 
     @property
@@ -41,30 +42,32 @@ def assess(
     prompt: str | None = None,
     task: Task = Task.TRANSCRIBE,
 ) -> Assessment:
-    """Takes out words with no speech under them, and weighs what is left.
+    """Return the hypothesis without words that have no speech at their times, and its quality.
 
-    `prompt` is what the text was to follow: to repeat it is what Whisper does on silence.
+    `prompt`: what the text was decoded with. On silence Whisper tends to repeat it.
     """
     loudness = Loudness.of(utterance.samples, utterance.rate)
-    unheard = words_without_speech(hypothesis.words or (), utterance, loudness)
-    heard = _without(hypothesis, unheard) if unheard else hypothesis
-    verdict, reasons = _weigh(TextEvidence.of(heard, utterance, prompt, task), unheard)
-    removed = hypothesis.text if verdict is Verdict.SUPPRESSED else _text(unheard)
-    measured = _measure(heard, utterance, loudness)
+    removed = words_without_speech(hypothesis.words or (), utterance, loudness)
+    left = _without(hypothesis, removed) if removed else hypothesis
+    verdict, reasons = _decide(TextEvidence.of(left, utterance, prompt, task), removed)
+    removed_text = hypothesis.text if verdict is Verdict.SUPPRESSED else _text(removed)
+    measured = _measure(left, utterance, loudness)
     quality = replace(measured, verdict=verdict, reasons=tuple(reasons))
-    return Assessment(heard, removed or None, quality)
+    return Assessment(left, removed_text or None, quality)
 
 
-def _weigh(
-    evidence: TextEvidence, unheard: Collection[TimedWord]
+def _decide(
+    evidence: TextEvidence, removed: Collection[TimedWord]
 ) -> tuple[Verdict, list[QualityReason]]:
-    """The verdict, and reasons for it: those that suppress come first."""
-    against = [doubt for doubt, speaks in SUPPRESSING if speaks(evidence)]
-    doubts = [QualityReason.WORD_WITHOUT_SPEECH] if unheard else []
-    doubts += [doubt for doubt, speaks in REVIEWING if speaks(evidence) and doubt not in against]
-    if against:
-        return Verdict.SUPPRESSED, against + doubts
-    return (Verdict.REVIEW if doubts else Verdict.ACCEPT), doubts
+    """Return the verdict and its reasons, those that suppress first."""
+    suppressing = [reason for reason, applies in SUPPRESSING if applies(evidence)]
+    reviewing = [QualityReason.WORD_WITHOUT_SPEECH] if removed else []
+    reviewing += [
+        reason for reason, applies in REVIEWING if applies(evidence) and reason not in suppressing
+    ]
+    if suppressing:
+        return Verdict.SUPPRESSED, suppressing + reviewing
+    return (Verdict.REVIEW if reviewing else Verdict.ACCEPT), reviewing
 
 
 def _measure(hypothesis: Hypothesis, utterance: Utterance, loudness: Loudness) -> Quality:
@@ -77,17 +80,17 @@ def _measure(hypothesis: Hypothesis, utterance: Utterance, loudness: Loudness) -
         clipped_ratio=clipped_ratio(utterance.samples),
         speech_ratio=utterance.speech.ratio,
         words_per_second=None if words is None else len(words) / utterance.seconds,
-        low_confidence_words=None if words is None else _low(words),
+        low_confidence_words=None if words is None else _count_improbable(words),
     )
 
 
-def _low(words: Sequence[TimedWord]) -> int:
+def _count_improbable(words: Sequence[TimedWord]) -> int:
     return sum(word.probability < LOW_CONFIDENCE for word in words)
 
 
-def _without(hypothesis: Hypothesis, unheard: Collection[TimedWord]) -> Hypothesis:
-    """The words that are left go on joining to the text."""
-    left = [word for word in hypothesis.words or () if word not in unheard]
+def _without(hypothesis: Hypothesis, removed: Collection[TimedWord]) -> Hypothesis:
+    """Return the hypothesis without these words; the others still join to its text."""
+    left = [word for word in hypothesis.words or () if word not in removed]
     if left:
         left[0] = replace(left[0], text=left[0].text.lstrip())
     return replace(hypothesis, text=_text(left), words=tuple(left))
@@ -97,12 +100,9 @@ def _text(words: Collection[TimedWord]) -> str:
     return "".join(word.text for word in words).strip()
 
 
-LOWEST, HIGHEST = 0.02, 0.995  # what Whisper says beyond is taken as that much
-
-
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Whisper's probability -> how often it is right, by their log-odds."""
+    """A map from Whisper's probability to the share of right words, linear in log-odds."""
 
     intercept: float
     slope: float
@@ -111,10 +111,8 @@ class Calibration:
         return 1 / (1 + exp(-self.intercept - self.slope * log_odds(probability)))
 
 
-OF_WORDS: Final = Calibration(-0.50, 1.50)  # mean probability of the words
-
-
-OF_TOKENS: Final = Calibration(-0.01, 1.49)  # geometric mean probability of the tokens
+OF_WORDS: Final = Calibration(-0.50, 1.50)  # of the mean probability of the words
+OF_TOKENS: Final = Calibration(-0.01, 1.49)  # of the geometric mean probability of the tokens
 
 
 def log_odds(probability: float) -> float:
@@ -123,9 +121,9 @@ def log_odds(probability: float) -> float:
 
 
 def confidence(hypothesis: Hypothesis) -> float | None:
-    """0..1; None: there is no word that could be right.
+    """Return the confidence, 0..1, or None for an empty text.
 
-    Where word times were not wanted there are no words, and the tokens' average has to do.
+    A hypothesis without words is measured by the average of its tokens.
     """
     if not hypothesis.text:
         return None

@@ -1,7 +1,7 @@
-"""Text as its units: words where spaces part them, characters where nothing does.
+"""Units of text: words where a script separates them by spaces, else characters.
 
 Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces: there a unit is one
-character with its marks. In a mixed text each part is taken as what it is: "用Python写" has three.
+character with its marks. A mixed text has units of both kinds: "用Python写" has three.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Final, NamedTuple, TypeAlias
 
 _Blocks: TypeAlias = tuple[tuple[int, int], ...]  # first and last code points
 
-
 _HAN: Final[_Blocks] = (
     (0x3005, 0x3007),  # iteration mark, zero
     (0x3400, 0x4DBF),
@@ -21,8 +20,6 @@ _HAN: Final[_Blocks] = (
     (0xF900, 0xFAFF),
     (0x20000, 0x3FFFF),
 )
-
-
 _UNSPACED: Final[_Blocks] = (
     *_HAN,
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -32,39 +29,37 @@ _UNSPACED: Final[_Blocks] = (
     (0x31F0, 0x31FF),
     (0xFF66, 0xFF9F),
 )
-
-
-# Whisper codes; of these too every character is a word to it.
+# Whisper codes: languages whose words Whisper takes to be single characters.
 UNSPACED_LANGUAGES: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-
-
-_JOINERS: Final = "\u200c\u200d"  # zero-width: what they join is one character to a reader
+_JOINERS: Final = "\u200c\u200d"  # zero-width: they join two code points to one character
 
 
 class Kind(Enum):
-    LETTER = auto()  # of a word, digits too
-    CHARACTER = auto()  # a unit by itself
+    """The kind of a code point."""
+
+    LETTER = auto()  # part of a word; digits too
+    CHARACTER = auto()  # a unit of its own
     MARK = auto()  # belongs to the character before it
     SPACE = auto()
-    OPENING = auto()  # belongs to what follows
-    CLOSING = auto()  # other punctuation and symbols: belongs to what precedes
+    OPENING = auto()  # belongs to the following unit
+    CLOSING = auto()  # other punctuation and symbols: belongs to the preceding unit
 
 
 class Unit(NamedTuple):
     """One word or character."""
 
-    text: str  # as it stands, with the space and opening marks before it and the trail behind
-    key: str  # what is compared: no case, width or punctuation; empty: all of it is punctuation
-    trail: str  # the punctuation behind it
+    text: str  # with the space and opening marks before it and the trail after it
+    key: str  # for comparison, without case, width and punctuation; empty: punctuation alone
+    trail: str  # the punctuation after it
 
 
 def units(text: str) -> list[Unit]:
-    """They join to the text."""
+    """Return the units of a text; their texts join to it."""
     return [_unit(piece) for piece in _pieces(text)]
 
 
 def keys(text: str) -> list[str]:
-    """What the text says, unit by unit."""
+    """Return the keys of a text's units, without those of punctuation alone."""
     return [unit.key for unit in units(text) if unit.key]
 
 
@@ -73,7 +68,7 @@ def is_han(character: str) -> bool:
 
 
 def kind(character: str) -> Kind:
-    """Of a single code point, by its Unicode category."""
+    """Return the kind of a single code point, by its Unicode category."""
     category = unicodedata.category(character)
     if character.isspace():
         return Kind.SPACE
@@ -98,7 +93,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _begins(now: Kind, core: Kind) -> bool:
-    """Whether it begins another unit behind one with such a core."""
+    """Return whether a code point of that kind begins a new unit after such a core."""
     if now is Kind.LETTER:
         return core is Kind.CHARACTER
     return now in {Kind.CHARACTER, Kind.SPACE, Kind.OPENING}

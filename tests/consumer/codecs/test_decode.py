@@ -39,7 +39,7 @@ def encode(codec: AudioCodec, audio: np.ndarray, rate: int = 16_000) -> bytes:
     return file.getvalue()
 
 
-def refused(
+def rejected(
     payload: bytes, codec: AudioCodec, rate: int | None = None, channels: int | None = None
 ) -> Reason:
     with pytest.raises(WireError) as error:
@@ -48,14 +48,14 @@ def refused(
 
 
 def without_length(flac: bytes) -> bytes:
-    """The same FLAC as an encoder writes it to a pipe: STREAMINFO's 36-bit total is 0."""
+    """Return the FLAC as an encoder writes it to a pipe: STREAMINFO's 36-bit total is 0."""
     return flac[:21] + bytes([flac[21] & 0xF0]) + bytes(4) + flac[26:]
 
 
 @pytest.mark.parametrize("codec", CONTAINERS)
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", [8_000, 48_000])
-def test_the_payload_says_rate_and_channels(codec: AudioCodec, rate: int, channels: int):
+def test_rate_and_channels_are_those_of_the_payload(codec: AudioCodec, rate: int, channels: int):
     audio = tone(0.5, rate, channels)
     pcm = decode(encode(codec, audio, rate), codec, None, None)
     assert pcm.rate == rate
@@ -74,91 +74,93 @@ def test_the_payload_says_rate_and_channels(codec: AudioCodec, rate: int, channe
         (AudioCodec.PCM_F32LE, np.array([256 / 32_768, -2 / 32_768], "<f4").tobytes()),
     ],
 )
-def test_raw_audio_is_what_the_headers_say(codec: AudioCodec, payload: bytes):
+def test_raw_audio_has_the_rate_and_channels_of_the_headers(codec: AudioCodec, payload: bytes):
     pcm = decode(payload, codec, 8_000, 2)
     assert pcm.rate == 8_000
     assert pcm.samples.tolist() == [[256, -2]]
 
 
-def test_a_sample_of_this_repository_decodes_in_full():
+def test_a_sample_clip_decodes_completely():
     clip = json.loads((SAMPLES / "manifest.jsonl").read_text("utf-8").splitlines()[0])
     pcm = decode((SAMPLES / clip["file"]).read_bytes(), AudioCodec.FLAC, None, None)
     assert len(pcm.samples) / pcm.rate == pytest.approx(clip["seconds"], abs=0.005)
 
 
-def test_a_flac_from_a_pipe_decodes_in_full():
+def test_a_flac_of_unknown_length_decodes_completely():
     audio = tone(2.3)
     pcm = decode(without_length(encode(AudioCodec.FLAC, audio)), AudioCodec.FLAC, None, None)
     assert np.array_equal(pcm.samples, audio)
 
 
 @pytest.mark.parametrize("codec", CONTAINERS)
-def test_headers_that_agree_are_welcome_and_others_are_not(codec: AudioCodec):
+def test_headers_that_contradict_the_payload_are_rejected(codec: AudioCodec):
     payload = encode(codec, tone())
     assert decode(payload, codec, 16_000, 1).rate == 16_000
-    assert refused(payload, codec, None, 2) is Reason.FORMAT_CONTRADICTION
+    assert rejected(payload, codec, None, 2) is Reason.FORMAT_CONTRADICTION
     if codec is not AudioCodec.OPUS:
-        assert refused(payload, codec, 8_000, None) is Reason.FORMAT_CONTRADICTION
+        assert rejected(payload, codec, 8_000, None) is Reason.FORMAT_CONTRADICTION
 
 
-def test_opus_has_no_rate_to_contradict():
+def test_any_rate_header_is_consistent_with_opus():
     payload = encode(AudioCodec.OPUS, tone())
     assert decode(payload, AudioCodec.OPUS, 48_000, 1).rate == 16_000
 
 
 @pytest.mark.parametrize("codec", CONTAINERS)
-def test_another_format_inside_is_refused(codec: AudioCodec):
+def test_a_payload_of_another_format_is_rejected(codec: AudioCodec):
     other = AudioCodec.OPUS if codec is AudioCodec.VORBIS else AudioCodec.VORBIS
-    assert refused(encode(other, tone()), codec) is Reason.FORMAT_CONTRADICTION
+    assert rejected(encode(other, tone()), codec) is Reason.FORMAT_CONTRADICTION
 
 
 @pytest.mark.parametrize("codec", CONTAINERS)
 @pytest.mark.parametrize("payload", [b"", b"no audio at all", bytes(3_000)])
-def test_junk_is_refused(codec: AudioCodec, payload: bytes):
-    assert refused(payload, codec) is Reason.BAD_PAYLOAD
+def test_a_payload_without_audio_is_rejected(codec: AudioCodec, payload: bytes):
+    assert rejected(payload, codec) is Reason.BAD_PAYLOAD
 
 
 @pytest.mark.parametrize("codec", [AudioCodec.FLAC, AudioCodec.MP3, AudioCodec.VORBIS])
-def test_half_a_file_is_refused(codec: AudioCodec, capfd: pytest.CaptureFixture[str]):
+def test_a_truncated_payload_is_rejected(codec: AudioCodec, capfd: pytest.CaptureFixture[str]):
     payload = encode(codec, tone(3))
-    assert refused(payload[: len(payload) // 2], codec) is Reason.BAD_PAYLOAD
+    assert rejected(payload[: len(payload) // 2], codec) is Reason.BAD_PAYLOAD
 
 
-def test_a_header_without_audio_is_refused():
-    assert refused(encode(AudioCodec.WAV, tone(0)), AudioCodec.WAV) is Reason.BAD_PAYLOAD
+def test_a_file_without_samples_is_rejected():
+    assert rejected(encode(AudioCodec.WAV, tone(0)), AudioCodec.WAV) is Reason.BAD_PAYLOAD
 
 
-def test_a_wav_of_floats_that_are_no_numbers_is_refused():
+def test_a_wav_with_nan_is_rejected():
     file = io.BytesIO()
     soundfile.write(file, np.array([0, np.nan]), 16_000, format="WAV", subtype="FLOAT")
-    assert refused(file.getvalue(), AudioCodec.WAV) is Reason.BAD_PAYLOAD
+    assert rejected(file.getvalue(), AudioCodec.WAV) is Reason.BAD_PAYLOAD
 
 
 @pytest.mark.parametrize("rate", [4_000, 96_000])
-def test_absurd_rates_are_refused(rate: int):
-    assert refused(encode(AudioCodec.WAV, tone(), rate), AudioCodec.WAV) is Reason.RATE_OUT_OF_RANGE
-    assert refused(bytes(2), AudioCodec.PCM_S16LE, rate, 1) is Reason.RATE_OUT_OF_RANGE
+def test_rates_out_of_range_are_rejected(rate: int):
+    assert (
+        rejected(encode(AudioCodec.WAV, tone(), rate), AudioCodec.WAV) is Reason.RATE_OUT_OF_RANGE
+    )
+    assert rejected(bytes(2), AudioCodec.PCM_S16LE, rate, 1) is Reason.RATE_OUT_OF_RANGE
 
 
 @pytest.mark.parametrize("channels", [3, 64])
-def test_many_channels_are_refused(channels: int):
+def test_more_than_two_channels_are_rejected(channels: int):
     payload = encode(AudioCodec.WAV, tone(0.1, channels=channels))
-    assert refused(payload, AudioCodec.WAV) is Reason.CHANNELS_OUT_OF_RANGE
-    raw = refused(bytes(2 * channels), AudioCodec.PCM_S16LE, 16_000, channels)
+    assert rejected(payload, AudioCodec.WAV) is Reason.CHANNELS_OUT_OF_RANGE
+    raw = rejected(bytes(2 * channels), AudioCodec.PCM_S16LE, 16_000, channels)
     assert raw is Reason.CHANNELS_OUT_OF_RANGE
 
 
-def test_the_longest_record_passes_and_one_sample_more_does_not():
+def test_a_record_may_last_60_s_and_no_sample_more():
     longest = bytes(2 * 60 * 8_000)
     assert len(decode(longest, AudioCodec.PCM_S16LE, 8_000, 1).samples) == 60 * 8_000
-    assert refused(longest + bytes(2), AudioCodec.PCM_S16LE, 8_000, 1) is Reason.TOO_LONG
+    assert rejected(longest + bytes(2), AudioCodec.PCM_S16LE, 8_000, 1) is Reason.TOO_LONG
 
 
 @pytest.mark.parametrize("disguise", [bytes, without_length])
-def test_an_hour_of_silence_in_a_small_flac_is_refused(disguise: type[bytes]):
+def test_an_hour_of_silence_in_a_small_flac_is_rejected(disguise: type[bytes]):
     bomb = disguise(encode(AudioCodec.FLAC, np.zeros((3_600 * 8_000, 1), np.int16), 8_000))
     assert len(bomb) < MAX_RECORD_BYTES
-    assert refused(bomb, AudioCodec.FLAC) is Reason.TOO_LONG
+    assert rejected(bomb, AudioCodec.FLAC) is Reason.TOO_LONG
 
 
 @settings(max_examples=60, deadline=None)
@@ -167,7 +169,7 @@ def test_an_hour_of_silence_in_a_small_flac_is_refused(disguise: type[bytes]):
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20),
     st.floats(0, 1),
 )
-def test_a_damaged_payload_is_audio_or_refused_and_nothing_else(
+def test_a_damaged_payload_is_decoded_or_rejected(
     codec: AudioCodec, damage: list[tuple[float, int]], kept: float
 ):
     payload = bytearray(encode(codec, tone(0.2)))

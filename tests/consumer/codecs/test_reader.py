@@ -40,7 +40,7 @@ async def sandbox() -> AsyncIterator[CodecSandbox]:
         yield sandbox
 
 
-async def test_raw_audio_is_read_at_once(sandbox: CodecSandbox) -> None:
+async def test_raw_audio_is_decoded_at_once(sandbox: CodecSandbox) -> None:
     found = RecordReader(sandbox, RULES).read(record(STEREO.tobytes()))
     assert isinstance(found, DecodedRecord)
     (chunk,) = found.chunks
@@ -56,7 +56,7 @@ async def test_a_container_is_decoded_in_the_sandbox(sandbox: CodecSandbox) -> N
     assert np.array_equal(found.chunks[0].samples, inline.chunks[0].samples)
 
 
-async def test_each_channel_becomes_a_chunk_where_the_rules_say_so(sandbox: CodecSandbox) -> None:
+async def test_split_channels_makes_a_chunk_of_each_channel(sandbox: CodecSandbox) -> None:
     reader = RecordReader(sandbox, SPLIT)
     raw = reader.read(record(STEREO.tobytes()))
     container = await reader.decode(record(flac(), AudioCodec.FLAC))
@@ -79,7 +79,7 @@ async def test_a_record_without_audio_needs_no_decoder(sandbox: CodecSandbox) ->
         (record(STEREO.tobytes())._replace(headers=(("rate", b"fast"),)), Reason.BAD_HEADER),
     ],
 )
-async def test_what_cannot_be_read_is_rejected_with_its_reason(
+async def test_an_invalid_record_is_rejected_with_its_reason(
     sandbox: CodecSandbox, bad: Record, reason: Reason
 ) -> None:
     found = RecordReader(sandbox, RULES).read(bad)

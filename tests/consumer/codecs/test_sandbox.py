@@ -21,8 +21,8 @@ from schemas.audio import AudioCodec
 from schemas.errors import Reason, WireError
 
 TONE = (np.sin(np.arange(8_000) * 0.2) * 12_000).astype(np.int16)
-PATIENT_S = 60.0  # no test waits for it
-HURRIED_S = 0.5  # for what hangs: a decoder that works answers within it, or is tried no more
+LONG_TIMEOUT_S = 60.0  # no test waits for it
+SHORT_TIMEOUT_S = 0.5  # for payloads that hang
 
 
 def flac(channels: int = 1) -> bytes:
@@ -31,8 +31,8 @@ def flac(channels: int = 1) -> bytes:
     return file.getvalue()
 
 
-class Watched:
-    """A sandbox whose processes do what payloads say, and its replaced processes."""
+class ScriptedSandbox:
+    """A sandbox with scripted processes, and the number of processes that it has replaced."""
 
     def __init__(self, timeout_s: float) -> None:
         self.failures = 0
@@ -52,14 +52,14 @@ class Watched:
 
 
 @pytest.fixture
-async def watched() -> AsyncIterator[Watched]:
-    watched = Watched(PATIENT_S)
-    async with watched.sandbox:
-        yield watched
+async def scripted() -> AsyncIterator[ScriptedSandbox]:
+    scripted = ScriptedSandbox(LONG_TIMEOUT_S)
+    async with scripted.sandbox:
+        yield scripted
 
 
 def children() -> set[int]:
-    """Return the codec processes that this one has."""
+    """Return the codec processes of this process."""
     mine = {
         int(pid)
         for task in Path("/proc/self/task").iterdir()
@@ -69,65 +69,69 @@ def children() -> set[int]:
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-async def test_it_decodes_as_the_decoders_do(watched: Watched, channels: int) -> None:
-    found = await watched.decode(flac(channels))
+async def test_samples_equal_those_of_a_decode_in_process(
+    scripted: ScriptedSandbox, channels: int
+) -> None:
+    found = await scripted.decode(flac(channels))
     wanted = decode(flac(channels), AudioCodec.FLAC, None, None)
     assert found.rate == wanted.rate
     assert np.array_equal(found.samples, wanted.samples)
 
 
-async def test_it_rejects_as_the_decoders_do(watched: Watched) -> None:
+async def test_rejections_equal_those_of_a_decode_in_process(scripted: ScriptedSandbox) -> None:
     with pytest.raises(WireError) as direct:
         decode(flac(), AudioCodec.MP3, None, None)
     with pytest.raises(WireError) as sandboxed:
-        await watched.decode(flac(), AudioCodec.MP3)
+        await scripted.decode(flac(), AudioCodec.MP3)
     assert sandboxed.value.reason == direct.value.reason
     assert str(sandboxed.value) == str(direct.value)
-    assert watched.failures == 0
+    assert scripted.failures == 0
 
 
-async def test_a_record_that_meets_a_dead_process_is_decoded_by_the_next(watched: Watched) -> None:
+async def test_a_record_is_decoded_after_its_process_was_killed(scripted: ScriptedSandbox) -> None:
     for pid in children():
         os.kill(pid, signal.SIGKILL)
     for _ in range(sandbox.PROCESSES):
-        assert await watched.works()
-    assert 1 <= watched.failures <= sandbox.PROCESSES
+        assert await scripted.works()
+    assert 1 <= scripted.failures <= sandbox.PROCESSES
 
 
 @pytest.mark.parametrize("payload", [CRASH, BABBLE])
-async def test_a_record_that_ends_two_processes_is_rejected(
-    watched: Watched, payload: bytes
+async def test_a_record_that_crashes_two_processes_is_rejected(
+    scripted: ScriptedSandbox, payload: bytes
 ) -> None:
-    with pytest.raises(WireError, match="the flac decoder could not cope with the payload") as no:
-        await watched.decode(payload)
-    assert no.value.reason == Reason.BAD_PAYLOAD
-    assert watched.failures == 2
-    assert await watched.works()
+    with pytest.raises(WireError, match="the flac decoder failed on the payload") as rejected:
+        await scripted.decode(payload)
+    assert rejected.value.reason == Reason.BAD_PAYLOAD
+    assert scripted.failures == 2
+    assert await scripted.works()
 
 
 async def test_a_record_that_hangs_its_decoder_is_rejected_and_the_next_is_decoded() -> None:
-    watched = Watched(HURRIED_S)
-    async with watched.sandbox:
-        with pytest.raises(WireError, match="could not cope") as rejected:
-            await watched.decode(HANG)
+    scripted = ScriptedSandbox(SHORT_TIMEOUT_S)
+    async with scripted.sandbox:
+        with pytest.raises(WireError, match="failed on the payload") as rejected:
+            await scripted.decode(HANG)
         assert rejected.value.reason == Reason.BAD_PAYLOAD
-        assert watched.failures == 1
+        assert scripted.failures == 1
 
 
-async def test_records_that_hang_delay_no_others(watched: Watched) -> None:
-    """Not even where there are as many of them as processes: each gives its place back."""
-    hanging = [asyncio.create_task(watched.decode(HANG)) for _ in range(sandbox.MAX_OVERDUE)]
+async def test_records_that_hang_do_not_delay_others(scripted: ScriptedSandbox) -> None:
+    """There are more of them than slots, and each releases its slot."""
+    hanging = [asyncio.create_task(scripted.decode(HANG)) for _ in range(sandbox.MAX_OVERDUE)]
     for _ in range(10):
-        assert await watched.works()
+        assert await scripted.works()
     assert not any(task.done() for task in hanging)
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
-    assert await watched.works()
+    assert await scripted.works()
 
 
-async def test_the_event_loop_goes_on_while_a_decoder_hangs(watched: Watched) -> None:
-    task = asyncio.create_task(watched.decode(HANG))
+async def test_a_decoder_that_hangs_does_not_block_the_event_loop(
+    scripted: ScriptedSandbox,
+) -> None:
+    task = asyncio.create_task(scripted.decode(HANG))
     turns = 0
     while turns < 1_000:
         await asyncio.sleep(0)
@@ -137,19 +141,17 @@ async def test_the_event_loop_goes_on_while_a_decoder_hangs(watched: Watched) ->
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_processes_end_with_their_owner() -> None:
+async def test_leaving_the_sandbox_ends_its_processes() -> None:
     before = children()
     async with CodecSandbox():
         assert len(children() - before) == sandbox.PROCESSES
     assert children() == before
 
 
-async def test_what_once_ended_a_decoder_is_rejected_and_ends_nobody_else(
-    watched: Watched,
-) -> None:
+async def test_a_file_that_crashed_libsndfile_is_rejected(scripted: ScriptedSandbox) -> None:
     payload = (Path(__file__).parent / "records" / "libsndfile-segfault.ogg").read_bytes()
-    for _ in range(300):  # it ends it now and then
+    for _ in range(300):  # only some decodes of it crash
         with pytest.raises(WireError) as rejected:
-            await watched.decode(payload, AudioCodec.VORBIS)
+            await scripted.decode(payload, AudioCodec.VORBIS)
         assert rejected.value.reason == Reason.BAD_PAYLOAD
-    assert await watched.works()
+    assert await scripted.works()

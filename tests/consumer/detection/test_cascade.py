@@ -86,14 +86,14 @@ def test_every_whole_window_is_scored_once(scorer: SpeechScorer, rate: int):
 @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS.keys())
 @settings(max_examples=8, deadline=None)
 @given(sizes=st.lists(st.integers(1, 9_000), min_size=1, max_size=4).filter(lambda x: sum(x) > 500))
-def test_the_chunking_changes_nothing(scorer: SpeechScorer, sizes: list[int]):
+def test_scores_do_not_depend_on_the_chunking(scorer: SpeechScorer, sizes: list[int]):
     audio = speech()[: 3 * RATE]
     once, again = scores(scorer, audio, RATE), scores(scorer, audio, RATE, sizes)
     assert np.allclose(once, again, atol=1e-4)
 
 
 @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS.keys())
-def test_streams_of_different_rates_share_a_call(scorer: SpeechScorer):
+def test_streams_of_different_rates_are_scored_in_one_call(scorer: SpeechScorer):
     streams = [
         (rate, resampled(speech(name)[: int(seconds * RATE)], rate))
         for name, rate, seconds in [
@@ -111,31 +111,32 @@ def test_streams_of_different_rates_share_a_call(scorer: SpeechScorer):
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
 @pytest.mark.parametrize("kind", [Detector.SILERO, Detector.WEBRTC])
-def test_other_rates_are_heard_alike(kind: Detector, rate: int):
+def test_decisions_at_other_rates_are_nearly_the_same(kind: Detector, rate: int):
     scorer = SCORERS[kind]
-    here, there = scores(scorer, speech(), RATE), scores(scorer, resampled(speech(), rate), rate)
-    count = min(len(here), len(there))
-    assert np.mean((here[:count] >= 0.5) == (there[:count] >= 0.5)) > 0.93
+    expected = scores(scorer, speech(), RATE)
+    found = scores(scorer, resampled(speech(), rate), rate)
+    count = min(len(expected), len(found))
+    assert np.mean((expected[:count] >= 0.5) == (found[:count] >= 0.5)) > 0.93
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050])
-def test_the_gate_is_open_inside_speech_and_300_ms_behind_it(rate: int):
+def test_the_gate_is_open_inside_speech_and_300_ms_after_it(rate: int):
     pause = np.zeros(RATE, np.int16)
     audio = resampled(np.concatenate((pause, speech()[:RATE], pause, speech()[:RATE])), rate)
     frames = WebrtcFrames(rate).push(audio)
-    ends = [window_start(index + 1, 20, rate) for index, heard in enumerate(frames) if heard]
+    ends = [window_start(index + 1, 20, rate) for index, voiced in enumerate(frames) if voiced]
 
     gate, passed = WebrtcGate(rate), []
     gate.push(audio)
     for index in range(window_at(len(audio), 32, rate)):
         start, end = (window_start(index + step, 32, rate) for step in (0, 1))
-        expected = any(start - 300 * rate // 1000 < spoken <= end for spoken in ends)
+        expected = any(start - 300 * rate // 1000 < voiced <= end for voiced in ends)
         passed.append(gate.passes())
         assert passed[-1] == expected
     assert {True, False} == set(passed)
 
 
-def test_behind_a_shut_gate_the_score_is_zero_and_the_state_rests():
+def test_a_closed_gate_scores_zero_and_keeps_the_state():
     scorer = SileroDetector(gated=True)
     detector = scorer.open(RATE)
     scorer.score([(detector, speech()[: 2 * RATE]), (scorer.open(RATE), speech()[:RATE])])
@@ -150,7 +151,7 @@ def test_behind_a_shut_gate_the_score_is_zero_and_the_state_rests():
 
 @pytest.mark.parametrize("kind", [Detector.CASCADE, Detector.SILERO])
 @pytest.mark.parametrize("rate", [RATE, 44_100])
-def test_a_detector_that_heard_the_audio_before_goes_on_as_if_there_were_no_cut(
+def test_a_detector_opened_with_the_audio_before_scores_as_without_a_cut(
     kind: Detector, rate: int
 ) -> None:
     scorer = SCORERS[kind]
@@ -159,11 +160,11 @@ def test_a_detector_that_heard_the_audio_before_goes_on_as_if_there_were_no_cut(
     for window in range(40, len(expected) - 60, 20):
         cut = window_start(window, scorer.segmenter.window_ms, rate)
         detector = scorer.open(rate, whole[max(0, cut - rate) : cut])
-        (heard,) = scorer.score([(detector, whole[cut : cut + 2 * rate])])
-        assert np.mean(abs(heard - expected[window : window + len(heard)])) < 0.1
+        (found,) = scorer.score([(detector, whole[cut : cut + 2 * rate])])
+        assert np.mean(abs(found - expected[window : window + len(found)])) < 0.1
 
 
-def test_a_window_has_the_audio_before_it_as_context_also_behind_a_shut_gate():
+def test_a_window_has_the_audio_before_it_as_context_after_a_closed_gate_too():
     audio = np.concatenate((np.zeros(RATE, np.int16), speech()[:RATE]))
     detector = SileroDetector(gated=True).open(RATE)
     passed, windows = detector.push(audio)
@@ -182,12 +183,12 @@ def test_a_window_has_the_audio_before_it_as_context_also_behind_a_shut_gate():
     ],
     ids=["silence", "white noise", "tone"],
 )
-def test_what_is_no_speech_makes_no_utterance(kind: Detector, noise: np.ndarray):
+def test_noise_makes_no_utterance(kind: Detector, noise: np.ndarray):
     assert utterances(SCORERS[kind], noise.astype(np.int16), RATE) == []
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_every_sample_is_heard_whole(name: str):
+def test_every_sample_clip_is_cut_into_utterances_of_speech(name: str):
     samples, rate = soundfile.read(SAMPLES / name, dtype="int16")
     spans = utterances(SCORERS[Detector.CASCADE], samples, rate)
     assert spans
@@ -203,10 +204,12 @@ def test_every_sample_is_heard_whole(name: str):
         (Detector.WEBRTC, 20, (8, 10)),
     ],
 )
-def test_a_scorer_says_how_to_segment_by_it(kind: Detector, window_ms: int, onset: tuple[int, int]):
+def test_a_scorer_has_the_segmenter_settings_of_its_scores(
+    kind: Detector, window_ms: int, onset: tuple[int, int]
+):
     segmenter = SCORERS[kind].segmenter
     assert (segmenter.window_ms, segmenter.onset_windows) == (window_ms, onset)
 
 
-def test_webrtc_alone_costs_no_network():
+def test_webrtc_loads_no_network():
     assert isinstance(load(Detector.WEBRTC), WebrtcDetector)

@@ -16,7 +16,7 @@ KEY = SessionKey(PARTITION, "s", "0-0")
 
 
 class Counting:
-    """A scorer whose detectors count the samples that they heard."""
+    """A scorer whose detectors count their samples."""
 
     segmenter = SEGMENTER
 
@@ -35,7 +35,7 @@ class Counting:
         return [np.array(detector, np.float32) for detector, _ in work]
 
 
-async def test_a_detector_has_a_thread_of_its_own():
+async def test_the_detector_runs_on_its_own_thread():
     scorer = Counting()
     async with DetectorThread(scorer) as detector:
         for _ in range(3):
@@ -44,7 +44,7 @@ async def test_a_detector_has_a_thread_of_its_own():
     assert threading.current_thread().name not in scorer.threads
 
 
-async def test_a_state_keeps_its_detector_and_a_new_one_gets_its_own():
+async def test_each_state_has_a_detector_of_its_own():
     scorer, one, other = Counting(), VadState(), VadState()
     async with DetectorThread(scorer) as detector:
         first = ScoreRequest(KEY, one, 8_000, loud(0.1, 8_000))
@@ -55,7 +55,7 @@ async def test_a_state_keeps_its_detector_and_a_new_one_gets_its_own():
     assert one.detector is not other.detector
 
 
-async def test_what_leads_in_is_heard_first_and_not_scored():
+async def test_the_lead_in_is_processed_first_and_not_scored():
     state = VadState(lead_in=loud(0.2))
     async with DetectorThread(Counting()) as detector:
         (scores,) = await detector.score([ScoreRequest(KEY, state, RATE, loud(0.1))])

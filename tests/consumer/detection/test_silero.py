@@ -28,7 +28,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def oracle() -> Any:
-    """Silero's own wrapper, which takes 512 samples of one stream after the other."""
+    """Return silero's own wrapper, which scores one window of one stream at a time."""
     path = distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -36,7 +36,7 @@ def oracle() -> Any:
 
 
 def clips(name: str, seconds: float) -> np.ndarray:
-    """Windows of a sample with the 64 samples before each, [n, 576]."""
+    """Return windows of a sample clip with the 64 samples before each, [n, 576]."""
     speech, rate = soundfile.read(SAMPLES / name, dtype="int16")
     audio = np.concatenate((np.zeros(64, np.float32), to_float(speech)))
     count = int(seconds * rate) // 512
@@ -48,7 +48,7 @@ def alone(network: Network, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return probabilities, states[0]
 
 
-def test_it_says_what_silero_says(network: Network, oracle: Any):
+def test_probabilities_equal_those_of_silero(network: Network, oracle: Any):
     windows = clips("en_jfk.flac", 4)
     oracle.reset_states()
     with torch.inference_mode():
@@ -60,7 +60,7 @@ def test_it_says_what_silero_says(network: Network, oracle: Any):
     assert min(expected) < 0.1
 
 
-def test_streams_of_any_length_share_a_batch(network: Network):
+def test_streams_of_any_length_are_scored_in_one_call(network: Network):
     streams = [clips("en_jfk.flac", 1), clips("en_ljspeech.flac", 3), clips("en_jfk.flac", 2)]
     probabilities, states = network.score(
         np.concatenate(streams), [len(each) for each in streams], np.stack([fresh_state()] * 3)
@@ -70,7 +70,7 @@ def test_streams_of_any_length_share_a_batch(network: Network):
     assert np.allclose(states, np.stack([state for _, state in expected]), atol=1e-3)
 
 
-def test_a_backlog_longer_than_one_pass_keeps_its_order(network: Network):
+def test_a_backlog_longer_than_one_encoder_pass_keeps_its_order(network: Network):
     windows = clips("en_jfk.flac", 10)
     halves = np.array_split(windows, 2)
     first, state = alone(network, halves[0])
@@ -79,7 +79,7 @@ def test_a_backlog_longer_than_one_pass_keeps_its_order(network: Network):
     assert np.allclose(alone(network, windows)[0], np.concatenate((first, second)), atol=1e-4)
 
 
-def test_loading_leaves_the_threads_of_torch_alone():
+def test_loading_does_not_change_the_threads_of_torch():
     source = """
 import sys, torch
 from consumer.detection.silero import Network

@@ -31,12 +31,12 @@ KEY = SessionKey(PARTITION, "s", "0-0")
 
 
 @dataclass
-class Writer:
-    """A transcriber that writes lengths, and fails where it is told to."""
+class FakeTranscriber:
+    """A transcriber whose texts are lengths, with errors that tests set."""
 
     info: Model = MODEL
     languages: frozenset[str] = frozenset({"en", "zh", "de"})
-    fits: int = 100  # clips at once
+    fits: int = 100  # most clips in a batch
     before: Callable[[], object] = lambda: None
     batches: list[list[DecodeRequest]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
@@ -79,11 +79,11 @@ def batch(*lengths: int) -> Batch:
 
 
 @asynccontextmanager
-async def started(writer: Writer, timeout_s: float = 60) -> AsyncIterator[LocalEngine]:
-    """An engine that is warm; what the writer wrote for that is forgotten."""
-    engine = LocalEngine(writer, threads=1, timeout_s=timeout_s)
+async def started(model: FakeTranscriber, timeout_s: float = 60) -> AsyncIterator[LocalEngine]:
+    """Yield a warm engine, without the batches of the warm-up."""
+    engine = LocalEngine(model, threads=1, timeout_s=timeout_s)
     async with engine:
-        writer.batches.clear()
+        model.batches.clear()
         yield engine
 
 
@@ -92,27 +92,27 @@ async def texts(engine: LocalEngine, *lengths: int) -> list[str]:
 
 
 async def clip_of(options: StreamOptions) -> DecodeRequest:
-    writer = Writer()
-    async with started(writer) as engine:
+    model = FakeTranscriber()
+    async with started(model) as engine:
         await engine.transcribe(Batch((job(loud(0.1), options=options),)))
-    return writer.batches[0][0]
+    return model.batches[0][0]
 
 
 async def test_texts_come_in_the_order_of_the_jobs():
-    async with started(Writer()) as engine:
+    async with started(FakeTranscriber()) as engine:
         assert await texts(engine, 30, 10, 20) == ["30 samples", "10 samples", "20 samples"]
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000])
-def test_what_whisper_hears_is_the_utterance_at_its_own_rate(rate: int):
+def test_samples_are_resampled_to_whispers_rate(rate: int):
     seconds = np.arange(2 * rate) / rate
     tone = np.rint(16_384 * np.sin(2 * np.pi * 440 * seconds)).astype(np.int16)
-    heard = whisper_samples(job(tone, rate).utterance)
-    assert heard.dtype == np.float32
-    assert len(heard) == 2 * WHISPER_RATE
+    resampled = whisper_samples(job(tone, rate).utterance)
+    assert resampled.dtype == np.float32
+    assert len(resampled) == 2 * WHISPER_RATE
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * WHISPER_RATE) / WHISPER_RATE)
     inner = slice(1_600, -1_600)
-    np.testing.assert_allclose(heard[inner], expected[inner], atol=2e-3)
+    np.testing.assert_allclose(resampled[inner], expected[inner], atol=2e-3)
 
 
 def test_full_scale_is_one():
@@ -120,7 +120,7 @@ def test_full_scale_is_one():
     assert whisper_samples(job(samples).utterance).tolist() == [-1.0, 0.0, 0.5]
 
 
-async def test_options_become_whispers_words():
+async def test_options_are_passed_to_the_model():
     options = replace(OPTIONS, task=Task.TRANSLATE, prompt="so", hotwords="Kafka", words=True)
     clip = await clip_of(options)
     assert (clip.task, clip.prompt, clip.hotwords) == (Task.TRANSLATE, "so", "Kafka")
@@ -128,25 +128,25 @@ async def test_options_become_whispers_words():
 
 
 @pytest.mark.parametrize(
-    ("tags", "asked", "prompt"),
+    ("tags", "given", "prompt"),
     [
         (("zh",), None, PROMPT),
         (("zh-Hant",), None, PROMPT),
         (("zh",), "", ""),
         (("zh",), "股市", "股市"),
         (("en",), None, None),
-        (("zh", "en"), None, None),  # until it is known which
+        (("zh", "en"), None, None),  # the language is not known yet
     ],
 )
-async def test_chinese_is_asked_for_with_punctuation(
-    tags: tuple[str, ...], asked: str | None, prompt: str | None
+async def test_chinese_gets_a_punctuated_prompt_unless_one_is_given(
+    tags: tuple[str, ...], given: str | None, prompt: str | None
 ):
-    clip = await clip_of(replace(OPTIONS, languages=tags, prompt=asked))
+    clip = await clip_of(replace(OPTIONS, languages=tags, prompt=given))
     assert clip.prompt == prompt
 
 
 @pytest.mark.parametrize("tags", [(), ("zh", "en")])
-async def test_what_turns_out_to_be_chinese_is_asked_for_with_punctuation(tags: tuple[str, ...]):
+async def test_a_clip_identified_as_chinese_gets_a_punctuated_prompt(tags: tuple[str, ...]):
     options = replace(OPTIONS, languages=tags)
     assert (await clip_of(options)).chinese_prompt == PROMPT
     assert (await clip_of(replace(options, prompt="股市"))).chinese_prompt == "股市"
@@ -162,97 +162,93 @@ async def test_what_turns_out_to_be_chinese_is_asked_for_with_punctuation(tags: 
         (("en", "yue"), ("en",)),
     ],
 )
-async def test_tags_become_codes_that_the_model_knows(
-    tags: tuple[str, ...], codes: tuple[str, ...]
-):
+async def test_language_tags_become_the_models_codes(tags: tuple[str, ...], codes: tuple[str, ...]):
     assert (await clip_of(replace(OPTIONS, languages=tags))).languages == codes
 
 
-@pytest.mark.parametrize("alone", [False, True])
-async def test_a_clip_wants_one_attempt_after_those_it_had_but_if_it_may_end_the_worker(
-    alone: bool,
-):
-    writer, tried = Writer(), (echo(loud(0.1)),)
-    async with started(writer) as engine:
-        await engine.transcribe(Batch((replace(job(loud(0.1)), isolated=alone, earlier=tried),)))
-    ((clip,),) = writer.batches
-    assert clip.once is not alone
-    assert clip.earlier is tried
+@pytest.mark.parametrize("isolated", [False, True])
+async def test_a_clip_gets_one_attempt_a_call_unless_its_job_is_isolated(isolated: bool):
+    model, earlier = FakeTranscriber(), (echo(loud(0.1)),)
+    async with started(model) as engine:
+        await engine.transcribe(
+            Batch((replace(job(loud(0.1)), isolated=isolated, earlier=earlier),))
+        )
+    ((clip,),) = model.batches
+    assert clip.once is not isolated
+    assert clip.earlier is earlier
 
 
-async def test_a_clip_says_what_is_held_of_its_language_and_how_much_speech_it_has():
-    heard = job(quiet(2))
-    half = replace(heard.utterance, speech=Speech(0.5, 1.0, 0.5))
+async def test_a_clip_has_the_held_language_and_the_seconds_of_speech():
+    quiet_job = job(quiet(2))
+    half = replace(quiet_job.utterance, speech=Speech(0.5, 1.0, 0.5))
     for held, expected in (
         (LanguageHold("de", "zh"), LanguageHold("de", "zh")),
         (LanguageHold("yue"), UNKNOWN),
     ):
-        writer = Writer()
-        async with started(writer) as engine:
-            await engine.transcribe(Batch((replace(heard, utterance=half, language=held),)))
-        ((clip,),) = writer.batches
+        model = FakeTranscriber()
+        async with started(model) as engine:
+            await engine.transcribe(Batch((replace(quiet_job, utterance=half, language=held),)))
+        ((clip,),) = model.batches
         assert (clip.language, clip.speech_s) == (expected, 1.0)
 
 
-async def test_entering_measures_a_small_and_a_large_batch_of_speech():
-    writer = Writer()
-    async with LocalEngine(writer, threads=1, timeout_s=60) as engine:
+async def test_starting_measures_a_small_and_a_large_batch_of_speech():
+    model = FakeTranscriber()
+    async with LocalEngine(model, threads=1, timeout_s=60) as engine:
         small, large = engine.timings
-    assert {len(clips) for clips in writer.batches} == {1, 8}
-    assert all(np.abs(clip.samples).max() > 0.1 for clip in writer.batches[0])
+    assert {len(clips) for clips in model.batches} == {1, 8}
+    assert all(np.abs(clip.samples).max() > 0.1 for clip in model.batches[0])
     assert large.positions == 8 * small.positions
 
 
-async def test_a_device_that_cannot_hold_the_large_batch_is_measured_all_the_same():
-    async with LocalEngine(Writer(fits=4), threads=1, timeout_s=60) as engine:
+async def test_a_device_too_small_for_the_large_batch_is_measured_too():
+    async with LocalEngine(FakeTranscriber(fits=4), threads=1, timeout_s=60) as engine:
         assert len(engine.timings) == 2
 
 
-# --- a device that fails
+# --- device errors
 
 
-async def test_a_batch_that_does_not_fit_is_halved_and_keeps_its_order():
-    writer = Writer()
-    async with started(writer) as engine:
-        writer.fits = 2
+async def test_a_batch_that_does_not_fit_is_halved_in_order():
+    model = FakeTranscriber()
+    async with started(model) as engine:
+        model.fits = 2
         assert await texts(engine, 1, 2, 3, 4, 5) == [f"{n} samples" for n in (1, 2, 3, 4, 5)]
-    assert [len(clips) for clips in writer.batches] == [5, 2, 3, 1, 2]
+    assert [len(clips) for clips in model.batches] == [5, 2, 3, 1, 2]
 
 
-async def test_a_clip_that_does_not_fit_alone_ends_the_worker_and_says_why():
-    writer = Writer()
-    async with started(writer) as engine:
-        writer.fits = 0
+async def test_a_single_clip_that_does_not_fit_is_device_lost():
+    model = FakeTranscriber()
+    async with started(model) as engine:
+        model.fits = 0
         with pytest.raises(DeviceLost, match=r"2\.5 s does not fit.*smaller model") as raised:
             await engine.transcribe(batch(40_000))
     assert isinstance(raised.value.__cause__, OutOfMemory)
 
 
-async def test_a_device_that_is_lost_is_told_as_it_is():
+async def test_device_lost_is_raised_unchanged():
     def fail() -> None:
         raise DeviceLost("CUDA error: device-side assert triggered")
 
-    writer = Writer()
-    async with started(writer) as engine:
-        writer.before = fail
+    model = FakeTranscriber()
+    async with started(model) as engine:
+        model.before = fail
         with pytest.raises(DeviceLost, match="device-side assert"):
             await engine.transcribe(batch(10, 10))
-    assert writer.batches == []
+    assert model.batches == []
 
 
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
-    """Lets a hung thread go when the test is over: the interpreter would wait for it."""
+    """Release a hung thread after the test: the interpreter would wait for it at exit."""
     event = threading.Event()
     yield event
     event.set()
 
 
-async def test_a_model_that_does_not_answer_is_lost(
-    released: threading.Event,
-):
-    writer = Writer()
-    async with started(writer, timeout_s=0) as engine:
-        writer.before = released.wait
+async def test_a_model_that_does_not_answer_is_device_lost(released: threading.Event):
+    model = FakeTranscriber()
+    async with started(model, timeout_s=0) as engine:
+        model.before = released.wait
         with pytest.raises(DeviceLost, match="has not answered for 0 s"):
             await engine.transcribe(batch(10))

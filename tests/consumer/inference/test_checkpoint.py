@@ -81,7 +81,7 @@ def assert_same(found: Checkpoint, state: Mapping[str, Tensor]) -> None:
         assert torch.equal(found.state[name], tensor), name
 
 
-def test_three_formats_give_the_same(tmp_path: Path, state: dict[str, Tensor]):
+def test_all_formats_give_the_same_checkpoint(tmp_path: Path, state: dict[str, Tensor]):
     paths = (
         write_openai(tmp_path / "our.pt", state),
         write_hugging_face(tmp_path / "our", state),
@@ -94,7 +94,7 @@ def test_three_formats_give_the_same(tmp_path: Path, state: dict[str, Tensor]):
     assert [load(path).name for path in paths] == ["our", "our", "ours"]
 
 
-def test_openais_own_weights_give_the_same_in_every_format(tmp_path: Path, tiny_en_weights: Path):
+def test_openais_weights_are_the_same_in_every_format(tmp_path: Path, tiny_en_weights: Path):
     tiny = load(tiny_en_weights)
 
     for write in (write_hugging_face, write_ctranslate2):
@@ -103,23 +103,25 @@ def test_openais_own_weights_give_the_same_in_every_format(tmp_path: Path, tiny_
         assert (found.dims, found.alignment_heads) == (tiny.dims, tiny.alignment_heads)
 
 
-def test_base_writes_the_same_words_from_every_format(tmp_path: Path, base_weights: Path):
+def test_base_transcribes_the_same_from_every_format(tmp_path: Path, base_weights: Path):
     base = load(base_weights)
     samples, _ = soundfile.read(WARM_UP, dtype="float32")
 
-    def heard(path: Path) -> Hypothesis:
+    def transcribed(path: Path) -> Hypothesis:
         clip = DecodeRequest(samples, ("en",), words=True)
         return WhisperTranscriber(load(path), CPU, fold=True).transcribe([clip])[0]
 
     writers = (write_openai, write_hugging_face, write_ctranslate2)
     one, *others = (
-        heard(write(tmp_path / write.__name__, base.state, base.dims)) for write in writers
+        transcribed(write(tmp_path / write.__name__, base.state, base.dims)) for write in writers
     )
     assert len(one.words or ()) > 10
     assert others == [one, one]
 
 
-def test_known_weights_have_their_name_and_openais_heads(base_weights: Path, tiny_en_weights: Path):
+def test_known_weights_have_openais_name_and_alignment_heads(
+    base_weights: Path, tiny_en_weights: Path
+):
     base, tiny = load(base_weights), load(tiny_en_weights)
 
     assert (base.name, tiny.name) == ("base", "tiny.en")
@@ -127,7 +129,7 @@ def test_known_weights_have_their_name_and_openais_heads(base_weights: Path, tin
     assert tiny.alignment_heads == openai_heads("tiny.en")
 
 
-def test_shards_are_put_together(tmp_path: Path, state: dict[str, Tensor]):
+def test_shards_are_merged(tmp_path: Path, state: dict[str, Tensor]):
     assert_same(load(write_hugging_face(tmp_path / "hf", state, shards=3)), state)
 
 
@@ -139,7 +141,7 @@ def test_a_projection_equal_to_the_embedding_is_dropped(tmp_path: Path, state: d
     assert_same(load(folder), state)
 
 
-def test_int8_is_read_to_within_half_a_step(tmp_path: Path, state: dict[str, Tensor]):
+def test_int8_weights_are_within_half_a_quantisation_step(tmp_path: Path, state: dict[str, Tensor]):
     variables = ct2_variables(state, DIMS)
     for name in [name for name in variables if name.endswith("/weight")]:
         variables[name], variables[f"{name}_scale"] = int8(variables[name])
@@ -154,17 +156,17 @@ def test_int8_is_read_to_within_half_a_step(tmp_path: Path, state: dict[str, Ten
 
 
 @pytest.mark.parametrize("name", sorted(whisper._ALIGNMENT_HEADS))
-def test_heads_of_official_models_are_openais(name: str):
+def test_official_models_have_openais_alignment_heads(name: str):
     assert usual_heads(name, official(name)) == openai_heads(name)
 
 
 @pytest.mark.parametrize("name", sorted({*whisper._ALIGNMENT_HEADS} - {"large-v1"}))
-def test_fine_tuned_models_have_the_heads_of_their_ancestor(name: str):
+def test_fine_tuned_models_have_the_alignment_heads_of_their_size(name: str):
     assert usual_heads("fine-tuned", official(name)) == openai_heads(name)
 
 
 def official(name: str) -> ModelDimensions:
-    """Sizes of OpenAI's models (Radford et al. 2022, table 1; large-v3's and turbo's releases)."""
+    """Return the sizes of a model of OpenAI (Radford et al. 2022, table 1; release notes)."""
     layers, text_layers, heads = {
         "tiny": (4, 4, 6),
         "base": (6, 6, 8),
@@ -182,7 +184,7 @@ def official(name: str) -> ModelDimensions:
 
 
 def openai_heads(name: str) -> tuple[tuple[int, int], ...]:
-    """As openai-whisper itself reads them."""
+    """Return the alignment heads that openai-whisper reads."""
     dims = official(name)
     model = whisper.Whisper(
         ModelDimensions(1, 1, 20, 20, 1, 1, 1, 20, dims.n_text_head, dims.n_text_layer)
@@ -192,7 +194,9 @@ def openai_heads(name: str) -> tuple[tuple[int, int], ...]:
 
 
 @pytest.mark.parametrize("write", [write_hugging_face, write_ctranslate2])
-def test_a_folder_may_name_its_heads(tmp_path: Path, state: dict[str, Tensor], write: Any):
+def test_a_folder_may_list_its_alignment_heads(
+    tmp_path: Path, state: dict[str, Tensor], write: Any
+):
     folder = write(tmp_path / "x", state)
     name = "generation_config.json" if write is write_hugging_face else "config.json"
     (folder / name).write_text('{"alignment_heads": [[1, 2], [0, 3]]}')
@@ -200,7 +204,7 @@ def test_a_folder_may_name_its_heads(tmp_path: Path, state: dict[str, Tensor], w
     assert load(folder).alignment_heads == ((0, 3), (1, 2))
 
 
-def refused(path: Path) -> str:
+def rejected(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         load(path)
     (problem,) = caught.value.problems
@@ -208,110 +212,112 @@ def refused(path: Path) -> str:
 
 
 @pytest.mark.parametrize("heads", [[[2, 0]], [[0, 4]], [[0, -1]], [[0]], [["0", "1"]], {"a": 1}, 7])
-def test_heads_must_be_heads_of_the_model(tmp_path: Path, state: dict[str, Tensor], heads: object):
+def test_alignment_heads_must_exist_in_the_model(
+    tmp_path: Path, state: dict[str, Tensor], heads: object
+):
     folder = write_hugging_face(tmp_path / "hf", state)
     (folder / "generation_config.json").write_text(json.dumps({"alignment_heads": heads}))
 
-    assert refused(folder).startswith("alignment_heads are not (layer, head) pairs")
+    assert rejected(folder).startswith("alignment_heads are not (layer, head) pairs")
 
 
-def test_an_untied_projection_is_refused(tmp_path: Path, state: dict[str, Tensor]):
+def test_an_untied_projection_is_rejected(tmp_path: Path, state: dict[str, Tensor]):
     variables = ct2_variables(state, DIMS)
     variables["decoder/projection/weight"] = variables["decoder/embeddings/weight"] + 1
     (tmp_path / "model.bin").write_bytes(ct2_bytes(variables, {}))
 
-    assert "Whisper has one tensor for both" in refused(tmp_path)
+    assert "Whisper has one tensor for both" in rejected(tmp_path)
 
 
-def test_a_tensor_too_few_is_named(tmp_path: Path, state: dict[str, Tensor]):
+def test_a_missing_tensor_is_named(tmp_path: Path, state: dict[str, Tensor]):
     fewer = {name: tensor for name, tensor in state.items() if name != "decoder.ln.weight"}
     missing = "1 tensors missing (first: decoder.ln.weight)"
 
-    assert missing in refused(write_openai(tmp_path / "x.pt", fewer))
-    assert missing in refused(write_hugging_face(tmp_path / "hf", fewer))
-    assert missing in refused(write_ctranslate2(tmp_path / "ct2", fewer))
+    assert missing in rejected(write_openai(tmp_path / "x.pt", fewer))
+    assert missing in rejected(write_hugging_face(tmp_path / "hf", fewer))
+    assert missing in rejected(write_ctranslate2(tmp_path / "ct2", fewer))
 
 
-def test_a_tensor_too_many_is_named(tmp_path: Path, state: dict[str, Tensor]):
+def test_an_unknown_tensor_is_named(tmp_path: Path, state: dict[str, Tensor]):
     variables = ct2_variables(state, DIMS) | {"encoder/low_rank": torch.zeros(3)}
     (tmp_path / "model.bin").write_bytes(ct2_bytes(variables, TIED))
 
-    assert "1 tensors unknown (first: encoder/low_rank)" in refused(tmp_path)
+    assert "1 tensors unknown (first: encoder/low_rank)" in rejected(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("decoder/num_heads", "decoder/num_heads is missing"),
         ("encoder/position_encodings/encodings", "encodings is missing"),
     ],
 )
-def test_a_ctranslate2_model_of_unknown_size_is_refused(
-    tmp_path: Path, state: dict[str, Tensor], name: str, told: str
+def test_a_ctranslate2_model_without_its_sizes_is_rejected(
+    tmp_path: Path, state: dict[str, Tensor], name: str, message: str
 ):
     variables = ct2_variables(state, DIMS)
     del variables[name]
     (tmp_path / "model.bin").write_bytes(ct2_bytes(variables, TIED))
 
-    assert told in refused(tmp_path)
+    assert message in rejected(tmp_path)
 
 
-def test_a_flat_tensor_where_a_matrix_belongs_is_refused(tmp_path: Path, state: dict[str, Tensor]):
+def test_a_tensor_of_the_wrong_rank_is_rejected(tmp_path: Path, state: dict[str, Tensor]):
     variables = ct2_variables(state, DIMS) | {"encoder/conv1/weight": torch.zeros(3)}
     (tmp_path / "model.bin").write_bytes(ct2_bytes(variables, TIED))
 
-    assert refused(tmp_path).startswith("a tensor has an unforeseen shape")
+    assert rejected(tmp_path).startswith("not a Whisper model: a tensor has a wrong shape")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x02not a pickle", b"PK\x03\x04 torn archive"])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes):
+def test_a_file_that_is_no_pickle_is_rejected(tmp_path: Path, content: bytes):
     (tmp_path / "x.pt").write_bytes(content)
 
-    assert refused(tmp_path / "x.pt").startswith("not an OpenAI Whisper checkpoint")
+    assert rejected(tmp_path / "x.pt").startswith("not an OpenAI Whisper checkpoint")
 
 
 @pytest.mark.parametrize("content", [{"weights": 1}, [1, 2], {"dims": {}, "model_state_dict": 3}])
-def test_another_pickle_is_refused(tmp_path: Path, content: object):
+def test_a_pickle_without_a_model_is_rejected(tmp_path: Path, content: object):
     torch.save(content, tmp_path / "x.pt")
 
-    assert refused(tmp_path / "x.pt").startswith("not an OpenAI Whisper checkpoint")
+    assert rejected(tmp_path / "x.pt").startswith("not an OpenAI Whisper checkpoint")
 
 
-def test_code_in_a_pickle_does_not_run(tmp_path: Path, state: dict[str, Tensor]):
+def test_code_in_a_pickle_is_not_executed(tmp_path: Path, state: dict[str, Tensor]):
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "ran",))
 
     torch.save({"dims": vars(DIMS), "model_state_dict": {"x": Bomb()}}, tmp_path / "x.pt")
 
-    assert refused(tmp_path / "x.pt").startswith("not an OpenAI Whisper checkpoint")
+    assert rejected(tmp_path / "x.pt").startswith("not an OpenAI Whisper checkpoint")
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "message"),
     [
         ("config.json", "{", "config.json is not JSON"),
         ("config.json", "[]", "config.json is not a JSON object"),
-        ("config.json", "{}", "sizes are missing or absurd: n_mels=None"),
+        ("config.json", "{}", "sizes are missing or implausible: n_mels=None"),
         ("model.safetensors", "torn", "model.safetensors: "),
     ],
 )
-def test_a_damaged_hugging_face_folder_is_refused(
-    tmp_path: Path, state: dict[str, Tensor], file: str, content: str, told: str
+def test_a_damaged_hugging_face_folder_is_rejected(
+    tmp_path: Path, state: dict[str, Tensor], file: str, content: str, message: str
 ):
     folder = write_hugging_face(tmp_path / "hf", state)
     (folder / file).write_text(content)
 
-    assert refused(folder).startswith(told)
+    assert rejected(folder).startswith(message)
 
 
 def test_a_hugging_face_folder_needs_its_config(tmp_path: Path, state: dict[str, Tensor]):
     folder = write_hugging_face(tmp_path / "hf", state)
     (folder / "config.json").unlink()
 
-    assert "config.json" in refused(folder)
+    assert "config.json" in rejected(folder)
 
 
-def test_an_empty_folder_is_refused(tmp_path: Path):
-    assert refused(tmp_path).startswith("no such file, and no folder with")
+def test_an_empty_folder_is_rejected(tmp_path: Path):
+    assert rejected(tmp_path).startswith("neither a file nor a folder with")

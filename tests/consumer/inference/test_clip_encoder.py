@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from small_whisper import CPU, DIMS, checkpoint_of, small_whisper
 
@@ -12,10 +13,12 @@ from consumer.inference.layers import Parameters
 from consumer.inference.model import Decoder, DecoderCache
 from consumer.inference.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS, POSITIONS = 4, 1200
 
 
-def listener() -> ClipEncoder:
+def clip_encoder() -> ClipEncoder:
     checkpoint = checkpoint_of(small_whisper())
     parameters = Parameters(checkpoint.state, CPU.device, CPU.dtype)
     decoder = Decoder(parameters, DIMS, checkpoint.alignment_heads)
@@ -27,17 +30,17 @@ def clips(count: int, seconds: float) -> list[DecodeRequest]:
     return [DecodeRequest(np.zeros(round(seconds * WHISPER_RATE), np.float32), words=True)] * count
 
 
-def addresses(memory: DecoderCache) -> list[int]:
-    tensors = memory.own, memory.cross, memory.bias, memory.queries
+def addresses(cache: DecoderCache) -> list[int]:
+    tensors = cache.own, cache.cross, cache.bias, cache.queries
     return [tensor.data_ptr() for tensor in tensors if tensor is not None]
 
 
 @torch.inference_mode()
-def test_what_was_reserved_serves_every_batch_within_the_bounds():
-    listen = listener()
-    listen.reserve(ROWS, POSITIONS)
+def test_reserved_buffers_serve_every_batch_within_the_bounds():
+    encoder = clip_encoder()
+    encoder.reserve(ROWS, POSITIONS)
     made = [
-        addresses(listen.encode(clips(count, seconds), fold=True))
+        addresses(encoder.encode(clips(count, seconds), fold=True))
         for count, seconds in ((1, 0.5), (1, 20.0), (3, 6.0), (ROWS, 4.0))
     ]
     assert made == [made[0]] * len(made)

@@ -30,7 +30,7 @@ def parsed(content: bytes) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("version", [5, 6])
-def test_variables_come_back_with_their_types(version: int):
+def test_variables_are_read_with_their_types(version: int):
     found = parsed(ct2_bytes(VARIABLES, {}, version=version))
 
     assert found.keys() == VARIABLES.keys()
@@ -66,36 +66,36 @@ def test_int16_is_divided_by_its_one_scale():
 
 
 @pytest.mark.parametrize("scale", [{}, {"w_scale": torch.ones(3)}])
-def test_a_scale_must_fit(scale: dict[str, Tensor]):
+def test_a_scale_must_match_its_tensor(scale: dict[str, Tensor]):
     with pytest.raises(Malformed, match="w is quantised, but its scale"):
         parsed(ct2_bytes({"w": torch.ones(2, 2, dtype=torch.int8), **scale}, {}))
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (ct2_bytes({}, {}, version=7), "binary version 7"),
         (b"PK\3\4 a zip archive", "not a CTranslate2 model"),
         (ct2_bytes({}, {}, spec="TransformerSpec"), "of kind 'TransformerSpec'"),
-        (ct2_bytes({}, {"a": "b"}), "a stands for b, which is missing"),
+        (ct2_bytes({}, {"a": "b"}), "a is an alias of b, which is missing"),
         (ct2_bytes({"w": torch.ones(2)}, {}).replace(b"\0\x08\0\0\0", b"\x09\x08\0\0\0"), "type 9"),
         (ct2_bytes({"w": torch.ones(2)}, {}).replace(b"\0\x08\0\0\0", b"\0\x07\0\0\0"), "7 bytes"),
-        (FILE.replace(b"a/flag", b"a/\xff\xfe\xfd\xfc"), "a name is not text"),
+        (FILE.replace(b"a/flag", b"a/\xff\xfe\xfd\xfc"), "a name is not UTF-8"),
     ],
 )
-def test_what_is_wrong_is_said(content: bytes, told: str):
-    with pytest.raises(Malformed, match=told):
+def test_the_error_names_the_problem(content: bytes, message: str):
+    with pytest.raises(Malformed, match=message):
         parsed(content)
 
 
 @given(st.integers(0, len(FILE) - 1))
-def test_every_cut_is_noticed(length: int):
+def test_every_truncation_is_detected(length: int):
     with pytest.raises(Malformed, match="cut short"):
         parsed(FILE[:length])
 
 
 @given(st.lists(st.tuples(st.integers(0, len(FILE) - 1), st.integers(0, 255)), max_size=8))
-def test_damage_is_malformed_or_harmless(flips: list[tuple[int, int]]):
+def test_a_damaged_file_is_rejected_or_read(flips: list[tuple[int, int]]):
     damaged = bytearray(FILE)
     for at, byte in flips:
         damaged[at] = byte

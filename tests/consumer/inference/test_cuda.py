@@ -1,4 +1,4 @@
-"""What only a GPU shows: capture, streams, and that a step waits for nothing."""
+"""Behaviour that needs a GPU: graph capture, streams, and steps without synchronisation."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def texts(weights: Path, device: Device, steps: StepExecutor | None = None) -> l
     engine.warm_up()
     clips = speech()
     engine.transcribe(clips)
-    return [heard.text for heard in engine.transcribe(clips)]
+    return [hypothesis.text for hypothesis in engine.transcribe(clips)]
 
 
 @contextmanager
-def waits_are_errors() -> Iterator[None]:
+def synchronisation_is_an_error() -> Iterator[None]:
     torch.cuda.set_sync_debug_mode("error")
     try:
         yield
@@ -63,30 +63,30 @@ def waits_are_errors() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-class Watched:
-    """Steps that fail where they wait for the device."""
+class WithoutSynchronisation:
+    """Runs steps, which fail if they synchronise with the device."""
 
     def run(self, step: DecodeStep) -> None:
-        with waits_are_errors():
+        with synchronisation_is_an_error():
             step()
 
 
-def test_in_fp32_its_texts_are_those_of_a_processor(base_weights: Path):
+def test_texts_in_fp32_equal_those_of_the_cpu(base_weights: Path):
     assert texts(base_weights, choose("cuda", "fp32")) == texts(base_weights, choose("cpu", "fp32"))
 
 
-def test_steps_are_recorded_and_their_replays_write_the_same(base_weights: Path):
+def test_replayed_steps_write_the_same_texts(base_weights: Path):
     replays = GraphCache(CudaGraphs())
     recorded = texts(base_weights, choose("cuda"), replays)
     assert replays.recordings > 0
     assert recorded == texts(base_weights, choose("cuda"), EagerExecutor())
 
 
-def test_no_step_waits_for_the_device(base_weights: Path):
-    assert all(texts(base_weights, choose("cuda"), Watched()))
+def test_no_step_synchronises_with_the_device(base_weights: Path):
+    assert all(texts(base_weights, choose("cuda"), WithoutSynchronisation()))
 
 
-def test_too_much_is_out_of_memory():
+def test_an_allocation_above_the_memory_is_out_of_memory():
     free, _ = torch.cuda.mem_get_info()
     with pytest.raises(OutOfMemory), device_errors():
         torch.empty(2 * free, dtype=torch.uint8, device="cuda")

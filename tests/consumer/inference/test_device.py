@@ -27,69 +27,71 @@ OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf
 
 
 @pytest.mark.parametrize(
-    ("machine", "device", "dtype", "told"),
+    ("machine", "device", "dtype", "text"),
     [
         (GPU, "auto", "auto", "cuda (RTX), float16: CUDA found; the weights are fp16"),
         (OLD_GPU, "cuda", "auto", "cuda (V100), float16: CUDA found; the weights are fp16"),
-        (GPU, "auto", "bf16", "cuda (RTX), bfloat16: bf16 asked for"),
-        (GPU, "cpu", "auto", "cpu (Xeon), bfloat16: asked for; the processor has amx"),
+        (GPU, "auto", "bf16", "cuda (RTX), bfloat16: bf16 requested"),
+        (GPU, "cpu", "auto", "cpu (Xeon), bfloat16: cpu requested; the CPU has amx"),
         (
             CPU,
             "auto",
             "auto",
-            "cpu (Xeon), bfloat16: this torch is built without CUDA; the processor has amx",
+            "cpu (Xeon), bfloat16: this torch is built without CUDA; the CPU has amx",
         ),
         (
             OLD_CPU,
             "cpu",
             "auto",
-            "cpu (Core), float32: asked for; the processor has neither avx512_bf16 nor amx",
+            "cpu (Core), float32: cpu requested; the CPU has neither avx512_bf16 nor amx",
         ),
-        (CPU, "cpu", "fp32", "cpu (Xeon), float32: asked for; fp32 asked for"),
-        (CPU, "cpu", "int8", "cpu (Xeon), bfloat16+int8: asked for; the processor has amx"),
+        (CPU, "cpu", "fp32", "cpu (Xeon), float32: cpu requested; fp32 requested"),
+        (CPU, "cpu", "int8", "cpu (Xeon), bfloat16+int8: cpu requested; the CPU has amx"),
     ],
 )
-def test_what_is_chosen_and_why(machine: Machine, device: str, dtype: str, told: str):
-    assert decide(RequestedDevice(device), RequestedDtype(dtype), machine).describe() == told
+def test_the_choice_and_its_reason(machine: Machine, device: str, dtype: str, text: str):
+    assert decide(RequestedDevice(device), RequestedDtype(dtype), machine).describe() == text
 
 
 @pytest.mark.parametrize(
-    ("machine", "device", "dtype", "told"),
+    ("machine", "device", "dtype", "text"),
     [
         (CPU, "cuda", "auto", "device cuda: this torch is built without CUDA; install"),
-        (OLD_GPU, "auto", "bf16", "dtype bf16: V100 has no bf16; use fp16"),
-        (GPU, "auto", "int8", "dtype int8: of processors only"),
-        (CPU, "auto", "fp16", "dtype fp16: slower than fp32 on a processor"),
+        (OLD_GPU, "auto", "bf16", "dtype bf16: V100 does not support it; use fp16"),
+        (GPU, "auto", "int8", "dtype int8: for CPUs only"),
+        (CPU, "auto", "fp16", "dtype fp16: slower than fp32 on a CPU"),
         (OLD_CPU, "auto", "bf16", "dtype bf16: Core has neither avx512_bf16 nor amx"),
     ],
 )
-def test_vain_wishes_are_told(machine: Machine, device: str, dtype: str, told: str):
+def test_what_the_machine_cannot_do_is_rejected(
+    machine: Machine, device: str, dtype: str, text: str
+):
     with pytest.raises(ConfigError) as caught:
         decide(RequestedDevice(device), RequestedDtype(dtype), machine)
 
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(text)
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("requested", "text"),
     [
-        ({"device": "tpu"}, "device tpu: not one of auto, cuda, cpu"),
-        ({"dtype": "int4"}, "dtype int4: not one of auto, fp16, bf16, fp32"),
+        ({"device": "tpu"}, "device tpu: use one of auto, cuda, cpu"),
+        ({"dtype": "int4"}, "dtype int4: use one of auto, fp16, bf16, fp32"),
     ],
 )
-def test_unknown_wishes_are_told(wish: dict[str, str], told: str):
-    with pytest.raises(ConfigError, match=told):
-        choose(**wish)
+def test_an_unknown_device_or_dtype_is_rejected(requested: dict[str, str], text: str):
+    with pytest.raises(ConfigError, match=text):
+        choose(**requested)
 
 
-def test_the_default_model_keeps_up_with_its_device():
+def test_the_default_model_depends_on_the_device():
     auto = (RequestedDevice.AUTO, RequestedDtype.AUTO)
 
     assert decide(*auto, GPU).default_model == "turbo"
     assert decide(*auto, OLD_CPU).default_model == "base"
 
 
-def test_this_machine_can_multiply_in_what_is_chosen():
+def test_this_machine_multiplies_in_the_chosen_dtype():
     chosen = choose()
     x = torch.ones(2, 2, device=chosen.device, dtype=chosen.dtype)
 
@@ -97,12 +99,12 @@ def test_this_machine_can_multiply_in_what_is_chosen():
     assert chosen.name in chosen.describe()
 
 
-def test_cpu_is_taken_when_asked_for():
+def test_a_requested_cpu_is_chosen():
     assert choose("cpu", "fp32").device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "told"),
+    ("error", "kind", "text"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), OutOfMemory, "CUDA out of"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), OutOfMemory, "CUDA error"),
@@ -112,25 +114,25 @@ def test_cpu_is_taken_when_asked_for():
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), DeviceLost, "cuDNN"),
     ],
 )
-def test_errors_are_named_by_what_to_do(error: RuntimeError, kind: type, told: str):
-    with pytest.raises(kind, match=told) as caught, device_errors():
+def test_device_errors_are_translated(error: RuntimeError, kind: type, text: str):
+    with pytest.raises(kind, match=text) as caught, device_errors():
         raise error
 
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is error
 
 
-def test_other_errors_stay_as_they_are():
+def test_other_errors_are_not_translated():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), device_errors():
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 
-def test_memory_that_no_machine_has_is_out_of_memory():
+def test_an_impossible_allocation_is_out_of_memory():
     with pytest.raises(OutOfMemory), device_errors():
         torch.empty(1 << 60, dtype=torch.uint8)
 
 
-def test_other_text_means_nothing():
+def test_an_error_about_no_device_is_not_classified():
     assert classify(RuntimeError("expected scalar type Half")) is None
 
 
@@ -138,7 +140,7 @@ def test_other_text_means_nothing():
     ("cpu_max", "cores"),
     [("max 100000", None), ("150000 100000\n", 2), ("10000 100000", 1), ("400000 100000", 4)],
 )
-def test_a_containers_quota_is_rounded_up(cpu_max: str, cores: int | None):
+def test_a_container_quota_is_rounded_up_to_cores(cpu_max: str, cores: int | None):
     assert _quota_cores(cpu_max) == cores
 
 

@@ -10,6 +10,8 @@ from consumer.core.scheduling.capacity import CONTEXT, STRIDE
 from consumer.inference.fold import BUCKET, MAX_SAMPLES, folded, kept_positions, padded, runs, stack
 from consumer.inference.layers import attend
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SAMPLES = st.integers(1, MAX_SAMPLES)
 
 
@@ -23,7 +25,7 @@ def test_every_position_is_counted_once(samples: int):
 
 
 @given(SAMPLES)
-def test_real_positions_are_kept_one_by_one_with_their_margin(samples: int):
+def test_all_real_positions_are_kept_with_a_margin(samples: int):
     fold = folded(samples)
     assert fold.positions[: fold.real].tolist() == list(range(fold.real))
     assert (fold.counts[: fold.real] == 1).all()
@@ -31,7 +33,7 @@ def test_real_positions_are_kept_one_by_one_with_their_margin(samples: int):
 
 
 @given(SAMPLES)
-def test_a_kept_tail_position_lies_among_those_it_stands_for(samples: int):
+def test_a_kept_position_lies_among_those_it_represents(samples: int):
     fold = folded(samples)
     ends = np.cumsum(fold.counts)
     assert (ends - fold.counts <= fold.positions).all()
@@ -49,7 +51,7 @@ def test_thirty_seconds_have_no_tail():
 
 
 @given(st.lists(SAMPLES, min_size=1, max_size=5))
-def test_a_row_keeps_its_own_positions_in_any_batch(lengths: list[int]):
+def test_the_positions_of_a_row_do_not_depend_on_its_batch(lengths: list[int]):
     batch = stack([folded(samples) for samples in lengths])
     for samples, positions, bias in zip(lengths, batch.positions, batch.bias, strict=True):
         alone = folded(samples)
@@ -63,7 +65,7 @@ def test_a_row_keeps_its_own_positions_in_any_batch(lengths: list[int]):
     st.lists(st.integers(1, 20), min_size=1, max_size=8),
     st.integers(0, 1000),
 )
-def test_a_key_with_its_log_count_is_that_many_equal_keys(counts: list[int], seed: int):
+def test_a_key_with_its_log_count_equals_that_many_copies(counts: list[int], seed: int):
     random = torch.Generator().manual_seed(seed)
     query, key, value = (
         torch.randn(1, 2, n, 4, generator=random) for n in (3, len(counts), len(counts))
@@ -80,19 +82,21 @@ def test_a_key_with_its_log_count_is_that_many_equal_keys(counts: list[int], see
 
 
 @given(SAMPLES)
-def test_the_cost_is_told_without_making_the_fold(samples: int) -> None:
+def test_kept_positions_equal_those_of_the_fold(samples: int) -> None:
     assert kept_positions(samples, fold=True) == len(folded(samples).positions)
     assert kept_positions(samples, fold=False) == len(padded(samples).positions)
 
 
 @given(st.lists(SAMPLES, min_size=1, max_size=4))
-def test_batches_come_in_few_lengths(lengths: list[int]) -> None:
+def test_the_lengths_of_a_batch_are_buckets(lengths: list[int]) -> None:
     batch = stack([folded(samples) for samples in lengths])
     assert all(n % BUCKET == 0 or n == CONTEXT for n in (batch.stem, batch.positions.shape[1]))
 
 
 @given(st.lists(st.integers(1, CONTEXT), max_size=20), st.integers(1, 9), st.integers(1, 4_000))
-def test_runs_hold_every_clip_once_within_both_bounds(kept: list[int], rows: int, positions: int):
+def test_runs_contain_every_clip_once_within_both_bounds(
+    kept: list[int], rows: int, positions: int
+):
     found = [kept[run] for run in runs(kept, rows=rows, positions=positions)]
     assert [one for run in found for one in run] == kept
     for run in found:
@@ -100,7 +104,7 @@ def test_runs_hold_every_clip_once_within_both_bounds(kept: list[int], rows: int
 
 
 @given(st.lists(st.integers(1, CONTEXT), max_size=20), st.integers(1, 9), st.integers(1, 4_000))
-def test_no_run_has_room_for_the_next_clip(kept: list[int], rows: int, positions: int):
+def test_no_run_could_include_the_next_clip(kept: list[int], rows: int, positions: int):
     found = [*runs(kept, rows=rows, positions=positions)]
     for run in found[:-1]:
         with_next = kept[run.start : run.stop + 1]

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from small_whisper import CPU, DIMS
 
-from bench.shapes import random_checkpoint
+from bench.engine.shapes import random_checkpoint
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.fallback import FallbackStep
 from consumer.inference.graph_capture import EagerExecutor, GraphCache, StepExecutor
 from consumer.inference.whisper_engine import WhisperTranscriber
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @dataclass
-class Note:
-    """A step that notes its name."""
+class NamedStep:
+    """A step that appends its name to a list."""
 
     notes: list[str]
     name: str
@@ -27,7 +29,7 @@ class Note:
 
 
 def as_recorded(step: Callable[[], None]) -> Callable[[], None]:
-    """What a graph is: the step that was recorded, over its own buffers, whoever asks."""
+    """Return a replay of the recorded step, as a CUDA graph is."""
     return step
 
 
@@ -35,57 +37,57 @@ def refused(step: Callable[[], None]) -> Callable[[], None]:
     raise RuntimeError("CUDA error: not permitted\nCompile with ...")
 
 
-def test_the_second_step_of_a_bucket_is_recorded_and_done_from_then_on():
+def test_the_second_step_of_a_bucket_is_recorded_and_replayed():
     notes: list[str] = []
     steps = GraphCache(as_recorded)
     for name in ("first", "second", "third"):
-        steps.run(Note(notes, name))
+        steps.run(NamedStep(notes, name))
     assert notes == ["first", "second", "second"]
     assert steps.recordings == 1
 
 
-def test_each_bucket_has_its_own():
+def test_each_bucket_has_its_own_recording():
     notes: list[str] = []
     steps = GraphCache(as_recorded)
     for name in ("a1", "b1", "a2", "b2", "a3", "b3"):
-        steps.run(Note(notes, name, bucket=name[0]))
+        steps.run(NamedStep(notes, name, bucket=name[0]))
     assert notes == ["a1", "b1", "a2", "b2", "a2", "b2"]
 
 
-def test_the_bucket_met_longest_ago_is_forgotten():
+def test_the_least_recently_used_bucket_is_evicted():
     notes: list[str] = []
-    steps = GraphCache(as_recorded, most=2)
+    steps = GraphCache(as_recorded, max_buckets=2)
     for name in ("a1", "a2", "b1", "a3", "c1", "a4", "b2", "b3"):
-        steps.run(Note(notes, name, bucket=name[0]))
+        steps.run(NamedStep(notes, name, bucket=name[0]))
     assert notes == ["a1", "a2", "b1", "a2", "c1", "a2", "b2", "b3"]
 
 
-def test_a_device_that_records_nothing_does_each_step_as_it_is(
+def test_steps_run_eagerly_if_the_device_refuses_the_first_recording(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ):
     notes: list[str] = []
     steps = GraphCache(refused)
     for name in ("first", "second", "third"):
-        steps.run(Note(notes, name))
+        steps.run(NamedStep(notes, name))
     assert notes == ["first", "second", "third"]
-    told = capsys.readouterr().out + caplog.text
-    assert told.count("graph capture refused") == 1
-    assert "not permitted" in told
+    logged = capsys.readouterr().out + caplog.text
+    assert logged.count("graph capture refused") == 1
+    assert "not permitted" in logged
 
 
-def test_a_device_that_has_recorded_before_and_fails_is_not_well():
+def test_a_recording_that_fails_later_raises():
     def once(step: Callable[[], None]) -> Callable[[], None]:
         return refused(step) if steps.recordings else step
 
     steps = GraphCache(once)
     for name in ("a1", "a2", "b1"):
-        steps.run(Note([], name, bucket=name[0]))
+        steps.run(NamedStep([], name, bucket=name[0]))
     with pytest.raises(RuntimeError):
-        steps.run(Note([], "b2", bucket="b"))
+        steps.run(NamedStep([], "b2", bucket="b"))
 
 
 def engine(steps: StepExecutor) -> WhisperTranscriber:
-    """Its texts end at a position: those with a longer prompt earlier, so rows leave in turn."""
+    """Return a model whose texts end at a position, so rows with long prompts leave first."""
     dims = replace(DIMS, n_text_ctx=96)
     checkpoint = random_checkpoint("small", dims, 40, CPU.device, CPU.dtype)
     twice = (
@@ -96,7 +98,7 @@ def engine(steps: StepExecutor) -> WhisperTranscriber:
 
 
 def batches() -> list[list[DecodeRequest]]:
-    """Batches that shrink and grow, of clips with unlike lengths and prompts."""
+    """Return batches of varying size, of clips with varying lengths and prompts."""
     random = np.random.default_rng(5)
 
     def clip(at: int) -> DecodeRequest:
@@ -106,8 +108,8 @@ def batches() -> list[list[DecodeRequest]]:
     return [[clip(at) for at in range(size)] for size in (6, 2, 5)]
 
 
-def test_replays_write_what_the_steps_as_they_are_write():
-    """So a step knows its buffers, and no value, of the batch that it was recorded in."""
+def test_replays_write_the_same_texts_as_eager_steps():
+    """A recording depends on the buffers, and on no value, of the batch that it was made in."""
     replays = GraphCache(as_recorded)
     replaying, plain = engine(replays), engine(EagerExecutor())
     wanted = [plain.transcribe(batch) for batch in batches()]

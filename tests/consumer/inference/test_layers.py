@@ -10,40 +10,42 @@ from small_whisper import checkpoint_of, small_whisper
 
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference.device import Device
-from consumer.inference.layers import Linear, compiled_rows, filled_up, row_counts
+from consumer.inference.layers import Linear, compiled_rows, pad_rows, row_counts
 from consumer.inference.whisper_engine import WhisperTranscriber
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 BF16 = Device(torch.device("cpu"), torch.bfloat16, "processor", "for tests")
 INT8 = replace(BF16, int8=True)
 
 
 @given(st.integers(1, 5_000))
-def test_rows_are_rounded_up_once(rows: int):
+def test_rows_are_rounded_up(rows: int):
     compiled = compiled_rows(rows)
     assert rows <= compiled < rows + 256
     assert compiled_rows(compiled) == compiled
 
 
 @given(st.integers(1, 16))
-def test_a_decoder_s_step_has_no_rows_to_spare(rows: int):
+def test_the_rows_of_a_decoder_step_are_not_padded(rows: int):
     assert compiled_rows(rows) == rows
 
 
-def test_an_encoder_has_few_counts_of_rows():
+def test_the_encoder_has_few_row_counts():
     assert len(row_counts(2048, 64)) == 20
     assert row_counts(100) == [*range(1, 17), 32, 64, 128]
 
 
-def test_what_is_filled_up_is_nought():
-    filled = filled_up(torch.ones(40, 2))
-    assert (len(filled), filled.sum()) == (64, 80)
-    whole = torch.ones(64, 2)
-    assert filled_up(whole) is whole
+def test_rows_are_padded_with_zeros():
+    padded = pad_rows(torch.ones(40, 2))
+    assert (len(padded), padded.sum()) == (64, 80)
+    complete = torch.ones(64, 2)
+    assert pad_rows(complete) is complete
 
 
 @pytest.mark.parametrize("shape", [(40,), (3, 30), (5, 7, 20)])
 @torch.inference_mode()
-def test_a_linear_map_of_any_number_of_rows_is_that_of_each(shape: tuple[int, ...]):
+def test_a_product_of_any_number_of_rows_equals_torchs(shape: tuple[int, ...]):
     torch.manual_seed(0)
     weight, bias = torch.randn(96, 64).bfloat16(), torch.randn(96).bfloat16()
     x = torch.randn(*shape, 64).bfloat16()
@@ -53,8 +55,8 @@ def test_a_linear_map_of_any_number_of_rows_is_that_of_each(shape: tuple[int, ..
 
 
 @pytest.mark.parametrize("device", [BF16, INT8])
-def test_once_warm_no_product_is_compiled(device: Device, capfd: pytest.CaptureFixture[str]):
-    """oneDNN itself tells."""
+def test_no_product_is_compiled_after_warm_up(device: Device, capfd: pytest.CaptureFixture[str]):
+    """oneDNN logs each compilation as a cache miss."""
     engine = WhisperTranscriber(checkpoint_of(small_whisper()), device, fold=True, max_rows=5)
     engine.warm_up()
     random = torch.Generator().manual_seed(0)

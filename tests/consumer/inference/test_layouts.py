@@ -41,7 +41,7 @@ def test_places_of_whole_tensors(name: str, hugging_face: str, ctranslate2: str)
     assert place(name) == Place(hugging_face, ctranslate2, 0, 1)
 
 
-def test_places_of_what_ctranslate2_lays_side_by_side():
+def test_places_of_tensors_that_ctranslate2_concatenates():
     assert place("decoder.blocks.3.cross_attn.value.bias") == Place(
         "model.decoder.layers.3.encoder_attn.v_proj.bias",
         "decoder/layer_3/attention/linear_1/bias",
@@ -58,17 +58,17 @@ def test_no_two_tensors_share_a_place():
 
 
 @pytest.mark.parametrize("size", [None, 0, -1, 1 << 30, "80", 80.0])
-def test_an_absurd_size_is_named(size: object):
+def test_an_implausible_size_is_named(size: object):
     with pytest.raises(Malformed, match="n_mels="):
         dimensions({**vars(SMALL), "n_mels": size})
 
 
-def test_layers_are_bounded_more_tightly():
+def test_numbers_of_layers_have_a_lower_limit():
     with pytest.raises(Malformed, match="n_text_layer=100000"):
         dimensions({**vars(SMALL), "n_text_layer": 100_000})
 
 
-def test_check_names_what_is_missing_misshapen_and_unknown():
+def test_missing_misshapen_and_unknown_tensors_are_named():
     state = {name: torch.zeros(shape) for name, shape in shapes(SMALL).items()}
     check(state, SMALL)
     del state["decoder.ln.bias"]

@@ -10,6 +10,8 @@ from consumer.core.scheduling.capacity import CONTEXT
 from consumer.inference.fold import MAX_SAMPLES, folded, stack
 from consumer.inference.mel import LogMel
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LENGTHS = (1, 159, 8_000, 64_123, 470_000, MAX_SAMPLES)
 
 
@@ -23,7 +25,7 @@ def expected(clip: Float32Array) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])
-def test_a_batch_equals_openai_whisper_clip_by_clip(n_mels: int):
+def test_each_clip_of_a_batch_equals_openai_whisper(n_mels: int):
     clips = [noise(n, 10.0 ** -(i % 4)) for i, n in enumerate(LENGTHS)]
     frames = LogMel(n_mels, torch.device("cpu"))(clips, CONTEXT)
     for clip, got in zip(clips, frames, strict=True):
@@ -32,7 +34,7 @@ def test_a_batch_equals_openai_whisper_clip_by_clip(n_mels: int):
 
 
 @pytest.mark.parametrize("samples", LENGTHS)
-def test_the_short_spectrogram_is_the_beginning_of_the_padded_one(samples: int):
+def test_a_short_spectrogram_is_the_beginning_of_the_padded_one(samples: int):
     clip = noise(samples, 0.1)
     positions = stack([folded(samples)]).stem
     (short,) = LogMel(80, torch.device("cpu"))([clip], positions)
@@ -40,7 +42,7 @@ def test_the_short_spectrogram_is_the_beginning_of_the_padded_one(samples: int):
     torch.testing.assert_close(short, expected(clip)[: 2 * positions], rtol=0, atol=1e-4)
 
 
-def test_the_floor_hangs_on_each_clips_own_maximum():
+def test_the_floor_depends_on_the_maximum_of_each_clip():
     loud, faint = noise(16_000, 0.5), noise(16_000, 1e-4)
     mel = LogMel(80, torch.device("cpu"))
     torch.testing.assert_close(mel([loud, faint], 100)[1], mel([faint], 100)[0])

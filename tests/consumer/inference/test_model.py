@@ -12,6 +12,8 @@ from consumer.inference.layers import ByteLinear, Parameters
 from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, DecoderCache, Encoder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 WHISPER = small_whisper()
 PARAMETERS = Parameters(checkpoint_of(WHISPER).state, CPU, torch.float32)
@@ -25,7 +27,7 @@ def clip(samples: int) -> np.ndarray:
 
 
 def encode(*lengths: int, folds: list[Fold]) -> tuple[Tensor, Tensor]:
-    """Features, and the bias of their positions."""
+    """Return features, and the bias of their positions."""
     batch = stack(folds)
     source, positions, bias = map(torch.from_numpy, (batch.source, batch.positions, batch.bias))
     mel = MEL([clip(n) for n in lengths], batch.stem)
@@ -33,7 +35,7 @@ def encode(*lengths: int, folds: list[Fold]) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def test_all_positions_equal_openai_whisper():
+def test_features_of_all_positions_equal_openai_whisper():
     features, _ = encode(64_000, 5_000, folds=[padded(64_000), padded(5_000)])
     mel = MEL([clip(64_000), clip(5_000)], CONTEXT)
     expected = WHISPER.encoder(mel.transpose(1, 2))
@@ -42,8 +44,8 @@ def test_all_positions_equal_openai_whisper():
 
 @pytest.mark.parametrize("samples", [320, 63_999, 64_000, 474_900, 475_200, 476_000, 480_000])
 @torch.inference_mode()
-def test_the_stem_over_the_real_part_alone_equals_that_over_thirty_seconds(samples: int):
-    """Without blocks, what the encoder gives is the stem's output: also at the two edge frames."""
+def test_convolutions_of_the_real_part_equal_those_of_thirty_seconds(samples: int):
+    """Without blocks the encoder returns the output of the convolutions, here at both edges too."""
     stem_only = Encoder.__new__(Encoder)
     for name, value in vars(ENCODER).items():
         setattr(stem_only, name, [] if name == "_blocks" else value)
@@ -56,7 +58,7 @@ def test_the_stem_over_the_real_part_alone_equals_that_over_thirty_seconds(sampl
 
 
 @torch.inference_mode()
-def test_a_row_is_the_same_in_any_batch():
+def test_the_features_of_a_row_do_not_depend_on_its_batch():
     lengths = (64_000, 5_000, 200_000)
     together, bias = encode(*lengths, folds=[folded(n) for n in lengths])
     for row, samples in enumerate(lengths):
@@ -65,7 +67,7 @@ def test_a_row_is_the_same_in_any_batch():
         torch.testing.assert_close(kept, alone[0][own[0, 0, 0].isfinite()], rtol=1e-4, atol=1e-4)
 
 
-def memory(features: Tensor, bias: Tensor) -> DecoderCache:
+def decoder_cache(features: Tensor, bias: Tensor) -> DecoderCache:
     rows = len(features)
     heads = (rows, DIMS.n_text_layer, 2, DIMS.n_text_head)
     own = torch.zeros(*heads, DIMS.n_text_ctx, 16)
@@ -75,23 +77,23 @@ def memory(features: Tensor, bias: Tensor) -> DecoderCache:
 
 
 @torch.inference_mode()
-def test_steps_with_caches_equal_openai_whisper_over_the_whole_text():
+def test_steps_with_a_cache_equal_openai_whisper_on_the_whole_text():
     features, bias = encode(64_000, folds=[padded(64_000)])
     tokens = torch.tensor([[50258, 50259, 50359, 50363, 100, 200, 300]])
     expected = WHISPER.decoder(tokens, features)
-    state = memory(features, bias)
+    cache = decoder_cache(features, bias)
     for at in range(tokens.shape[1]):
         column = torch.tensor([at])
         mask = torch.full((1, 1, 1, 8), -torch.inf)
         mask[..., : at + 1] = 0
-        states = DECODER(tokens[:, at : at + 1], column[None], column, mask, state)
+        states = DECODER(tokens[:, at : at + 1], column[None], column, mask, cache)
         torch.testing.assert_close(
             DECODER.logits(states[:, 0]), expected[:, at], rtol=1e-4, atol=1e-3
         )
 
 
 @torch.inference_mode()
-def test_a_few_logits_are_those_of_all():
+def test_logits_of_some_tokens_equal_those_of_all():
     states = torch.randn(3, DIMS.n_text_state)
     every = DECODER.logits(states)
     same, own = torch.tensor([7, 50_300]), torch.tensor([[7, 1], [8, 2], [9, 50_300]])
@@ -103,20 +105,20 @@ def test_a_few_logits_are_those_of_all():
 
 @pytest.mark.parametrize("rows", [4, 500])
 @torch.inference_mode()
-def test_the_likeliest_token_is_exact_in_few_bits(rows: int):
-    """By its rounded logits one in forty would be another, and in bytes one in twenty."""
-    few_bits = Decoder(Parameters(checkpoint_of(WHISPER).state, CPU, torch.bfloat16), DIMS)
+def test_the_likeliest_token_is_exact_in_every_dtype(rows: int):
+    """By rounded bf16 logits one in forty would differ, by int8 logits one in twenty."""
+    decoder = Decoder(Parameters(checkpoint_of(WHISPER).state, CPU, torch.bfloat16), DIMS)
     states = torch.randn(500, DIMS.n_text_state).bfloat16()
     rounded = WHISPER.decoder.token_embedding.weight.bfloat16().double()
     exact = states.double() @ rounded.T
-    best, likeliest = torch.cat([few_bits.logits(some) for some in states.split(rows)]).max(1)
+    best, likeliest = torch.cat([decoder.logits(some) for some in states.split(rows)]).max(1)
     assert (likeliest == exact.argmax(1)).float().mean() > 0.995
     torch.testing.assert_close(best.double(), exact.amax(1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.inference_mode()
-def test_a_linear_map_and_its_gelu_are_torchs(dtype: torch.dtype):
+def test_a_linear_map_with_gelu_equals_torchs(dtype: torch.dtype):
     parameters = Parameters(checkpoint_of(WHISPER).state, CPU, dtype)
     x = torch.randn(5, 32).to(dtype)
     up = WHISPER.encoder.blocks[0].mlp[0].to(dtype)
@@ -129,7 +131,7 @@ def test_a_linear_map_and_its_gelu_are_torchs(dtype: torch.dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("gelu", [False, True])
 @torch.inference_mode()
-def test_few_rows_through_bytes_are_those_of_many(dtype: torch.dtype, gelu: bool):
+def test_a_byte_linear_maps_few_rows_as_it_maps_many(dtype: torch.dtype, gelu: bool):
     torch.manual_seed(0)
     layer = ByteLinear(torch.randn(96, 64).to(dtype), torch.randn(96).to(dtype), gelu=gelu)
     x = torch.randn(3, 8, 64).to(dtype)
@@ -138,7 +140,7 @@ def test_few_rows_through_bytes_are_those_of_many(dtype: torch.dtype, gelu: bool
 
 
 @torch.inference_mode()
-def test_bytes_keep_a_weight_to_a_part_of_its_row_s_largest():
+def test_the_error_of_a_byte_weight_is_bounded_by_the_largest_of_its_row():
     weight = torch.randn(96, 64) * torch.logspace(-4, 2, 96)[:, None]
     weight[5] = 0
     kept = ByteLinear(weight, None)(torch.eye(64)).T

@@ -1,7 +1,7 @@
-"""The steps of a GPU, without one: tensors that say they are there, and hold nothing.
+"""Steps on a GPU without one, by torch's fake tensors, which have a device and no values.
 
-A shape or a copy that hangs on a value cannot be had of them, nor can a product of tensors on
-unlike devices: what would stop a step on a GPU, or keep it from being recorded, stops it here.
+They raise where a shape or a copy depends on a value, and where tensors are on different devices:
+what would synchronise a step on a GPU, or prevent its capture, fails here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from consumer.inference.model import Decoder
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GPU = torch.device("cuda", 0)
 CHECKPOINT = checkpoint_of(small_whisper())
 CLIPS = [DecodeRequest(np.zeros(8_000 * length, np.float32), words=True) for length in (1, 3, 6)]
@@ -39,11 +41,11 @@ REQUESTS = [
 
 
 class EnoughError(Exception):
-    """Of the steps: the next thing is to wait for what they wrote."""
+    """Ends the decode before the end flags are read, which synchronises."""
 
 
-class Watch(TorchDispatchMode):
-    """Notes the operations that see anything but the GPU."""
+class OperationLog(TorchDispatchMode):
+    """Lists the operations on tensors of any other device than the GPU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,22 +60,22 @@ class Watch(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         answer = func(*args, **(kwargs or {}))
-        seen = tree_leaves((args, kwargs, answer))
-        if any(isinstance(one, Tensor) and one.device != GPU for one in seen):
+        values = tree_leaves((args, kwargs, answer))
+        if any(isinstance(one, Tensor) and one.device != GPU for one in values):
             self.elsewhere.append(str(func))
         self.operations += 1
         return answer
 
 
-class Watched:
-    """Steps that are looked at, up to where the end flags are first read."""
+class LoggingExecutor:
+    """Logs the operations of the steps before the end flags are first read."""
 
     def __init__(self) -> None:
-        self.watch = Watch()
+        self.log = OperationLog()
         self.count = 0
 
     def run(self, step: DecodeStep) -> None:
-        with self.watch:
+        with self.log:
             step()
         self.count += 1
         if self.count == 7:
@@ -81,23 +83,23 @@ class Watched:
 
 
 @pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in (clip_encoder, decode, mel):  # memory can only be pinned where there is a GPU
         monkeypatch.setattr(module, "to_device", lambda tensor, device: tensor.to(device))
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 
 
-@pytest.mark.usefixtures("pretended")
+@pytest.mark.usefixtures("fake_gpu")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_a_step_stays_on_the_device_and_waits_for_nothing(dtype: torch.dtype):
+def test_a_step_stays_on_the_device_and_does_not_synchronise(dtype: torch.dtype):
     workspace = Workspace(GPU, dtype)
     parameters = Parameters(CHECKPOINT.state, GPU, dtype)
     decoder = Decoder(parameters, DIMS, CHECKPOINT.alignment_heads)
-    memory = ClipEncoder(parameters, DIMS, decoder, folded, workspace).encode(CLIPS, fold=True)
-    steps = Watched()
+    cache = ClipEncoder(parameters, DIMS, decoder, folded, workspace).encode(CLIPS, fold=True)
+    steps = LoggingExecutor()
     vocabulary = Vocabulary(DIMS.n_vocab, DIMS.n_text_ctx)
     with pytest.raises(EnoughError):
-        BatchDecoder(decoder, vocabulary, workspace, steps).decode(memory, REQUESTS)
-    assert steps.watch.operations > 100
-    assert steps.watch.elsewhere == []
+        BatchDecoder(decoder, vocabulary, workspace, steps).decode(cache, REQUESTS)
+    assert steps.log.operations > 100
+    assert steps.log.elsewhere == []

@@ -19,7 +19,7 @@ def clip(**options: object) -> DecodeRequest:
     return DecodeRequest(np.zeros(16_000, np.float32), **options)
 
 
-def test_languages_follow_the_size_of_the_vocabulary():
+def test_the_size_of_the_vocabulary_determines_its_languages():
     assert len(MULTILINGUAL.language_tokens) == 99
     assert not ENGLISH.language_tokens
     assert {*V3.language_tokens} - {*MULTILINGUAL.language_tokens} == {"yue"}
@@ -32,12 +32,12 @@ def test_a_prompt_names_language_and_task():
     assert TOKENIZER.translate in translate
 
 
-def test_english_only_has_neither():
+def test_an_english_only_prompt_has_neither_language_nor_task():
     tokenizer = get_tokenizer(multilingual=False)
     assert ENGLISH.prompt(clip(), "en") == [tokenizer.sot, tokenizer.no_timestamps]
 
 
-def test_hotwords_stand_before_the_preceding_text():
+def test_hotwords_come_before_the_preceding_text():
     prompt = MULTILINGUAL.prompt(clip(prompt="so it was", hotwords="Kafka"), "en")
     assert prompt[0] == TOKENIZER.sot_prev
     assert TOKENIZER.decode(prompt[1 : -MULTILINGUAL.start_length]) == " Kafka so it was"
@@ -52,21 +52,21 @@ def test_a_long_prompt_leaves_room_for_a_whole_text(hotwords: str | None):
     assert kept.endswith("899") or kept.startswith(" many words")
 
 
-def test_a_prompt_for_chinese_holds_where_the_language_is_and_no_other_is_given():
-    asked = MULTILINGUAL.prompt(clip(prompt="股市"), "zh")
-    heard = clip(chinese_prompt="股市")
-    assert MULTILINGUAL.prompt(heard, "zh") == asked
-    assert MULTILINGUAL.prompt(heard, "en") == MULTILINGUAL.prompt(clip(), "en")
-    assert MULTILINGUAL.prompt(clip(prompt="股市", chinese_prompt="x"), "zh") == asked
+def test_the_chinese_prompt_applies_to_chinese_without_another_prompt():
+    expected = MULTILINGUAL.prompt(clip(prompt="股市"), "zh")
+    unknown = clip(chinese_prompt="股市")
+    assert MULTILINGUAL.prompt(unknown, "zh") == expected
+    assert MULTILINGUAL.prompt(unknown, "en") == MULTILINGUAL.prompt(clip(), "en")
+    assert MULTILINGUAL.prompt(clip(prompt="股市", chinese_prompt="x"), "zh") == expected
 
 
-def test_a_blank_prompt_is_none():
+def test_a_blank_prompt_equals_no_prompt():
     assert MULTILINGUAL.prompt(clip(prompt="  ", hotwords=""), "en") == MULTILINGUAL.prompt(
         clip(), "en"
     )
 
 
-def test_no_special_token_but_the_end_can_be_written():
+def test_the_masks_suppress_all_special_tokens_but_the_end():
     always, first = MULTILINGUAL.masks(torch.device("cpu"))
     assert always[TOKENIZER.eot] == 0
     assert always[TOKENIZER.eot + 1 :].isneginf().all()

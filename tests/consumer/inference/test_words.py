@@ -14,6 +14,8 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from consumer.inference.words import alignment, smoothed, split_words, timed_words
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ENGLISH = get_tokenizer(multilingual=True, language="en", task="transcribe")
 CHINESE = get_tokenizer(multilingual=True, language="zh", task="transcribe")
 TOKENS = st.lists(st.integers(0, ENGLISH.eot - 1), min_size=1, max_size=12)
@@ -23,8 +25,8 @@ TEXTS = [
 ]
 
 
-def test_times_leave_the_threads_of_torch_as_they_are():
-    """A container with one core's time on a host of many: numba would take a thread for each."""
+def test_word_times_do_not_change_the_threads_of_torch():
+    """With `parallel`, numba would start a thread for each core of the host."""
     source = """
 import numpy as np
 import torch
@@ -43,13 +45,13 @@ assert torch.get_num_threads() == 3, torch.get_num_threads()
 
 
 @given(st.integers(1, 20), st.integers(0, 1000))
-def test_scores_are_smoothed_as_openai_whisper_smooths_them(length: int, seed: int):
+def test_smoothing_equals_the_median_filter_of_openai_whisper(length: int, seed: int):
     scores = torch.randn(2, 3, length, generator=torch.Generator().manual_seed(seed)).round()
     assert smoothed(scores).equal(median_filter(scores, 7))
 
 
 @pytest.mark.parametrize(("tokenizer", "text"), TEXTS)
-def test_words_are_split_as_openai_whisper_splits_them(tokenizer: Tokenizer, text: str):
+def test_words_are_split_as_by_openai_whisper(tokenizer: Tokenizer, text: str):
     tokens = tokenizer.encode(text)
     words, parts = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
     assert split_words(tokenizer, tokens) == [
@@ -59,7 +61,7 @@ def test_words_are_split_as_openai_whisper_splits_them(tokenizer: Tokenizer, tex
 
 @pytest.mark.parametrize("tokenizer", [ENGLISH, CHINESE])
 @given(tokens=TOKENS)
-def test_words_join_to_the_text_of_any_tokens(tokenizer: Tokenizer, tokens: list[int]):
+def test_words_concatenate_to_the_text_of_any_tokens(tokenizer: Tokenizer, tokens: list[int]):
     words = split_words(tokenizer, tokens)
     assert "".join(text for text, _ in words) == tokenizer.decode(tokens)
     assert sum(count for _, count in words) == len(tokens)
@@ -67,7 +69,7 @@ def test_words_join_to_the_text_of_any_tokens(tokenizer: Tokenizer, tokens: list
 
 @pytest.mark.parametrize("tokenizer", [ENGLISH, CHINESE])
 @given(tokens=TOKENS, seed=st.integers(0, 99), positions=st.integers(1, 60))
-def test_timed_words_follow_one_another_and_join_to_the_text(
+def test_timed_words_are_in_order_and_concatenate_to_the_text(
     tokenizer: Tokenizer, tokens: list[int], seed: int, positions: int
 ):
     matrix = np.random.default_rng(seed).standard_normal((len(tokens) + 1, positions))
@@ -79,7 +81,7 @@ def test_timed_words_follow_one_another_and_join_to_the_text(
     assert all(word.probability == pytest.approx(np.exp(-0.5)) for word in words)
 
 
-def test_a_word_begins_where_its_row_lights_up():
+def test_a_word_begins_at_the_first_attended_position_of_its_row():
     tokens = ENGLISH.encode(" one two three")
     matrix = np.zeros((4, 40), np.float32)
     for row, start in enumerate((0, 10, 20, 30)):
@@ -90,22 +92,22 @@ def test_a_word_begins_where_its_row_lights_up():
     assert bounds == pytest.approx([0.0, 0.2, 0.4, 0.6], abs=0.021)
 
 
-def test_no_tokens_are_no_words():
+def test_no_tokens_make_no_words():
     assert timed_words(ENGLISH, [], [], np.zeros((1, 5), np.float32)) == ()
 
 
-def test_an_alignment_shows_where_each_column_looks():
+def test_an_alignment_is_largest_at_the_attended_position():
     keys = torch.eye(30)[None].repeat(2, 1, 1) * 30
     queries = torch.eye(30)[[2, 12, 25]][None].repeat(2, 1, 1) * 30
-    looked = alignment(queries, keys.repeat_interleave(10, 1))  # each position ten times
-    assert (looked.argmax(-1) // 10).tolist() == [2, 12, 25]
+    aligned = alignment(queries, keys.repeat_interleave(10, 1))  # each position ten times
+    assert (aligned.argmax(-1) // 10).tolist() == [2, 12, 25]
 
 
 def test_an_alignment_over_one_position_is_finite():
     assert alignment(torch.randn(2, 5, 4), torch.randn(2, 1, 4)).isfinite().all()
 
 
-def test_an_alignment_of_sixteen_bits_is_computed_in_more():
-    """Then nothing is compiled for it: no two texts have its shape."""
+def test_an_alignment_is_computed_in_fp32():
+    """In bf16, a product would be compiled for the shape of every text."""
     queries, keys = torch.randn(2, 5, 64).bfloat16(), torch.randn(2, 30, 64).bfloat16()
     assert torch.equal(alignment(queries, keys), alignment(queries.float(), keys.float()))

@@ -16,20 +16,21 @@ def letter(value: bytes | None) -> DeadLetter:
     return DeadLetter(record, "bad_payload", "why")
 
 
-def test_a_batch_says_how_many_records_it_was():
-    told = dict(dead_record(replace(letter(b"batch"), records=5), "worker:1").headers)
-    assert (told["dlq.offset"], told["dlq.last_offset"], told["dlq.records"]) == (b"7", b"11", b"5")
+def test_the_dead_letter_of_a_batch_has_its_offsets_and_number_of_records():
+    headers = dict(dead_record(replace(letter(b"batch"), records=5), "worker:1").headers)
+    assert (headers["dlq.offset"], headers["dlq.last_offset"]) == (b"7", b"11")
+    assert headers["dlq.records"] == b"5"
 
 
 @pytest.mark.parametrize("value", [None, b"", b"x" * WHOLE_BYTES])
-def test_what_fits_comes_as_it_was(value: bytes | None):
+def test_a_value_that_fits_is_kept_whole(value: bytes | None):
     record = dead_record(letter(value), "worker:1")
     assert (record.key, record.value) == (b"key", value)
     assert record.headers[0] == ("codec", b"what")
     assert "dlq.sha256" not in dict(record.headers)
 
 
-def test_what_does_not_fit_keeps_its_beginning_and_its_name():
+def test_a_larger_value_is_cut_and_its_digest_is_kept():
     value = b"0123456789abcdef" * (WHOLE_BYTES // 16) + b"!"
     record = dead_record(letter(value), "worker:1")
     assert record.value == value[:KEPT_BYTES]

@@ -1,7 +1,7 @@
-"""State records that earlier releases wrote: the same bytes are written, and read back.
+"""State records of earlier releases: the same bytes are written, and read back.
 
-A reader that takes one byte of them differently would halt every partition after an upgrade, so
-`golden/state-1.txt` is never written again: a line is key, tab, value.
+A reader that rejects them would halt every partition after an upgrade, so `golden/state-1.txt` must
+not be regenerated. A line is key, tab, value.
 """
 
 from __future__ import annotations
@@ -120,11 +120,11 @@ def golden() -> list[tuple[bytes, bytes | None]]:
     return [(key, value or None) for key, value in pairs]
 
 
-def test_the_same_bytes_are_written() -> None:
+def test_states_are_written_as_the_golden_bytes() -> None:
     assert encoded() == golden()
 
 
-def test_what_was_written_is_read() -> None:
+def test_the_golden_bytes_are_read_as_the_states() -> None:
     each = len(STREAMS) + 1
     for index, state in enumerate(PARTITIONS):
         records = golden()[index * each : (index + 1) * each]

@@ -1,4 +1,4 @@
-"""What is written to the state topic comes back as it was."""
+"""States are read from the state topic as they were written."""
 
 from __future__ import annotations
 
@@ -83,15 +83,15 @@ def commit(state: PartitionState, streams: dict[str, StreamState | None]) -> Com
     return Commit(PARTITION, 1, (), (), state, tuple(streams.items()), (), 0, ())
 
 
-@given(state=partitions, told=st.dictionaries(stream_ids, st.none() | streams))
-def test_what_is_written_comes_back(state: PartitionState, told: dict[str, StreamState | None]):
-    records = encode_states("calls", commit(state, told))
+@given(state=partitions, written=st.dictionaries(stream_ids, st.none() | streams))
+def test_states_survive_encoding(state: PartitionState, written: dict[str, StreamState | None]):
+    records = encode_states("calls", commit(state, written))
     found = decode_states("calls", TOPIC, records)
-    assert found == (state, {name: s for name, s in told.items() if s is not None})
+    assert found == (state, {name: s for name, s in written.items() if s is not None})
 
 
 @given(first=streams, second=streams)
-def test_the_newest_record_of_a_key_counts(first: StreamState, second: StreamState):
+def test_the_newest_record_of_a_key_is_read(first: StreamState, second: StreamState):
     state = PartitionState(1, 1)
     records = [
         *encode_states("calls", commit(state, {"a": first, "b": first})),
@@ -100,13 +100,13 @@ def test_the_newest_record_of_a_key_counts(first: StreamState, second: StreamSta
     assert decode_states("calls", TOPIC, records)[1] == {"a": second}
 
 
-def test_groups_and_topics_do_not_meet():
+def test_groups_and_topics_are_separate():
     records = encode_states("calls", commit(PartitionState(1, 1), {}))
     assert decode_states("call", TOPIC, records) == (None, {})
     assert decode_states("calls", "speech.audio.bulk.v1", records) == (None, {})
 
 
-def test_a_state_of_a_stream_is_below_a_kilobyte():
+def test_the_state_of_a_stream_is_below_a_kilobyte():
     order = RecordOrder(48_000, 2, 1 << 40, 0, (1 << 31, 1 << 40, 1 << 41), 1 << 20, 4_800, True)
     session = SessionState(
         "63-123456789012", 48_000, 2, StreamOptions(("zh-Hans", "en"), task=Task.TRANSCRIBE),
@@ -120,18 +120,18 @@ def test_a_state_of_a_stream_is_below_a_kilobyte():
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b'{"v": 1}', b'{"v": 1, "state": {"needed": "x"}}'])
-def test_what_cannot_be_read_is_for_an_operator(value: bytes):
+def test_an_unreadable_record_halts(value: bytes):
     with pytest.raises(Halt, match="cannot be read"):
         decode_states("calls", TOPIC, [(f"S|calls|{TOPIC}|s".encode(), value)])
 
 
-def test_a_newer_versions_state_is_for_an_operator():
+def test_a_record_of_a_newer_version_halts():
     value = msgspec.json.encode({"v": 2, "state": {"what": "ever"}})
     with pytest.raises(Halt, match="upgrade it"):
         decode_states("calls", TOPIC, [(f"P|calls|{TOPIC}".encode(), value)])
 
 
-def test_fields_that_a_later_release_adds_are_passed_over():
+def test_unknown_fields_are_ignored():
     state = msgspec.to_builtins(PartitionState(7, 5)) | {"added": 1}
     value = msgspec.json.encode({"v": 1, "state": state})
     assert decode_states("calls", TOPIC, [(f"P|calls|{TOPIC}".encode(), value)])[0] == (
@@ -139,15 +139,15 @@ def test_fields_that_a_later_release_adds_are_passed_over():
     )
 
 
-def test_a_stream_that_an_earlier_release_wrote_down_holds_no_language_yet():
+def test_a_stream_written_by_an_earlier_release_holds_no_language():
     session = SessionState(
         "0-7", 8_000, 1, StreamOptions(), None, 0, False, (0, 0.0), 1, 0, 0, 0, 0
     )
     stream = StreamState(7, 9, 0, None, session)
     record, _ = encode_states("calls", commit(PartitionState(1, 1), {"s": stream}))
-    told = msgspec.json.decode(record.value or b"")
-    del told["state"]["session"]["held"]
-    value = msgspec.json.encode(told)
+    content = msgspec.json.decode(record.value or b"")
+    del content["state"]["session"]["held"]
+    value = msgspec.json.encode(content)
     found = decode_states("calls", TOPIC, [(f"S|calls|{TOPIC}|s".encode(), value)])[1]
     assert found == {"s": stream}
     assert session.language == UNKNOWN

@@ -14,12 +14,12 @@ KEY = SessionKey(PARTITION, "s", "0-0")
 
 
 def scores(audio: Int16Array, rate: int, pieces: int = 1) -> np.ndarray:
-    engine, ear = EchoEngine(), VadState()
+    engine, vad = EchoEngine(), VadState()
     parts = np.array_split(audio, pieces)
-    return np.concatenate([engine.score_one(ScoreRequest(KEY, ear, rate, part)) for part in parts])
+    return np.concatenate([engine.score_one(ScoreRequest(KEY, vad, rate, part)) for part in parts])
 
 
-def test_whatever_is_not_zero_is_speech():
+def test_nonzero_samples_are_speech():
     audio = np.concatenate([quiet(0.064), loud(0.032), quiet(0.04)])
     assert scores(audio, 16_000).tolist() == [0, 0, 1, 0]
 
@@ -31,7 +31,7 @@ def test_scores_do_not_depend_on_the_pieces(pieces: int):
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
-def test_its_windows_are_the_segmenters_at_every_rate(rate: int):
+def test_the_windows_are_the_segmenters_at_every_rate(rate: int):
     audio = quiet(9.98, rate)
     segmenter = Segmenter(SegmenterConfig(), rate)
     assert segmenter.push(scores(audio, rate)) is None

@@ -29,7 +29,7 @@ def samples(count: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(
     ("codec", "subtype"), [(AudioCodec.PCM_MULAW, "ULAW"), (AudioCodec.PCM_ALAW, "ALAW")]
 )
-def test_the_laws_agree_with_libsndfile_on_every_byte(codec: AudioCodec, subtype: str):
+def test_g711_equals_libsndfile_for_every_byte(codec: AudioCodec, subtype: str):
     oracle, _ = soundfile.read(
         io.BytesIO(ALL_BYTES),
         dtype="int16",
@@ -53,12 +53,12 @@ def test_f32le_is_rounded_and_clipped():
 
 
 @given(st.lists(st.integers(-32_768, 32_767)))
-def test_int16_survives_floats(values: list[int]):
+def test_int16_is_unchanged_by_conversion_to_float_and_back(values: list[int]):
     assert from_float(to_float(np.array(values, np.int16))).tolist() == values
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_float_that_is_no_number_is_refused(bad: float):
+def test_a_float_that_is_not_finite_is_rejected(bad: float):
     with pytest.raises(WireError, match="not a number") as error:
         unpack(np.array([0, bad], "<f4").tobytes(), AudioCodec.PCM_F32LE, 1)
     assert error.value.reason is Reason.BAD_PAYLOAD
@@ -73,13 +73,13 @@ def test_a_float_that_is_no_number_is_refused(bad: float):
         (AudioCodec.PCM_MULAW, 2, 1),
     ],
 )
-def test_a_truncated_payload_is_refused(codec: AudioCodec, channels: int, size: int):
+def test_a_truncated_payload_is_rejected(codec: AudioCodec, channels: int, size: int):
     with pytest.raises(WireError, match="inside a sample") as error:
         unpack(bytes(size), codec, channels)
     assert error.value.reason is Reason.BAD_PAYLOAD
 
 
-def test_an_empty_payload_is_no_audio():
+def test_an_empty_payload_has_no_samples():
     assert unpack(b"", AudioCodec.PCM_S16LE, 2).shape == (0, 2)
 
 
@@ -98,7 +98,7 @@ def test_a_window_starts_at_the_floor_of_its_exact_time(window: int, window_ms: 
 
 
 @given(st.lists(st.integers(0, 3_000), max_size=12), WINDOWS_MS, RATES, st.sampled_from([0, 4]))
-def test_framing_is_blind_to_the_chunking(
+def test_windows_do_not_depend_on_the_chunking(
     sizes: list[int], window_ms: int, rate: int, context_ms: int
 ):
     audio = samples(sum(sizes))

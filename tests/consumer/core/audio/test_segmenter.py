@@ -20,7 +20,7 @@ FRAMES = SegmenterConfig(window_ms=20, onset_windows=(8, 10))
 
 
 def windows(*runs: tuple[int, float]) -> Float32Array:
-    """Runs of (how many windows, their probability)."""
+    """Return the probabilities of runs of (number of windows, their probability)."""
     return np.concatenate([np.full(count, value, np.float32) for count, value in runs])
 
 
@@ -62,14 +62,14 @@ def test_speech_is_measured_over_the_windows_of_the_utterance():
     assert speech.window_ms == CONFIG.window_ms
 
 
-def test_the_end_is_certain_as_soon_as_nine_tenths_of_the_last_500_ms_are_quiet():
+def test_an_utterance_ends_once_90_percent_of_the_last_500_ms_are_non_speech():
     segmenter = Segmenter(CONFIG, RATE)
     assert segmenter.push(windows((30, 0.9), (14, 0.0))) is None
     assert segmenter.push(windows((1, 0.0))) is not None
 
 
 @pytest.mark.parametrize(("endpoint_ms", "quiet"), [(200, 6), (1_000, 28), (2_000, 56)])
-def test_the_endpoint_is_a_setting(endpoint_ms: int, quiet: int):
+def test_the_endpoint_follows_its_setting(endpoint_ms: int, quiet: int):
     segmenter = Segmenter(replace(CONFIG, endpoint_ms=endpoint_ms), RATE)
     assert segmenter.push(windows((30, 0.9), (quiet - 1, 0.0))) is None
     cut = segmenter.push(windows((1, 0.0)))
@@ -77,13 +77,13 @@ def test_the_endpoint_is_a_setting(endpoint_ms: int, quiet: int):
     assert cut.at == min(30 * WINDOW + 3_200, (30 + quiet) * WINDOW)
 
 
-def test_between_the_thresholds_speech_goes_on_and_does_not_begin():
+def test_scores_between_the_thresholds_continue_speech_but_do_not_begin_it():
     assert Segmenter(CONFIG, RATE).push(windows((100, 0.4))) is None
     assert span_of(windows((10, 0.9), (20, 0.4), (20, 0.3))).speech_end == 30 * WINDOW
 
 
 @pytest.mark.parametrize("onset", [[0.9, 0.9], [0.9, 0.1, 0.9]])
-def test_two_windows_of_three_begin_an_utterance(onset: list[float]):
+def test_two_speech_windows_of_three_begin_an_utterance(onset: list[float]):
     segmenter = Segmenter(CONFIG, RATE)
     segmenter.push(windows((20, 0.0)))
     segmenter.push(np.array(onset[:-1], np.float32))
@@ -92,11 +92,11 @@ def test_two_windows_of_three_begin_an_utterance(onset: list[float]):
     assert segmenter.open_since == 20 * WINDOW - 4_800
 
 
-def test_lone_windows_never_begin_an_utterance():
+def test_single_speech_windows_never_begin_an_utterance():
     assert Segmenter(CONFIG, RATE).push(windows(*[(1, 0.9), (2, 0.1)] * 50)) is None
 
 
-def test_webrtc_frames_begin_with_eight_of_ten():
+def test_webrtc_frames_begin_an_utterance_with_eight_of_ten():
     segmenter = Segmenter(FRAMES, RATE)
     segmenter.push(windows((10, 0.0), (5, 1.0), (2, 0.0), (2, 1.0)))
     assert segmenter.open_since is None
@@ -105,7 +105,7 @@ def test_webrtc_frames_begin_with_eight_of_ten():
     assert span_of(windows((100, 0.0), (50, 1.0), (25, 0.0)), FRAMES).start == 85 * 320
 
 
-def test_a_click_is_dropped_and_the_stretch_goes_on():
+def test_a_click_is_dropped_without_a_cut():
     segmenter = Segmenter(CONFIG, RATE)
     assert segmenter.push(windows((20, 0.0), (7, 0.9), (20, 0.0))) is None
     assert segmenter.open_since is None
@@ -115,22 +115,22 @@ def test_a_click_is_dropped_and_the_stretch_goes_on():
     assert cut.span.speech_end == 55 * WINDOW
 
 
-def test_a_window_heard_after_the_post_roll_is_left_to_the_next_segmenter():
+def test_a_speech_window_after_the_post_roll_belongs_to_the_next_segmenter():
     span = span_of(windows((30, 0.9), (12, 0.0), (1, 0.9), (10, 0.0)))
     assert span.speech_end == 30 * WINDOW
     assert span.end < 42 * WINDOW
 
 
 @pytest.mark.parametrize("pause", [0, 1, 8])
-def test_a_stall_within_a_sentence_is_no_end_of_it(pause: int):
+def test_the_segmenter_after_a_stall_in_speech_starts_in_speech(pause: int):
     segmenter = Segmenter(CONFIG, RATE)
     segmenter.push(windows((30, 0.9), (pause, 0.0)))
     assert segmenter.close((30 + pause) * WINDOW, EndReason.STALLED).in_speech
-    left_over = span_of(windows((5, 0.9), (20, 0.0)), in_speech=True)
-    assert (left_over.start, left_over.speech_end) == (0, 5 * WINDOW)
+    rest = span_of(windows((5, 0.9), (20, 0.0)), in_speech=True)
+    assert (rest.start, rest.speech_end) == (0, 5 * WINDOW)
 
 
-def test_a_stall_in_silence_says_nothing_of_what_follows():
+def test_the_segmenter_after_a_stall_in_silence_starts_in_silence():
     segmenter = Segmenter(CONFIG, RATE)
     segmenter.push(windows((30, 0.0)))
     assert segmenter.close(30 * WINDOW, EndReason.STALLED) == Cut(30 * WINDOW, None)
@@ -142,7 +142,7 @@ def test_ten_seconds_of_silence_are_cut_one_pre_roll_back():
     assert segmenter.push(windows((1, 0.0))) == Cut(313 * WINDOW - 4_800, None)
 
 
-def test_the_longest_utterance_is_cut_in_its_quietest_window():
+def test_an_utterance_of_maximum_length_is_split_in_its_quietest_window():
     speech = windows((600, 0.9))
     speech[430] = 0.5
     cut = cut_of(speech)
@@ -152,37 +152,37 @@ def test_the_longest_utterance_is_cut_in_its_quietest_window():
     assert cut.span.reason is EndReason.MAX_LENGTH
 
 
-def test_the_longest_utterance_is_cut_in_the_middle_of_its_last_pause():
+def test_an_utterance_of_maximum_length_is_split_in_the_middle_of_its_last_pause():
     cut = cut_of(windows((380, 0.9), (3, 0.0), (20, 0.9), (3, 0.0), (200, 0.9)))
     assert cut.span is not None
     assert cut.at == 404 * WINDOW + WINDOW // 2
     assert cut.span.speech_end == 403 * WINDOW
 
 
-def test_speech_without_a_pause_at_its_end_is_cut_in_an_earlier_one():
+def test_speech_without_a_pause_at_its_end_is_split_in_an_earlier_one():
     speech = windows((330, 0.9), (3, 0.1), (270, 0.9))
     speech[430] = 0.5  # the quietest of the last 3 s, and in the middle of a word
     cut = cut_of(speech)
     assert cut.at == 331 * WINDOW + WINDOW // 2
 
 
-def test_a_pause_in_the_first_half_is_too_early_to_cut_in():
+def test_a_pause_before_the_last_third_is_no_place_for_a_split():
     speech = windows((200, 0.9), (3, 0.1), (400, 0.9))
     speech[430] = 0.5
     assert cut_of(speech).at == 430 * WINDOW + WINDOW // 2
 
 
-def test_the_rest_of_a_split_is_kept_however_short():
+def test_the_rest_after_a_split_is_kept_even_if_it_is_short():
     assert span_of(windows((1, 0.9), (20, 0.0)), in_speech=True).speech_end == WINDOW
 
 
-def test_quiet_that_a_split_begins_with_is_forgotten():
+def test_non_speech_right_after_a_split_does_not_count_for_the_endpoint():
     segmenter = Segmenter(CONFIG, RATE, in_speech=True)
     assert segmenter.push(windows((1, 0.0), (20, 0.9), (14, 0.0))) is None
     assert segmenter.push(windows((1, 0.0))) is not None
 
 
-def test_a_split_at_the_very_end_of_speech_leaves_silence():
+def test_a_split_at_the_end_of_speech_leaves_silence():
     segmenter = Segmenter(CONFIG, RATE, in_speech=True)
     assert segmenter.open_since == 0
     assert segmenter.push(windows((20, 0.0))) is None
@@ -190,7 +190,7 @@ def test_a_split_at_the_very_end_of_speech_leaves_silence():
     assert segmenter.push(windows((7, 0.9), (20, 0.0))) is None  # a click again
 
 
-def test_closing_ends_the_open_utterance_where_the_audio_ends():
+def test_closing_ends_the_open_utterance_at_the_end_of_the_audio():
     segmenter = Segmenter(CONFIG, RATE)
     segmenter.push(windows((50, 0.0), (10, 0.9), (2, 0.0)))
     cut = segmenter.close(62 * WINDOW + 100, EndReason.GAP)
@@ -201,20 +201,20 @@ def test_closing_ends_the_open_utterance_where_the_audio_ends():
     assert cut.span.reason is EndReason.GAP
 
 
-@pytest.mark.parametrize("heard", [0, 7])
-def test_closing_without_enough_speech_is_a_silence_cut(heard: int):
+@pytest.mark.parametrize("speech", [0, 7])
+def test_closing_without_enough_speech_is_a_silence_cut(speech: int):
     segmenter = Segmenter(CONFIG, RATE)
-    segmenter.push(windows((5, 0.0), (heard, 0.9)))
-    length = (5 + heard) * WINDOW
+    segmenter.push(windows((5, 0.0), (speech, 0.9)))
+    length = (5 + speech) * WINDOW
     assert segmenter.close(length, EndReason.FLUSH) == Cut(length, None)
 
 
-def test_closing_before_anything_came_is_a_cut_at_once():
+def test_closing_without_audio_is_a_cut_at_0():
     assert Segmenter(CONFIG, RATE, in_speech=True).close(0, EndReason.GAP) == Cut(0, None)
 
 
 @pytest.mark.parametrize("length", [9 * WINDOW, 11 * WINDOW])
-def test_closing_needs_every_window(length: int):
+def test_closing_requires_every_window(length: int):
     segmenter = Segmenter(CONFIG, RATE)
     segmenter.push(windows((10, 0.0)))
     with pytest.raises(ValueError, match="10 windows"):
@@ -222,7 +222,7 @@ def test_closing_needs_every_window(length: int):
     assert segmenter.close(10 * WINDOW, EndReason.END_OF_STREAM).at == 10 * WINDOW
 
 
-def test_nothing_follows_a_cut():
+def test_a_segmenter_cannot_be_used_after_its_cut():
     segmenter = Segmenter(CONFIG, RATE)
     assert segmenter.push(windows((30, 0.9), (20, 0.0))) is not None
     with pytest.raises(RuntimeError, match="start a new one"):
@@ -231,12 +231,12 @@ def test_nothing_follows_a_cut():
         segmenter.close(51 * WINDOW, EndReason.FLUSH)
 
 
-# A whole stream: what is true of every sample decides the score of any window laid over it.
+# Whole streams: the score of a window is the probability given for its middle.
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Stretches of (milliseconds, probability) at a rate."""
+class ScoredAudio:
+    """Audio with known speech probabilities: stretches of (milliseconds, probability)."""
 
     stretches: list[tuple[int, float]]
     rate: int
@@ -246,7 +246,7 @@ class Truth:
         return sum(ms for ms, _ in self.stretches) * self.rate // 1000
 
     def scores(self, cut: int, config: SegmenterConfig) -> Float32Array:
-        """Of every whole window behind a cut: the truth in its middle."""
+        """Return the score of every complete window after a cut."""
         count = window_at(self.length - cut, config.window_ms, self.rate)
         middles = [
             cut + window_start(2 * index + 1, config.window_ms, self.rate) // 2
@@ -264,24 +264,26 @@ def portions(probabilities: Float32Array, sizes: Iterator[int]) -> Iterable[Floa
         probabilities = probabilities[size:]
 
 
-def cuts_of(truth: Truth, config: SegmenterConfig, sizes: list[int]) -> list[tuple[int, Cut]]:
-    """Every cut of a stream and where the one before it was; scored afresh behind each."""
+def cuts_of(
+    scored_audio: ScoredAudio, config: SegmenterConfig, sizes: list[int]
+) -> list[tuple[int, Cut]]:
+    """Return every cut with the position of the cut before it; each part is scored anew."""
     cuts: list[tuple[int, Cut]] = []
-    here, in_speech, forever = 0, False, itertools.cycle(sizes)
+    cut_at, in_speech, portion_sizes = 0, False, itertools.cycle(sizes)
     while True:
-        segmenter = Segmenter(config, truth.rate, in_speech=in_speech)
-        scores = portions(truth.scores(here, config), forever)
+        segmenter = Segmenter(config, scored_audio.rate, in_speech=in_speech)
+        scores = portions(scored_audio.scores(cut_at, config), portion_sizes)
         cut = next(filter(None, map(segmenter.push, scores)), None)
         if cut is None:
-            cut = segmenter.close(truth.length - here, EndReason.END_OF_STREAM)
-            return [*cuts, (here, cut)]
-        cuts.append((here, cut))
-        here, in_speech = here + cut.at, cut.in_speech
+            cut = segmenter.close(scored_audio.length - cut_at, EndReason.END_OF_STREAM)
+            return [*cuts, (cut_at, cut)]
+        cuts.append((cut_at, cut))
+        cut_at, in_speech = cut_at + cut.at, cut.in_speech
 
 
 SCORES = st.sampled_from([0.0, 0.1, 0.34, 0.4, 0.6, 0.9, 1.0])
-TRUTHS = st.builds(
-    Truth,
+SCORED_AUDIO = st.builds(
+    ScoredAudio,
     st.lists(st.tuples(st.integers(1, 6_000), SCORES), max_size=25),
     st.sampled_from([8_000, 11_025, 16_000, 44_100]),
 )
@@ -294,54 +296,58 @@ CONFIGS = st.builds(
 SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=5)
 
 
-@given(TRUTHS, CONFIGS, SIZES)
-def test_any_portions_make_the_same_cuts(truth: Truth, config: SegmenterConfig, sizes: list[int]):
-    once = cuts_of(truth, config, [10**6])
-    again = cuts_of(truth, config, sizes)
+@given(SCORED_AUDIO, CONFIGS, SIZES)
+def test_cuts_do_not_depend_on_the_portions(
+    scored_audio: ScoredAudio, config: SegmenterConfig, sizes: list[int]
+):
+    once = cuts_of(scored_audio, config, [10**6])
+    again = cuts_of(scored_audio, config, sizes)
     assert list(map(plain, once)) == list(map(plain, again))
 
 
 def plain(cut: tuple[int, Cut]) -> object:
-    here, made = cut
+    cut_at, made = cut
     span = None if made.span is None else (*astuple(made.span)[:4], astuple(made.span.speech))
-    return here, made.at, made.in_speech, span
+    return cut_at, made.at, made.in_speech, span
 
 
-@given(TRUTHS, CONFIGS)
+@given(SCORED_AUDIO, CONFIGS)
 def test_spans_are_ordered_inside_the_audio_and_never_too_long(
-    truth: Truth, config: SegmenterConfig
+    scored_audio: ScoredAudio, config: SegmenterConfig
 ):
-    cuts = cuts_of(truth, config, [100])
-    longest = config.max_utterance_ms * truth.rate // 1000
-    for here, cut in cuts:
-        assert cut.at > 0 or truth.length == here
+    cuts = cuts_of(scored_audio, config, [100])
+    longest = config.max_utterance_ms * scored_audio.rate // 1000
+    for cut_at, cut in cuts:
+        assert cut.at > 0 or scored_audio.length == cut_at
         if cut.span is not None:
             assert 0 <= cut.span.start < cut.span.speech_end <= cut.span.end == cut.at
             assert cut.span.end - cut.span.start <= longest
             assert 0 < cut.span.speech.mean <= cut.span.speech.peak <= 1
             assert 0 < cut.span.speech.ratio <= 1
-    assert sum(cut.at for _, cut in cuts) == truth.length
+    assert sum(cut.at for _, cut in cuts) == scored_audio.length
 
 
-@given(TRUTHS, CONFIGS)
-def test_what_is_uncut_stays_uncut_however_long_it_grows(truth: Truth, config: SegmenterConfig):
-    window = config.window_ms * truth.rate // 1000 + 1
-    uncut = config.uncut_ms * truth.rate // 1000 - 2 * window
-    for _, cut in cuts_of(truth, config, [100]):
+@given(SCORED_AUDIO, CONFIGS)
+def test_no_split_lies_in_the_leading_part_of_uncut_ms(
+    scored_audio: ScoredAudio, config: SegmenterConfig
+):
+    window = config.window_ms * scored_audio.rate // 1000 + 1
+    uncut = config.uncut_ms * scored_audio.rate // 1000 - 2 * window
+    for _, cut in cuts_of(scored_audio, config, [100]):
         if cut.span is not None and cut.span.reason is EndReason.MAX_LENGTH:
             assert cut.span.end - cut.span.start >= uncut
 
 
-@given(TRUTHS, CONFIGS)
-def test_nothing_spoken_is_left_out(truth: Truth, config: SegmenterConfig):
-    kept = np.zeros(truth.length + 1, bool)
-    for here, cut in cuts_of(truth, config, [100]):
+@given(SCORED_AUDIO, CONFIGS)
+def test_all_speech_is_in_an_utterance(scored_audio: ScoredAudio, config: SegmenterConfig):
+    kept = np.zeros(scored_audio.length + 1, bool)
+    for cut_at, cut in cuts_of(scored_audio, config, [100]):
         if cut.span is not None:
-            kept[here + cut.span.start : here + cut.span.end] = True
-    # One window on each side is lost to the grid, which may lie anywhere.
-    window = config.window_ms * truth.rate // 1000 + 1
+            kept[cut_at + cut.span.start : cut_at + cut.span.end] = True
+    # The position of the grid is arbitrary, so one window on each side is tolerated.
+    window = config.window_ms * scored_audio.rate // 1000 + 1
     end = 0
-    for length_ms, probability in truth.stretches:
-        start, end = end, end + length_ms * truth.rate // 1000
+    for length_ms, probability in scored_audio.stretches:
+        start, end = end, end + length_ms * scored_audio.rate // 1000
         if probability >= config.onset and length_ms >= config.min_speech_ms + 2 * config.window_ms:
             assert kept[start + window : end - window].all()

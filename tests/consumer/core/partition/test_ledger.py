@@ -475,9 +475,9 @@ class LedgerMachine(RuleBasedStateMachine):
         free = len(self.lines[name].entries) + 10_000
         with pytest.raises(ValueError, match="was read before"):
             self.ledger.read(self.ledger.position - ahead, 0)
-        with pytest.raises(ValueError, match="names no entry"):
+        with pytest.raises(ValueError, match="is not in the queue"):
             self.ledger.complete(EntryId(name, free), event(name, 0))
-        with pytest.raises(ValueError, match="names no entry"):
+        with pytest.raises(ValueError, match="is not in the queue"):
             self.ledger.complete(EntryId("unknown", 0), event("unknown", 0))
         with pytest.raises(ValueError, match="not the open commit"):
             self.ledger.on_committed(

@@ -24,45 +24,45 @@ def job(number: int) -> Job:
     return Job(id_, 1, JobKind.FINAL, Lane.LIVE, 0.0, 0.5, SILENT, OPTIONS)
 
 
-def chosen(share: float, numbers: range) -> list[int]:
+def audited(share: float, numbers: range) -> list[int]:
     taken = []
-    shadow = FoldAudit(share)
+    fold_audit = FoldAudit(share)
     for number in numbers:
-        shadow.offer(job(number), FOLDED)
-        if (check := shadow.take()) is not None:
-            taken.append(check.job.id.utterance)
+        fold_audit.offer(job(number), FOLDED)
+        if (audit := fold_audit.take()) is not None:
+            taken.append(audit.job.id.utterance)
     return taken
 
 
-def test_the_share_is_kept_and_the_choice_repeats() -> None:
-    assert 60 <= len(chosen(0.05, range(2_000))) <= 140
-    assert chosen(0.05, range(2_000)) == chosen(0.05, range(2_000))
+def test_the_share_is_kept_and_the_selection_is_reproducible() -> None:
+    assert 60 <= len(audited(0.05, range(2_000))) <= 140
+    assert audited(0.05, range(2_000)) == audited(0.05, range(2_000))
 
 
-def test_all_or_none_can_be_asked_for() -> None:
-    assert chosen(1.0, range(50)) == list(range(50))
-    assert chosen(0.0, range(50)) == []
+def test_a_share_of_1_selects_all_and_0_none() -> None:
+    assert audited(1.0, range(50)) == list(range(50))
+    assert audited(0.0, range(50)) == []
 
 
-def test_what_was_not_folded_is_not_checked() -> None:
-    shadow = FoldAudit(1.0)
-    shadow.offer(job(0), replace(FOLDED, folded=False))
-    assert shadow.take() is None
+def test_an_utterance_decoded_without_the_fold_is_not_audited() -> None:
+    fold_audit = FoldAudit(1.0)
+    fold_audit.offer(job(0), replace(FOLDED, folded=False))
+    assert fold_audit.take() is None
 
 
-def test_a_check_begins_where_the_text_began() -> None:
-    shadow = FoldAudit(1.0)
-    shadow.offer(replace(job(0), earlier=(FOLDED,)), FOLDED)
-    check = shadow.take()
-    assert check is not None
-    assert check.job.earlier == ()
+def test_an_audit_has_no_earlier_texts() -> None:
+    fold_audit = FoldAudit(1.0)
+    fold_audit.offer(replace(job(0), earlier=(FOLDED,)), FOLDED)
+    audit = fold_audit.take()
+    assert audit is not None
+    assert audit.job.earlier == ()
 
 
-def test_few_wait_and_the_oldest_are_dropped() -> None:
-    shadow = FoldAudit(1.0)
+def test_the_oldest_waiting_audits_are_dropped() -> None:
+    fold_audit = FoldAudit(1.0)
     for number in range(3 * MAX_WAITING):
-        shadow.offer(job(number), FOLDED)
-    first = shadow.take()
+        fold_audit.offer(job(number), FOLDED)
+    first = fold_audit.take()
     assert first is not None
     assert first.job.id.utterance == 2 * MAX_WAITING
 
@@ -82,7 +82,7 @@ def test_only_letters_and_digits_count(one: str, other: str, rate: float) -> Non
 
 
 @given(st.text("abc", max_size=12), st.text("abc", min_size=1, max_size=12))
-def test_edits_are_levenshtein_s(one: str, other: str) -> None:
+def test_edits_are_the_levenshtein_distance(one: str, other: str) -> None:
     counts = jiwer.process_characters(other, one)
     edits = counts.substitutions + counts.deletions + counts.insertions
     assert disagreement(one, other) == pytest.approx(edits / max(len(one), len(other)))

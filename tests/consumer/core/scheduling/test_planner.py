@@ -1,4 +1,4 @@
-"""Which utterances the model takes next, and how a backlog is shared."""
+"""The order in which the model takes jobs, and how a backlog is spread."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def job(
 ) -> Job:
     end = round(seconds * RATE)
     samples = np.empty(0, np.int16)
-    heard = Speech(1.0, 1.0, 1.0)
+    speech = Speech(1.0, 1.0, 1.0)
     return Job(
         id=UtteranceId(SessionKey(PARTITION, stream, "0-0"), number),
         epoch=epoch,
@@ -43,12 +43,12 @@ def job(
         lane=lane,
         closed_at=0.0,
         deadline=deadline,
-        utterance=Utterance(number, 0, end, end, RATE, samples, EndReason.SILENCE, heard),
+        utterance=Utterance(number, 0, end, end, RATE, samples, EndReason.SILENCE, speech),
         options=StreamOptions(),
     )
 
 
-def partial(stream: str = "a", number: int = 0, *, deadline: float = 1.0) -> Job:
+def interim(stream: str = "a", number: int = 0, *, deadline: float = 1.0) -> Job:
     return job(stream, number, deadline=deadline, kind=JobKind.INTERIM)
 
 
@@ -58,14 +58,14 @@ def planner(*jobs: Job, budget: Budget = WIDE) -> Planner:
     return made
 
 
-def taken(of: Planner, now: float = 0.0) -> list[Job]:
-    batch = of.take(now)
+def taken(queue: Planner, now: float = 0.0) -> list[Job]:
+    batch = queue.take(now)
     return [] if batch is None else [*batch.jobs]
 
 
-def all_taken(of: Planner, now: float = 0.0) -> list[list[Job]]:
+def all_taken(queue: Planner, now: float = 0.0) -> list[list[Job]]:
     batches = []
-    while jobs := taken(of, now):
+    while jobs := taken(queue, now):
         batches.append(jobs)
     return batches
 
@@ -74,20 +74,20 @@ def streams(jobs: list[Job]) -> list[str]:
     return [each.id.session.stream_id for each in jobs]
 
 
-def test_nothing_waits() -> None:
+def test_without_jobs_there_is_no_batch() -> None:
     assert Planner(WIDE).take(0.0) is None
 
 
-def test_live_goes_before_bulk_finals_before_partials_whatever_their_deadlines() -> None:
+def test_live_goes_before_bulk_and_finals_before_interims_whatever_their_deadlines() -> None:
     bulk = job("bulk", lane=Lane.BULK, deadline=0.1)
-    early = partial("partial", deadline=0.2)
+    early = interim("interim", deadline=0.2)
     late = job("final", deadline=9.0)
     order = all_taken(planner(bulk, early, late))
-    assert [streams(batch) for batch in order] == [["final"], ["partial"], ["bulk"]]
+    assert [streams(batch) for batch in order] == [["final"], ["interim"], ["bulk"]]
 
 
-def test_a_batch_holds_one_class_alone() -> None:
-    batch = taken(planner(job("a"), partial("b"), job("c", lane=Lane.BULK), job("d")))
+def test_a_batch_has_jobs_of_one_class_only() -> None:
+    batch = taken(planner(job("a"), interim("b"), job("c", lane=Lane.BULK), job("d")))
     assert streams(batch) == ["a", "d"]
 
 
@@ -101,12 +101,12 @@ def test_equal_deadlines_keep_the_order_of_arrival() -> None:
     assert [streams(batch) for batch in order] == [["d"], ["a"], ["c"], ["b"]]
 
 
-def test_a_backlog_of_one_stream_is_a_batch_of_its_consecutive_utterances() -> None:
+def test_a_backlog_of_one_stream_is_batched_in_order() -> None:
     batch = taken(planner(*(job("a", number) for number in range(5))))
     assert [each.id.utterance for each in batch] == [0, 1, 2, 3, 4]
 
 
-def test_an_utterance_never_overtakes_one_of_its_own_stream() -> None:
+def test_an_utterance_never_overtakes_another_of_its_stream() -> None:
     """Its text could not be published before."""
     long = job("a", 1, seconds=15.0, deadline=2)
     mixed = planner(job("b", deadline=1), long, job("a", 2, deadline=3), job("c", deadline=4))
@@ -119,19 +119,19 @@ def test_a_long_row_is_not_decoded_beside_short_ones() -> None:
     assert [len(batch) for batch in batches] == [1, 15]
 
 
-def test_the_first_job_is_in_the_batch_though_others_would_fill_it_better() -> None:
+def test_the_first_job_is_always_in_the_batch() -> None:
     short = job("short", seconds=0.5, deadline=1)
     long = [job(f"l{number}", seconds=10.0, deadline=2) for number in range(16)]
     assert taken(planner(short, *long))[0] is short
 
 
-def test_a_job_larger_than_the_budget_goes_alone() -> None:
+def test_a_job_larger_than_the_budget_is_decoded_alone() -> None:
     tight = Budget(positions=10, rows=16, overhead=400)
     batches = all_taken(planner(job("a"), job("b"), budget=tight))
     assert [len(batch) for batch in batches] == [1, 1]
 
 
-def test_what_may_end_the_worker_goes_first_and_alone() -> None:
+def test_an_isolated_job_is_decoded_first_and_alone() -> None:
     suspect = replace(job("s", 1, deadline=9.0), isolated=True)
     waiting = planner(job("a", deadline=0.5), job("s", deadline=0.5), suspect)
     assert taken(waiting) == [suspect]
@@ -139,7 +139,7 @@ def test_what_may_end_the_worker_goes_first_and_alone() -> None:
 
 
 def test_one_hot_stream_does_not_starve_the_others() -> None:
-    """Its backlog is spread as if it had been spoken; the others' next utterances come between."""
+    """Its backlog is spread over time as if it were spoken; other utterances come between."""
     four = Budget(positions=4 * positions(4.0) + 100, rows=4, overhead=400)
     hot = planner(*(job("hot", number, deadline=0.5) for number in range(100)), budget=four)
     taken(hot)
@@ -149,23 +149,23 @@ def test_one_hot_stream_does_not_starve_the_others() -> None:
     assert streams(taken(hot)) == ["hot"] * 4
 
 
-def test_a_stream_that_has_caught_up_owes_nothing() -> None:
-    fresh = planner(*(job("a", number, deadline=1) for number in range(3)), budget=ONE)
-    all_taken(fresh)
-    fresh.add([job("a", 3, deadline=2), job("b", deadline=2.1)])
-    assert streams(taken(fresh)) == ["a"]
+def test_a_stream_without_a_backlog_has_its_own_deadlines() -> None:
+    caught_up = planner(*(job("a", number, deadline=1) for number in range(3)), budget=ONE)
+    all_taken(caught_up)
+    caught_up.add([job("a", 3, deadline=2), job("b", deadline=2.1)])
+    assert streams(taken(caught_up)) == ["a"]
 
 
-def test_only_the_newest_partial_of_a_stream_waits() -> None:
-    newest = partial("a", deadline=3)
-    waiting = planner(partial("a", deadline=1), partial("b"), partial("a", deadline=2), newest)
+def test_only_the_newest_interim_of_a_stream_waits() -> None:
+    newest = interim("a", deadline=3)
+    waiting = planner(interim("a", deadline=1), interim("b"), interim("a", deadline=2), newest)
     assert len(waiting) == 2
     assert newest in taken(waiting)
     assert waiting.dropped_interims() == 2
 
 
-def test_a_final_ends_the_partials_of_its_utterance_and_of_those_before() -> None:
-    waiting = planner(partial("a", 4), partial("b", 6), job("a", 4), job("b", 5))
+def test_a_final_drops_the_interims_of_its_utterance_and_of_earlier_ones() -> None:
+    waiting = planner(interim("a", 4), interim("b", 6), job("a", 4), job("b", 5))
     kinds = {
         (each.id.session.stream_id, each.kind) for batch in all_taken(waiting) for each in batch
     }
@@ -173,66 +173,66 @@ def test_a_final_ends_the_partials_of_its_utterance_and_of_those_before() -> Non
     assert waiting.dropped_interims() == 1
 
 
-def test_a_stale_partial_is_dropped_and_a_late_final_is_not() -> None:
-    late = planner(partial("a", deadline=1), job("b", deadline=1))
+def test_an_interim_past_its_deadline_is_dropped_and_a_final_is_not() -> None:
+    late = planner(interim("a", deadline=1), job("b", deadline=1))
     assert streams(taken(late, now=2.0)) == ["b"]
     assert taken(late, now=2.0) == []
     assert late.dropped_interims() == 1
-    assert late.dropped_interims() == 0, "each is told once"
+    assert late.dropped_interims() == 0, "each is reported once"
 
 
-def test_work_of_a_lost_partition_is_forgotten() -> None:
+def test_jobs_of_an_older_epoch_are_discarded() -> None:
     kept, old = job("a", epoch=2), job("b", epoch=1)
-    waiting = planner(kept, old, partial("c"))
+    waiting = planner(kept, old, interim("c"))
     waiting.discard_stale({PARTITION: 2})
     assert taken(waiting) == [kept]
     assert waiting.waiting_s(Lane.LIVE) == 0
-    assert waiting.dropped_interims() == 0, "it was lost, not dropped"
+    assert waiting.dropped_interims() == 0, "it was discarded, not dropped"
 
 
 BUDGETS = st.builds(Budget, st.integers(1, 9000), st.integers(1, 20), st.integers(0, 1000))
-DOUBTED = Hypothesis("la la la la", "en", None, (), -0.1, 0.0, 9.9)
+NOT_ACCEPTED = Hypothesis("la la la la", "en", None, (), -0.1, 0.0, 9.9)
 
 
-def retried(of: Planner, *streams_: str, now: float = 0.0, tries: int = 1) -> None:
+def add_retries(queue: Planner, *streams_: str, now: float = 0.0, texts: int = 1) -> None:
     for name in streams_:
-        retry(of, job(name, deadline=-9.0), tries * (DOUBTED,), now)
+        add_retry(queue, job(name, deadline=-9.0), texts * (NOT_ACCEPTED,), now)
 
 
-def retry(of: Planner, tried: Job, earlier: tuple[Hypothesis, ...], now: float) -> None:
-    """As a partition asks for another decode of a text that is not accepted."""
-    of.add([replace(tried, earlier=earlier, deadline=now + RETRY_DELAY_S)])
+def add_retry(queue: Planner, job_: Job, earlier: tuple[Hypothesis, ...], now: float) -> None:
+    """Add the job again as a partition does after a text that is not accepted."""
+    queue.add([replace(job_, earlier=earlier, deadline=now + RETRY_DELAY_S)])
 
 
-def test_another_attempt_waits_for_finals_that_are_due_and_for_no_others() -> None:
+def test_a_retry_waits_for_finals_due_within_its_delay_and_for_no_others() -> None:
     due, later = (
         job("due", deadline=RETRY_DELAY_S - 0.1),
         job("later", deadline=RETRY_DELAY_S + 0.1),
     )
     waiting = planner(due, later, budget=ONE)
-    retried(waiting, "bad")
+    add_retries(waiting, "bad")
     assert [streams(batch) for batch in all_taken(waiting)] == [["due"], ["bad"], ["later"]]
 
 
-def test_only_attempts_of_one_kind_share_a_batch() -> None:
+def test_only_retries_after_equally_many_texts_share_a_batch() -> None:
     waiting = planner(*(job(name, deadline=2.0) for name in "ab"))
-    retried(waiting, "c", "d")
-    retried(waiting, "e", tries=2)
+    add_retries(waiting, "c", "d")
+    add_retries(waiting, "e", texts=2)
     order = all_taken(waiting)
     assert [streams(batch) for batch in order] == [["c", "d"], ["e"], ["a", "b"]]
     assert [[len(each.earlier) for each in batch] for batch in order] == [[1, 1], [2], [0, 0]]
 
 
-def test_attempts_after_the_first_are_as_long_as_whispers_window() -> None:
+def test_retries_cost_a_full_window() -> None:
     waiting = planner(budget=Budget(positions=2 * CONTEXT + 100, rows=16))
-    retried(waiting, *"abc")
+    add_retries(waiting, *"abc")
     assert [len(batch) for batch in all_taken(waiting)] == [2, 1]
 
 
-def test_another_attempt_is_not_behind_its_streams_backlog() -> None:
+def test_a_retry_does_not_wait_for_the_backlog_of_its_stream() -> None:
     waiting = planner(*(job("hot", number, deadline=0.5) for number in range(9)), budget=ONE)
     (first,) = taken(waiting)
-    retry(waiting, first, (DOUBTED,), now=0.1)
+    add_retry(waiting, first, (NOT_ACCEPTED,), now=0.1)
     numbers = [each.id.utterance for batch in all_taken(waiting) for each in batch]
     assert numbers == [*range(9)]
 
@@ -242,15 +242,15 @@ def test_another_attempt_is_not_behind_its_streams_backlog() -> None:
     BUDGETS,
     st.floats(0.05, 2.0),
 )
-def test_no_number_of_later_finals_starves_another_attempt(
-    told: list[tuple[str, float, float]], budget: Budget, batch_s: float
+def test_later_finals_never_starve_a_retry(
+    drawn: list[tuple[str, float, float]], budget: Budget, batch_s: float
 ) -> None:
     finals = [
         job(stream, number, seconds=seconds, deadline=at + 0.5)
-        for number, (stream, at, seconds) in enumerate(sorted(told, key=lambda each: each[1]))
+        for number, (stream, at, seconds) in enumerate(sorted(drawn, key=lambda each: each[1]))
     ]
     waiting, now, before = planner(budget=budget), 0.0, []
-    retried(waiting, "bad")
+    add_retries(waiting, "bad")
     while True:
         waiting.add([final for final in finals if now - batch_s < final.deadline - 0.5 <= now])
         batch = taken(waiting, now)
@@ -261,8 +261,8 @@ def test_no_number_of_later_finals_starves_another_attempt(
     assert all(deadline <= RETRY_DELAY_S for deadline in before)
 
 
-def test_seconds_wait_by_lane() -> None:
-    waiting = planner(job("a", seconds=1.5), job("b", seconds=2.0, lane=Lane.BULK), partial("c"))
+def test_waiting_seconds_are_counted_by_lane() -> None:
+    waiting = planner(job("a", seconds=1.5), job("b", seconds=2.0, lane=Lane.BULK), interim("c"))
     assert waiting.waiting_s(Lane.LIVE) == 5.5
     assert waiting.waiting_s(Lane.BULK) == 2.0
     all_taken(waiting)
@@ -283,32 +283,34 @@ JOBS = st.lists(
 
 
 @given(JOBS, BUDGETS, st.floats(0.0, 20.0))
-def test_every_final_is_taken_once_within_the_budget_and_in_its_streams_order(
-    told: list[tuple[str, float, float, JobKind, Lane]], budget: Budget, now: float
+def test_every_final_is_taken_once_within_the_budget_and_in_the_order_of_its_stream(
+    drawn: list[tuple[str, float, float, JobKind, Lane]], budget: Budget, now: float
 ) -> None:
     jobs = [
         job(f"{stream}{lane}", number, seconds=seconds, deadline=deadline, kind=kind, lane=lane)
-        for number, (stream, seconds, deadline, kind, lane) in enumerate(told)
+        for number, (stream, seconds, deadline, kind, lane) in enumerate(drawn)
     ]
     waiting = planner(*jobs, budget=budget)
     batches = all_taken(waiting, now)
-    done = [each for batch in batches for each in batch]
-    assert len(done) + waiting.dropped_interims() == len(jobs)
-    assert len({each.id for each in done}) == len(done)
-    assert {each.id for each in jobs if each.kind is JobKind.FINAL} <= {each.id for each in done}
-    assert all(fits(batch, budget) for batch in batches)
-    assert all(one < next_ for one, next_ in pairwise_of_streams(done))
+    taken_jobs = [each for batch in batches for each in batch]
+    assert len(taken_jobs) + waiting.dropped_interims() == len(jobs)
+    assert len({each.id for each in taken_jobs}) == len(taken_jobs)
+    assert {each.id for each in jobs if each.kind is JobKind.FINAL} <= {
+        each.id for each in taken_jobs
+    }
+    assert all(is_within(batch, budget) for batch in batches)
+    assert all(one < next_ for one, next_ in consecutive_utterances(taken_jobs))
     assert waiting.waiting_s(Lane.LIVE) == waiting.waiting_s(Lane.BULK) == len(waiting) == 0
 
 
-def fits(batch: list[Job], budget: Budget) -> bool:
+def is_within(batch: list[Job], budget: Budget) -> bool:
     longest = max(positions(each.utterance.seconds) for each in batch)
     rows = len(batch)
     return rows == 1 or (rows <= budget.rows and rows * longest <= budget.positions)
 
 
-def pairwise_of_streams(done: list[Job]) -> list[tuple[int, int]]:
+def consecutive_utterances(taken_jobs: list[Job]) -> list[tuple[int, int]]:
     by_stream: dict[tuple[SessionKey, JobKind], list[int]] = {}
-    for each in done:
+    for each in taken_jobs:
         by_stream.setdefault((each.id.session, each.kind), []).append(each.id.utterance)
     return [pair for numbers in by_stream.values() for pair in pairwise(numbers)]

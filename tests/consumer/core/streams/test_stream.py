@@ -179,7 +179,7 @@ def test_a_backlog_is_scored_little_more_than_once() -> None:
 
 
 def test_a_score_that_nobody_asked_for_is_refused():
-    with pytest.raises(ValueError, match="no scores were asked for"):
+    with pytest.raises(ValueError, match="no scores were requested"):
         OneStream().stream.on_scores(np.zeros(1, np.float32))
 
 
@@ -651,14 +651,14 @@ def test_a_wrong_option_is_warned_of_once():
 
 
 @pytest.mark.parametrize(
-    ("asked", "languages", "holds"),
+    ("asked", "languages", "applied"),
     [
-        (("yue",), OPTIONS.languages, "the default holds"),
-        (("zh-yue", "en", "zh-Hant"), ("en", "zh-Hant"), "en, zh-Hant holds"),
+        (("yue",), OPTIONS.languages, "the default applies"),
+        (("zh-yue", "en", "zh-Hant"), ("en", "zh-Hant"), "en, zh-Hant applies"),
     ],
 )
 def test_a_language_that_the_model_lacks_is_warned_of(
-    asked: tuple[str, ...], languages: tuple[str, ...], holds: str
+    asked: tuple[str, ...], languages: tuple[str, ...], applied: str
 ):
     stream = OneStream()
     stream.send(loud(1), options=StreamOptions(languages=asked))
@@ -668,7 +668,7 @@ def test_a_language_that_the_model_lacks_is_warned_of(
     assert isinstance(started, StreamStarted)
     assert isinstance(warning, StreamWarning)
     assert started.languages == languages
-    assert warning.message == f"language: this worker's model does not know {asked[0]}; {holds}"
+    assert warning.message == f"language: this worker's model does not know {asked[0]}; {applied}"
 
 
 def test_the_trace_goes_through():

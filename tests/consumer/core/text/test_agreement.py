@@ -22,7 +22,7 @@ decodes = st.lists(
 
 
 def decoded(text: str, *probabilities: float) -> Hypothesis:
-    """A hypothesis; with probabilities, each word is of one."""
+    """Return a hypothesis; with probabilities it has words, one for each of them."""
     pieces = text.split(" ")
     words = tuple(
         TimedWord(f" {piece}" if number else piece, 0.0, 0.0, probability)
@@ -41,10 +41,10 @@ def decoded(text: str, *probabilities: float) -> Hypothesis:
 
 
 def revisions(texts: list[str]) -> list[Agreement]:
-    made = [Agreement()]
+    agreements = [Agreement()]
     for text in texts:
-        made.append(made[-1].revise(decoded(text)))
-    return made
+        agreements.append(agreements[-1].revise(decoded(text)))
+    return agreements
 
 
 def after(*texts: str) -> tuple[str, str]:
@@ -59,18 +59,18 @@ def test_stable_text_only_grows(texts: list[str]):
 
 
 @given(decodes)
-def test_the_same_decodes_make_the_same_text(texts: list[str]):
+def test_the_same_decodes_give_the_same_agreement(texts: list[str]):
     assert revisions(texts) == revisions(texts)
 
 
 @given(decodes)
-def test_what_is_stable_is_made_of_whole_units(texts: list[str]):
+def test_stable_text_consists_of_whole_units(texts: list[str]):
     for revision in revisions(texts):
         assert tuple(keys(revision.stable)) == revision.stable_keys
 
 
 @given(decodes, st.text(max_size=12))
-def test_a_text_that_comes_twice_is_stable_up_to_its_last_punctuation(texts: list[str], text: str):
+def test_a_text_decoded_twice_is_stable_up_to_its_last_punctuation(texts: list[str], text: str):
     last = revisions([*texts, text, text])[-1]
     assert keys(last.tentative) == []
 
@@ -89,7 +89,7 @@ def test_a_text_that_comes_twice_is_stable_up_to_its_last_punctuation(texts: lis
         (["我想\ufffd", "我想\ufffd"], "我想", ""),
     ],
 )
-def test_what_two_decodes_in_a_row_say_alike_is_stable(
+def test_the_common_prefix_of_two_successive_decodes_is_stable(
     texts: list[str], stable: str, tentative: str
 ):
     assert after(*texts) == (stable, tentative)
@@ -104,35 +104,37 @@ def test_what_two_decodes_in_a_row_say_alike_is_stable(
         ("", ""),
     ],
 )
-def test_a_decode_that_differs_in_stable_text_is_read_behind_it(text: str, tentative: str):
+def test_a_decode_that_differs_in_stable_text_is_used_after_its_best_alignment(
+    text: str, tentative: str
+):
     assert after("three two", "three two", text) == ("three two", tentative)
 
 
-def test_words_do_not_merge_where_a_decode_begins_late():
+def test_words_do_not_merge_after_a_decode_without_stable_text():
     assert after("well", "well", "Python") == ("well", "")
     late = Agreement(stable="well", stable_keys=("well",)).revise(decoded(""))
     assert late.revise(decoded("well 你好")).tentative == " 你好"
 
 
 def stable(*texts: str, probabilities: tuple[float, ...]) -> list[str]:
-    """After each of the decodes."""
-    made = [Agreement()]
+    """Return the stable text after each of the decodes."""
+    agreements = [Agreement()]
     for text in texts:
-        made.append(made[-1].revise(decoded(text, *probabilities)))
-    return [each.stable for each in made[1:]]
+        agreements.append(agreements[-1].revise(decoded(text, *probabilities)))
+    return [each.stable for each in agreements[1:]]
 
 
-def test_a_doubted_word_waits_and_so_does_what_follows():
-    told = stable(*["one two three"] * 3, probabilities=(0.6, 0.5, 0.9))
-    assert told == ["", "one", "one two three"]
+def test_an_improbable_word_and_all_after_it_stay_tentative():
+    stables = stable(*["one two three"] * 3, probabilities=(0.6, 0.5, 0.9))
+    assert stables == ["", "one", "one two three"]
 
 
-def test_the_more_a_word_is_doubted_the_more_decodes_have_to_say_it():
-    told = stable(*["one two"] * 4, probabilities=(0.6, 0.4))
-    assert told == ["", "one", "one two", "one two"]
+def test_a_less_probable_word_needs_more_decodes():
+    stables = stable(*["one two"] * 4, probabilities=(0.6, 0.4))
+    assert stables == ["", "one", "one two", "one two"]
 
 
-def test_what_the_newest_decode_holds_for_unlikely_is_never_stable():
+def test_a_word_that_is_unlikely_in_the_newest_decode_is_never_stable():
     assert stable(*["one"] * 9, probabilities=(0.39,))[-1] == ""
     likely, unlikely = decoded("one", 0.9), decoded("one", 0.39)
     assert Agreement().revise(likely).revise(unlikely).stable == ""
@@ -143,29 +145,29 @@ def test_a_single_decode_is_never_enough():
     assert stable("one", probabilities=(1.0,)) == [""]
 
 
-def test_what_silence_has_followed_is_stable_at_once_unless_it_is_doubted():
-    heard = decoded("one two three", 0.9, 0.4, 0.39)
-    assert Agreement().revise(heard, is_ending=True).stable == "one two"
+def test_likely_words_before_silence_are_stable_at_once():
+    hypothesis = decoded("one two three", 0.9, 0.4, 0.39)
+    assert Agreement().revise(hypothesis, is_ending=True).stable == "one two"
 
 
-def test_a_decode_that_differs_begins_the_count_anew():
-    told = stable("one two", "one too", "one two", "one two", probabilities=(0.9, 0.5))
-    assert told == ["", "one", "one", "one"]
+def test_a_decode_that_differs_resets_the_sum_of_probabilities():
+    stables = stable("one two", "one too", "one two", "one two", probabilities=(0.9, 0.5))
+    assert stables == ["", "one", "one", "one"]
 
 
-def test_what_may_yet_be_cut_off_stays_tentative():
+def test_words_that_a_split_may_move_stay_tentative():
     words = tuple(TimedWord(f" {n}", float(n), n + 1.0, 0.9) for n in range(4))
-    heard = replace(decoded(" 0 1 2 3"), words=words)
-    made = Agreement()
+    hypothesis = replace(decoded(" 0 1 2 3"), words=words)
+    agreements = Agreement()
     for _ in range(5):
-        made = made.revise(heard, uncut_s=2.0)
-    assert (made.stable, made.tentative) == ("0 1", " 2 3")
+        agreements = agreements.revise(hypothesis, uncut_s=2.0)
+    assert (agreements.stable, agreements.tentative) == ("0 1", " 2 3")
 
 
-def test_a_word_that_is_doubted_within_is_doubted():
+def test_a_unit_has_the_lowest_probability_of_its_words():
     words = (TimedWord("well", 0.0, 0.0, 0.9), TimedWord("-known", 0.0, 0.0, 0.1))
-    doubted = replace(decoded("well-known"), words=words)
-    assert Agreement().revise(doubted).revise(doubted).stable == ""
+    improbable = replace(decoded("well-known"), words=words)
+    assert Agreement().revise(improbable).revise(improbable).stable == ""
 
 
 def test_revisions_are_counted():
@@ -173,12 +175,14 @@ def test_revisions_are_counted():
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abc"), max_size=6))
-def test_a_fit_needs_as_many_edits_as_the_lengths_differ(said: list[str], heard: list[str]):
-    end, edits = align_prefix(said, heard)
-    assert abs(end - len(said)) <= edits <= max(len(said), end)
+def test_an_alignment_needs_at_least_as_many_edits_as_the_lengths_differ(
+    reference: list[str], hypothesis: list[str]
+):
+    end, edits = align_prefix(reference, hypothesis)
+    assert abs(end - len(reference)) <= edits <= max(len(reference), end)
 
 
-def test_a_fit_is_exact_where_it_can_be():
+def test_an_alignment_is_exact_if_possible():
     assert align_prefix("abc", "abcde") == (3, 0)
     assert align_prefix("", "abc") == (0, 0)
     assert align_prefix("abc", "bcde") == (2, 1)

@@ -22,7 +22,7 @@ ORTHOGRAPHY = Orthography({Script.HANS: lambda text: text.replace("發", "发")}
 texts = st.text("你發 a1,.()。，x\u3000")
 
 
-def written(*words: str, language: str = "zh") -> Hypothesis:
+def hypothesis_of(*words: str, language: str = "zh") -> Hypothesis:
     return Hypothesis(
         text="".join(words),
         language=language,
@@ -36,7 +36,7 @@ def written(*words: str, language: str = "zh") -> Hypothesis:
 
 
 @pytest.mark.parametrize(
-    ("text", "becomes"),
+    ("text", "expected"),
     [
         ("你好,世界.", "你好，世界。"),
         ("廣州市 房地產", "廣州市房地產"),
@@ -51,32 +51,34 @@ def written(*words: str, language: str = "zh") -> Hypothesis:
         ("", ""),
     ],
 )
-def test_marks_beside_han_are_wide_and_spaces_stand_beside_latin_words(text: str, becomes: str):
-    assert "".join(typeset(text)) == becomes
+def test_marks_beside_han_are_full_width_and_spaces_are_kept_beside_latin_words(
+    text: str, expected: str
+):
+    assert "".join(typeset(text)) == expected
 
 
 @given(texts)
-def test_nothing_but_marks_and_spaces_changes(text: str):
+def test_only_marks_and_spaces_change(text: str):
     for before, after in zip(text, typeset(text), strict=True):
         assert after == before or before in ",.()" or before.isspace()
 
 
 @given(texts)
-def test_spaces_stand_alone_and_inside(text: str):
-    made = "".join(typeset(text))
-    assert made == made.strip()
-    assert not any(a.isspace() and b.isspace() for a, b in pairwise(made))
+def test_spaces_are_single_and_never_at_the_ends(text: str):
+    normalised = "".join(typeset(text))
+    assert normalised == normalised.strip()
+    assert not any(a.isspace() and b.isspace() for a, b in pairwise(normalised))
 
 
 @given(st.lists(st.text("你發a ,.", min_size=1), max_size=8))
 def test_the_words_join_to_the_text(words: list[str]):
-    made = ORTHOGRAPHY.normalise(written(*words), ())
-    assert made.words is not None
-    assert "".join(word.text for word in made.words) == made.text
-    assert all(word.text for word in made.words)
+    normalised = ORTHOGRAPHY.normalise(hypothesis_of(*words), ())
+    assert normalised.words is not None
+    assert "".join(word.text for word in normalised.words) == normalised.text
+    assert all(word.text for word in normalised.words)
 
 
-def test_each_part_is_written_by_itself_where_the_length_changes():
+def test_parts_are_converted_one_by_one_if_the_length_changes():
     longer = {"面": "麵麵"}
     assert converted(["一面", "面"], lambda text: "".join(longer.get(c, c) for c in text)) == [
         "一麵麵",
@@ -101,7 +103,9 @@ def test_a_text_is_converted_as_a_whole():
         ((), None),
     ],
 )
-def test_a_tag_names_a_script(languages: tuple[str, ...], script: Script | None):
+def test_the_script_follows_from_the_first_chinese_tag(
+    languages: tuple[str, ...], script: Script | None
+):
     assert script_of(languages) is script
 
 
@@ -109,23 +113,23 @@ def test_a_tag_names_a_script(languages: tuple[str, ...], script: Script | None)
     ("languages", "text"),
     [(("zh-Hant",), "發，好"), (("zh",), "发，好"), ((), "发，好")],
 )
-def test_the_stream_decides_and_then_the_worker(languages: tuple[str, ...], text: str):
-    assert ORTHOGRAPHY.normalise(written("發,", "好"), languages).text == text
+def test_the_script_of_the_stream_precedes_the_workers(languages: tuple[str, ...], text: str):
+    assert ORTHOGRAPHY.normalise(hypothesis_of("發,", "好"), languages).text == text
 
 
-def test_a_text_without_words_is_written_too():
-    made = ORTHOGRAPHY.normalise(
+def test_a_text_without_words_is_normalised_too():
+    normalised = ORTHOGRAPHY.normalise(
         Hypothesis("發,好", "zh", None, (), -0.1, 0.0, 1.0), languages=("zh-Hans",)
     )
-    assert (made.text, made.words) == ("发，好", None)
+    assert (normalised.text, normalised.words) == ("发，好", None)
 
 
-def test_other_languages_are_left_alone():
-    japanese = written("発,", "好", language="ja")
+def test_other_languages_are_not_changed():
+    japanese = hypothesis_of("発,", "好", language="ja")
     assert ORTHOGRAPHY.normalise(japanese, ("zh-Hans", "ja")) is japanese
 
 
-def test_chinese_is_prompted_unless_the_stream_asks_for_its_own():
+def test_chinese_has_a_prompt_unless_the_stream_sets_one():
     assert prompt("zh", None) == PROMPT
     assert prompt("zh", "股票") == "股票"
     assert prompt("zh", "") == ""

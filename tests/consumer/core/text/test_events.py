@@ -16,7 +16,7 @@ from schemas.codec import decode_event, encode_event
 from schemas.transcript import Source, Timing, Verdict, Word
 
 END_MS = 1_700_000_000_000
-HEARD = PendingUtterance(
+PENDING = PendingUtterance(
     id=UtteranceId(SessionKey(PARTITION, "call-7", "0-40"), 3),
     utterance=Utterance(
         number=3,
@@ -55,79 +55,81 @@ def decoded(**changes: object) -> TimedHypothesis:
     )
 
 
-def test_a_final_places_its_utterance_in_stream_log_and_time():
-    event = final(HEARD, decoded(), MODEL)
+def test_a_final_states_its_position_in_stream_log_and_time():
+    event = final(PENDING, decoded(), MODEL)
     assert event.id == "call-7/0-40/3"
     assert event.index == 4
     assert (event.start_sample, event.end_sample, event.rate) == (80_000, 96_000, 8_000)
     assert (event.start_s, event.end_s) == (10.0, 12.0)
     assert (event.started_at_ms, event.time_ms) == (END_MS - 2_000, END_MS)
     assert event.end_reason == "silence"
-    assert event.source == HEARD.source
-    assert event.traceparent == HEARD.traceparent
+    assert event.source == PENDING.source
+    assert event.traceparent == PENDING.traceparent
 
 
-def test_a_final_says_what_was_written_and_by_what():
-    event = final(HEARD, decoded(), MODEL)
+def test_a_final_states_its_text_and_its_model():
+    event = final(PENDING, decoded(), MODEL)
     assert (event.text, event.language, event.language_probability) == ("hello there", "en", 0.9)
     assert event.model == replace(MODEL, fold=True)
     assert event.confidence == confidence(HYPOTHESIS)
     assert event.quality.verdict is Verdict.ACCEPT
 
 
-def test_the_language_is_told_by_its_public_name():
-    assert final(HEARD, decoded(language="jw"), MODEL).language == "jv"
+def test_the_language_is_published_as_bcp_47():
+    assert final(PENDING, decoded(language="jw"), MODEL).language == "jv"
 
 
-def test_word_times_lie_on_the_streams_axis():
-    event = final(HEARD, decoded(), MODEL)
+def test_word_times_are_relative_to_the_stream():
+    event = final(PENDING, decoded(), MODEL)
     assert event.words == (Word("hello", 10.0, 10.5, 0.9), Word(" there", 10.5, 11.25, 0.8))
-    assert final(HEARD, decoded(words=None), MODEL).words is None
-    assert final(HEARD, decoded(words=()), MODEL).words == ()
+    assert final(PENDING, decoded(words=None), MODEL).words is None
+    assert final(PENDING, decoded(words=()), MODEL).words == ()
 
 
-def test_words_that_only_partials_needed_are_left_out():
-    unasked = replace(HEARD, options=OPTIONS)
-    assert final(unasked, decoded(), MODEL) == final(unasked, decoded(words=None), MODEL)
+def test_words_are_left_out_unless_the_stream_asked_for_them():
+    without_words = replace(PENDING, options=OPTIONS)
+    assert final(without_words, decoded(), MODEL) == final(
+        without_words, decoded(words=None), MODEL
+    )
 
 
-def test_the_time_counts_from_the_end_of_speech():
-    assert final(HEARD, decoded(), MODEL).timing == Timing(1_000, 30, 70)
+def test_latency_counts_from_the_end_of_speech():
+    assert final(PENDING, decoded(), MODEL).timing == Timing(1_000, 30, 70)
 
 
-def test_a_suppressed_final_keeps_its_place_and_its_reasons_but_no_text():
-    event = final(HEARD, decoded(avg_logprob=-2.0, no_speech_prob=0.9), MODEL)
+def test_a_suppressed_final_has_its_index_and_reasons_but_no_text():
+    event = final(PENDING, decoded(avg_logprob=-2.0, no_speech_prob=0.9), MODEL)
     assert (event.utterance, event.index) == (3, 4)
     assert (event.text, event.words) == ("", None)
     assert event.quality.verdict is Verdict.SUPPRESSED
     assert "no_speech" in event.quality.reasons
 
 
-def test_what_was_suppressed_is_told_where_a_setting_allows():
+def test_suppressed_text_is_published_only_with_its_setting():
     silence = decoded(avg_logprob=-2.0, no_speech_prob=0.9)
-    assert final(HEARD, silence, MODEL).suppressed_text is None
+    assert final(PENDING, silence, MODEL).suppressed_text is None
     policy = FinalPolicy(publish_suppressed=True)
-    assert final(HEARD, silence, MODEL, policy).suppressed_text == "hello there"
-    assert final(HEARD, decoded(), MODEL, policy).suppressed_text is None
+    assert final(PENDING, silence, MODEL, policy).suppressed_text == "hello there"
+    assert final(PENDING, decoded(), MODEL, policy).suppressed_text is None
 
 
-def test_chinese_is_written_as_the_stream_asked():
+def test_chinese_has_the_script_of_the_stream():
     policy = FinalPolicy(Orthography({Script.HANT: lambda text: text.replace("发", "發")}))
-    asked = replace(HEARD, options=replace(HEARD.options, languages=("zh-Hant",)))
+    traditional = replace(PENDING, options=replace(PENDING.options, languages=("zh-Hant",)))
     words = (TimedWord("发,", 0.0, 0.5, 0.9), TimedWord("好", 0.5, 1.0, 0.9))
-    spoken = decoded(text="发,好", language="zh", words=words)
-    event = final(asked, spoken, MODEL, policy)
+    chinese = decoded(text="发,好", language="zh", words=words)
+    event = final(traditional, chinese, MODEL, policy)
     assert event.text == "發，好"
     assert event.words is not None
     assert [word.text for word in event.words] == ["發，", "好"]
 
 
-def test_a_chinese_text_that_repeats_our_own_prompt_is_suppressed():
+def test_a_chinese_text_that_repeats_the_default_prompt_is_suppressed():
     echo = decoded(text="以下是普通話的句子。", language="zh", words=None, avg_logprob=-0.75)
-    assert "prompt_echo" in final(HEARD, echo, MODEL).quality.reasons
+    assert "prompt_echo" in final(PENDING, echo, MODEL).quality.reasons
 
 
-def test_a_final_goes_over_the_wire_as_it_is():
-    event = final(HEARD, decoded(), MODEL)
+def test_a_final_is_unchanged_by_encoding_and_decoding():
+    event = final(PENDING, decoded(), MODEL)
     _, value, headers = encode_event(event)
     assert decode_event(headers, value) == event

@@ -1,4 +1,4 @@
-"""Each layer by itself; thresholds from both sides. Real audio is measured in docs/quality.md."""
+"""Each rule on its own, on both sides of its threshold; docs/quality.md has real audio."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from schemas.transcript import QualityReason
 
 RATE = 16_000
-HEARD = Speech(ratio=0.8, peak=1.0, mean=0.7)
+CLEAR = Speech(ratio=0.8, peak=1.0, mean=0.7)
 FAINT = Speech(ratio=0.3, peak=0.6, mean=0.2)
-SAID = Hypothesis(
+HYPOTHESIS = Hypothesis(
     text="we have said something here",
     language="en",
     language_probability=None,
@@ -34,7 +34,7 @@ SAID = Hypothesis(
 )
 
 
-def utterance(samples: Int16Array, speech: Speech = HEARD) -> Utterance:
+def utterance(samples: Int16Array, speech: Speech = CLEAR) -> Utterance:
     return Utterance(
         number=0,
         start=0,
@@ -50,19 +50,21 @@ def utterance(samples: Int16Array, speech: Speech = HEARD) -> Utterance:
 SECOND = utterance(np.zeros(RATE, np.int16))
 
 
-def found(
-    layers: Any = SUPPRESSING, speech: Speech = HEARD, prompt: str | None = None, **changes: Any
+def reasons_for(
+    rules: Any = SUPPRESSING, speech: Speech = CLEAR, prompt: str | None = None, **changes: Any
 ) -> list[QualityReason]:
-    evidence = TextEvidence.of(replace(SAID, **changes), replace(SECOND, speech=speech), prompt)
-    return [doubt for doubt, speaks in layers if speaks(evidence)]
+    evidence = TextEvidence.of(
+        replace(HYPOTHESIS, **changes), replace(SECOND, speech=speech), prompt
+    )
+    return [reason for reason, applies in rules if applies(evidence)]
 
 
-def test_nothing_speaks_against_speech():
-    assert found() == found(REVIEWING) == []
+def test_no_rule_applies_to_clear_speech():
+    assert reasons_for() == reasons_for(REVIEWING) == []
 
 
 @pytest.mark.parametrize(
-    ("avg_logprob", "no_speech_prob", "against"),
+    ("avg_logprob", "no_speech_prob", "reasons"),
     [
         (-1.0, 0.61, [QualityReason.NO_SPEECH]),
         (-1.0, 0.59, []),
@@ -72,36 +74,36 @@ def test_nothing_speaks_against_speech():
         (-2.0, 0.09, []),
     ],
 )
-def test_no_speech_is_a_line_through_whispers_corner(
-    avg_logprob: float, no_speech_prob: float, against: list[QualityReason]
+def test_no_speech_is_a_line_through_whispers_thresholds(
+    avg_logprob: float, no_speech_prob: float, reasons: list[QualityReason]
 ):
-    assert found(avg_logprob=avg_logprob, no_speech_prob=no_speech_prob) == against
+    assert reasons_for(avg_logprob=avg_logprob, no_speech_prob=no_speech_prob) == reasons
 
 
-def test_a_faint_detection_counts_where_the_text_is_not_sure():
-    assert found(speech=FAINT, avg_logprob=-0.51) == [QualityReason.WEAK_DETECTION]
-    assert found(speech=FAINT, avg_logprob=-0.49) == []
+def test_a_weak_detection_counts_if_the_text_is_improbable():
+    assert reasons_for(speech=FAINT, avg_logprob=-0.51) == [QualityReason.WEAK_DETECTION]
+    assert reasons_for(speech=FAINT, avg_logprob=-0.49) == []
 
 
-def test_long_pauses_are_no_faint_detection():
+def test_long_pauses_are_no_weak_detection():
     paused = Speech(ratio=0.6, peak=1.0, mean=0.2)  # 0.6 s of speech
-    assert found(speech=paused, avg_logprob=-0.51) == []
+    assert reasons_for(speech=paused, avg_logprob=-0.51) == []
 
 
-def test_a_few_words_that_the_model_does_not_believe_are_a_guess():
-    assert found(text="oh", avg_logprob=-1.11) == [QualityReason.GUESS]
-    assert found(text="你好吗", avg_logprob=-1.11) == [QualityReason.GUESS]
-    assert found(text="你好吗呀", avg_logprob=-1.11) == []
-    assert found(text="oh", avg_logprob=-1.09) == []
+def test_a_few_improbable_words_are_a_guess():
+    assert reasons_for(text="oh", avg_logprob=-1.11) == [QualityReason.GUESS]
+    assert reasons_for(text="你好吗", avg_logprob=-1.11) == [QualityReason.GUESS]
+    assert reasons_for(text="你好吗呀", avg_logprob=-1.11) == []
+    assert reasons_for(text="oh", avg_logprob=-1.09) == []
 
 
 @pytest.mark.parametrize("text", ["", "…", "。"])
-def test_punctuation_is_no_text(text: str):
-    assert QualityReason.NO_WORDS in found(text=text)
+def test_punctuation_alone_is_no_text(text: str):
+    assert QualityReason.NO_WORDS in reasons_for(text=text)
 
 
 @pytest.mark.parametrize(
-    ("text", "prompt", "doubt"),
+    ("text", "prompt", "reason"),
     [
         ("Thanks for watching!", None, QualityReason.SILENCE_PHRASE),
         ("请不吝点赞 订阅", None, QualityReason.SILENCE_PHRASE),
@@ -109,54 +111,52 @@ def test_punctuation_is_no_text(text: str):
         ("啊啊啊啊", None, QualityReason.REPETITION),
     ],
 )
-def test_what_a_text_says_against_itself_needs_weak_evidence(
-    text: str, prompt: str | None, doubt: QualityReason
+def test_rules_about_the_text_require_weak_evidence(
+    text: str, prompt: str | None, reason: QualityReason
 ):
-    assert found(text=text, prompt=prompt) == []
+    assert reasons_for(text=text, prompt=prompt) == []
     for weak in ({"no_speech_prob": 0.41}, {"avg_logprob": -0.71}, {"speech": FAINT}):
-        assert doubt in found(text=text, prompt=prompt, **weak)
+        assert reason in reasons_for(text=text, prompt=prompt, **weak)
 
 
 def test_a_text_that_ends_in_a_loop_is_not_suppressed():
     text = "he said no no no no no no no no"
-    assert found(text=text, avg_logprob=-0.8) == []
-    assert found(REVIEWING, text=text, speech=replace(HEARD, ratio=1.0)) == [
+    assert reasons_for(text=text, avg_logprob=-0.8) == []
+    assert reasons_for(REVIEWING, text=text, speech=replace(CLEAR, ratio=1.0)) == [
         QualityReason.REPETITION
     ]
 
 
 @pytest.mark.parametrize(
-    ("changes", "doubt"),
+    ("changes", "reason"),
     [
         ({"compression_ratio": 2.41}, QualityReason.REPETITION),
         ({"avg_logprob": -1.01}, QualityReason.LOW_LOGPROB),
         ({"text": "one two three four five six seven eight nine"}, QualityReason.TOO_FAST),
     ],
 )
-def test_doubts_call_for_a_look(changes: dict[str, Any], doubt: QualityReason):
-    assert found(REVIEWING, **changes) == [doubt]
+def test_weak_texts_are_marked_for_review(changes: dict[str, Any], reason: QualityReason):
+    assert reasons_for(REVIEWING, **changes) == [reason]
 
 
-def test_as_many_words_as_can_be_spoken_are_not_too_fast():
-    assert found(REVIEWING, text="one two three four five six seven eight") == []  # in 0.8 s
+def test_8_words_in_800_ms_are_not_too_fast():
+    assert reasons_for(REVIEWING, text="one two three four five six seven eight") == []  # in 0.8 s
 
 
 def word(start_s: float, end_s: float) -> TimedWord:
     return TimedWord(" word", start_s, end_s, 0.9)
 
 
-def test_a_word_far_from_any_speech_is_unspoken():
+def test_a_word_far_from_any_speech_is_without_speech():
     speech = Speech(0.5, 1.0, 0.5, probabilities=(0.9,) * 50 + (0.1,) * 50, window_ms=20)
-    heard = utterance(np.zeros(2 * RATE, np.int16), speech)
+    paused = utterance(np.zeros(2 * RATE, np.int16), speech)
     words = (word(0.5, 1.0), word(1.1, 1.4), word(1.21, 1.5), word(2.0, 2.0), word(2.5, 2.6))
-    silence = Loudness.of(heard.samples, RATE)
-    assert words_without_speech(words, heard, silence) == [
-        words[2],
-        words[3],
-    ]  # of the last nothing is known
+    loudness = Loudness.of(paused.samples, RATE)
+    # The last word is after the known windows.
+    assert words_without_speech(words, paused, loudness) == [words[2], words[3]]
 
 
-def test_in_clear_audio_a_word_is_louder_than_the_noise():
+def test_in_clear_audio_a_word_no_louder_than_the_noise_is_without_speech():
     rng = np.random.default_rng(1)
     level = np.where(np.arange(2 * RATE) < RATE, 0.1, 0.001)
     clear = utterance(from_float((level * rng.standard_normal(2 * RATE)).astype(np.float32)))
@@ -165,7 +165,7 @@ def test_in_clear_audio_a_word_is_louder_than_the_noise():
     assert words_without_speech(words, clear, loudness) == [words[2]]
 
 
-def test_in_noise_nothing_is_known_of_a_quiet_word():
+def test_in_noise_a_quiet_word_is_kept():
     rng = np.random.default_rng(1)
     noise = utterance(from_float((0.1 * rng.standard_normal(RATE)).astype(np.float32)))
     assert words_without_speech((word(0.2, 0.5),), noise, Loudness.of(noise.samples, RATE)) == []

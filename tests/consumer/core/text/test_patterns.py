@@ -30,7 +30,7 @@ from consumer.core.text.patterns import is_echo, is_silence_phrase
         "[Music]",
     ],
 )
-def test_phrases_of_silence_are_known(text: str):
+def test_phrases_that_whisper_writes_on_silence_are_recognised(text: str):
     assert is_silence_phrase(text)
 
 
@@ -54,16 +54,16 @@ def test_phrases_of_silence_are_known(text: str):
         "thanks " * 40,
     ],
 )
-def test_what_people_say_is_none(text: str):
+def test_real_speech_is_no_silence_phrase(text: str):
     assert not is_silence_phrase(text)
 
 
 @given(st.text(max_size=200) | st.text("谢感觀看字幕由我thanksyou", max_size=200))
-def test_any_text_is_read_at_once(text: str):
+def test_any_text_can_be_checked(text: str):
     assert is_silence_phrase(text) in {True, False}
 
 
-def test_an_echo_is_a_piece_of_the_prompt():
+def test_an_echo_is_a_part_of_the_prompt():
     assert is_echo("Streamscribe, Kafka", "hello, streamscribe Kafka and Whisper")
     assert not is_echo("Whisper and more", "Kafka and Whisper")
     assert not is_echo("Kafka", None)

@@ -39,21 +39,21 @@ GOOD = replace(
         ),
     ],
 )
-def test_the_evidence_decides(
+def test_the_verdict_follows_from_the_reasons(
     changes: dict[str, float], verdict: Verdict, reasons: tuple[QualityReason, ...]
 ):
-    judged = assess(replace(GOOD, **changes), UTTERANCE)
-    assert (judged.quality.verdict, judged.quality.reasons) == (verdict, reasons)
-    assert judged.is_suppressed is (verdict is Verdict.SUPPRESSED)
+    assessment = assess(replace(GOOD, **changes), UTTERANCE)
+    assert (assessment.quality.verdict, assessment.quality.reasons) == (verdict, reasons)
+    assert assessment.is_suppressed is (verdict is Verdict.SUPPRESSED)
 
 
-def test_a_reason_is_told_once():
+def test_a_reason_is_listed_once():
     quality = assess(replace(GOOD, text="no " * 9, no_speech_prob=0.5), UTTERANCE).quality
     assert quality.verdict is Verdict.SUPPRESSED
     assert quality.reasons.count(QualityReason.REPETITION) == 1
 
 
-def test_the_evidence_is_told():
+def test_the_measures_are_published():
     samples = UTTERANCE.samples.copy()
     samples[:160] = 32_767
     quality = assess(GOOD, replace(UTTERANCE, samples=samples)).quality
@@ -65,20 +65,20 @@ def test_the_evidence_is_told():
     assert quality.snr_db == 60.0
 
 
-def test_words_are_counted_by_the_second_and_by_their_doubt():
+def test_words_per_second_and_improbable_words_are_counted():
     words = tuple(TimedWord(" a", 0.0, 0.1, probability) for probability in (0.9, 0.5, 0.49, 0.1))
     quality = assess(replace(GOOD, words=words), UTTERANCE).quality
     assert quality.words_per_second == 4.0
     assert quality.low_confidence_words == 2
 
 
-def test_words_that_were_not_wanted_are_not_counted():
+def test_words_that_were_not_requested_are_not_counted():
     quality = assess(GOOD, UTTERANCE).quality
     assert quality.words_per_second is None
     assert quality.low_confidence_words is None
 
 
-def test_an_utterance_without_a_word_has_none_a_second():
+def test_an_utterance_without_a_word_has_0_words_per_second():
     assert assess(replace(GOOD, words=()), UTTERANCE).quality.words_per_second == 0
 
 
@@ -92,47 +92,49 @@ WORDS = tuple(
 )
 
 
-def test_words_without_speech_are_taken_out_and_it_is_told():
-    judged = assess(replace(GOOD, text="said this and that.", words=WORDS), PAUSED)
-    assert (judged.hypothesis.text, judged.hypothesis.words) == ("said this", WORDS[:2])
-    assert judged.removed == "and that."
-    assert judged.quality.verdict is Verdict.REVIEW
-    assert judged.quality.reasons == (QualityReason.WORD_WITHOUT_SPEECH,)
-    assert judged.quality.words_per_second == 2.0
+def test_words_without_speech_are_removed_and_listed_as_a_reason():
+    assessment = assess(replace(GOOD, text="said this and that.", words=WORDS), PAUSED)
+    assert (assessment.hypothesis.text, assessment.hypothesis.words) == ("said this", WORDS[:2])
+    assert assessment.removed == "and that."
+    assert assessment.quality.verdict is Verdict.REVIEW
+    assert assessment.quality.reasons == (QualityReason.WORD_WITHOUT_SPEECH,)
+    assert assessment.quality.words_per_second == 2.0
 
 
-def test_the_words_that_are_left_join_to_the_text():
+def test_the_remaining_words_join_to_the_text():
     late = tuple(
         replace(word, start_s=0.9 - word.start_s, end_s=1.0 - word.start_s) for word in WORDS
     )
-    judged = assess(replace(GOOD, text="said this and that.", words=late), PAUSED)
-    assert judged.hypothesis.text == "and that."
-    assert judged.hypothesis.words is not None
-    assert [word.text for word in judged.hypothesis.words] == ["and", " that."]
+    assessment = assess(replace(GOOD, text="said this and that.", words=late), PAUSED)
+    assert assessment.hypothesis.text == "and that."
+    assert assessment.hypothesis.words is not None
+    assert [word.text for word in assessment.hypothesis.words] == ["and", " that."]
 
 
-def test_a_text_of_which_no_word_is_left_is_suppressed():
-    gone = tuple(replace(word, start_s=0.8, end_s=0.9) for word in WORDS)
-    judged = assess(replace(GOOD, text="said this and that.", words=gone), PAUSED)
-    assert judged.is_suppressed
-    assert judged.removed == "said this and that."
-    assert judged.quality.reasons == (QualityReason.NO_WORDS, QualityReason.WORD_WITHOUT_SPEECH)
+def test_a_text_without_a_remaining_word_is_suppressed():
+    in_silence = tuple(replace(word, start_s=0.8, end_s=0.9) for word in WORDS)
+    assessment = assess(replace(GOOD, text="said this and that.", words=in_silence), PAUSED)
+    assert assessment.is_suppressed
+    assert assessment.removed == "said this and that."
+    assert assessment.quality.reasons == (QualityReason.NO_WORDS, QualityReason.WORD_WITHOUT_SPEECH)
 
 
 def test_an_echo_of_the_prompt_is_suppressed():
-    judged = assess(replace(GOOD, text="A call.", no_speech_prob=0.5), UTTERANCE, prompt="a call")
-    assert judged.quality.reasons == (QualityReason.PROMPT_ECHO,)
-    assert judged.removed == "A call."
+    assessment = assess(
+        replace(GOOD, text="A call.", no_speech_prob=0.5), UTTERANCE, prompt="a call"
+    )
+    assert assessment.quality.reasons == (QualityReason.PROMPT_ECHO,)
+    assert assessment.removed == "A call."
 
 
-def test_all_of_a_good_text_stands():
-    judged = assess(GOOD, UTTERANCE)
-    assert judged.hypothesis is GOOD
-    assert judged.removed is None
+def test_a_good_text_is_accepted_unchanged():
+    assessment = assess(GOOD, UTTERANCE)
+    assert assessment.hypothesis is GOOD
+    assert assessment.removed is None
 
 
 # 3 s of speech.
-TALKED = replace(
+CONTINUOUS = replace(
     UTTERANCE,
     end=48_000,
     samples=np.zeros(48_000, np.int16),
@@ -140,22 +142,24 @@ TALKED = replace(
 )
 
 
-def spoken(*words: tuple[str, float, float]) -> Hypothesis:
+def hypothesis_of(*words: tuple[str, float, float]) -> Hypothesis:
     timed = tuple(TimedWord(*word, 0.9) for word in words)
     return replace(GOOD, text="".join(word.text for word in timed), words=timed)
 
 
-def test_speech_without_a_word_is_told():
-    judged = assess(spoken(("One", 0.0, 0.4), (" two.", 0.4, 0.9)), TALKED)
-    assert judged.quality.verdict is Verdict.REVIEW
-    assert judged.quality.reasons == (QualityReason.SPEECH_WITHOUT_WORD,)
+def test_speech_without_a_word_is_marked_for_review():
+    assessment = assess(hypothesis_of(("One", 0.0, 0.4), (" two.", 0.4, 0.9)), CONTINUOUS)
+    assert assessment.quality.verdict is Verdict.REVIEW
+    assert assessment.quality.reasons == (QualityReason.SPEECH_WITHOUT_WORD,)
 
 
-def test_speech_that_words_cover_leaves_nothing_to_tell():
-    judged = assess(spoken(("One", 0.0, 0.8), (" two", 1.2, 1.5), (" three.", 2.2, 2.9)), TALKED)
-    assert judged.quality.verdict is Verdict.ACCEPT
+def test_speech_that_words_cover_is_accepted():
+    assessment = assess(
+        hypothesis_of(("One", 0.0, 0.8), (" two", 1.2, 1.5), (" three.", 2.2, 2.9)), CONTINUOUS
+    )
+    assert assessment.quality.verdict is Verdict.ACCEPT
 
 
-def test_of_a_translation_nobody_can_tell_what_is_missing():
-    judged = assess(spoken(("One", 0.0, 0.4)), TALKED, task=Task.TRANSLATE)
-    assert judged.quality.verdict is Verdict.ACCEPT
+def test_missing_speech_of_a_translation_is_not_detected():
+    assessment = assess(hypothesis_of(("One", 0.0, 0.4)), CONTINUOUS, task=Task.TRANSLATE)
+    assert assessment.quality.verdict is Verdict.ACCEPT

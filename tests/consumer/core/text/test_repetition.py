@@ -9,7 +9,7 @@ from consumer.core.text.units import keys
 
 
 @pytest.mark.parametrize(
-    ("text", "run"),
+    ("text", "repetition"),
     [
         ("", Repetition()),
         ("no no", Repetition()),
@@ -20,8 +20,8 @@ from consumer.core.text.units import keys
         ("一二三四五六七八九", Repetition()),
     ],
 )
-def test_the_longest_run_of_one_phrase_is_found(text: str, run: Repetition):
-    assert longest_repetition(keys(text)) == run
+def test_the_longest_repetition_of_one_phrase_is_found(text: str, repetition: Repetition):
+    assert longest_repetition(keys(text)) == repetition
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def test_the_longest_run_of_one_phrase_is_found(text: str, run: Repetition):
         ("I'm not sure. " * 3, False),
     ],
 )
-def test_what_nobody_says_is_a_loop(text: str, loops: bool):
+def test_a_loop_has_more_repeats_than_speech(text: str, loops: bool):
     assert is_loop(text) is loops
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=LONGEST_PHRASE), st.integers(3, 6))
-def test_a_phrase_that_comes_again_and_again_is_found(phrase: list[str], times: int):
+def test_a_repeated_phrase_of_any_length_is_found(phrase: list[str], times: int):
     assert longest_repetition(phrase * times).units == len(phrase) * times
 
 
 @given(st.lists(st.integers(), unique=True))
-def test_what_never_comes_again_is_no_run(said: list[int]):
-    assert longest_repetition([str(number) for number in said]) == Repetition()
+def test_a_text_without_repeats_has_no_repetition(numbers: list[int]):
+    assert longest_repetition([str(number) for number in numbers]) == Repetition()

@@ -36,7 +36,7 @@ def test_the_trail_is_the_end_of_the_unit(text: str):
     assert all(unit.text.endswith(unit.trail) for unit in units(text))
 
 
-def test_keys_know_no_case_width_or_punctuation():
+def test_keys_ignore_case_width_and_punctuation():
     assert keys("Hello, WORLD! ") == keys("hello world") == ["hello", "world"]
     assert keys("ＡＢＣ１２") == ["abc12"]
     assert keys("……") == []
@@ -45,5 +45,5 @@ def test_keys_know_no_case_width_or_punctuation():
 @pytest.mark.parametrize(
     ("character", "han"), [("中", True), ("〇", True), ("𠮷", True), ("か", False), ("a", False)]
 )
-def test_han_is_told_from_kana_and_latin(character: str, han: bool):
+def test_han_is_distinguished_from_kana_and_latin(character: str, han: bool):
     assert is_han(character) is han

@@ -1,6 +1,7 @@
-"""A process that reads partition 0 of a topic from its beginning: what it met, and its memory.
+"""A program that reads partition 0 of a topic as a worker does, and measures its memory.
 
-read_along.py BOOTSTRAP TOPIC RECORDS -> offset, last offset, reason a line, then bytes grown
+`tail_reader.py BOOTSTRAP TOPIC RECORDS` prints one line per record or unreadable batch (offset,
+last offset, "read" or the reason), then the bytes by which its peak memory has grown.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from transport.credentials import Credentials
 from transport.security import Security
 
 
-def peak_bytes() -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) << 10
+def peak_memory_bytes() -> int:
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match
+    return int(match[1]) << 10
 
 
 async def main(bootstrap: str, topic: str, records: int) -> None:
@@ -29,15 +30,14 @@ async def main(bootstrap: str, topic: str, records: int) -> None:
     async with KafkaSource(settings, Credentials(Security())) as source:
         while (await source.poll(frozenset(Lane))).assigned is None:
             pass
-        before = peak_bytes()
+        before = peak_memory_bytes()
         source.seek(Partition(topic, 0), 0)
         while records > 0:
             for record in (await source.poll(frozenset(Lane))).records:
-                skipped = isinstance(record, UnreadableBatch)
-                reason = record.reason if skipped else "read"
-                sys.stdout.write(f"{record.offset} {record.next_offset - 1} {reason}\n")
+                result = record.reason if isinstance(record, UnreadableBatch) else "read"
+                sys.stdout.write(f"{record.offset} {record.next_offset - 1} {result}\n")
                 records -= 1
-        sys.stdout.write(f"{peak_bytes() - before}\n")
+        sys.stdout.write(f"{peak_memory_bytes() - before}\n")
 
 
 if __name__ == "__main__":
