@@ -1,8 +1,12 @@
 """Decode containers in a pool of processes, because their decoders are native code.
 
-A payload that crashes a decoder or exceeds the time limit is rejected like any other that cannot be
+A payload that crashes a decoder or exceeds its limits is rejected like any other that cannot be
 decoded, and the next payload gets another process. Without the sandbox, one record could crash
 every worker that reads it.
+
+The limit of a payload is CPU time, so that a loaded machine rejects nothing that an idle one
+decodes. The limit of elapsed time is for decoders that block. Starting a process has a limit of its
+own, and its failure is the machine's, not the payload's.
 
 Nothing here blocks the event loop. The number of slots bounds how many payloads are decoded
 concurrently. A payload that takes long releases its slot before its time limit, so that it delays
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -22,15 +27,18 @@ from typing import Final, Self
 import numpy as np
 import structlog
 
-from consumer.codecs.sandbox_process import ANSWER, request
+from consumer.codecs.sandbox_process import ANSWER, READY, request
 from consumer.core.audio.samples import DecodedAudio
+from consumer.errors import SttError
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
 from schemas.errors import Reason, WireError
 
 log = structlog.get_logger(__name__)
 
 PROCESSES: Final = 2
-TIMEOUT_S: Final = 3.0  # of one payload; the longest allowed record takes less than 0.1 s
+CPU_LIMIT_S: Final = 3.0  # of one payload; the longest allowed record takes less than 0.1 s
+TIMEOUT_S: Final = 10.0  # elapsed, of one payload
+START_TIMEOUT_S: Final = 60.0  # elapsed, of a new process; it takes 0.5 s on an idle machine
 OVERDUE_S: Final = 0.25  # after which a payload releases its slot
 MAX_OVERDUE: Final = 6  # concurrent payloads without a slot, each with its own process
 _MAX_BODY_BYTES: Final = MAX_RECORD_SECONDS * MAX_RATE * MAX_CHANNELS * 2
@@ -51,15 +59,17 @@ class CodecSandbox:
         self,
         on_failure: Callable[[], None] = lambda: None,
         *,
+        cpu_limit_s: float = CPU_LIMIT_S,
         timeout_s: float = TIMEOUT_S,
         processes: int = PROCESSES,
         command: tuple[str, ...] = _COMMAND,
     ) -> None:
-        """`command` starts a process with the protocol of `sandbox_process.py`."""
+        """`command` starts a process with the protocol and the argument of `sandbox_process.py`."""
         self._on_failure = on_failure
+        self._cpu_limit_s = cpu_limit_s
         self._timeout_s = timeout_s
         self._processes = processes
-        self._command = command
+        self._command = (*command, str(cpu_limit_s))
         self._slots = asyncio.Semaphore(processes)
         self._idle: list[Process] = []
         self._all: set[Process] = set()
@@ -67,7 +77,9 @@ class CodecSandbox:
 
     async def __aenter__(self) -> Self:
         try:
-            self._idle = [await self._spawn() for _ in range(self._processes)]
+            self._idle = [await self._launch() for _ in range(self._processes)]
+            for process in self._idle:
+                await _expect_ready(process)
         except BaseException:
             await self.__aexit__()
             raise
@@ -81,7 +93,10 @@ class CodecSandbox:
     async def decode(
         self, payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
     ) -> DecodedAudio:
-        """Decode one container. Raises `WireError` with the reason for the dead letter."""
+        """Decode one container.
+
+        Raises `WireError` with the reason for the dead letter, `SttError` if no process starts.
+        """
         message = request(payload, codec, rate, channels)
         for fresh in (False, True):  # an earlier payload may have caused the first crash
             try:
@@ -91,11 +106,17 @@ class CodecSandbox:
             except (_ProcessFailed, BrokenPipeError, ConnectionResetError):
                 self._report(codec, "the process ended")
             except TimeoutError:
-                self._report(codec, f"no answer within {self._timeout_s:.0f} s")
+                self._report(codec, self._limits)
                 break
         raise WireError(
             Reason.BAD_PAYLOAD,
             f"the {codec} decoder failed on the payload; encode it again",
+        )
+
+    @property
+    def _limits(self) -> str:
+        return (
+            f"no answer within {self._cpu_limit_s:g} s of CPU time, {self._timeout_s:g} s elapsed"
         )
 
     def _report(self, codec: AudioCodec, error: str) -> None:
@@ -130,7 +151,7 @@ class CodecSandbox:
         """Yield a process, a new one if `fresh`; end it after any error but a rejection."""
         if fresh and self._idle:
             await self._end(self._idle.pop())
-        process = self._idle.pop() if self._idle and not fresh else await self._spawn()
+        process = self._idle.pop() if self._idle and not fresh else await self._start()
         try:
             yield process
         except WireError:
@@ -141,7 +162,17 @@ class CodecSandbox:
             raise
         self._idle.append(process)
 
-    async def _spawn(self) -> Process:
+    async def _start(self) -> Process:
+        """Start a process and wait until it reads requests. Raises `SttError` if it does not."""
+        process = await self._launch()
+        try:
+            await _expect_ready(process)
+        except BaseException:
+            await self._end(process)
+            raise
+        return process
+
+    async def _launch(self) -> Process:
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=PIPE,
@@ -159,8 +190,23 @@ class CodecSandbox:
         await process.communicate()  # closes the pipes
 
 
+async def _expect_ready(process: Process) -> None:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await process.stdout.readexactly(len(READY))
+    except (TimeoutError, asyncio.IncompleteReadError) as error:
+        raise SttError(
+            "a codec process did not start: give the worker more memory or processes; for the cause"
+            f" run {' '.join(_COMMAND)} {CPU_LIMIT_S:g}"
+        ) from error
+
+
 async def _decode(process: Process, message: bytes) -> DecodedAudio:
-    """Send one request to a process; return its answer. Raises `WireError`, `_ProcessFailed`."""
+    """Send one request to a process; return its answer.
+
+    Raises `WireError`, `_ProcessFailed`, `TimeoutError` if it has used up its CPU time.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(message)
@@ -172,6 +218,8 @@ async def _decode(process: Process, message: bytes) -> DecodedAudio:
             raise _ProcessFailed
         body = await process.stdout.readexactly(length)
     except asyncio.IncompleteReadError as error:
+        if await process.wait() == -signal.SIGPROF:
+            raise TimeoutError from error
         raise _ProcessFailed from error
     if is_rejected:
         raise _rejection(body)

@@ -1,10 +1,12 @@
 """The process that decodes untrusted containers: a crash of a decoder does not end the worker.
 
+    ready    = one byte, after the decoders are imported
     request  = codec, rate, channels, length of the payload | payload
     answer   = is_rejected, rate, channels, length of the body | samples, or reason and message
 
-`python -m consumer.codecs.sandbox_process` answers on standard output until its input ends. The
-worker must validate the answers: memory may be corrupt long before the process crashes.
+`python -m consumer.codecs.sandbox_process CPU_LIMIT_S` answers on standard output until its input
+ends. The kernel ends it by SIGPROF when one payload takes more CPU time than that. The worker must
+validate the answers: memory may be corrupt long before the process crashes.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import signal
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -21,9 +25,10 @@ from schemas.audio import AudioCodec
 from schemas.errors import WireError
 
 REQUEST: Final = struct.Struct("<16sIII")  # rate and channels: 0 where they are not given
+READY: Final = b"\x06"
 ANSWER: Final = struct.Struct("<?III")
 _MORE_MEMORY_BYTES: Final = 512 << 20  # above what it starts with; the longest record takes 60 MB
-_ALARM_S: Final = 10  # after it the kernel ends a process that hangs, even without its worker
+_ALARM_S: Final = 15  # after it the kernel ends a process that blocks, even without its worker
 
 
 def request(payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None) -> bytes:
@@ -36,14 +41,28 @@ def main() -> None:
     """Answer requests until the input ends."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the worker drains, then closes our input
         signal.signal(number, signal.SIG_IGN)
+    cpu_limit_s = float(sys.argv[-1])
     _limit_memory()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
+    sink.write(READY)
+    sink.flush()
     while head := source.read(REQUEST.size):
-        signal.alarm(_ALARM_S)
-        answer = _answer(head, source)
-        signal.alarm(0)
+        with _limited(cpu_limit_s):
+            answer = _answer(head, source)
         sink.write(answer)
         sink.flush()
+
+
+@contextmanager
+def _limited(cpu_limit_s: float) -> Iterator[None]:
+    """End the process by a signal when the block takes too long."""
+    signal.setitimer(signal.ITIMER_PROF, cpu_limit_s)
+    signal.alarm(_ALARM_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _answer(head: bytes, source: BinaryIO) -> bytes:

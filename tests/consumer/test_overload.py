@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from builders import PARTITION, RATE, policy
 
-from consumer.codecs.sandbox import TIMEOUT_S
+from consumer.codecs.sandbox import CPU_LIMIT_S
 from consumer.core.partition.interim import InterimPolicy
 from consumer.core.partition.step import DecodedRecord, RejectedRecord
 from consumer.core.scheduling.planner import Planner
@@ -213,7 +213,7 @@ class HangingCodecs(InlineCodecs):
         return None if record.partition == HOSTILE else super().read(record)
 
     async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
-        await asyncio.sleep(TIMEOUT_S)
+        await asyncio.sleep(CPU_LIMIT_S)
         return RejectedRecord(record, Reason.BAD_PAYLOAD, "the decoder could not cope")
 
 

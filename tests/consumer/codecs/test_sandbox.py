@@ -11,18 +11,20 @@ import numpy as np
 import pytest
 import scripted_codecs
 import soundfile
-from scripted_codecs import BABBLE, CRASH, HANG
+from scripted_codecs import BABBLE, CRASH, HANG, NO_START, SLOW_START, SLOW_START_S, SPIN
 
 from consumer.codecs import sandbox
 from consumer.codecs.decode import decode
 from consumer.codecs.sandbox import CodecSandbox
 from consumer.core.audio.samples import DecodedAudio
+from consumer.errors import SttError
 from schemas.audio import AudioCodec
 from schemas.errors import Reason, WireError
 
 TONE = (np.sin(np.arange(8_000) * 0.2) * 12_000).astype(np.int16)
 LONG_TIMEOUT_S = 60.0  # no test waits for it
 SHORT_TIMEOUT_S = 0.5  # for payloads that hang
+SHORT_CPU_LIMIT_S = 0.4
 
 
 def flac(channels: int = 1) -> bytes:
@@ -34,10 +36,12 @@ def flac(channels: int = 1) -> bytes:
 class ScriptedSandbox:
     """A sandbox with scripted processes, and the number of processes that it has replaced."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(
+        self, timeout_s: float = LONG_TIMEOUT_S, command: tuple[str, ...] = scripted_codecs.COMMAND
+    ) -> None:
         self.failures = 0
         self.sandbox = CodecSandbox(
-            self._count, timeout_s=timeout_s, command=scripted_codecs.COMMAND
+            self._count, cpu_limit_s=SHORT_CPU_LIMIT_S, timeout_s=timeout_s, command=command
         )
 
     def _count(self) -> None:
@@ -53,7 +57,7 @@ class ScriptedSandbox:
 
 @pytest.fixture
 async def scripted() -> AsyncIterator[ScriptedSandbox]:
-    scripted = ScriptedSandbox(LONG_TIMEOUT_S)
+    scripted = ScriptedSandbox()
     async with scripted.sandbox:
         yield scripted
 
@@ -114,6 +118,32 @@ async def test_a_record_that_hangs_its_decoder_is_rejected_and_the_next_is_decod
             await scripted.decode(HANG)
         assert rejected.value.reason == Reason.BAD_PAYLOAD
         assert scripted.failures == 1
+
+
+async def test_a_record_that_uses_up_its_cpu_time_is_rejected_at_once(
+    scripted: ScriptedSandbox,
+) -> None:
+    with pytest.raises(WireError, match="failed on the payload") as rejected:
+        await scripted.decode(SPIN)
+    assert rejected.value.reason == Reason.BAD_PAYLOAD
+    assert scripted.failures == 1
+    assert await scripted.works()
+
+
+async def test_the_start_of_a_process_does_not_count_against_the_payload() -> None:
+    assert max(SHORT_TIMEOUT_S, SHORT_CPU_LIMIT_S) < SLOW_START_S
+    scripted = ScriptedSandbox(SHORT_TIMEOUT_S, SLOW_START)
+    async with scripted.sandbox:
+        with pytest.raises(WireError):
+            await scripted.decode(CRASH)  # replaces the process
+        for _ in range(sandbox.PROCESSES):
+            assert await scripted.works()
+
+
+async def test_a_process_that_does_not_start_is_an_error_of_the_worker() -> None:
+    with pytest.raises(SttError, match="a codec process did not start"):
+        await ScriptedSandbox(command=NO_START).sandbox.__aenter__()
+    assert not children()
 
 
 async def test_records_that_hang_do_not_delay_others(scripted: ScriptedSandbox) -> None:
