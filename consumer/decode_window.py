@@ -27,7 +27,7 @@ AHEAD: Final = 2  # containers decoded at a time
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
-class Admission(Protocol):
+class AdmissionCheck(Protocol):
     """The admission of records before they are decoded, by the partition task."""
 
     def is_known(self, record: Record) -> bool:
@@ -77,7 +77,7 @@ class DecodeWindow:
             self._bytes += item.size
         return None
 
-    def take(self, admission: Admission) -> list[IncomingRecord]:
+    def take(self, admission: AdmissionCheck) -> list[IncomingRecord]:
         """Return the decoded records at the front, in offset order.
 
         To be called until it returns none: it stops before each record of an unknown stream.
@@ -105,7 +105,7 @@ class DecodeWindow:
         self._items.clear()
         self._bytes = 0
 
-    def _begin_ahead(self, admission: Admission) -> None:
+    def _begin_ahead(self, admission: AdmissionCheck) -> None:
         """Begin to decode containers of known streams after the first one."""
         for item in self._waiting():
             if not self._is_known(item, admission):
@@ -117,10 +117,10 @@ class DecodeWindow:
         ahead = islice(self._items, AHEAD)
         return (item for item in ahead if item.result is None and item.task is None)
 
-    def _is_known(self, item: _Item, admission: Admission) -> bool:
+    def _is_known(self, item: _Item, admission: AdmissionCheck) -> bool:
         return isinstance(item.record, UnreadableBatch) or admission.is_known(item.record)
 
-    def _begin(self, item: _Item, admission: Admission) -> None:
+    def _begin(self, item: _Item, admission: AdmissionCheck) -> None:
         record = item.record
         assert isinstance(record, Record)
         item.result = admission.admit(record) or self._codecs.read(record)

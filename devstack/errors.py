@@ -4,4 +4,4 @@ from consumer.errors import SttError
 
 
 class DevstackError(SttError):
-    """An error that the user can fix; the message says what failed and what to do next."""
+    """An error that the user can fix; the message states what failed and what to do next."""

@@ -71,9 +71,44 @@ def publish(
         file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def table(title: str, *headings: str) -> Table:
-    """Return an empty table whose first column names the row and whose others are figures."""
+def prefixed(prefix: str, figures: Mapping[str, float | str | None]) -> Figures:
+    return {f"{prefix}{name}": value for name, value in figures.items()}
+
+
+def section(figures: Figures, prefix: str) -> Figures:
+    """Return the figures whose names begin with `prefix`, without it."""
+    names = (name for name in figures if name.startswith(prefix))
+    return {name.removeprefix(prefix): figures[name] for name in names}
+
+
+def table(title: str, *headings: str, rows: Iterable[Iterable[str]] = ()) -> Table:
+    """Return a table whose first column names the row and whose others are figures."""
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):
         shown.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
     return shown
+
+
+def figures_table(
+    title: str, figures: Figures, rows: Mapping[str, str], columns: Mapping[str, str]
+) -> Table:
+    """Return a table of figures; `rows`: prefixes by label, `columns`: headings by name."""
+    return table(
+        title,
+        *("", *columns.values()),
+        rows=(
+            (label, *(cell(figures.get(f"{prefix}{name}")) for name in columns))
+            for label, prefix in rows.items()
+        ),
+    )
+
+
+def cell(value: float | str | None) -> str:
+    """Return a figure as it is shown in a table: three digits at least, `-` for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, int | str):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

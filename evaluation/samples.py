@@ -11,7 +11,7 @@ SAMPLES: Final = Path(__file__).parents[1] / "samples"
 
 
 class SamplesMissing(Exception):  # noqa: N818 - named by what the caller has to do
-    """The folder has no manifest. The message says where to get the samples."""
+    """The folder has no manifest. The message states where to get the samples."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Reason(StrEnum):
 class WireError(ValueError):
     """A record breaks a rule of the wire format.
 
-    The message says what to change; `reason` is its code.
+    The message states what to change; `reason` is its code.
     """
 
     def __init__(self, reason: Reason, message: str) -> None:

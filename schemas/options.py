@@ -54,7 +54,7 @@ def decode_options(known: Mapping[str, bytes]) -> tuple[StreamOptions, tuple[str
         try:
             options[field] = parse(value)
         except _InvalidOptionError as error:
-            problems.append(f"{name}: {error}; the default holds")
+            problems.append(f"{name}: {error}; the default applies")
     return StreamOptions(**options), tuple(problems)
 
 

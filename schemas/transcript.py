@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
     ACCEPT = "accept"
     REVIEW = "review"  # uncertain: a person should check it
-    SUPPRESSED = "suppressed"  # no speech: the text is empty, the reasons say why
+    SUPPRESSED = "suppressed"  # no speech: the text is empty, see the reasons
 
 
 class QualityReason(StrEnum):

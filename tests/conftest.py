@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import uuid4
 
+import budget
 import pytest
 from hypothesis import settings
 
@@ -12,7 +13,7 @@ from transport.cluster import create_topics
 
 pytest_plugins = ["fixtures_security", "fixtures_threads", "fixtures_weights"]
 
-settings.register_profile("suite", deadline=None)  # no example fails for being slow
+settings.register_profile("suite", budget.examples(budget.DEFAULT_EXAMPLES))
 settings.load_profile("suite")
 
 

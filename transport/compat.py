@@ -1,6 +1,6 @@
 """The private names of aiokafka 0.14.0 that this project uses; no other file uses any.
 
-pyproject.toml pins that version, and tests/transport/test_compat.py fails when a name has moved.
+pyproject.toml pins that version, and tests/transport/test_compat.py fails when a name changes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def group_of(consumer: AIOKafkaConsumer) -> str | None:
 async def committed_offset(
     consumer: AIOKafkaConsumer, tp: TopicPartition
 ) -> OffsetAndMetadata | None:
-    """Return the offset that the group has stored, with its metadata; `committed` drops that."""
+    """Return the offset that the group has stored, with its metadata, or None."""
     found = await consumer._coordinator.fetch_committed_offsets([tp])  # noqa: SLF001
     stored: OffsetAndMetadata | None = found.get(tp)
     return None if stored is None or stored.offset < 0 else stored
@@ -60,7 +60,7 @@ def position_at_end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
 
 
 def transaction_error(producer: AIOKafkaProducer) -> BaseException | None:
-    """Return why the open transaction has failed, or None where it has not."""
+    """Return the error of the open transaction, or None."""
     waiter = producer._txn_manager._transaction_waiter  # noqa: SLF001
     return waiter.exception() if waiter.done() and not waiter.cancelled() else None
 
@@ -72,14 +72,14 @@ def producer_epoch(producer: AIOKafkaProducer) -> int:
 
 
 async def abandon_producer(producer: AIOKafkaProducer, timeout_s: float) -> None:
-    """Close the connections and drop what is queued, so that `stop` has nothing to wait for.
+    """Close the connections and drop queued batches, so that `stop` does not wait for them.
 
-    An idempotent producer retries for ever, and `stop` waits for every batch.
+    An idempotent producer retries without end, and `stop` waits for every batch.
     """
     with contextlib.suppress(OSError):
         await producer.client.close()
     sender = producer._sender  # noqa: SLF001
-    with contextlib.suppress(Exception):  # its own last error, which was raised before
+    with contextlib.suppress(Exception):  # its last error was raised before
         async with asyncio.timeout(timeout_s):
             await sender.close()
         await sender.sender_task
@@ -89,10 +89,10 @@ async def abandon_producer(producer: AIOKafkaProducer, timeout_s: float) -> None
 
 
 def keep_batches(producer: AIOKafkaProducer, seconds: float) -> None:
-    """Let batches wait for their delivery that long before they expire."""
+    """Let queued batches expire after `seconds`."""
     producer._message_accumulator._batch_ttl = seconds  # noqa: SLF001
 
 
 async def send_admin_request(admin: AIOKafkaAdminClient, request: Any) -> Any:
-    """Send a request for which the admin client has no method; returns the response."""
+    """Send a request for which the admin client has no method; return the response."""
     return await admin._send_request(request)  # noqa: SLF001

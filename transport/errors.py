@@ -1,4 +1,4 @@
-"""Errors of reaching Kafka, by consequence. Every message says what to do next.
+"""Errors of reaching Kafka, by consequence. Every message states what to do next.
 
 TransportError
   Unreachable     no broker answers: a later try may succeed

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ReaderError(Exception):
-    """The topic cannot be read: one line that says what failed and what to check."""
+    """The topic cannot be read: one line that states what failed and what to check."""
 
 
 class TopicReader:

@@ -1,4 +1,4 @@
-"""Errors of finding and fetching weights. Messages say what to do."""
+"""Errors of finding and fetching weights. Messages state what to do."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SIZE_MAX: Final = 1 << 20
 
 
 class Malformed(Exception):  # noqa: N818 -- internal: `load` adds the file's name
-    """A checkpoint cannot be used; the text says why."""
+    """A checkpoint cannot be used; the text states why."""
 
 
 class Names(NamedTuple):

@@ -35,7 +35,7 @@ _OPENING = "\"'“¿([{-"  # joins the word after it
 _CLOSING = "\"'.。,，!！?？:：”)]}、"  # joins the word before it
 
 # Compiled without `parallel`, which starts a thread for each core of the host and thereby changes
-# the number of torch's threads, whatever `set_threads` and the container's quota say.
+# the number of torch's threads, regardless of `set_threads` and the container's quota.
 _warp = numba.njit(dtw_cpu.py_func)
 
 

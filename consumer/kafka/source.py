@@ -1,8 +1,7 @@
-"""Records in, and whose they are: one member of the consumer group, behind one poll loop.
+"""The member of the consumer group: assignments and records, in one poll loop.
 
-Offsets are not the group's business: where a partition is read from, its keeper says (`begin`),
-which knows it from the state topic. Every rebalance makes aiokafka forget positions, so it has to
-be said again.
+The group's offsets do not decide where a partition is read from: its runner does, by `seek`, from
+the state topic. A rebalance makes aiokafka forget all positions, so every runner seeks again.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from transport.credentials import Credentials
 log = structlog.get_logger(__name__)
 
 POLL_MS = 50  # the longest wait for a record
-POLL_RECORDS = 500  # at most in one poll, so that the event loop stays quick
-IDLE_S = 0.01  # after a poll that brought nothing
-ASK_S = 10.0  # for what aiokafka would wait for as long as it takes
+POLL_RECORDS = 500  # at most in one poll, which bounds the work per turn of the event loop
+IDLE_S = 0.01  # pause after a poll without records
+REQUEST_TIMEOUT_S = 10.0  # of requests that aiokafka would repeat without end
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """How to join the group."""
+    """The group to join, and the topics to subscribe to."""
 
     bootstrap: str
     group: str
@@ -44,7 +43,7 @@ class SourceSettings:
 
 
 class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here
-    """Use as an asynchronous context manager; entering it joins the group."""
+    """A `RecordSource`. An asynchronous context manager; entering it joins the group."""
 
     def __init__(self, settings: SourceSettings, credentials: Credentials) -> None:
         self._settings = settings
@@ -62,13 +61,13 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             max_poll_interval_ms=600_000,
             fetch_max_bytes=16 << 20,
             max_partition_fetch_bytes=2 << 20,
-            check_crcs=False,  # the guard does
+            check_crcs=False,  # FetchGuard checks them
         )
         self._guard = FetchGuard(self._consumer)
         credentials.attach(client_of(self._consumer))
         self._assigned: tuple[Partition, ...] = ()
-        self._is_assignment_new = False  # the pipeline has not heard of `_assigned`
-        self._reading: dict[Partition, object] = {}  # read from; with a mark of each beginning
+        self._is_assignment_new = False  # `poll` has not returned `_assigned` yet
+        self._reading: dict[Partition, object] = {}  # by partition: identity of its last seek
 
     async def __aenter__(self) -> Self:
         try:
@@ -83,10 +82,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
-    # --- the group, as aiokafka tells it: no long work here, its heartbeats wait
+    # --- callbacks of aiokafka, which sends no heartbeat until they return
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """What is decoded goes on to be committed until another worker fences it."""
+        """Stop reading. Runners go on committing until another worker fences them."""
         self._assigned = ()
         self._is_assignment_new = False
         self._reading.clear()
@@ -101,55 +100,55 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     # --- the poll loop
 
     async def poll(self, lanes: frozenset[Lane]) -> Poll:
-        """Changes of the assignment, and what came since; waits `POLL_MS` at most for a record.
+        """Return a new assignment and fetched records; wait `POLL_MS` at most for a record.
 
-        Raises `Retriable` when the brokers do not answer; the next call goes on where this began.
+        Raises `Retriable` if no broker responds; the next call continues at the same offsets.
         """
-        marks = dict(self._reading)
+        seeks = dict(self._reading)
         with translate_errors("reading audio"):
-            records, overtaken = await self._fetch(lanes)
-        # What was fetched before a rebalance, or another beginning, is read again.
-        current = {p for p, mark in self._reading.items() if marks.get(p) is mark}
+            records, out_of_range = await self._fetch(lanes)
+        # Records fetched before a rebalance or another seek are dropped: they are read again.
+        current = {p for p, seek in self._reading.items() if seeks.get(p) is seek}
         records = [record for record in records if record.partition in current]
         return Poll(
             self._take_assignment(),
-            tuple(current.intersection(overtaken)),
+            tuple(current.intersection(out_of_range)),
             tuple(records),
             self._caught_up(current, records),
         )
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Read the partition from here on; does nothing when it is not ours at the moment."""
+        """Read the partition from `offset` on; do nothing if it is not assigned."""
         try:
             self._consumer.seek(TopicPartition(*partition), offset)
         except IllegalStateError:
-            return  # between two assignments: the next one makes its keeper begin again
+            return  # during a rebalance: the next assignment makes its runner seek again
         self._reading[partition] = object()
 
     def pause(self, partition: Partition) -> None:
         self._reading.pop(partition, None)
 
     def owns(self, partition: Partition) -> bool:
-        """Whether the group says that it is ours."""
+        """Return whether the group has assigned the partition to this member."""
         return partition in self._assigned
 
     async def group_offset(self, partition: Partition) -> GroupOffset | None:
         """Return the offset that the group has stored. Raises `Retriable`."""
-        async with deadline(ASK_S, "asking for the group's offset"):
+        async with deadline(REQUEST_TIMEOUT_S, "reading the group's offset"):
             return await group_offset(self._consumer, partition)
 
     async def offset_range(self, partition: Partition) -> tuple[int, int]:
-        """The first offset that Kafka has, and the one behind the last."""
+        """Return the first offset in the log, and the one after the last. Raises `Retriable`."""
         tp = TopicPartition(*partition)
-        async with deadline(ASK_S, "asking for the log's bounds"):
+        async with deadline(REQUEST_TIMEOUT_S, "reading the log's range of offsets"):
             return await offset_range(self._consumer, tp)
 
     async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
-        """Store R of each as the group's offset. Raises `Fenced`, `Retriable`."""
-        ours = {each: offset for each, offset in offsets.items() if self.owns(each)}
-        if ours:
-            async with deadline(ASK_S, "storing offsets"):
-                await self._consumer.commit(to_commit(ours))
+        """Commit the resume offsets of assigned partitions. Raises `Fenced`, `Retriable`."""
+        owned = {each: offset for each, offset in offsets.items() if self.owns(each)}
+        if owned:
+            async with deadline(REQUEST_TIMEOUT_S, "committing the group's offsets"):
+                await self._consumer.commit(to_commit(owned))
 
     def _take_assignment(self) -> tuple[Assignment, ...] | None:
         if not self._is_assignment_new:
@@ -160,29 +159,29 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def _fetch(
         self, lanes: frozenset[Lane]
     ) -> tuple[list[Record | UnreadableBatch], list[Partition]]:
-        """Live before bulk: bulk is looked at without waiting. And what has been deleted."""
+        """Return records, live before bulk, and the partitions whose offset is out of range."""
         records: list[Record | UnreadableBatch] = []
-        overtaken: list[Partition] = []
+        out_of_range: list[Partition] = []
         for lane in sorted(lanes):
             ready = [TopicPartition(*p) for p in self._reading if self._lane(p) is lane]
             if ready:
                 wait_ms = POLL_MS if lane is Lane.LIVE else 0
-                records += await self._get(ready, wait_ms, overtaken)
+                records += await self._get(ready, wait_ms, out_of_range)
         if not records:
             await asyncio.sleep(IDLE_S)
-        return records, overtaken
+        return records, out_of_range
 
     async def _get(
-        self, ready: list[TopicPartition], wait_ms: int, overtaken: list[Partition]
+        self, ready: list[TopicPartition], wait_ms: int, out_of_range: list[Partition]
     ) -> list[Record | UnreadableBatch]:
         try:
             batches = await self._consumer.getmany(
                 *ready, timeout_ms=wait_ms, max_records=POLL_RECORDS
             )
         except NoOffsetForPartitionError:
-            return []  # of the time before it was told where to begin
+            return []  # fetched before the first seek
         except OffsetOutOfRangeError as error:
-            overtaken += [Partition(tp.topic, tp.partition) for tp in error.args[0]]
+            out_of_range += [Partition(tp.topic, tp.partition) for tp in error.args[0]]
             return []
         return [
             self._guard.unreadable(record) or _record(record)
@@ -193,7 +192,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     def _caught_up(
         self, current: set[Partition], records: Sequence[Record | UnreadableBatch]
     ) -> frozenset[Partition]:
-        """Partitions of which Kafka holds nothing that has not been read."""
+        """Return the partitions without a waiting record in Kafka."""
         read = current - {record.partition for record in records}
         return frozenset(p for p in read if position_at_end(self._consumer, TopicPartition(*p)))
 

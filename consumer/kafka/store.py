@@ -1,7 +1,7 @@
-"""Progress kept in Kafka: one transactional id for each input partition of the group.
+"""The state of partitions in Kafka, with one transactional id per input partition of the group.
 
-The id is the fence: whoever opens a partition gets a higher epoch, and nothing that an earlier
-owner still has under way can become visible (as in Kafka Streams' EOS v1, Kafka Connect's KIP-618).
+The id fences earlier owners: opening a partition raises the producer epoch, after which no open or
+later transaction of an earlier owner can commit (as in Kafka Streams' EOS v1, and KIP-618).
 """
 
 from __future__ import annotations
@@ -21,14 +21,11 @@ from schemas.codec import encode_event
 from schemas.topics import Topics
 from transport.credentials import Credentials
 
-_AT_ONCE: Final = 8  # partitions whose state is read at a time
+_MAX_READERS: Final = 8  # partitions whose state is read concurrently
 
 
 class PartitionInfo(Protocol):
-    """Who knows whose a partition is, and what the group and the log say of it.
-
-    Asking raises `Retriable`, `ConfigError`.
-    """
+    """Ownership, group offset and log range of partitions. Raises `Retriable`, `ConfigError`."""
 
     def owns(self, partition: Partition) -> bool: ...
 
@@ -38,7 +35,7 @@ class PartitionInfo(Protocol):
 
 
 class KafkaStore:
-    """Opens partitions; see `consumer.partition_runner.Store`."""
+    """A `Store` of `consumer.interfaces`."""
 
     def __init__(
         self,
@@ -55,14 +52,15 @@ class KafkaStore:
         self._group = group
         self._owner = owner
         self._worker = worker
-        self._readers = asyncio.Semaphore(_AT_ONCE)
+        self._readers = asyncio.Semaphore(_MAX_READERS)
 
     async def open(self, partition: Partition) -> KafkaJournal:
-        """Fence the one before, leave a mark, then read how far it came through that mark.
+        """Fence the previous owner, write an open marker, and read the state up to the marker.
 
-        Only a broker that leads can give the mark: one that has missed that another leads now
-        would give an older state, and what came behind it would be said again.
-        Raises `Fenced` (it is not ours any more), `Retriable`, `ConfigError`, `Halt`.
+        The marker proves that the state is complete: a broker that has lost its leadership
+        unnoticed cannot acknowledge it, but could serve an older state, whose finals would then be
+        published again. Raises `Fenced` (not assigned any more), `Retriable`, `ConfigError`,
+        `Halt`.
         """
         self._check_owned(partition)
         name = transactional_id(self._group, partition)
@@ -78,20 +76,20 @@ class KafkaStore:
 
     def _check_owned(self, partition: Partition) -> None:
         if not self._owner.owns(partition):
-            raise Fenced("the group has given it to another worker")
+            raise Fenced("the group has assigned it to another worker")
 
     async def _write_open_marker(
         self, producer: TransactionalProducer, partition: Partition
     ) -> int:
-        """Its offset in the state topic."""
-        mark = encode_open_marker(self._group, partition.topic, self._worker)
-        (offset,) = await producer.write([Output(self._topics.state, partition.number, *mark)])
+        """Return the offset of the marker in the state topic."""
+        marker = encode_open_marker(self._group, partition.topic, self._worker)
+        (offset,) = await producer.write([Output(self._topics.state, partition.number, *marker)])
         return offset
 
-    async def _find(self, partition: Partition, mark: int) -> Found:
+    async def _find(self, partition: Partition, marker: int) -> Found:
         where = self._bootstrap, self._credentials, self._topics.state, partition.number
         async with self._readers:
-            records = await read_states(*where, through=mark)
+            records = await read_states(*where, through=marker)
         state, streams = decode_states(self._group, partition.topic, records)
         log_start, log_end = await self._owner.offset_range(partition)
         group_offset = await self._owner.group_offset(partition)
@@ -99,7 +97,7 @@ class KafkaStore:
 
 
 class KafkaJournal:
-    """One partition's output and progress; see `consumer.partition_runner.Journal`."""
+    """A `Journal` of `consumer.interfaces`."""
 
     def __init__(
         self,
@@ -116,7 +114,10 @@ class KafkaJournal:
         self._worker = worker
 
     async def commit(self, commit: Commit) -> None:
-        """One transaction. Raises `Fenced`, `Retriable`, `ConfigError`; then it is over."""
+        """Publish and write the commit in one transaction.
+
+        Raises `Fenced`, `Retriable`, `ConfigError`; the journal cannot be used after that.
+        """
         if any(letter.utterance is not None for letter in commit.dead_letters):
             outputs = await asyncio.to_thread(self._outputs, commit)  # encodes their audio
         else:

@@ -109,7 +109,7 @@ def two_streams() -> Log:
     return log
 
 
-async def test_finals_of_all_streams_come_out_in_order_between_start_and_end() -> None:
+async def test_each_stream_publishes_start_finals_and_end_in_order() -> None:
     store = await run(polls_of(two_streams()))
     by_stream = {s: [e for e in store.events if e.stream_id == s] for s in ("one", "two")}
     assert [type(e) for e in by_stream["one"]] == [
@@ -123,7 +123,7 @@ async def test_finals_of_all_streams_come_out_in_order_between_start_and_end() -
         assert [e.index for e in events] == list(range(len(events)))
 
 
-async def test_a_flood_of_streams_is_told_in_one_line_that_names_the_setting() -> None:
+async def test_a_flood_of_streams_is_logged_once_and_names_the_setting() -> None:
     log, stop, metrics = Log(), asyncio.Event(), Metrics()
     for number in range(100):
         log.append_raw(b"stream-%d" % number, loud(0.1).tobytes())
@@ -140,7 +140,7 @@ async def test_a_flood_of_streams_is_told_in_one_line_that_names_the_setting() -
     assert count("streamscribe_records_total", {"outcome": "refused"}) == 88
 
 
-async def test_progress_reaches_the_end_of_the_log_and_the_end_is_clean() -> None:
+async def test_the_last_commit_is_clean_and_at_the_end_of_the_log() -> None:
     log = two_streams()
     store = await run(polls_of(log))
     state = store.commits[-1].state
@@ -148,7 +148,7 @@ async def test_progress_reaches_the_end_of_the_log_and_the_end_is_clean() -> Non
     assert state.clean
 
 
-async def test_a_partition_is_proven_to_be_ours_before_it_is_read() -> None:
+async def test_an_empty_commit_proves_ownership_before_a_partition_is_read() -> None:
     store = await run([ASSIGNED, *[Poll()] * 5])
     assert [commit.events for commit in store.commits] == [(), ()]
     assert not store.commits[0].state.clean
@@ -156,7 +156,7 @@ async def test_a_partition_is_proven_to_be_ours_before_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("error", [Retriable("no answer"), Fenced("a newer owner")])
-async def test_after_a_failed_commit_all_is_read_again_and_nothing_is_repeated(
+async def test_after_a_failed_commit_records_are_read_again_and_nothing_is_repeated(
     error: Exception,
 ) -> None:
     expected = await run(polls_of(two_streams()))
@@ -166,7 +166,7 @@ async def test_after_a_failed_commit_all_is_read_again_and_nothing_is_repeated(
     assert texts(store) == texts(expected)
 
 
-async def test_a_commit_whose_answer_is_lost_is_not_made_twice() -> None:
+async def test_a_commit_without_an_answer_is_not_repeated() -> None:
     expected = await run(polls_of(two_streams()))
     store = MemoryStore()
     store.lost_answers = 3
@@ -175,8 +175,8 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_twice() -> None:
     assert texts(store) == texts(expected)
 
 
-class Forbidden(MemoryStore):
-    """No final may be published for so many commits that would."""
+class FailingFinals(MemoryStore):
+    """A store that fails the first `times` commits with a final."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
@@ -189,12 +189,12 @@ class Forbidden(MemoryStore):
         super().accept(journal, commit)
 
 
-async def test_commits_that_fail_are_not_blamed_on_an_utterance() -> None:
-    """Workers have ended before, so each decode is written down; none of these ends one."""
+async def test_failed_commits_do_not_count_as_attempts() -> None:
+    """After an unclean end each attempt is committed; failed commits do not count as attempts."""
     expected = await run(polls_of(two_streams()))
-    store = Forbidden(times=8)
-    died = PartitionState(next_offset=60, resume_offset=0, clean=False)
-    store.write(Commit(PARTITION, 1, (), (), died, (), (), 0, ()))
+    store = FailingFinals(times=8)
+    unclean = PartitionState(next_offset=60, resume_offset=0, clean=False)
+    store.write(Commit(PARTITION, 1, (), (), unclean, (), (), 0, ()))
     await run([*polls_of(two_streams()), *[Poll()] * 200], store=store)
     assert not any(isinstance(event, UtteranceFailed) for event in store.events)
     assert texts(store) == texts(expected)
@@ -205,7 +205,7 @@ def texts(store: MemoryStore) -> list[tuple[str, int, str]]:
     return sorted((final.stream_id, final.utterance, final.text) for final in finals)
 
 
-async def test_a_partition_that_stays_ours_through_a_rebalance_is_kept_warm() -> None:
+async def test_a_partition_kept_in_a_rebalance_is_not_opened_again() -> None:
     log = two_streams()
     polls = polls_of(log)
     store = await run([*polls[:5], ASSIGNED, *[Poll()] * 20, ASSIGNED, *polls[5:]])
@@ -213,7 +213,7 @@ async def test_a_partition_that_stays_ours_through_a_rebalance_is_kept_warm() ->
     assert len(texts(store)) == 3
 
 
-async def test_a_state_topic_that_was_lost_halts_the_partition() -> None:
+async def test_lost_state_halts_the_partition() -> None:
     store = MemoryStore()
     store.group_offset = GroupOffset(7)
     stop = asyncio.Event()
@@ -224,12 +224,12 @@ async def test_a_state_topic_that_was_lost_halts_the_partition() -> None:
     assert source.positions == {}
 
 
-async def test_a_batch_that_nobody_can_read_is_one_dead_letter_and_what_comes_behind_it_is_heard(
+async def test_an_unreadable_batch_is_one_dead_letter_and_later_records_are_transcribed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A commit fails behind it, so it is met twice."""
+    """A later commit fails, so the batch is read twice."""
     log, store, metrics = Log(), MemoryStore([None, Retriable("no answer")]), Metrics()
-    log.append_unread(3)
+    log.append_unreadable(3)
     log.speak("one", loud(1), end=True)
     polls = [ASSIGNED, Poll(records=tuple(log.records[2:])), *[Poll()] * 50]
     stop = asyncio.Event()
@@ -239,16 +239,16 @@ async def test_a_batch_that_nobody_can_read_is_one_dead_letter_and_what_comes_be
     assert (letter.record.offset, letter.records) == (0, 3)
     assert len(texts(store)) == 1
     assert store.commits[-1].state.tally == Tally(accepted=10, dead_letter=3)
-    told = capsys.readouterr().out
-    assert "last_offset=2" in told
-    assert "streamscribe dlq" in told
+    logged = capsys.readouterr().out
+    assert "last_offset=2" in logged
+    assert "streamscribe dlq" in logged
     skipped = metrics.registry.get_sample_value(
         "streamscribe_batches_skipped_total", {"reason": "corrupt_batch"}
     )
-    assert skipped == told.count("batch skipped") == store.opened
+    assert skipped == logged.count("batch skipped") == store.opened
 
 
-async def test_what_kafka_deleted_unread_is_told() -> None:
+async def test_records_deleted_unread_are_reported_as_a_loss() -> None:
     log, store = Log(), MemoryStore()
     log.speak("one", np.concatenate([loud(2), quiet(1), loud(2), quiet(1)]), end=False)
     await run(polls_of(log), store=store)
@@ -263,7 +263,7 @@ async def test_what_kafka_deleted_unread_is_told() -> None:
     )
 
 
-async def test_brokers_that_do_not_answer_are_asked_again() -> None:
+async def test_a_failed_poll_is_retried() -> None:
     polls = polls_of(two_streams())
     store = await run([*polls[:2], Retriable("no broker answers"), *polls[2:]])
     assert len([e for e in store.events if isinstance(e, TranscriptFinal)]) == 3
@@ -274,12 +274,12 @@ async def test_results_of_a_revoked_partition_are_dropped() -> None:
     log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True)
 
     class Slow(EchoEngine):
-        """Answers once the partition has gone."""
+        """Answers only after the partition is revoked."""
 
-        gone = asyncio.Event()
+        revoked = asyncio.Event()
 
         async def transcribe(self, batch: Batch) -> list[Hypothesis]:
-            await self.gone.wait()
+            await self.revoked.wait()
             return await super().transcribe(batch)
 
     engine = Slow()
@@ -288,7 +288,7 @@ async def test_results_of_a_revoked_partition_are_dropped() -> None:
         async def poll(self, lanes: frozenset[Lane]) -> Poll:
             poll = await super().poll(lanes)
             if poll.assigned == ():
-                engine.gone.set()
+                engine.revoked.set()
             return poll
 
     stop, store = asyncio.Event(), MemoryStore()
@@ -315,10 +315,10 @@ async def test_bulk_is_not_fetched_while_live_speech_waits() -> None:
     assert source.asked_for[-1] == frozenset()
 
 
-async def test_the_watch_goes_on_while_the_group_does_not_answer(
+async def test_the_watchdog_ends_a_worker_whose_polls_do_not_return(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither the storing of an offset nor a poll ever comes back."""
+    """Neither polls nor offset commits return."""
 
     class Silent(ScriptedSource):
         async def poll(self, lanes: frozenset[Lane]) -> Poll:
@@ -332,12 +332,14 @@ async def test_the_watch_goes_on_while_the_group_does_not_answer(
     clock, source = ManualClock(), Silent([ASSIGNED], asyncio.Event())
     timeouts = replace(TIMEOUTS, progress_s=0.001)
     service = pipeline(source, EchoEngine(), MemoryStore(), clock=clock, timeouts=timeouts)
-    with pytest.RaisesGroup(pytest.RaisesExc(SttError, match="has not answered for 60 s")):
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(SttError, match="no poll of Kafka has returned for 60 s")
+    ):
         async with asyncio.timeout(10):
             await service.run(asyncio.Event())
 
 
-async def test_a_drain_does_not_wait_for_the_groups_offsets() -> None:
+async def test_a_drain_does_not_wait_for_offset_commits() -> None:
     class Silent(ScriptedSource):
         async def commit_offsets(self, offsets: Mapping[Partition, int]) -> None:
             stop.set()
@@ -362,7 +364,7 @@ async def test_an_engine_that_fails_ends_the_run() -> None:
     assert raised.group_contains(RuntimeError, match="device lost")
 
 
-async def test_a_bulk_session_is_told_from_a_live_one_by_its_name() -> None:
+async def test_the_session_id_of_a_bulk_stream_begins_with_b() -> None:
     log = Log(Partition("speech.audio.bulk.v1", 0))
     log.speak("file", np.concatenate([loud(1), quiet(1)]), end=True)
     assigned = Poll(assigned=(Assignment(log.partition, Lane.BULK),))
@@ -370,13 +372,13 @@ async def test_a_bulk_session_is_told_from_a_live_one_by_its_name() -> None:
     assert {e.session_id for e in store.events} == {"b0-0"}
 
 
-async def test_a_share_of_folded_texts_is_checked_once_nothing_waits() -> None:
-    """A fold that writes other words shows in the metric, and in nothing that is published."""
+async def test_folded_texts_are_audited_while_idle() -> None:
+    """A fold with other texts changes the metric but nothing that is published."""
 
     class Folding(EchoEngine):
         async def transcribe(self, batch: Batch) -> list[Hypothesis]:
             hypotheses = await super().transcribe(batch)
-            text = "said" if batch.padded else "written by a broken fold"
+            text = "padded" if batch.padded else "text of a broken fold"
             return [replace(h, text=text, folded=not batch.padded) for h in hypotheses]
 
     stop, store, metrics = asyncio.Event(), MemoryStore(), Metrics()
@@ -384,16 +386,16 @@ async def test_a_share_of_folded_texts_is_checked_once_nothing_waits() -> None:
     polls = [*polls_of(log, len(log.records)), *[Poll()] * 200]
     await pipeline(ScriptedSource(polls, stop), Folding(), store, 1.0, metrics).run(stop)
     texts = {e.text for e in store.events if isinstance(e, TranscriptFinal)}
-    assert texts == {"written by a broken fold"}
+    assert texts == {"text of a broken fold"}
     checked = metrics.registry.get_sample_value("streamscribe_fold_disagreement_count")
-    apart = metrics.registry.get_sample_value("streamscribe_fold_disagreement_sum")
+    disagreement = metrics.registry.get_sample_value("streamscribe_fold_disagreement_sum")
     assert checked == 3
-    assert apart is not None
-    assert apart > 3 * 0.5
+    assert disagreement is not None
+    assert disagreement > 3 * 0.5
 
 
-async def test_an_utterance_that_seems_to_end_is_decoded_before_that_is_certain() -> None:
-    """The text of its final is known when it ends: each utterance is decoded once."""
+async def test_a_probable_end_is_decoded_before_the_cut() -> None:
+    """Its text becomes the final, so each utterance is decoded once."""
     log = Log()
     log.speak("one", np.concatenate([loud(2), quiet(1), loud(1), quiet(1)]), end=True)
     stop, store, engine = asyncio.Event(), MemoryStore(), EchoEngine()
@@ -409,7 +411,7 @@ async def test_an_utterance_that_seems_to_end_is_decoded_before_that_is_certain(
 
 
 @pytest.mark.parametrize(
-    ("header", "value", "why"),
+    ("header", "value", "problem"),
     [
         ("prompt", b"\xff", "not UTF-8"),
         ("prompt", b"x" * 1001, "at most 1000"),
@@ -423,10 +425,10 @@ async def test_an_utterance_that_seems_to_end_is_decoded_before_that_is_certain(
         ("language", b"yue", "does not know yue"),
     ],
 )
-async def test_a_wrong_option_is_one_warning_and_the_default_holds(
-    header: str, value: bytes, why: str
+async def test_an_invalid_option_has_one_warning_and_the_default_applies(
+    header: str, value: bytes, problem: str
 ) -> None:
-    store = await run(polls_of(asking(header, value)))
+    store = await run(polls_of(log_with_header(header, value)))
     assert [type(e) for e in store.events] == [
         StreamStarted,
         StreamWarning,
@@ -435,25 +437,25 @@ async def test_a_wrong_option_is_one_warning_and_the_default_holds(
     ]
     (warning,) = [event for event in store.events if isinstance(event, StreamWarning)]
     assert warning.message.startswith(f"{header}: ")
-    assert why in warning.message
+    assert problem in warning.message
     assert warning.message.endswith("the default applies")
-    right = await run(polls_of(asking("seq", b"0")))
-    assert texts(store) == texts(right)
+    expected = await run(polls_of(log_with_header("seq", b"0")))
+    assert texts(store) == texts(expected)
     assert store.dead_letters == []
 
 
-async def test_wrong_options_together_are_a_warning_each() -> None:
-    log = asking("endpoint_ms", b"0")
+async def test_each_invalid_option_has_its_own_warning() -> None:
+    log = log_with_header("endpoint_ms", b"0")
     first = log.records[0]
     log.records[0] = first._replace(headers=(*first.headers, ("task", b"sing"), ("words", b"2")))
     store = await run(polls_of(log))
     warnings = [event for event in store.events if isinstance(event, StreamWarning)]
-    named = {warning.message.split(":")[0] for warning in warnings}
-    assert len(warnings) == len(named) == 3
+    options = {warning.message.split(":")[0] for warning in warnings}
+    assert len(warnings) == len(options) == 3
 
 
-async def test_a_language_that_nobody_knows_is_a_dead_letter_and_the_partition_goes_on() -> None:
-    log = asking("language", b"klingon")
+async def test_an_unknown_language_is_a_dead_letter_and_the_partition_continues() -> None:
+    log = log_with_header("language", b"klingon")
     log.speak("two", loud(1), end=True)
     store = await run(polls_of(log))
     (letter,) = store.dead_letters
@@ -462,28 +464,28 @@ async def test_a_language_that_nobody_knows_is_a_dead_letter_and_the_partition_g
     assert {stream for stream, _, _ in texts(store)} == {"one", "two"}
 
 
-async def test_a_poll_of_very_long_records_is_taken_in_parts() -> None:
-    """Compressed, a few megabytes of them may be hours."""
+async def test_a_poll_of_very_long_records_is_processed_in_parts() -> None:
+    """A few megabytes of compressed records may hold hours of audio."""
     log = Log()
     log.speak("one", np.tile(np.concatenate([loud(5), quiet(5)]), 99), chunk_s=30.0, end=True)
 
-    class Noting(EchoEngine):
-        most_s = 0.0
+    class Measuring(EchoEngine):
+        largest_s = 0.0
 
         async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
-            self.most_s = max(self.most_s, sum(len(r.samples) / r.rate for r in requests))
+            self.largest_s = max(self.largest_s, sum(len(r.samples) / r.rate for r in requests))
             return await super().score(requests)
 
-    engine = Noting()
+    engine = Measuring()
     polls = [*polls_of(log, len(log.records)), *[Poll()] * 5]
     store = await run(polls, engine)
-    assert engine.most_s <= MAX_ROUND_S + 30.0
+    assert engine.largest_s <= MAX_ROUND_S + 30.0
     assert texts(store) == texts(await run(polls_of(log, 1)))
     assert len(texts(store)) == 99
 
 
-def asking(header: str, value: bytes) -> Log:
-    """A stream whose first record has this header."""
+def log_with_header(header: str, value: bytes) -> Log:
+    """Return a log of one stream whose first record has this header."""
     log = Log()
     log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True)
     first = log.records[0]
@@ -492,8 +494,8 @@ def asking(header: str, value: bytes) -> Log:
     return log
 
 
-class Doubting(EchoEngine):
-    """The texts of one stream stand at the third attempt; the first waits for `until`."""
+class UnacceptedTexts(EchoEngine):
+    """Accepts texts of stream "one" only at the third attempt; decodes wait for `until`."""
 
     def __init__(self, until: asyncio.Event | None = None) -> None:
         super().__init__()
@@ -503,34 +505,34 @@ class Doubting(EchoEngine):
         if self._until is not None:
             await self._until.wait()
         found = await super().transcribe(batch)
-        return [_doubted(job, text) for job, text in zip(batch.jobs, found, strict=True)]
+        return [_text_of_attempt(job, text) for job, text in zip(batch.jobs, found, strict=True)]
 
 
-def _doubted(job: Job, text: Hypothesis) -> Hypothesis:
-    stands = job.id.session.stream_id != "one" or len(job.earlier) == 2
-    return text if stands else replace(text, earlier=(*job.earlier, text))
+def _text_of_attempt(job: Job, text: Hypothesis) -> Hypothesis:
+    is_accepted = job.id.session.stream_id != "one" or len(job.earlier) == 2
+    return text if is_accepted else replace(text, earlier=(*job.earlier, text))
 
 
 @pytest.mark.parametrize("in_flight", [False, True])
-async def test_a_draft_that_does_not_stand_is_told_to_nobody_and_is_the_finals_first_attempt(
+async def test_an_unaccepted_interim_text_is_not_published_and_counts_as_an_attempt(
     *, in_flight: bool
 ) -> None:
-    """Whether it has come when the utterance ends, or is being decoded still."""
-    log, stop, store, told = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
+    """Both if its decode ends before the cut and if it is still in flight then."""
+    log, stop, store, broadcast = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
     log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True, options=PARTIALS)
     polls = [poll for r in log.records for poll in (Poll(records=(r,)), Poll(), Poll())]
     source = ScriptedSource([ASSIGNED, *polls], stop)
-    engine = Doubting(until=stop if in_flight else None)
+    engine = UnacceptedTexts(until=stop if in_flight else None)
     interim = InterimPolicy(9.0, eager=True)
-    await pipeline(source, engine, store, broadcast=told, interim=interim).run(stop)
+    await pipeline(source, engine, store, broadcast=broadcast, interim=interim).run(stop)
     jobs = [(job.kind, len(job.earlier)) for batch in engine.batches for job in batch]
     assert jobs == [(JobKind.INTERIM, 0), (JobKind.FINAL, 1), (JobKind.FINAL, 2)]
-    assert not [event for event in told.events if isinstance(event, TranscriptPartial)]
+    assert not [event for event in broadcast.events if isinstance(event, TranscriptPartial)]
     assert texts(store) == texts(await run(polls_of(log)))
 
 
-async def test_a_draft_that_comes_when_its_utterance_has_ended_is_told_before_the_final() -> None:
-    """A partial is there at once, a final when it is committed; both are one decode."""
+async def test_an_interim_text_that_arrives_after_the_cut_is_published_before_the_final() -> None:
+    """A partial is published at once, a final with its commit; both come from one decode."""
 
     class Late(EchoEngine):
         async def transcribe(self, batch: Batch) -> list[Hypothesis]:
@@ -544,22 +546,22 @@ async def test_a_draft_that_comes_when_its_utterance_has_ended_is_told_before_th
         spoken.set()
         yield from [Poll()] * 20
 
-    log, stop, store, told = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
+    log, stop, store, broadcast = Log(), asyncio.Event(), MemoryStore(), MemoryBroadcast()
     log.speak("one", np.concatenate([loud(2), quiet(1)]), end=True, options=PARTIALS)
     source, engine, spoken = ScriptedSource(polls(), stop), Late(), asyncio.Event()
     interim = InterimPolicy(9.0, eager=True)
-    await pipeline(source, engine, store, broadcast=told, interim=interim).run(stop)
+    await pipeline(source, engine, store, broadcast=broadcast, interim=interim).run(stop)
     assert [job.kind for batch in engine.batches for job in batch] == [JobKind.INTERIM]
     (final,) = (event for event in store.events if isinstance(event, TranscriptFinal))
-    (partial,) = (event for event in told.events if isinstance(event, TranscriptPartial))
+    (partial,) = (event for event in broadcast.events if isinstance(event, TranscriptPartial))
     assert (partial.utterance, partial.stable_text) == (final.utterance, final.text)
 
 
-async def test_finals_of_others_are_decoded_between_two_attempts_at_a_bad_one() -> None:
+async def test_other_finals_are_decoded_before_the_retry_of_an_unaccepted_text() -> None:
     log, stop, store, metrics = Log(), asyncio.Event(), MemoryStore(), Metrics()
     for name in ("one", "two"):
         log.speak(name, np.concatenate([loud(1), quiet(1)]), end=True)
-    engine = Doubting(until=stop)
+    engine = UnacceptedTexts(until=stop)
     await pipeline(ScriptedSource(polls_of(log), stop), engine, store, metrics=metrics).run(stop)
     order = [[(job.id.session.stream_id, len(job.earlier)) for job in b] for b in engine.batches]
     assert order == [[("one", 0)], [("two", 0)], [("one", 1)], [("one", 2)]]
@@ -568,8 +570,8 @@ async def test_finals_of_others_are_decoded_between_two_attempts_at_a_bad_one() 
 
 
 @pytest.mark.parametrize("error", [Retriable("no answer"), Fenced("a newer owner")])
-async def test_attempts_begin_anew_when_a_partition_is_opened_again(error: Exception) -> None:
-    polls, engine = [*polls_of(two_streams()), *[Poll()] * 50], Doubting()
+async def test_earlier_texts_are_dropped_when_a_partition_is_reopened(error: Exception) -> None:
+    polls, engine = [*polls_of(two_streams()), *[Poll()] * 50], UnacceptedTexts()
     store = await run(polls, engine, MemoryStore([None, error, None, error]))
     assert store.opened == 3
     assert texts(store) == texts(await run(polls_of(two_streams())))
@@ -579,17 +581,17 @@ async def test_attempts_begin_anew_when_a_partition_is_opened_again(error: Excep
         epochs[job.epoch, job.id] = len(job.earlier) + 1
 
 
-async def test_partials_of_a_stream_that_wants_them() -> None:
+async def test_partials_are_broadcast_and_a_failed_broadcast_is_ignored() -> None:
     log = Log()
     audio = np.concatenate([loud(3), quiet(1)])
     log.speak("one", audio, end=True, options=PARTIALS)
-    stop, store, told = asyncio.Event(), MemoryStore(), MemoryBroadcast(failures=1)
+    stop, store, broadcast = asyncio.Event(), MemoryStore(), MemoryBroadcast(failures=1)
     polls = [ASSIGNED]
     for record in log.records:
         polls += [Poll(records=(record,)), Poll(), Poll()]
     source = ScriptedSource(polls, stop)
-    await pipeline(source, EchoEngine(), store, broadcast=told).run(stop)
-    partials = [event for event in told.events if isinstance(event, TranscriptPartial)]
+    await pipeline(source, EchoEngine(), store, broadcast=broadcast).run(stop)
+    partials = [event for event in broadcast.events if isinstance(event, TranscriptPartial)]
     assert [event.revision for event in partials] == [1, 2, 3, 4, 5]
     assert {event.utterance for event in partials} == {0}
     assert not [event for event in store.events if isinstance(event, TranscriptPartial)]
