@@ -1,14 +1,16 @@
-# Everything starts here: `make demo` shows the product, `make test` is what a change must pass.
+# `make demo` shows the product, `make test` is what a change must pass.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SBOM := build/sbom.json
 AUDITED := locks/runtime.txt
+FAST_TESTS := tests/schemas tests/evaluation tests/consumer/core tests/consumer/test_pipeline.py \
+	tests/consumer/test_decode_window.py tests/test_public_names.py tests/test_vocabulary.py
 
-.PHONY: help install demo test check docs lock sbom audit clean
+.PHONY: help install demo test test-fast check docs lock sbom audit clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/installed: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,6 +33,10 @@ check: install ## format, lint and types
 
 test: check ## everything a change must pass: real broker and real Whisper included
 	$(BIN)/python -m pytest
+
+# Property tests with a fifth of their examples; no broker, no model weights.
+test-fast: install ## the pure tests, in less than a minute
+	@STREAMSCRIBE_EXAMPLES=0.2 $(BIN)/python -m pytest -q $(FAST_TESTS)
 
 docs: install ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py

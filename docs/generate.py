@@ -59,7 +59,7 @@ def exported(spec: Spec) -> str:
 
 SETTINGS_INTRO: Final = """\
 The worker takes each setting from its flag, else from the environment, checks all of them once and
-tells all problems at once, before it connects. `STREAMSCRIBE_HTTP_PORT` is `--http-port` as a flag.
+reports all problems at once, before it connects. `STREAMSCRIBE_HTTP_PORT` is `--http-port` as a flag.
 The other commands read the first two, and those of Kafka's security further below."""
 MACHINE_INTRO: Final = "Read by every command that keeps or looks for files:"
 MACHINE: Final = (

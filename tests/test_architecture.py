@@ -7,9 +7,9 @@
              -> { interfaces | metrics | settings } -> errors -> core -> schemas
     core: partition -> scheduling -> text -> streams -> audio
 
-Packages that decide are pure and stand below; packages that do I/O are thin and stand above;
-siblings in braces never import each other. `IMPORT_RULES` is that picture as data. A module that
-it does not name is a violation too: a new package states here what it may import.
+Packages that decide are pure and import only each other, in one direction; packages that do I/O
+are thin and import them; siblings in braces never import each other. `IMPORT_RULES` is this
+diagram as data. A module without a rule is a violation, so a new package needs an entry.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SHELLS = (
     *("consumer.health", "consumer.logs", "consumer.pipeline", "consumer.chinese_conversion"),
 )
 
-# Package: what it may import of ours (itself always).
+# Package -> packages of this project that it may import, besides itself.
 IMPORT_RULES: dict[str, tuple[str, ...]] = {
     "schemas": (),
     "weights": (),
@@ -108,7 +108,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# Package: all that it may import of others, beside the standard library. Absent: no such list.
+# Package -> third-party libraries that it may import. A package without an entry is not limited.
 ALLOWED_LIBRARIES: dict[str, tuple[str, ...]] = {
     "schemas": ("msgspec", "orjson"),
     **dict.fromkeys(("transport.acls", "transport.environment", "transport.security"), ()),
@@ -123,7 +123,7 @@ ALLOWED_LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 
 TORCH_PACKAGES = ("consumer.inference", "consumer.detection", "devstack", "bench")
-# Library of others: the packages that may import it. Absent: any package.
+# Third-party library -> packages that may import it. A library without an entry is free for all.
 LIBRARY_OWNERS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("consumer.health", "devstack", "bench"),
     "aiokafka": (
@@ -136,7 +136,7 @@ LIBRARY_OWNERS: dict[str, tuple[str, ...]] = {
     "whisper": (*TORCH_PACKAGES, "evaluation"),  # its text normaliser, lazily
 }
 
-# What makes a decision depend on more than its arguments.
+# Modules that make a decision depend on more than its arguments.
 IMPURE = {
     *("asyncio", "concurrent", "multiprocessing", "threading", "subprocess", "signal"),
     *("http", "select", "selectors", "socket", "urllib"),
@@ -149,7 +149,7 @@ PURE = (
 )
 CLOCKS = ("now", "utcnow", "today")  # of datetime: its types are pure, its clock is not
 
-HEAVY = {"aiokafka", "numpy", "torch"}  # seconds of a newcomer's first impression
+HEAVY = {"aiokafka", "numpy", "torch"}  # each would add seconds to `streamscribe --help`
 
 # Commands, which may print.
 MAY_PRINT = (
@@ -160,10 +160,10 @@ MAY_PRINT = (
 
 @dataclass(frozen=True)
 class Module:
-    """One file: where it stands, which package that is, and what it says."""
+    """A source file: its path, its package and its syntax tree."""
 
-    path: str  # from the root, slashes
-    package: str | None
+    path: str  # relative to the root, with slashes
+    package: str | None  # None: no import rule covers the file
     tree: ast.Module
 
     def at(self, node: ast.stmt | ast.expr, problem: str) -> str:
@@ -171,7 +171,7 @@ class Module:
 
 
 def package_of(name: str) -> str | None:
-    """The package of a dotted module name: the longest rule that covers it."""
+    """Return the package of a dotted module name: that of the most specific rule."""
     name = "consumer.__init__" if name == "consumer" else name
     packages = [
         package for package in IMPORT_RULES if name == package or name.startswith(f"{package}.")
@@ -180,17 +180,17 @@ def package_of(name: str) -> str | None:
 
 
 def parse(path: str, source: str) -> Module:
-    with uncollected():
+    with garbage_collection_off():
         tree = ast.parse(source)
     return Module(path, package_of(path.removesuffix(".py").replace("/", ".")), tree)
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is collected meanwhile.
+def garbage_collection_off() -> Iterator[None]:
+    """Collect no garbage meanwhile.
 
-    What another test left behind may log a traceback as it goes, which parses source for its
-    carets: CPython 3.11 fails when that happens within a parse (gh-106905).
+    An object of an earlier test may log a traceback when it is collected. A traceback parses
+    source for its carets, and CPython 3.11 fails when that happens within a parse (gh-106905).
     """
     gc.disable()
     try:
@@ -214,7 +214,7 @@ def imports(module: Module) -> Iterator[tuple[ast.stmt, str]]:
 
 
 def allowed(package: str, target: str | None) -> bool:
-    """Return whether `package` may import `target`: itself, a package of its rule, or a part."""
+    """Return whether `package` may import `target`: itself, a package of its rule, or a module."""
     return target is not None and within(target, (package, *IMPORT_RULES[package]))
 
 
@@ -225,20 +225,20 @@ def within(name: str, packages: Iterable[str]) -> bool:
 
 def unlisted(module: Module) -> Iterator[str]:
     if module.package is None:
-        yield f"{module.path}:1 has no import rule: state in IMPORT_RULES what it may import"
+        yield f"{module.path}:1 has no import rule: add one to IMPORT_RULES"
 
 
 def forbidden_imports(module: Module) -> Iterator[str]:
-    """Imports of ours that cross a wall."""
+    """Yield imports of this project's packages that no rule allows."""
     package = module.package
     for node, name in imports(module):
         if package and name.split(".")[0] in PACKAGES and not allowed(package, package_of(name)):
-            may = ", ".join(IMPORT_RULES[package]) or "nothing of ours"
+            may = ", ".join(IMPORT_RULES[package]) or "no other package of this project"
             yield module.at(node, f"imports {name}: {package} may import {may}")
 
 
 def forbidden_libraries(module: Module) -> Iterator[str]:
-    """Imports of others' libraries by packages that are not their door."""
+    """Yield imports of third-party libraries by packages that may not import them."""
     package = module.package or ""
     for node, name in imports(module):
         library = name.split(".")[0]
@@ -274,7 +274,7 @@ def calls(module: Module) -> Iterator[ast.Call]:
 
 
 def unawaited_tasks(module: Module) -> Iterator[str]:
-    """Tasks of the service that no TaskGroup waits for: nobody hears of their errors."""
+    """Yield tasks of the service outside a TaskGroup: their errors would be lost."""
     for node in calls(module) if module.path.startswith("consumer/") else ():
         called = ast.unparse(node.func)
         if called.split(".")[-1] == "ensure_future" or called.endswith(
@@ -286,13 +286,13 @@ def unawaited_tasks(module: Module) -> Iterator[str]:
 def prints(module: Module) -> Iterator[str]:
     for node in calls(module):
         if ast.unparse(node.func) == "print" and module.package not in MAY_PRINT:
-            yield module.at(node, "prints: log it, or raise an error that says it")
+            yield module.at(node, "prints: log it, or raise an error")
 
 
 def relative_imports(module: Module) -> Iterator[str]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ImportFrom) and node.level:
-            yield module.at(node, "imports relatively: write the whole name")
+            yield module.at(node, "imports relatively: write the full name")
 
 
 RULES = (
@@ -310,9 +310,9 @@ def violations(module: Module) -> list[str]:
     return [found for rule in RULES for found in rule(module)]
 
 
-# Class names that are defined more than once. The list only shrinks, until it is gone.
+# Class names that are defined more than once; no name may be added.
 DEFINED_TWICE = {"Utterance"}
-# Files of bench that use private attributes of other objects. This list only shrinks, too.
+# Files of bench that use private attributes of other objects; none may be added.
 PRIVATE_IN_BENCH: set[str] = set()
 PUBLIC_UNDERSCORED = {"_replace", "_asdict", "_fields", "_exit"}  # of namedtuple and os
 
@@ -322,7 +322,7 @@ def class_names(module: Module) -> Iterator[str]:
 
 
 def private_attributes(module: Module) -> Iterator[str]:
-    """Attributes with a leading underscore that are read from anything but `self` and `cls`."""
+    """Yield uses of attributes with a leading underscore of anything but `self` and `cls`."""
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Attribute) or node.attr in PUBLIC_UNDERSCORED:
             continue
@@ -341,7 +341,7 @@ def test_bench_uses_no_private_attribute_of_another_object() -> None:
     assert found == PRIVATE_IN_BENCH
 
 
-def test_every_module_follows_the_rules() -> None:
+def test_every_module_follows_the_import_and_call_rules() -> None:
     found = [line for module in modules() for line in violations(module)]
     assert not found, "\n".join(found)
 
@@ -368,10 +368,10 @@ def test_the_rules_name_only_packages_that_exist() -> None:
         ),
         ("consumer/kafka/x.py", "from consumer import engine", "imports consumer.engine"),
         ("consumer/health.py", "import bench.load", "imports bench.load: consumer.health"),
-        ("consumer/__init__.py", "import consumer.service", "nothing of ours"),
+        ("consumer/__init__.py", "import consumer.service", "no other package"),
         ("consumer/__main__.py", "import consumer.kafka.source", "consumer.__main__ may import"),
         ("producer/x.py", "from consumer.core import pcm", "producer may import schemas"),
-        ("schemas/x.py", "import consumer", "schemas may import nothing of ours"),
+        ("schemas/x.py", "import consumer", "schemas may import no other package"),
         ("schemas/x.py", "import numpy", "schemas may import only"),
         ("consumer/attic.py", "", "attic.py:1 has no import rule"),
         ("consumer/kafka/x.py", "asyncio.create_task(f())", "start tasks in a TaskGroup"),
@@ -394,7 +394,7 @@ def test_a_planted_violation_is_found(path: str, source: str, problem: str) -> N
         ("bench/x.py", "import torch, aiokafka\nfrom consumer.core import planner\nprint(1)"),
     ],
 )
-def test_what_the_rules_allow_passes(path: str, source: str) -> None:
+def test_allowed_imports_and_calls_pass(path: str, source: str) -> None:
     assert not violations(parse(path, source))
 
 
@@ -410,11 +410,11 @@ def loaded_by(*command: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
 
-def test_importing_the_service_loads_nothing_heavy() -> None:
+def test_importing_consumer_loads_no_heavy_library() -> None:
     assert not loaded_by("-c", "import consumer") & HEAVY
 
 
-def test_the_console_command_loads_nothing_heavy() -> None:
+def test_the_help_of_the_console_command_loads_no_heavy_library() -> None:
     assert not loaded_by("-m", "streamscribe", "--help") & HEAVY
 
 

@@ -1,4 +1,4 @@
-"""A stream may begin anywhere: its borders hold all speech, once, and all words. Real detector."""
+"""Cuts of the real detector lose and repeat no speech and no word, wherever the stream begins."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def talk() -> Int16Array:
 
 @pytest.fixture(scope="module")
 def speech(talk: Int16Array) -> tuple[tuple[int, int], ...]:
-    """Where in it, as another segmenter finds it offline: silero-vad's own."""
+    """The spans of speech in `talk` as silero-vad's own offline segmenter finds them."""
     return silero()(talk)
 
 
@@ -63,7 +63,7 @@ def silence(ms: int) -> Int16Array:
 
 
 def cut(sound: Int16Array, segmenter: SegmenterConfig) -> list[Utterance]:
-    """As the session of a stream does it, in chunks of 100 ms."""
+    """Return the utterances that a stream cuts from the samples, sent in chunks of 100 ms."""
     stream = OneStream(segmenter=segmenter, score=score)
     stream.speak(sound)
     stream.send(silence(0), end=True)
@@ -88,28 +88,28 @@ def test_every_sample_of_speech_is_in_exactly_one_utterance(
     reason: EndReason,
     offset_ms: int,
 ) -> None:
-    late = silence(offset_ms)
-    sound = np.concatenate([late, talk])
+    lead = silence(offset_ms)
+    sound = np.concatenate([lead, talk])
     utterances = cut(sound, segmenter)
     assert [each.end_reason for each in utterances].count(reason) > 2
-    held = np.zeros(len(sound), int)
+    covered = np.zeros(len(sound), int)
     for each in utterances:
         assert np.array_equal(each.samples, sound[each.start : each.end])
-        held[each.start : each.end] += 1
-    assert held.max() == 1
+        covered[each.start : each.end] += 1
+    assert covered.max() == 1
     for start, end in speech:
-        assert held[len(late) + start : len(late) + end].all(), (start, end)
+        assert covered[len(lead) + start : len(lead) + end].all(), (start, end)
 
 
-def test_no_word_is_lost_or_doubled_between_two_finals(transcriber: Transcriber) -> None:
+def test_no_word_is_lost_or_repeated_between_two_finals(transcriber: Transcriber) -> None:
     samples = [sample for sample in load_samples(SAMPLES) if sample.path.name in ENGLISH]
     sound = np.concatenate([read(sample.path) for sample in samples])
-    said = tokens(" ".join(sample.reference for sample in samples), "en")
+    reference = tokens(" ".join(sample.reference for sample in samples), "en")
     streams = [cut(np.concatenate([silence(ms), sound]), PAUSED) for ms in OFFSETS_MS]
     assert min(map(len, streams)) > 2
     clips = [clip_request(each.samples, "en") for stream in streams for each in stream]
-    heard = iter(decoded(transcriber, clips, lambda _, __: None, "as cut"))
+    texts = iter(decoded(transcriber, clips, lambda _, __: None, "as cut"))
     for stream in streams:
-        pieces = [tokens(next(heard).text, "en") for _ in stream]
-        found = cut_errors(said, said, pieces, range(len(pieces) - 1))
+        pieces = [tokens(next(texts).text, "en") for _ in stream]
+        found = cut_errors(reference, reference, pieces, range(len(pieces) - 1))
         assert (found.lost, found.doubled) == (0, 0), pieces

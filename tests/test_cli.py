@@ -119,7 +119,7 @@ def test_an_unknown_command_is_a_one_line_error(
     assert message in line
 
 
-def test_a_command_gets_its_arguments_and_gives_the_exit_code(command: Install):
+def test_a_command_gets_its_arguments_and_returns_the_exit_code(command: Install):
     command("return len(argv)")
     assert cli.main(["probe", "a", "--b", "c"]) == 3
 
@@ -137,20 +137,20 @@ def test_a_missing_extra_is_reported_with_the_install_command(
     assert capsys.readouterr().err.endswith("pip install 'streamscribe[devstack]'\n")
 
 
-def test_a_missing_own_module_is_raised_as_a_bug(command: Install):
+def test_a_missing_module_of_the_project_is_raised_as_a_bug(command: Install):
     command("import streamscribe.attic")
     with pytest.raises(ModuleNotFoundError, match="attic"):
         cli.main(["probe"])
 
 
-def test_the_extra_s_modules_are_those_of_the_project():
+def test_the_modules_of_the_devstack_extra_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extra = project["optional-dependencies"][cli.EXTRA]
     assert {requirement.split(">=")[0] for requirement in extra} == cli.EXTRA_MODULES
     assert all(importlib.import_module(name) for name in cli.EXTRA_MODULES)
 
 
-def test_a_closed_output_is_no_error():
+def test_a_closed_output_ends_the_command_without_an_error_message():
     program = "import sys; from streamscribe import cli; sys.exit(cli.run(write))"
     program = f"def write():\n    while True: cli.print_text('text')\n{program}"
     writer = [sys.executable, "-c", program]

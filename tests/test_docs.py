@@ -1,4 +1,4 @@
-"""Docs that cannot rot: pages made from code, READMEs in step, commands and links that exist."""
+"""The docs agree with the code: generated pages, both READMEs, commands, links and names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = (
     *("schemas", "streamscribe", "subscriber", "transport", "weights"),
 )
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
-OF_EVENTS = {Reason.UNKNOWN_EVENT, Reason.BAD_EVENT}  # never written to a dead letter
+OF_EVENTS = {Reason.UNKNOWN_EVENT, Reason.BAD_EVENT}  # raised by readers, never in a dead letter
 
 
 def read(path: Path) -> str:
@@ -35,7 +35,7 @@ def read(path: Path) -> str:
 
 
 def prose(path: Path) -> str:
-    """A page without its code blocks."""
+    """Return a page without its code blocks."""
     return re.sub(r"^```.*?^```", "", read(path), flags=re.DOTALL | re.MULTILINE)
 
 
@@ -48,13 +48,13 @@ def headings(path: Path) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Of the headings, as Markdown readers make them."""
+    """Return the anchors of the headings, as Markdown renderers make them."""
     titles = [heading.lstrip("# ").lower() for heading in headings(path)]
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 
 def commands() -> list[str]:
-    """Every command line of ours that a page tells a reader to type."""
+    """Return every `streamscribe` command line in the pages."""
     shell = [block for page in PAGES for block in code_blocks(page) if block.startswith("```sh")]
     lines = [line for block in shell for line in block.splitlines()]
     return sorted(
@@ -72,16 +72,16 @@ def has_subcommand(command: str, word: str) -> bool:
     return re.search(rf"^ +{re.escape(word)} ", help_of(command), re.MULTILINE) is not None
 
 
-def test_made_pages_say_what_the_code_says() -> None:
+def test_generated_pages_are_up_to_date() -> None:
     run = [sys.executable, "docs/generate.py", "--check"]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_metrics_page_names_what_is_exposed() -> None:
-    told = set(re.findall(r"^\| `(\w+)`", read(ROOT / "docs/metrics.md"), re.MULTILINE))
+def test_the_metrics_page_lists_the_exposed_metrics() -> None:
+    listed = set(re.findall(r"^\| `(\w+)`", read(ROOT / "docs/metrics.md"), re.MULTILINE))
     exposed = Metrics().registry.collect()
-    assert told == {m.name + "_total" * (m.type == "counter") for m in exposed}
+    assert listed == {m.name + "_total" * (m.type == "counter") for m in exposed}
 
 
 def test_both_readmes_have_the_same_headings() -> None:
@@ -100,7 +100,7 @@ def test_both_readmes_link_to_the_same_places() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_lead_somewhere(path: Path) -> None:
+def test_the_target_of_every_link_exists(path: Path) -> None:
     for target in re.findall(r"]\(([^)]+)\)", prose(path)):
         if target.startswith("https://"):
             continue
@@ -111,7 +111,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_shown_commands_and_their_flags_exist(line: str) -> None:
+def test_commands_in_the_pages_and_their_flags_exist(line: str) -> None:
     _, command, *arguments = shlex.split(line.partition("|")[0])
     assert command in COMMANDS
     deeper = [word for word in arguments[:1] if word.isalpha() and has_subcommand(command, word)]
@@ -120,7 +120,7 @@ def test_shown_commands_and_their_flags_exist(line: str) -> None:
         assert flag in text
 
 
-def test_shown_make_targets_exist() -> None:
+def test_make_targets_in_the_pages_exist() -> None:
     shown = {
         t for page in PAGES for t in re.findall(r"(?:^|`)make (\w+)", read(page), re.MULTILINE)
     }
@@ -129,18 +129,18 @@ def test_shown_make_targets_exist() -> None:
     assert not shown - targets
 
 
-def test_the_wire_page_names_all_that_the_wire_knows() -> None:
+def test_the_wire_page_names_every_header_codec_event_topic_and_reason() -> None:
     words = set(re.findall(r"`([^`]+)`", prose(ROOT / "docs/wire.md")))
     known = {*AUDIO_HEADERS, *OPTION_HEADERS, *AudioCodec, *EVENT_TYPES, *Topics(), *Reason}
     assert not known - OF_EVENTS - words
 
 
-def test_every_variable_that_is_read_is_told() -> None:
-    told = read(ROOT / "docs/settings.md")
+def test_the_settings_page_lists_every_variable_in_the_code() -> None:
+    page = read(ROOT / "docs/settings.md")
     sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     named = {n for path in sources for n in re.findall(r"STREAMSCRIBE_[A-Z_]*[A-Z]", read(path))}
     assert named
-    assert {name for name in named if f"`{name}`" not in told} == set()
+    assert {name for name in named if f"`{name}`" not in page} == set()
 
 
 def defined_names() -> set[str]:
@@ -157,7 +157,7 @@ def defined_names() -> set[str]:
     return names
 
 
-def test_the_architecture_page_names_what_exists() -> None:
+def test_files_and_names_on_the_architecture_page_exist() -> None:
     page = ROOT / "docs/architecture.md"
     quoted = set(re.findall(r"`([^`\s]+)`", prose(page)))
     paths = {name for name in quoted if "/" in name or name.endswith(".py")}

@@ -216,7 +216,7 @@ def test_the_bill_of_materials_lists_every_locked_package_with_its_hashes(tmp_pa
         assert any(link.get("hashes") for link in part["externalReferences"]), part["name"]
 
 
-def test_an_audit_without_a_database_fails_with_one_line(tmp_path: Path) -> None:
+def test_an_audit_without_the_vulnerability_database_fails_with_one_line(tmp_path: Path) -> None:
     made = make("audit", tmp_path)
     assert made.returncode != 0, made.stdout
     (line,) = made.stdout.splitlines()
@@ -236,7 +236,7 @@ def test_the_locks_contain_every_declared_dependency(name: str) -> None:
     assert not declared - set(locked(name))
 
 
-def test_the_locks_agree() -> None:
+def test_the_locks_have_the_same_versions() -> None:
     runtime, dev = locked("runtime.txt"), locked("dev.txt")
     assert runtime.items() <= dev.items()
     assert locked("uv.txt").items() <= dev.items()

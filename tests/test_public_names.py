@@ -1,7 +1,7 @@
 """Every name that operators or other programs depend on, in one list.
 
-Dashboards, alerts, scripts and dead-letter readers use these names, so each change of one has to
-show in a diff of `golden/public_names.txt`: `python tests/test_public_names.py` writes it again.
+Dashboards, alerts, scripts and dead-letter readers use these names, so each change has to show in
+a diff of `golden/public_names.txt`, which `python tests/test_public_names.py` writes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def dead_letter_headers() -> set[str]:
 
 
 def log_events() -> Iterator[tuple[str, list[str]]]:
-    """Each event that the service logs, with the keys that stand at the call."""
+    """Yield each event that the service logs, with the keys of the call."""
     for package in SERVICE:
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -73,7 +73,7 @@ def is_log_call(node: ast.AST) -> bool:
     )
 
 
-def test_public_names_change_only_on_purpose() -> None:
+def test_public_names_equal_the_golden_list() -> None:
     assert "\n".join(names()) + "\n" == GOLDEN.read_text("utf-8")
 
 

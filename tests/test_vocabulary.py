@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = (
+_PACKAGES = (
     "admin bench consumer devstack evaluation producer schemas streamscribe subscriber transport"
     " weights tests"
-).split()
+)
+PACKAGES = _PACKAGES.split()
 
-RETIRED_NAMES = frozenset(
+_RETIRED = (
     # runner, pipeline, metrics
     "Keeper Surroundings Bell Pace Owner overtaken give_away assigned_again tell_partials"
     " tell_offsets tell_held put_back beat keeper runtime"
@@ -41,8 +42,9 @@ RETIRED_NAMES = frozenset(
     " Manner Cut Stage Item Way Unit"
     # bench and tests
     " recital Script arena stage Slot Book programme Played Look contestants Seat Trial naive Mood"
-    " Mistake mischief said_and_seen leashes one_stream read_along planted_parsers one_worker".split()
+    " Mistake mischief said_and_seen leashes one_stream read_along planted_parsers one_worker"
 )
+RETIRED_NAMES = frozenset(_RETIRED.split())
 # Names that are in use for what they are the standard term of.
 KEPT_NAMES = {
     "Timing": "the title of a JSON Schema",

@@ -1,4 +1,4 @@
-"""A worker at a real broker that lets in records far beyond the wire's limits."""
+"""A worker and a real broker that accepts records far above the wire's limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MANY = [(f"h{n}", b"v" * 1024) for n in range(1024)]
 
 @asynccontextmanager
 async def worker(kafka: LocalKafka, topics: Topics) -> AsyncIterator[None]:
-    """In this process, with the chaos bench's engine in place of Whisper."""
+    """Run a worker in this process, with the chaos bench's engine in place of Whisper."""
     stop, ready = asyncio.Event(), asyncio.Event()
     settings = from_environment(
         {},
@@ -65,7 +65,7 @@ async def read(kafka: LocalKafka, topic: str, count: int) -> list[ConsumerRecord
     ],
     ids=["huge header", "many headers", "huge key"],
 )
-async def test_an_oversized_record_is_one_dead_letter_and_the_partition_goes_on(
+async def test_an_oversized_record_becomes_a_dead_letter_and_later_records_are_read(
     kafka: LocalKafka,
     prefix: str,
     key: bytes,
@@ -77,10 +77,10 @@ async def test_an_oversized_record_is_one_dead_letter_and_the_partition_goes_on(
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, max_request_size=4 * MEBIBYTE)
     async with asyncio.timeout(60), producer, worker(kafka, topics):
         await producer.send_and_wait(topics.audio, SILENCE, key, headers=headers)
-        await producer.send_and_wait(topics.audio, SILENCE, b"right", headers=[("end", b"1")])
-        told = await read(kafka, topics.transcripts, 2)
+        await producer.send_and_wait(topics.audio, SILENCE, b"valid", headers=[("end", b"1")])
+        events = await read(kafka, topics.transcripts, 2)
         (record,) = await read(kafka, topics.audio_dlq, 1)
-    assert [event.key for event in told] == [b"right"] * 2
+    assert [event.key for event in events] == [b"valid"] * 2
     letter: ReceivedDeadLetter = dead_letter(record)
     assert (letter.reason, letter.details["offset"]) == (reason, "0")
     assert (letter.key, list(letter.headers), letter.value) == (key, headers, SILENCE)

@@ -1,6 +1,6 @@
-"""The worker at a broker that lets in and allows no more than it must: what it says, and what not.
+"""A worker and a broker with TLS, SASL and ACLs: its errors name the cause and show no secret.
 
-The rights are tried in this process, with the chaos bench's engine in place of Whisper.
+Most workers run in this process, with the chaos bench's engine in place of Whisper.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def environment(topics: Topics, at: str, security: Security) -> dict[str, str]:
 
 
 async def work(settings: Settings, ready: asyncio.Event) -> None:
-    """For ever; whatever ends it is raised as it is."""
+    """Run a worker until it is cancelled or fails; raise its error without the exception group."""
     try:
         await serve(
             settings, asyncio.Event(), ready, Factories(transcriber=lambda _: Oracle(OracleMode()))
@@ -69,7 +69,7 @@ RIGHTS = list(acls(Role.WORKER, Topics("guarded"), GROUP))
 
 @pytest.fixture(scope="module")
 def guarded_workers(secure_kafka: SecureKafka, guarded: Topics) -> Topics:
-    """With a user for every right that a worker may lack."""
+    """The topics of the secure broker, which has one user for each right that a worker may lack."""
     for number, missing in enumerate(RIGHTS):
         kept = [acl for acl in RIGHTS if acl != missing]
         asyncio.run(grant(secure_kafka.bootstrap, Security(), f"User:without-{number}", kept))
@@ -78,12 +78,12 @@ def guarded_workers(secure_kafka: SecureKafka, guarded: Topics) -> Topics:
 
 @pytest.fixture
 def output() -> Iterator[StringIO]:
-    """All that is logged at DEBUG, as a worker logs it."""
-    root, said = logging.getLogger(), StringIO()
+    """The log of a worker at level DEBUG."""
+    root, log = logging.getLogger(), StringIO()
     handlers, level = root.handlers, root.level
     quiet = {name: logging.getLogger(name).level for name in logs.QUIET}
-    logs.configure(LogFormat.JSON, "debug", said)
-    yield said
+    logs.configure(LogFormat.JSON, "debug", log)
+    yield log
     root.handlers = handlers
     root.setLevel(level)
     for name, before in quiet.items():
@@ -91,28 +91,29 @@ def output() -> Iterator[StringIO]:
     structlog.reset_defaults()
 
 
-async def refusal(environ: Mapping[str, str], output: StringIO) -> str:
-    """What a worker says within 10 s: what ends it, or why it serves no partition."""
+async def error_of(environ: Mapping[str, str], output: StringIO) -> str:
+    """Return the error that ends a worker, or halts its partitions, within 10 s."""
     working = asyncio.create_task(work(from_environment(environ), asyncio.Event()))
     async with asyncio.timeout(WITHIN_S):
-        # All of them: one that is still being closed must not be cancelled.
+        # Wait for all partitions: the close of one must not be cancelled.
         while not working.done() and len(halts(output)) < PARTITIONS:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
     if not working.done():
         working.cancel()
         await asyncio.wait({working})
         return halts(output)[0]
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as raised:
         await working
-    return str(refused.value)
+    return str(raised.value)
 
 
 def halts(output: StringIO) -> list[str]:
-    told = [json.loads(line) for line in output.getvalue().splitlines()]
-    return [line["error"] for line in told if line["event"] == "partition halted"]
+    """Return the errors in the log that halted a partition."""
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    return [line["error"] for line in lines if line["event"] == "partition halted"]
 
 
-def test_there_is_a_user_without_each_right() -> None:
+def test_the_broker_has_a_user_for_each_missing_right() -> None:
     assert len(RIGHTS) == USERS_RIGHTS
 
 
@@ -121,14 +122,14 @@ def test_there_is_a_user_without_each_right() -> None:
     list(enumerate(RIGHTS)),
     ids=[f"{acl.operation} {acl.name}" for acl in RIGHTS],
 )
-async def test_a_right_that_is_missing_names_its_resource(
+async def test_the_error_for_a_missing_right_names_the_resource(
     number: int, acl: Acl, secure_kafka: SecureKafka, guarded_workers: Topics, output: StringIO
 ) -> None:
     security = secure_kafka.security(f"without-{number}")
     environ = environment(guarded_workers, secure_kafka.sasl_tls, security)
-    told = await refusal(environ, output)
-    assert acl.name in told
-    assert "\n" not in told
+    error = await error_of(environ, output)
+    assert acl.name in error
+    assert "\n" not in error
     assert PASSWORD not in output.getvalue()
 
 
@@ -173,7 +174,7 @@ def expired_certificate(kafka: SecureKafka) -> Security:
         (expired_certificate, "TLS_CERT_FILE"),
     ],
 )
-async def test_a_wrong_secret_names_its_setting_and_is_never_shown(
+async def test_the_error_for_a_wrong_secret_names_its_setting_but_not_the_secret(
     make: Callable[[SecureKafka], Security],
     setting: str,
     secure_kafka: SecureKafka,
@@ -182,17 +183,17 @@ async def test_a_wrong_secret_names_its_setting_and_is_never_shown(
 ) -> None:
     security = make(secure_kafka)
     at = secure_kafka.sasl_tls if security.security_protocol.sasl else secure_kafka.mutual_tls
-    told = await refusal(environment(guarded, at, security), output)
-    assert told.startswith(f"Kafka at {at}")
-    assert f"STREAMSCRIBE_{setting}" in told
-    assert "\n" not in told
+    error = await error_of(environment(guarded, at, security), output)
+    assert error.startswith(f"Kafka at {at}")
+    assert f"STREAMSCRIBE_{setting}" in error
+    assert "\n" not in error
     for secret in (WRONG, PASSWORD, "PRIVATE KEY"):
-        assert secret not in told + output.getvalue()
+        assert secret not in error + output.getvalue()
 
 
 @asynccontextmanager
 async def worker(environ: Mapping[str, str], folder: Path) -> AsyncIterator[tuple[Process, Path]]:
-    """As a process of its own; its log."""
+    """Run a worker as a child process; yield it and the path of its log."""
     log = folder / "worker.log"
     command = (sys.executable, "-m", "bench.robustness.chaos.worker")
     with log.open("wb") as file:
@@ -200,7 +201,7 @@ async def worker(environ: Mapping[str, str], folder: Path) -> AsyncIterator[tupl
             *command, stdout=file, stderr=file, env=os.environ | environ
         )
     try:
-        async with asyncio.timeout(180):  # importing torch, on a busy machine
+        async with asyncio.timeout(180):  # importing torch may take minutes on a busy machine
             yield process, log
     finally:
         if process.returncode is None:
@@ -208,7 +209,7 @@ async def worker(environ: Mapping[str, str], folder: Path) -> AsyncIterator[tupl
         await process.wait()
 
 
-async def test_whoever_has_all_rights_works_and_says_no_secret(
+async def test_a_worker_with_all_rights_starts_and_logs_no_secret(
     secure_kafka: SecureKafka, guarded: Topics, tmp_path: Path
 ) -> None:
     async with worker(
@@ -219,22 +220,22 @@ async def test_whoever_has_all_rights_works_and_says_no_secret(
             await asyncio.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-    said = log.read_text()
-    assert '"event": "stopped"' in said
-    assert PASSWORD not in said
+    logged = log.read_text()
+    assert '"event": "stopped"' in logged
+    assert PASSWORD not in logged
 
 
-async def test_a_wrong_password_is_one_line_and_never_shown(
+async def test_a_wrong_password_is_a_one_line_error_without_the_password(
     secure_kafka: SecureKafka, guarded: Topics, tmp_path: Path
 ) -> None:
     environ = environment(guarded, secure_kafka.sasl_tls, secure_kafka.security("worker"))
     environ["STREAMSCRIBE_SASL_PASSWORD_FILE"] = secure_kafka.file("wrong", WRONG)
     async with worker(environ, tmp_path) as (process, log):
         assert await process.wait() == 2
-    said = log.read_text()
-    (line,) = (line for line in said.splitlines() if line.startswith("streamscribe worker: "))
+    output = log.read_text()
+    (line,) = (line for line in output.splitlines() if line.startswith("streamscribe worker: "))
     assert line.startswith(
         f"streamscribe worker: Kafka at {secure_kafka.sasl_tls} rejects user worker (SCRAM-SHA-512)"
     )
     assert "STREAMSCRIBE_SASL_PASSWORD_FILE" in line
-    assert WRONG not in said
+    assert WRONG not in output

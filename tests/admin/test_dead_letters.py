@@ -37,7 +37,7 @@ def test_a_record_is_sent_back_without_its_position_in_the_old_stream() -> None:
     assert (chunk.stream_id, chunk.payload, chunk.seq) == ("call-7.redrive-1", b"\0\0", None)
 
 
-def test_redriven_from_names_the_latest_origin() -> None:
+def test_the_redriven_from_header_names_the_latest_origin() -> None:
     again = replace(LETTER, headers=(("redriven-from", b"x/0/0"), ("codec", None)))
     assert redriven(again, "s").headers == [("redriven-from", b"speech.audio.v1/3/7")]
 
@@ -53,7 +53,7 @@ def test_any_key_gives_a_valid_stream_id(key: bytes | None) -> None:
     assert valid_stream_id(new_stream_id(replace(LETTER, key=key), "c0ffee"))
 
 
-def test_letters_without_a_stream_id_get_one_each() -> None:
+def test_each_letter_without_a_stream_id_gets_its_own() -> None:
     nameless = replace(LETTER, key=None)
     assert nameless.stream_id is None
     assert new_stream_id(nameless, "ab") == "dead-letter-3-42.redrive-ab"
@@ -71,13 +71,13 @@ def test_letters_without_a_stream_id_get_one_each() -> None:
         (replace(LETTER, details={"records": "7"}), False),
     ],
 )
-def test_only_complete_records_within_the_limits_may_return(
+def test_only_complete_records_within_the_limits_may_be_sent_back(
     letter: ReceivedDeadLetter, *, may: bool
 ) -> None:
     assert letter.may_return is may
 
 
-def test_an_end_record_is_recognised_and_created() -> None:
+def test_an_end_record_is_recognised_and_can_be_created() -> None:
     assert not LETTER.ends
     assert replace(LETTER, headers=(("end", b"1"),)).ends
     assert decode_audio(*last_record("s")).end

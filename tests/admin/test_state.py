@@ -40,7 +40,7 @@ class Info:
 
 
 async def serve(kafka: LocalKafka, topics: Topics, next_offset: int) -> KafkaJournal:
-    """Write three records to partition 0, and state that `next_offset` were read, one stream open.
+    """Write three records to partition 0, and state with this `next_offset` and one open stream.
 
     Returns the open journal.
     """
@@ -85,7 +85,7 @@ async def test_show_prints_every_partition(kafka: LocalKafka, topics: Topics, ru
     assert len(lines) == 9
 
 
-async def test_a_halted_partition_is_explained_and_ended_by_a_reset(
+async def test_show_explains_why_a_partition_is_halted_and_reset_ends_the_halt(
     kafka: LocalKafka, topics: Topics, run: Run
 ) -> None:
     journal = await serve(kafka, topics, 99)
@@ -158,7 +158,7 @@ async def test_all_partitions_of_a_topic_are_reset_at_once(
     ]
 
 
-async def test_an_offset_that_one_partition_lacks_resets_none(
+async def test_an_offset_outside_the_log_of_one_partition_resets_none(
     kafka: LocalKafka, topics: Topics, run: Run
 ) -> None:
     await (await serve(kafka, topics, 99)).close()

@@ -23,27 +23,27 @@ def container(offset: int, stream: str = "known") -> Record:
     return raw(offset, stream, b"container")
 
 
-class Codecs:
-    """Containers are decoded when `finish` says so."""
+class FakeCodecs:
+    """FakeCodecs whose decodes of containers end when `finish` is called."""
 
     def __init__(self) -> None:
-        self.asked: dict[int, asyncio.Future[DecodedRecord]] = {}
+        self.decoding: dict[int, asyncio.Future[DecodedRecord]] = {}
 
     def read(self, record: Record) -> DecodedRecord | RejectedRecord | None:
         return None if record.value == b"container" else DecodedRecord(record, ())
 
     async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
-        return await self.asked.setdefault(record.offset, asyncio.Future())
+        return await self.decoding.setdefault(record.offset, asyncio.Future())
 
     async def finish(self, record: Record) -> None:
         await asyncio.sleep(0)
-        self.asked.pop(record.offset).set_result(DecodedRecord(record, ()))
+        self.decoding.pop(record.offset).set_result(DecodedRecord(record, ()))
         for _ in range(3):
             await asyncio.sleep(0)
 
 
-class Admission:
-    """Streams become known as their records are taken in; some are never admitted."""
+class FakeAdmission:
+    """FakeAdmission by stream id: `known` is known, `flood` is rejected, others are admitted."""
 
     def __init__(self) -> None:
         self.known = {"known"}
@@ -56,7 +56,7 @@ class Admission:
             return RejectedRecord(record, Reason.TOO_MANY_STREAMS)
         return None
 
-    def take_in(self, taken: list[IncomingRecord]) -> None:
+    def on_taken(self, taken: list[IncomingRecord]) -> None:
         for each in taken:
             if isinstance(each, DecodedRecord):
                 self.known.add((each.record.key or b"").decode())
@@ -64,17 +64,17 @@ class Admission:
 
 class Harness:
     def __init__(self) -> None:
-        self.codecs = Codecs()
-        self.admission = Admission()
+        self.codecs = FakeCodecs()
+        self.admission = FakeAdmission()
         self.decoded = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.window = DecodeWindow(self.codecs, self._spawn, self._count)
 
     def take_all(self) -> list[IncomingRecord]:
-        """Take as the pipeline does, until nothing more can be taken."""
+        """Take records, as the pipeline does, until none is available."""
         taken: list[IncomingRecord] = []
         while more := self.window.take(self.admission):
-            self.admission.take_in(more)
+            self.admission.on_taken(more)
             taken += more
         return taken
 
@@ -90,14 +90,14 @@ def offsets(taken: list[IncomingRecord]) -> list[int]:
     return [each.record.offset for each in taken if not hasattr(each, "last_offset")]
 
 
-async def test_raw_audio_is_there_at_once() -> None:
+async def test_raw_audio_is_available_at_once() -> None:
     harness = Harness()
     assert harness.window.push(raw(n) for n in range(5)) is None
     assert offsets(harness.take_all()) == [0, 1, 2, 3, 4]
     assert harness.window.is_empty
 
 
-async def test_a_record_leaves_only_when_all_before_it_have() -> None:
+async def test_a_record_is_taken_only_after_all_records_before_it() -> None:
     harness = Harness()
     records = [raw(0), container(1), raw(2), container(3)]
     harness.window.push(records)
@@ -116,36 +116,36 @@ async def test_containers_of_known_streams_are_decoded_ahead() -> None:
     harness.window.push(records)
     assert harness.take_all() == []
     await asyncio.sleep(0)
-    assert sorted(harness.codecs.asked) == list(range(AHEAD))
+    assert sorted(harness.codecs.decoding) == list(range(AHEAD))
     await harness.codecs.finish(records[1])
     assert harness.take_all() == []
     await harness.codecs.finish(records[0])
     assert offsets(harness.take_all()) == [0, 1]
 
 
-async def test_a_container_of_a_new_stream_is_not_decoded_before_its_turn() -> None:
-    """Whether it is admitted depends on all records before it."""
+async def test_a_container_of_a_new_stream_is_not_decoded_ahead() -> None:
+    """Its admission depends on all records before it."""
     harness = Harness()
     records = [container(0), container(1, "new")]
     harness.window.push(records)
     harness.take_all()
     await asyncio.sleep(0)
-    assert sorted(harness.codecs.asked) == [0]
+    assert sorted(harness.codecs.decoding) == [0]
     await harness.codecs.finish(records[0])
     harness.take_all()
     await asyncio.sleep(0)
-    assert sorted(harness.codecs.asked) == [1]
+    assert sorted(harness.codecs.decoding) == [1]
 
 
-async def test_a_record_that_is_not_admitted_is_not_decoded() -> None:
+async def test_a_rejected_record_is_not_decoded() -> None:
     harness = Harness()
     harness.window.push([container(0, "flood"), raw(1, "flood"), raw(2)])
     taken = harness.take_all()
     assert [type(each) for each in taken] == [RejectedRecord, RejectedRecord, DecodedRecord]
-    assert harness.codecs.asked == {}
+    assert harness.codecs.decoding == {}
 
 
-async def test_what_finds_no_room_is_named() -> None:
+async def test_push_returns_the_first_offset_that_does_not_fit() -> None:
     harness = Harness()
     first = container(0)
     harness.window.push([first])
@@ -158,14 +158,14 @@ async def test_what_finds_no_room_is_named() -> None:
     assert harness.window.has_room
 
 
-async def test_bytes_are_bounded_too_but_one_record_always_fits() -> None:
+async def test_bytes_are_bounded_but_one_record_always_fits() -> None:
     harness = Harness()
     huge = raw(0, value=bytes(2 * MAX_BYTES))
     assert harness.window.push([huge, raw(1)]) == 1
     assert offsets(harness.take_all()) == [0]
 
 
-async def test_a_closed_window_is_empty_and_cancels_what_it_waits_for() -> None:
+async def test_closing_empties_the_window_and_cancels_its_decodes() -> None:
     harness = Harness()
     harness.window.push([container(0), raw(1)])
     harness.take_all()
@@ -173,12 +173,12 @@ async def test_a_closed_window_is_empty_and_cancels_what_it_waits_for() -> None:
     harness.window.close()
     await asyncio.sleep(0)
     assert harness.window.is_empty
-    assert harness.codecs.asked[0].cancelled()
+    assert harness.codecs.decoding[0].cancelled()
 
 
 @pytest.mark.parametrize("streams", [("known", "new"), ("known", "flood", "new")])
 @given(data=st.data())
-def test_whatever_finishes_first_the_order_is_that_of_offsets(
+def test_records_are_taken_in_offset_order_whichever_decode_ends_first(
     streams: tuple[str, ...], data: st.DataObject
 ) -> None:
     async def run() -> None:
@@ -192,9 +192,9 @@ def test_whatever_finishes_first_the_order_is_that_of_offsets(
         while len(taken) < len(records):
             taken += offsets(harness.take_all())
             await asyncio.sleep(0)
-            if harness.codecs.asked:
+            if harness.codecs.decoding:
                 await harness.codecs.finish(
-                    records[data.draw(st.sampled_from(sorted(harness.codecs.asked)))]
+                    records[data.draw(st.sampled_from(sorted(harness.codecs.decoding)))]
                 )
         assert taken == list(range(len(records)))
 

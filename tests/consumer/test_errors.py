@@ -1,4 +1,4 @@
-"""Errors keep their text across processes and when they are printed."""
+"""Error texts, when pickled and when printed."""
 
 from __future__ import annotations
 

@@ -23,11 +23,11 @@ async def get(health: Health, path: str) -> tuple[int, str, str]:
         return answer.status, answer.content_type, await answer.text()
 
 
-async def test_livez_answers_as_soon_as_the_server_listens(health: Health):
+async def test_livez_is_ok_as_soon_as_the_server_listens(health: Health):
     assert await get(health, "/livez") == (200, "text/plain", "alive\n")
 
 
-async def test_readyz_fails_with_what_the_worker_waits_for(health: Health):
+async def test_readyz_is_503_and_names_what_the_worker_waits_for(health: Health):
     assert await get(health, "/readyz") == (503, "text/plain", "starting\n")
     health.waits_for("loading the model")
     assert await get(health, "/readyz") == (503, "text/plain", "loading the model\n")
@@ -63,12 +63,12 @@ async def test_a_port_in_use_is_an_error_that_names_the_setting():
     assert "STREAMSCRIBE_HTTP_PORT" in str(raised.value)
 
 
-async def test_a_foreign_address_is_an_error_that_names_the_setting():
+async def test_an_address_of_another_host_is_an_error_that_names_the_setting():
     with pytest.raises(ConfigError, match="STREAMSCRIBE_HTTP_HOST"):
         await Health("192.0.2.1", 0, Metrics()).__aenter__()
 
 
-async def test_leaving_the_server_frees_its_port():
+async def test_closing_the_server_frees_its_port():
     async with Health("127.0.0.1", 0, Metrics()) as first:
         port = first.port
     async with Health("127.0.0.1", port, Metrics()) as second:

@@ -24,9 +24,9 @@ def test_help_names_every_setting_and_the_exit_codes():
 
 
 def test_an_unknown_flag_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main(["--no-such-flag"])
-    assert left.value.code == 2
+    assert exited.value.code == 2
     assert "--no-such-flag" in capsys.readouterr().err
 
 

@@ -84,13 +84,13 @@ def test_every_metric_is_in_the_table_under_one_prefix():
         assert f"streamscribe_{spec.name}{counter}" in exposed
 
 
-def test_names_have_units_and_no_suffixes_of_prometheus():
+def test_metric_names_have_no_suffix_that_prometheus_adds():
     for spec in METRICS:
         assert not spec.name.endswith(("_total", "_count", "_ms"))
         assert spec.help.endswith(".")
 
 
-def test_labels_are_few_and_never_from_a_publisher():
+def test_labels_are_a_fixed_set_without_values_from_publishers():
     assert {label for spec in METRICS for label in spec.labels} <= {
         "outcome",
         "verdict",

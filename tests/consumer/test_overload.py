@@ -1,7 +1,7 @@
-"""More work than the machine can do, in simulated time: the real pipeline between simulated shells.
+"""Overload in simulated time: the real pipeline between simulated shells.
 
-Load 1 is what a worker sustains: so much speech that 95 of 100 finals are out within a second of
-when their ends can be known.
+Load 1 is what a worker sustains: the 95th percentile of finals is committed within a second of
+the end of the hangover.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from schemas.errors import Reason
 from schemas.transcript import StreamEnded, TranscriptFinal, TranscriptPartial
 
 BULK = Partition("speech.audio.bulk.v1", 0)
-HOSTILE = Partition("speech.audio.v1", 1)
+HANGING = Partition("speech.audio.v1", 1)
 CHUNK_S = 0.2
 PAUSE_S = 0.8
 SHORTEST_S, LONGEST_S = 2.0, 8.0
 MEAN_S = (SHORTEST_S + LONGEST_S) / 2
 SUSTAINED = 0.5 * 8 * 4.0 / BASE_ON_TWO_CORES.of([4.0] * 8)  # seconds of speech a second
-WITHIN_S = 1.5  # of the end of speech: 0.5 s are waited for the end to be certain
+WITHIN_S = 1.5  # after the end of speech, with 0.5 s of hangover
 
 OVERLOAD_S = 60.0
-PAUSE_ABOVE_S = 300.0  # as the simulation sets it
+PAUSE_ABOVE_S = 300.0  # as in the simulation
 RECOVERY_S = 180.0
 
 
 @dataclass(frozen=True)
-class Talker:
-    """One stream; what it says is all there at once, when `pace` is 0."""
+class Speaker:
+    """One stream; with `pace` 0 all its audio is published at once."""
 
     name: str
     from_s: float
@@ -60,7 +60,7 @@ class Talker:
     pace: float = 1.0
 
     def spans(self) -> list[tuple[float, float]]:
-        """Its utterances, in seconds of the stream."""
+        """Return its utterances, in seconds of the stream."""
         rng, spans, at = random.Random(self.name), [], PAUSE_S
         steps = round(SHORTEST_S / CHUNK_S), round(LONGEST_S / CHUNK_S)
         while at + LONGEST_S + PAUSE_S <= self.until_s - self.from_s:
@@ -70,13 +70,13 @@ class Talker:
         return spans
 
     def at_s(self, position_s: float) -> float:
-        """When that second of it is there."""
+        """Return the simulated time at which the audio up to `position_s` is published."""
         return self.from_s + position_s * self.pace
 
     def records(self, partition: Partition) -> Iterator[Record]:
         spans = [(round(a / CHUNK_S), round(b / CHUNK_S)) for a, b in self.spans()]
         loud = np.full(round(CHUNK_S * RATE), 1000, np.int16).tobytes()
-        spoken = {number for first, behind in spans for number in range(first, behind)}
+        spoken = {number for first, end in spans for number in range(first, end)}
         count = spans[-1][1] + round(PAUSE_S / CHUNK_S)
         for seq in range(count):
             chunk = AudioChunk(
@@ -93,8 +93,9 @@ class Talker:
             yield Record(partition, 0, time_ms, key, value, tuple(headers))
 
 
-def log(partition: Partition, *talkers: Talker) -> list[Record]:
-    return in_order(record for talker in talkers for record in talker.records(partition))
+def log(partition: Partition, *speakers: Speaker) -> list[Record]:
+    """Return the records of the speakers in the order of their times."""
+    return in_order(record for speaker in speakers for record in speaker.records(partition))
 
 
 def simulated(
@@ -113,79 +114,77 @@ def simulated(
     return simulation
 
 
-def crowd(load: float, until_s: float, name: str = "live") -> list[Talker]:
-    """Streams that make so much load together; they do not begin together."""
+def speakers_of_load(load: float, until_s: float, name: str = "live") -> list[Speaker]:
+    """Return speakers that make this load together, with staggered starts."""
     count = round(load * SUSTAINED * (MEAN_S + PAUSE_S) / MEAN_S)
-    return [Talker(f"{name}-{n}", 5.0 * n / count, until_s) for n in range(count)]
+    return [Speaker(f"{name}-{n}", 5.0 * n / count, until_s) for n in range(count)]
 
 
-def said(worker: Simulation, talker: Talker) -> list[tuple[float, TranscriptFinal]]:
-    """Its finals and when they were committed; each holds one utterance, in their order."""
-    finals = [(at, final) for at, final in worker.store.finals if final.stream_id == talker.name]
-    assert [final.utterance for _, final in finals] == list(range(len(talker.spans())))
-    for (start_s, end_s), (_, final) in zip(talker.spans(), finals, strict=True):
+def finals_of(worker: Simulation, speaker: Speaker) -> list[tuple[float, TranscriptFinal]]:
+    """Return its finals and their commit times; check that each is one utterance, in order."""
+    finals = [(at, final) for at, final in worker.store.finals if final.stream_id == speaker.name]
+    assert [final.utterance for _, final in finals] == list(range(len(speaker.spans())))
+    for (start_s, end_s), (_, final) in zip(speaker.spans(), finals, strict=True):
         assert final.start_s <= start_s
         assert end_s <= final.end_s <= end_s + PAUSE_S
     return finals
 
 
-def p95_s(worker: Simulation, talkers: list[Talker]) -> float:
-    """From the end of speech to the final's commit."""
+def p95_s(worker: Simulation, speakers: list[Speaker]) -> float:
+    """Return the 95th percentile of the time from the end of speech to the commit of its final."""
     waits = [
-        at - talker.at_s(end_s)
-        for talker in talkers
-        for (_, end_s), (at, _) in zip(talker.spans(), said(worker, talker), strict=True)
+        at - speaker.at_s(end_s)
+        for speaker in speakers
+        for (_, end_s), (at, _) in zip(speaker.spans(), finals_of(worker, speaker), strict=True)
     ]
     return float(np.quantile(waits, 0.95))
 
 
 def test_load_1_is_sustained() -> None:
-    talkers = crowd(1.0, until_s=40.0)
-    worker = simulated({PARTITION: log(PARTITION, *talkers)}, until_s=45.0)
-    assert p95_s(worker, talkers) <= WITHIN_S
+    speakers = speakers_of_load(1.0, until_s=40.0)
+    worker = simulated({PARTITION: log(PARTITION, *speakers)}, until_s=45.0)
+    assert p95_s(worker, speakers) <= WITHIN_S
 
 
-# --- three times as much for a minute, then half of it
+# --- load 3 for a minute, then load 0.5
 
 
 @pytest.fixture(scope="module")
-def all_talkers() -> list[Talker]:
+def all_speakers() -> list[Speaker]:
     until_s = OVERLOAD_S + RECOVERY_S
-    return [*crowd(2.5, OVERLOAD_S, "more"), *crowd(0.5, until_s)]
+    return [*speakers_of_load(2.5, OVERLOAD_S, "more"), *speakers_of_load(0.5, until_s)]
 
 
 @pytest.fixture(scope="module")
-def overloaded(all_talkers: list[Talker]) -> Simulation:
-    return simulated({PARTITION: log(PARTITION, *all_talkers)}, OVERLOAD_S + RECOVERY_S + 10)
+def overloaded(all_speakers: list[Speaker]) -> Simulation:
+    return simulated({PARTITION: log(PARTITION, *all_speakers)}, OVERLOAD_S + RECOVERY_S + 10)
 
 
-def test_no_final_is_lost_and_none_is_repeated(
-    overloaded: Simulation, all_talkers: list[Talker]
-) -> None:
-    assert sum(len(said(overloaded, talker)) for talker in all_talkers) == len(
+def test_no_final_is_lost_or_repeated(overloaded: Simulation, all_speakers: list[Speaker]) -> None:
+    assert sum(len(finals_of(overloaded, speaker)) for speaker in all_speakers) == len(
         overloaded.store.finals
     )
     ended = [event for event in overloaded.store.events if isinstance(event, StreamEnded)]
-    assert len(ended) == len(all_talkers)
+    assert len(ended) == len(all_speakers)
 
 
-def test_memory_holds_what_may_wait_and_one_poll_beside_what_is_being_said(
-    overloaded: Simulation, all_talkers: list[Talker]
+def test_memory_is_bounded_by_the_pause_limit_one_poll_and_open_utterances(
+    overloaded: Simulation, all_speakers: list[Speaker]
 ) -> None:
     assert max(overloaded.source.waiting_s) <= PAUSE_ABOVE_S
-    being_said = len(all_talkers) * (LONGEST_S + PAUSE_S)
+    open_s = len(all_speakers) * (LONGEST_S + PAUSE_S)
     poll_s = POLL_RECORDS * CHUNK_S
-    assert max(overloaded.held_s) <= PAUSE_ABOVE_S + poll_s + being_said
+    assert max(overloaded.held_s) <= PAUSE_ABOVE_S + poll_s + open_s
 
 
-def test_lag_grows_and_is_back_within_three_minutes(overloaded: Simulation) -> None:
+def test_lag_grows_and_is_gone_three_minutes_after_the_overload(overloaded: Simulation) -> None:
     late = [at for at, lag_s in overloaded.lags if lag_s >= 1.0]
     assert max(lag_s for _, lag_s in overloaded.lags) > OVERLOAD_S / 2
     assert late[-1] < OVERLOAD_S + RECOVERY_S
     assert overloaded.lags[-1][0] > late[-1] + 60.0
 
 
-def test_partials_give_way_first_and_come_back(overloaded: Simulation) -> None:
+def test_partials_stop_during_overload_and_resume_after_it(overloaded: Simulation) -> None:
     published_at = [
         at for at, e in overloaded.broadcast.published if isinstance(e, TranscriptPartial)
     ]
@@ -193,24 +192,24 @@ def test_partials_give_way_first_and_come_back(overloaded: Simulation) -> None:
     assert max(published_at) > OVERLOAD_S + RECOVERY_S - LONGEST_S
 
 
-# --- others
+# --- one source of load does not delay the others
 
 
 def test_neither_a_file_nor_a_hot_stream_delays_the_finals_of_others() -> None:
-    talkers = crowd(0.5, until_s=60.0)
-    file, hot = Talker("file", 10.0, 610.0, pace=0.0), Talker("hot", 20.0, 260.0, pace=0.0)
-    logs = {PARTITION: log(PARTITION, *talkers, hot), BULK: log(BULK, file)}
+    speakers = speakers_of_load(0.5, until_s=60.0)
+    file, hot = Speaker("file", 10.0, 610.0, pace=0.0), Speaker("hot", 20.0, 260.0, pace=0.0)
+    logs = {PARTITION: log(PARTITION, *speakers, hot), BULK: log(BULK, file)}
     worker = simulated(logs, until_s=70.0)
-    assert p95_s(worker, talkers) <= WITHIN_S
-    assert said(worker, hot)
-    assert said(worker, file)
+    assert p95_s(worker, speakers) <= WITHIN_S
+    assert finals_of(worker, hot)
+    assert finals_of(worker, file)
 
 
 class HangingCodecs(InlineCodecs):
-    """Every container hangs its decoder, and is rejected when its time is up."""
+    """Codecs that time out on every container."""
 
     def read(self, record: Record) -> DecodedRecord | RejectedRecord | None:
-        return None if record.partition == HOSTILE else super().read(record)
+        return None if record.partition == HANGING else super().read(record)
 
     async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
         await asyncio.sleep(CPU_LIMIT_S)
@@ -220,17 +219,17 @@ class HangingCodecs(InlineCodecs):
 def hanging(count: int) -> list[Record]:
     times = (START_MS + 10_000 + 20 * offset for offset in range(count))
     return [
-        Record(HOSTILE, offset, time_ms, b"hostile", b"container", ())
+        Record(HANGING, offset, time_ms, b"hostile", b"container", ())
         for offset, time_ms in enumerate(times)
     ]
 
 
 def test_containers_that_hang_their_decoder_delay_no_other_partition() -> None:
-    talkers = crowd(0.15, until_s=165.0)
-    live = {PARTITION: log(PARTITION, *talkers)}
+    speakers = speakers_of_load(0.15, until_s=165.0)
+    live = {PARTITION: log(PARTITION, *speakers)}
     quiet = simulated(live, until_s=170.0, codecs=HangingCodecs())
-    hit = simulated({**live, HOSTILE: hanging(50)}, until_s=170.0, codecs=HangingCodecs())
-    assert len(hit.store.dead_letters) == 50
-    assert p95_s(hit, talkers) == pytest.approx(p95_s(quiet, talkers), abs=0.05)
-    gaps = np.diff(hit.source.polled_at)
-    assert max(gaps) < 1.0  # a member of the group that goes on polling is not thrown out
+    attacked = simulated({**live, HANGING: hanging(50)}, until_s=170.0, codecs=HangingCodecs())
+    assert len(attacked.store.dead_letters) == 50
+    assert p95_s(attacked, speakers) == pytest.approx(p95_s(quiet, speakers), abs=0.05)
+    gaps = np.diff(attacked.source.polled_at)
+    assert max(gaps) < 1.0  # far below the time after which the group removes a member

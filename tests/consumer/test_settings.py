@@ -173,7 +173,7 @@ def test_settings_are_immutable():
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_an_old_name_is_rejected_and_the_new_one_named(old: str, new: str):
+def test_an_old_name_is_rejected_with_the_new_name(old: str, new: str):
     with pytest.raises(ConfigError) as rejected:
         from_environment({f"STREAMSCRIBE_{old.upper()}": "1"})
     assert rejected.value.problems == (

@@ -46,7 +46,7 @@ def test_a_port_in_use_is_a_one_line_error(capsys: pytest.CaptureFixture[str]):
     assert line.startswith(f"streamscribe broker: port {port} cannot be opened")
 
 
-def test_two_nodes_are_a_usage_error():
+def test_a_cluster_of_two_nodes_is_a_usage_error():
     with pytest.raises(SystemExit) as ended:
         main(["--nodes", "2"])
     assert ended.value.code == 2

@@ -20,7 +20,7 @@ from transport.cluster import create_topics
 
 RECORDS = [b"first", b"second", b"third"]
 
-# A process that starts Kafka in a thread that ends, prints its pid, and waits to be killed.
+# A process that starts Kafka, prints Kafka's pid, and waits to be killed.
 PARENT = """
 import signal
 from devstack.kafka import LocalKafka
@@ -108,7 +108,7 @@ async def test_a_port_in_use_is_reported():
             await LocalKafka(port=port).start()
 
 
-def test_two_nodes_are_rejected():
+def test_a_cluster_of_two_nodes_is_rejected():
     with pytest.raises(ValueError, match="1 or 3"):
         LocalKafka(2)
 

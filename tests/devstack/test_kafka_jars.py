@@ -63,7 +63,7 @@ def test_a_jar_is_fetched_once(cached: Path, repository: Path):
     assert cached.read_bytes() == JAR
 
 
-def test_files_of_a_killed_process_are_replaced(cached: Path):
+def test_incomplete_files_of_a_killed_process_are_replaced(cached: Path):
     left = cached.parent / "incoming" / IN_MAVEN
     left.parent.mkdir(parents=True)
     left.write_bytes(JAR[:5])

@@ -10,7 +10,7 @@ from evaluation.percentiles import BucketCounts, percentile
 @pytest.mark.parametrize(
     ("share", "value"), [(0.0, 1.0), (0.5, 2.0), (0.75, 3.0), (0.95, 4.0), (1.0, 4.0)]
 )
-def test_a_percentile_is_a_value_that_occurred(share: float, value: float):
+def test_a_percentile_is_one_of_the_values(share: float, value: float):
     assert percentile([4.0, 2.0, 1.0, 3.0], share) == value
 
 
@@ -19,7 +19,7 @@ def test_no_values_have_no_percentile():
 
 
 @given(values=st.lists(st.floats(0, 100), min_size=1), share=st.floats(0, 1))
-def test_the_share_of_values_is_at_most_the_percentile(values: list[float], share: float):
+def test_at_least_the_share_of_values_is_at_most_the_percentile(values: list[float], share: float):
     at = percentile(values, share)
     assert at is not None
     assert sum(value <= at for value in values) >= share * len(values) - 1e-9

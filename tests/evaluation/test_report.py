@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evaluation.report import Check, Sense, as_json, publish
+from evaluation.report import (
+    Check,
+    Figures,
+    Sense,
+    as_json,
+    figure_tables,
+    prefixed,
+    publish,
+    section,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +57,39 @@ def test_published_results_are_printed_and_written(tmp_path: Path):
         "figures": {"a_mb": 1},
         "checks": [{"name": "a", "value": 1, "limit": 2, "ok": True}],
     }
+
+
+def shown(figures: Figures) -> list[list[str]]:
+    console = Console(file=io.StringIO(), width=200)
+    for each in figure_tables(figures):
+        console.print(each)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return [line.split() for line in lines if line.strip() and "─" not in line]
+
+
+def test_figures_of_the_same_names_share_a_table():
+    figures: Figures = {
+        "en.wer": 0.0123,
+        "en.n": 2,
+        "zh.wer": None,
+        "zh.n": 1234,
+        "a 0.5: p95": 512.3,
+    }
+    assert shown(figures) == [
+        ["wer", "n"],
+        ["en", "0.0123", "2"],
+        ["zh", "-", "1234"],
+        ["p95"],
+        ["a", "0.5", "512"],
+    ]
+
+
+def test_many_figures_are_rows():
+    names = [f"n{number}" for number in range(8)]
+    figures: Figures = {f"{prefix}.{name}": 1 for prefix in "ab" for name in names}
+    assert shown(figures) == [["a", "b"], *([name, "1", "1"] for name in names)]
+
+
+def test_a_section_is_what_a_prefix_added():
+    figures: Figures = {"a": 1, "b.c": 2}
+    assert section(prefixed("x.", figures) | {"y.z": 3}, "x.") == figures

@@ -33,7 +33,7 @@ def test_each_edit_counts_once(hypothesis: str, errors: int):
     assert score("red green blue", hypothesis, "en").errors == errors
 
 
-def test_a_rate_may_exceed_one():
+def test_an_error_rate_may_exceed_one():
     assert score("嗯", "谢谢观看", "zh").rate == 4.0
 
 
@@ -42,7 +42,7 @@ def test_an_empty_reference_is_rejected():
         score("……", "谢谢", "zh")
 
 
-def test_a_total_is_weighted_by_length():
+def test_a_total_rate_is_weighted_by_reference_length():
     assert total([Score(1, 2), Score(0, 8)]) == Score(1, 10)
     assert total([Score(1, 2), Score(0, 8)]).rate == 0.1
 
@@ -51,7 +51,7 @@ def test_a_total_is_weighted_by_length():
     ("language", "unit", "rate"),
     [("en", ErrorUnit.WORDS, "WER"), ("zh", ErrorUnit.CHARACTERS, "CER")],
 )
-def test_each_language_has_its_unit(language: str, unit: ErrorUnit, rate: str):
+def test_each_language_is_scored_in_its_unit(language: str, unit: ErrorUnit, rate: str):
     assert unit_of(language) is unit
     assert unit.rate_name == rate
 

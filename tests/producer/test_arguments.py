@@ -16,7 +16,7 @@ def test_fast_selects_the_bulk_topic() -> None:
     assert not publish_options(parser().parse_args(["a.wav", "--fast"])).realtime
 
 
-def test_no_flags_are_no_stream_options() -> None:
+def test_without_flags_no_stream_option_is_set() -> None:
     assert publish_options(parser().parse_args(["a.wav"])).options == StreamOptions()
 
 

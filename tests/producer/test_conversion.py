@@ -21,7 +21,7 @@ def tone(seconds: float, rate: int, channels: int = 1) -> Int16Array:
 
 
 @given(st.integers(1, 400_000), st.integers(1, 16), st.sampled_from(AudioCodec))
-def test_every_format_is_converted_to_one_of_the_wire(
+def test_every_format_is_converted_to_one_that_the_wire_allows(
     rate: int, channels: int, codec: AudioCodec
 ) -> None:
     wire = wire_format(AudioFormat(rate, channels), codec)
@@ -42,7 +42,7 @@ def test_every_format_is_converted_to_one_of_the_wire(
         ((9_600, 1), AudioCodec.MP3, (11_025, 1)),
     ],
 )
-def test_a_supported_format_is_kept(
+def test_the_wire_format_is_the_nearest_that_the_codec_supports(
     source: tuple[int, int], codec: AudioCodec, wire: tuple[int, int]
 ) -> None:
     assert wire_format(AudioFormat(*source), codec) == AudioFormat(*wire)
@@ -73,7 +73,7 @@ def test_pcm_codecs_have_no_container() -> None:
 
 
 @pytest.mark.parametrize("codec", AudioCodec)
-def test_no_samples_are_no_bytes(codec: AudioCodec) -> None:
+def test_no_samples_are_encoded_as_no_bytes(codec: AudioCodec) -> None:
     assert encoded(np.empty((0, 1), np.int16), 16_000, codec) == b""
 
 

@@ -16,7 +16,7 @@ def test_a_chunk_is_due_when_its_last_sample_is_spoken(rate: int, chunk: int, n:
     assert schedule.due_s((n + 1) * chunk) == 1_000.0 + (n + 1) * chunk / rate
 
 
-def test_a_day_of_odd_chunks_does_not_drift() -> None:
+def test_the_schedule_does_not_drift_within_a_day() -> None:
     schedule = RealtimeSchedule(start_s=0.0, start_ms=1_763_868_000_000, rate=11_025)
     day = 86_400 * 11_025
     assert schedule.due_s(day) == 86_400.0

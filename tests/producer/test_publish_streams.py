@@ -182,7 +182,7 @@ async def test_on_stop_every_stream_ends_with_an_end_record() -> None:
             assert later.start == chunk.start + len(chunk.payload) // 2
 
 
-async def test_a_publish_error_of_one_stream_ends_all() -> None:
+async def test_a_publish_error_of_one_stream_ends_all_streams() -> None:
     recorder = Recorder()
 
     async def fail(chunk: AudioChunk) -> None:

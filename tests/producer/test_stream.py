@@ -42,7 +42,7 @@ def test_a_stream_ended_early_ends_after_the_last_sent_chunk() -> None:
     assert (last.chunk.payload, last.chunk.end, last.chunk.seq) == (b"", True, 1)
 
 
-def test_a_stream_without_samples_is_empty() -> None:
+def test_a_stream_is_empty_until_it_gets_samples() -> None:
     stream = OutgoingStream("call-1", AudioFormat(8_000, 1), PUBLISH_OPTIONS)
     assert stream.empty
     assert not list(stream.push(np.ones((1, 1), np.int16)))

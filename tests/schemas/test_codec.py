@@ -128,7 +128,7 @@ def test_a_record_that_breaks_a_rule_is_rejected(
     assert str(raised.value).isprintable()
 
 
-def test_the_cheapest_of_several_broken_rules_is_reported() -> None:
+def test_of_several_broken_rules_the_cheapest_to_check_is_reported() -> None:
     with pytest.raises(WireError) as raised:
         decode_audio(None, b"", [("codec", b"?"), ("rate", b"?")])
     assert raised.value.reason is Reason.BAD_STREAM_ID

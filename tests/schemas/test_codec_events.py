@@ -204,7 +204,7 @@ def test_a_new_reader_decodes_events_without_newer_fields() -> None:
 
 
 @pytest.mark.parametrize("ce_type", [None, b"", b"speech.stream.paused", b"\xff"])
-def test_an_unknown_event_type_is_reported_as_such(ce_type: bytes | None) -> None:
+def test_an_unknown_event_type_is_reported_as_unknown_event(ce_type: bytes | None) -> None:
     with pytest.raises(WireError) as raised:
         decode_event([("ce_type", ce_type)], b"{}")
     assert raised.value.reason is Reason.UNKNOWN_EVENT

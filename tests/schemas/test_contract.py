@@ -93,7 +93,7 @@ def test_every_reference_resolves() -> None:
             at = at[step]
 
 
-def test_it_lists_every_public_topic_and_each_event_once() -> None:
+def test_the_document_lists_every_public_topic_and_each_event_once() -> None:
     channels = ASYNCAPI["channels"].values()
     assert {c["address"] for c in channels} == set(Topics()) - {Topics().state}
     events = [name for c in channels for name in c["messages"] if name in EVENT_TYPES]

@@ -28,7 +28,7 @@ def test_headers_above_the_limits_are_rejected(headers: Headers, reason: Reason)
     assert raised.value.reason is reason
 
 
-def test_other_headers_are_ignored() -> None:
+def test_headers_that_are_not_selected_are_ignored() -> None:
     headers: Headers = [("seq", b"1"), ("foreign", None), ("foreign", b"\xff")]
     assert select(headers, {"seq"}) == {"seq": b"1"}
 
@@ -55,7 +55,7 @@ def test_a_decimal_is_parsed(number: int) -> None:
     "value",
     [b"", b"-1", b"+1", b"1 ", b"1.0", b"1e3", b"1_000", b"0x10", "１６".encode(), b"9" * 5000],
 )
-def test_other_forms_of_numbers_are_rejected(value: bytes) -> None:
+def test_a_value_that_is_not_a_plain_decimal_is_rejected(value: bytes) -> None:
     with pytest.raises(WireError, match="decimal number") as raised:
         decimal({"seq": value}, "seq", most=MAX_POSITION)
     assert raised.value.reason is Reason.BAD_HEADER

@@ -26,7 +26,7 @@ def test_encoded_options_decode_to_themselves(options: StreamOptions) -> None:
     assert decode_options(dict(encode_options(options))) == (options, ())
 
 
-def test_no_options_are_no_headers() -> None:
+def test_options_that_are_not_set_become_no_headers() -> None:
     assert encode_options(StreamOptions()) == []
     assert decode_options({}) == (StreamOptions(), ())
 
@@ -69,7 +69,9 @@ def test_an_unknown_language_is_rejected(value: bytes) -> None:
     ("value", "languages"),
     [(b"auto", ()), (b"zh-Hans", ("zh-Hans",)), (b"en, zh ,en", ("en", "zh"))],
 )
-def test_several_languages_are_the_allowed_ones(value: bytes, languages: tuple[str, ...]) -> None:
+def test_the_language_header_lists_the_allowed_languages(
+    value: bytes, languages: tuple[str, ...]
+) -> None:
     assert decode_options({"language": value})[0].languages == languages
 
 

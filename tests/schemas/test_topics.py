@@ -74,7 +74,7 @@ def test_a_valid_stream_id_has_one_byte_per_character(stream_id: str):
 
 
 @pytest.mark.parametrize(("replicas", "in_sync"), [(1, 1), (2, 1), (3, 2)])
-def test_one_of_several_replicas_may_be_lost(replicas: int, in_sync: int):
+def test_all_but_one_of_several_replicas_must_be_in_sync(replicas: int, in_sync: int):
     assert {s.required["min.insync.replicas"] for s in topic_specs(TOPICS, replicas)} == {in_sync}
 
 

@@ -51,7 +51,7 @@ def shown(*events: AnyEvent, width: int = 60, everything: bool = False, terminal
     return out.getvalue().splitlines()
 
 
-def test_a_final_is_time_stream_language_and_text():
+def test_a_final_is_printed_as_time_stream_language_and_text():
     assert shown(final(" And so")) == ["09:41:07  call-7      en   And so"]
 
 
@@ -62,7 +62,7 @@ def test_a_long_text_is_wrapped_under_its_column():
     ]
 
 
-def test_chinese_is_measured_in_cells():
+def test_chinese_is_wrapped_by_its_width_in_terminal_cells():
     lines = shown(final("现在这个部门还在研究月球探测器和自动驾驶汽车", language="zh"), width=50)
     assert len(lines) == 2
     assert lines[1].startswith(" " * 27 + lines[1].strip())
@@ -164,7 +164,7 @@ def test_starts_and_suppressed_finals_are_not_printed():
     assert shown(*MINOR) == []
 
 
-def test_everything_prints_them_with_the_reason():
+def test_with_everything_starts_and_suppressed_finals_are_printed():
     started, suppressed = shown(*MINOR, everything=True, width=90)
     assert started.endswith("started: 8000 Hz, 1 channel")
     assert suppressed.endswith("suppressed (no_speech) Thanks for watching!")

@@ -17,16 +17,16 @@ from devstack.kafka import LocalKafka
 
 HEAD_BYTES = 61
 CODECS = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
-# A new topic has no leader for a moment.
-NOT_YET = (NotLeaderForPartitionError.errno, UnknownTopicOrPartitionError.errno)
-NAME = b"a-header"
+# A new topic has no leader at first.
+NO_LEADER_YET = (NotLeaderForPartitionError.errno, UnknownTopicOrPartitionError.errno)
+HEADER_NAME = b"a-header"
 
 
 def batch(*values: bytes, codec: int = 0, offset: int = 0) -> bytes:
     """Return a batch with one record per value, each with a header."""
     builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 40)
     for at, value in enumerate(values):
-        builder.append(at, 1_700_000_000_000 + at, b"key", value, [(NAME.decode(), b"1")])
+        builder.append(at, 1_700_000_000_000 + at, b"key", value, [(HEADER_NAME.decode(), b"1")])
     made = builder.build()
     struct.pack_into(">q", made, 0, offset)
     return bytes(made)
@@ -57,10 +57,10 @@ def bomb(unpacked_bytes: int, packed_bytes: int = 0) -> bytes:
     return sealed(batch(b"x"), bytes(packer.finish()), 4)
 
 
-def nameless() -> bytes:
-    """Return a batch whose header name is not UTF-8, which brokers do not check."""
-    whole = batch(b"nameless")
-    return sealed(whole, whole[HEAD_BYTES:].replace(NAME, b"\xff" * len(NAME)), 0)
+def batch_with_bad_header() -> bytes:
+    """Return a batch with a header name that is not UTF-8, which brokers do not check."""
+    whole = batch(b"bad header")
+    return sealed(whole, whole[HEAD_BYTES:].replace(HEADER_NAME, b"\xff" * len(HEADER_NAME)), 0)
 
 
 async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
@@ -69,7 +69,7 @@ async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
     await client.bootstrap()
     try:
         for each in batches:
-            while (error := await _produce(client, topic, each)) in NOT_YET:
+            while (error := await _produce(client, topic, each)) in NO_LEADER_YET:
                 pass
             assert error == 0
     finally:
@@ -77,7 +77,7 @@ async def put(kafka: LocalKafka, topic: str, *batches: bytes) -> None:
 
 
 async def _produce(client: AIOKafkaClient, topic: str, batch: bytes) -> int:
-    """Return the error code of the broker's response; 0: none."""
+    """Return the error code of the broker's response; 0 is success."""
     (broker,) = client.cluster.brokers()
     request = ProduceRequest(None, -1, 30_000, [(topic, [(0, batch)])])
     response = await client.send(broker.nodeId, request)

@@ -1,8 +1,8 @@
-"""Records and policies for tests: a stream is loud where it speaks and zero where it is silent."""
+"""Records and policies for tests. Speech is loud samples, silence is zeros."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,20 +33,33 @@ OPTIONS = StreamOptions(
 )
 KNOWN = WHISPER_CODES - {"yue"}  # as Whisper base
 
-
 INTERIM = InterimPolicy(every_s=0.7, eager=False)
 
 
 def loud(seconds: float, rate: int = RATE) -> Int16Array:
+    """Return samples that the test detector scores as speech."""
     return np.full(round(seconds * rate), 1000, np.int16)
 
 
 def quiet(seconds: float, rate: int = RATE) -> Int16Array:
+    """Return samples that the test detector scores as non-speech."""
     return np.zeros(round(seconds * rate), np.int16)
 
 
+def audio_of(runs: Sequence[tuple[bool, int]]) -> Int16Array:
+    """Return the audio of runs of (whether it is loud, milliseconds)."""
+    return np.concatenate([(loud if is_loud else quiet)(ms / 1000) for is_loud, ms in runs])
+
+
+def loud_stretches(audio: Int16Array) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of loud samples, [start, end)."""
+    mask = np.concatenate([[0], audio != 0, [0]]).astype(int)
+    edges = np.flatnonzero(np.diff(mask)).tolist()
+    yield from zip(edges[::2], edges[1::2], strict=True)
+
+
 def read(record: Record) -> Chunk:
-    """As the service reads PCM."""
+    """Return the chunk that the service makes of a PCM record."""
     audio = decode_audio(record.key, record.value, record.headers, AudioDefaults())
     assert audio.rate is not None
     assert audio.channels is not None
@@ -73,16 +86,16 @@ def policy(
 
 
 class Log:
-    """A partition's log, written as publishers would."""
+    """The log of a partition, written by publishers."""
 
     def __init__(self, partition: Partition = PARTITION) -> None:
         self.partition = partition
-        self.records: list[Any] = []  # `Record`, `Unread`
+        self.records: list[Any] = []  # `Record` or `UnreadableBatch`, one entry an offset
         self.now_ms = 1_700_000_000_000
         self._skipped = 0
 
     def skip(self, offset: int) -> None:
-        """The next record has this offset."""
+        """Give the next record this offset."""
         self._skipped = offset - len(self.records)
 
     def append(self, chunk: AudioChunk) -> Record:
@@ -98,14 +111,14 @@ class Log:
         self.records.append(record)
         return record
 
-    def append_unread(self, count: int = 1) -> UnreadableBatch:
-        """A batch of so many records that nobody can read; it stands where each of them does."""
+    def append_unreadable(self, count: int = 1) -> UnreadableBatch:
+        """Append an unreadable batch of `count` records; `records` holds it at each offset."""
         offset = self._skipped + len(self.records)
-        unread = UnreadableBatch(
+        batch = UnreadableBatch(
             self.partition, offset, offset + count - 1, None, b"batch", Reason.CORRUPT_BATCH, "why"
         )
-        self.records += [unread] * count
-        return unread
+        self.records += [batch] * count
+        return batch
 
     def speak(
         self,
@@ -135,5 +148,5 @@ class Log:
 
 
 def fresh(next_offset: int = 0) -> Restored:
-    """A partition that nobody has read."""
+    """Return the state of a partition without progress."""
     return Restored(PartitionState(next_offset, next_offset))

@@ -1,4 +1,4 @@
-"""Evidence of a test stream that was published and transcribed correctly, for tests to spoil."""
+"""Evidence of a stream that was published and transcribed correctly; tests add faults to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsers that break on all but valid input, each in its own way: what fuzzing has to find."""
+"""Parsers that fail on anything but `VALID`, each in its own way, for the fuzzer to find."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKaf
 def guarded(secure_kafka: SecureKafka) -> Topics:
     """The topics of the secure broker; the user of each role has the role's rights on them."""
     topics = Topics("guarded")
-    asyncio.run(guard(secure_kafka.bootstrap, topics))
+    asyncio.run(create(secure_kafka.bootstrap, topics))
     return topics
 
 
-async def guard(bootstrap: str, topics: Topics) -> None:
+async def create(bootstrap: str, topics: Topics) -> None:
     await create_topics(bootstrap, topics, partitions=1)
     for role in Role:
         await grant(bootstrap, Security(), f"User:{role}", acls(role, topics, GROUP))

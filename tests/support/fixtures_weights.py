@@ -1,4 +1,4 @@
-"""Real Whisper weights for tests; fetched once, then kept in the user's cache."""
+"""Real Whisper weights for tests, downloaded once into the user's cache."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.live.conversations import Conversation, LiveScenario, SpeechClip, join_clips
-from bench.live.observations import LagSample, Observation, PlaybackClock, Received
+from bench.live.observations import LagSample, Observation, PlaybackClock, ReceivedEvent
+from schemas.transcript import AnyEvent
 
 RATE = 16_000
 CLOCK = PlaybackClock(start_s=1000.0, pace=1.0)
@@ -25,13 +26,13 @@ CONVERSATION = join_clips("s", CLIPS, [RATE, RATE])  # 8 s; speech from 1 to 3 a
 
 
 def observation(
-    *received: Received,
+    *received: ReceivedEvent[AnyEvent],
     conversations: Sequence[Conversation] = (CONVERSATION,),
     clock: PlaybackClock = CLOCK,
     until_s: float | None = None,
     lag_samples: Sequence[LagSample] = (),
 ) -> Observation:
-    """Return what was received from a worker; `until_s`: stream "s" was given up then."""
+    """Return an observation; `until_s`: when the bench stopped waiting for stream "s" to end."""
     return Observation(
         LiveScenario(conversations, clock.pace, partials=False, patience_s=1.0),
         clock,

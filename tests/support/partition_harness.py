@@ -1,4 +1,4 @@
-"""A worker of one partition, step by step, that may be killed at any of them."""
+"""A worker of one partition, driven step by step, which may be killed after any step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from builders import PARTITION, fresh, policy, read
+from hypothesis import strategies as st
 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.partition import PartitionTask
@@ -24,9 +25,9 @@ from schemas.transcript import AnyEvent, TranscriptFinal
 
 
 class Worker:
-    """One assignment of the partition, step by step; what is not committed dies with it.
+    """One assignment of the partition, driven step by step; uncommitted work is lost with it.
 
-    `jobs` are finals that the engine has been asked for, `interims` open utterances likewise.
+    `jobs` are the requested decodes of finals, `interims` those of open utterances.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Worker:
         **changes: Any,
     ) -> None:
         self.store = store or MemoryStore()
-        self.keeps_dying = False  # in the decodes that may have ended it before
+        self.crashes_on_suspects = False  # does not answer decodes of suspects
         self.write = write
         self.read_record: Callable[[Record], tuple[Chunk, ...]] = lambda record: (read(record),)
         self.task = PartitionTask(PARTITION, 1, policy(**changes), restored or fresh())
@@ -51,7 +52,7 @@ class Worker:
         self._engine = EchoEngine()
 
     def step(self, now: float = 0.0, **inputs: Any) -> Effects:
-        """Give the task these inputs, and do what it says but for scoring."""
+        """Run one step of the task and record its effects; `score` answers its score requests."""
         effects = self.task.step(Inputs(now, self.now_ms, **inputs))
         self.jobs = [job for job in self.jobs if job.id not in effects.cancel]
         self.jobs += [job for job in effects.submit if job.kind is JobKind.FINAL]
@@ -67,7 +68,7 @@ class Worker:
         return outcomes
 
     def take(self, *records: Record | UnreadableBatch, now: float = 0.0) -> list[Outcome | None]:
-        """Take records in without scoring them yet."""
+        """Read records without scoring them yet."""
         outcomes: list[Outcome | None] = []
         for record in records:
             outcomes += self.step(now, records=[self._incoming(record)]).outcomes
@@ -76,8 +77,8 @@ class Worker:
     def score(self, now: float = 0.0) -> None:
         """Answer score requests until there are none."""
         while self._to_score:
-            asked, self._to_score = self._to_score, []
-            scores = [(request, self._engine.score_one(request)) for request in asked]
+            requests, self._to_score = self._to_score, []
+            scores = [(request, self._engine.score_one(request)) for request in requests]
             self.step(now, scores=scores)
 
     def tick(self, now: float, *, caught_up: bool = True) -> None:
@@ -85,19 +86,19 @@ class Worker:
         self.score(now)
 
     def finish(self, job: Job, now: float = 0.0) -> list[TranscriptFinal]:
-        """Decode a job; return its final, and those of others that waited for it."""
+        """Decode a job; return its final, and the finals that waited for it."""
         (self.jobs if job.kind is JobKind.FINAL else self.interims).remove(job)
         return self.answer(job, self.write(job), now)
 
     def answer(self, job: Job, hypothesis: Hypothesis, now: float = 0.0) -> list[TranscriptFinal]:
-        """Give the text of a job, whether it is waited for or not; return the finals it brings."""
+        """Answer a job, even one that is not outstanding; return the finals that result."""
         before = len(self.finals)
         text = TimedHypothesis(hypothesis, 1, 2, self.task.ledger.time_ms)
         self.step(now, decodes=[Decode(job, text)])
         return self.finals[before:]
 
     def finish_all(self) -> None:
-        """Decode all finals, also those that may not begin before a commit."""
+        """Decode all finals, committing so that decodes that wait for a commit can begin."""
         while self.jobs or self.task.ledger.has_output:
             for job in list(self.jobs):
                 self.finish(job)
@@ -110,7 +111,7 @@ class Worker:
             self.commits.append(commit)
             self.step(committed=commit)
             self.score()
-            for job in [job for job in self.jobs if job.isolated and not self.keeps_dying]:
+            for job in [job for job in self.jobs if job.isolated and not self.crashes_on_suspects]:
                 self.finish(job)
                 self.commit()
         return commit
@@ -122,7 +123,7 @@ class Worker:
     def _incoming(
         self, record: Record | UnreadableBatch
     ) -> DecodedRecord | RejectedRecord | UnreadableBatch:
-        """As the service admits and reads it."""
+        """Return the record as the service passes it to the partition."""
         if isinstance(record, UnreadableBatch):
             return record
         if (rejected := self.task.admit(record)) is not None:
@@ -133,45 +134,50 @@ class Worker:
             return RejectedRecord(record, error.reason, str(error))
 
 
-def work(
-    worker: Worker, records: Sequence[Record | UnreadableBatch], chance: random.Random
+def drive_randomly(
+    worker: Worker, records: Sequence[Record | UnreadableBatch], rng: random.Random
 ) -> None:
-    """Read in polls of any size; results come in any order, commits at any time or never."""
+    """Read in polls of random size, with answers in random order and commits at random times."""
     at = 0
     while at < len(records):
-        size = chance.randint(1, 12)
+        size = rng.randint(1, 12)
         worker.take(*records[at : at + size])
         at += size
-        if chance.random() < 0.3:
-            worker.commit(progress=chance.random() < 0.5)  # while the detector is at work
+        if rng.random() < 0.3:
+            worker.commit(progress=rng.random() < 0.5)  # while scores are outstanding
         worker.score()
-        while worker.jobs and chance.random() < 0.6:
-            worker.finish(chance.choice(worker.jobs))
-        if chance.random() < 0.3:
-            worker.commit(progress=chance.random() < 0.5)
+        while worker.jobs and rng.random() < 0.6:
+            worker.finish(rng.choice(worker.jobs))
+        if rng.random() < 0.3:
+            worker.commit(progress=rng.random() < 0.5)
 
 
-def said(event: AnyEvent) -> AnyEvent:
-    """What an event says, but for the time that it took."""
+def without_timing(event: AnyEvent) -> AnyEvent:
+    """Return the event without its measured times."""
     return replace(event, timing=None) if isinstance(event, TranscriptFinal) else event
 
 
-def survive(
+crash_seeds = st.lists(st.integers(0, 1 << 16), max_size=5)
+
+
+def run_with_crashes(
     records: Sequence[Record | UnreadableBatch],
     crashes: Sequence[int],
     *,
     ticks: bool = False,
     **changes: Any,
 ) -> MemoryStore:
-    """Workers one after the other, each going on where the one before was killed."""
+    """Run a worker per crash seed, each from the last commit of the one before, then a last one."""
     store = MemoryStore(log_end=len(records))
     for seed in [*crashes, None]:
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store, **changes)
-        left = records[worker.task.ledger.position :]
-        work(worker, left if seed is None else left[: chance.randint(0, len(left))], chance)
+        remaining = records[worker.task.ledger.position :]
+        if seed is not None:
+            remaining = remaining[: rng.randint(0, len(remaining))]
+        drive_randomly(worker, remaining, rng)
         if ticks:
-            worker.tick(chance.choice([0.0, 3.0, 301.0]), caught_up=chance.random() < 0.5)
+            worker.tick(rng.choice([0.0, 3.0, 301.0]), caught_up=rng.random() < 0.5)
         if seed is None:
             worker.tick(0.0)
             worker.tick(1_000.0)
@@ -181,5 +187,5 @@ def survive(
 
 
 def sorted_by_stream(events: Sequence[AnyEvent]) -> list[AnyEvent]:
-    """Between streams no order is promised."""
+    """Sort by stream, as the order between streams is not guaranteed."""
     return sorted(events, key=lambda event: event.stream_id)

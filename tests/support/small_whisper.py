@@ -1,4 +1,4 @@
-"""A Whisper with random weights, small enough to check its arithmetic in milliseconds."""
+"""A Whisper model with random weights, small enough to run in milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stream driven by hand: records in, what was heard and published out."""
+"""One stream driven step by step: records in, utterances and events out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Score: TypeAlias = Callable[[ScoreRequest], Float32Array]
 
 
 class OneStream:
-    """A stream, the log that it reads, and a detector: by itself it hears whatever is not zero."""
+    """A stream, the log it reads, and a detector, by default one that scores non-zero as speech."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class OneStream:
         self.ledger = Ledger(PARTITION, 1, fresh())
         policy = StreamPolicy(segmenter, OPTIONS, KNOWN)
         self.stream = Stream(PARTITION, stream_id, policy, state)
-        self.heard: list[tuple[PendingUtterance, EntryId]] = []
+        self.pending: list[tuple[PendingUtterance, EntryId]] = []
         self._score = score or EchoEngine().score_one
 
     def send(self, audio: Int16Array, *, rate: int = RATE, **more: Any) -> bool:
-        """Publish one record and take it in; `audio` [n] or [n, channels]. False: a repeat."""
+        """Publish and process one record; `audio` is [n] or [n, channels]. False: a duplicate."""
         channels = audio.shape[1] if audio.ndim == 2 else 1
         chunk = AudioChunk(
             self.stream.stream_id, audio.tobytes(), rate=rate, channels=channels, **more
@@ -58,17 +58,18 @@ class OneStream:
             self.send(audio[at : at + step], rate=rate)
 
     def take(self, record: Record) -> bool:
-        fresh = self.push(record)
+        """Read a record and score its audio; return False for a duplicate."""
+        is_new = self.push(record)
         self.score()
-        return fresh
+        return is_new
 
     def push(self, record: Record) -> bool:
-        """Take a record in without scoring it yet."""
+        """Read a record without scoring it yet."""
         self.ledger.read(record.offset, record.timestamp_ms)
         return self.stream.push(read(record))
 
     def score(self) -> None:
-        """Score until all is decided."""
+        """Answer score requests until there are none."""
         while True:
             request, entries = self.stream.score_request()
             self.append(entries)
@@ -83,7 +84,7 @@ class OneStream:
         for entry in entries:
             if isinstance(entry.content, PendingUtterance):
                 entry_id = self.ledger.append_pending(name, entry.before, entry.since_ms)
-                self.heard.append((entry.content, entry_id))
+                self.pending.append((entry.content, entry_id))
             else:
                 self.ledger.append(name, entry.before, *entry.content)
 
@@ -97,18 +98,18 @@ class OneStream:
 
     @property
     def utterances(self) -> list[Utterance]:
-        return [pending.utterance for pending, _ in self.heard]
+        return [pending.utterance for pending, _ in self.pending]
 
     @property
     def reasons(self) -> list[EndReason]:
         return [utterance.end_reason for utterance in self.utterances]
 
     def events(self) -> list[AnyEvent]:
-        """All that can be published once every utterance has a text."""
-        for pending, entry_id in self.heard:
+        """Give every utterance a text, commit, and return the events of the commit."""
+        for pending, entry_id in self.pending:
             decoded = TimedHypothesis(echo(pending.utterance.samples), 0, 0, 0)
             self.ledger.complete(entry_id, final(pending, decoded, MODEL))
-        self.heard.clear()
+        self.pending.clear()
         commit = self.ledger.prepare(lambda _: self.stream.state())
         if commit is None:
             return []
@@ -116,7 +117,7 @@ class OneStream:
         return list(commit.events)
 
     def kinds(self) -> list[str]:
-        """The types of the events that come out now, without their common prefix."""
+        """Return the types of `events()` without their common prefix."""
         return [event.TYPE.rpartition(".")[2] for event in self.events()]
 
 
@@ -124,8 +125,8 @@ def spans(stream: OneStream) -> list[tuple[int, int]]:
     return [(utterance.start, utterance.end) for utterance in stream.utterances]
 
 
-def without_log(event: AnyEvent) -> AnyEvent:
-    """What the event says, but not from which records."""
+def without_offsets(event: AnyEvent) -> AnyEvent:
+    """Return the event without its session id and the offsets of its records."""
     if hasattr(event, "source"):
         event = replace(event, source=None)
     return replace(event, session_id="")

@@ -12,5 +12,5 @@ def watched(pid: int, what: str = "") -> list[str]:
         try:
             lines.append(file.read_text("utf-8", "replace").replace("\0", " "))
         except (FileNotFoundError, ProcessLookupError):
-            continue  # the process has ended meanwhile
+            continue  # the process has ended
     return [line for line in lines if f"parent_watchdog.py {pid} " in line and what in line]

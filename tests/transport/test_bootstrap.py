@@ -22,6 +22,6 @@ def test_blanks_around_addresses_are_removed(text: str, parsed: str):
     "text",
     ["", ",", "a,,b", "a:0", "a:65536", "a:port", "http://a:9092", "a b:9092", "u@a:9092", "[::1"],
 )
-def test_other_text_is_rejected_with_the_expected_form(text: str):
+def test_an_invalid_address_is_rejected_with_the_expected_form(text: str):
     with pytest.raises(ValueError, match="is not HOST:PORT"):
         parse_bootstrap(text)

@@ -1,4 +1,4 @@
-"""The private names of aiokafka that transport/compat.py uses exist and behave as it says."""
+"""The private names of aiokafka that transport/compat.py uses exist and behave as it assumes."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ async def test_the_next_connection_uses_the_new_password(secure_kafka: SecureKaf
         await client.bootstrap()
 
 
-async def test_an_unusable_secret_keeps_the_old_one(
+async def test_an_unusable_new_secret_leaves_the_old_one_in_use(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transport.credentials.REFRESH_S", 0.0)

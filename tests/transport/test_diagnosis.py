@@ -26,7 +26,7 @@ def confirm_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fail_if_a_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Check the log with aiokafka at the commands' level: at DEBUG it logs the secrets it sends."""
+    """Fail if a secret is logged; aiokafka is at INFO, because it logs secrets at DEBUG."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.INFO, "aiokafka")
     yield
@@ -120,7 +120,7 @@ def with_unknown_authority(kafka: SecureKafka) -> Security:
         ),
     ],
 )
-async def test_a_lasting_problem_is_described(
+async def test_a_wrong_setting_is_diagnosed_as_a_lasting_problem(
     secure_kafka: SecureKafka,
     address: Address,
     make: Callable[[SecureKafka], Security],
@@ -133,7 +133,7 @@ async def test_a_lasting_problem_is_described(
     assert diagnosis.lasting
 
 
-async def test_an_absent_broker_is_no_lasting_problem(secure_kafka: SecureKafka) -> None:
+async def test_an_absent_broker_is_not_a_lasting_problem(secure_kafka: SecureKafka) -> None:
     (port,) = free_ports(1)
     security = secure_kafka.security("worker")
     diagnosis = await diagnose(f"127.0.0.1:{port}", security)

@@ -184,7 +184,7 @@ async def test_forbidden_transactional_ids_and_groups_are_named(
     )
 
 
-def test_several_topics_are_one_line() -> None:
+def test_an_error_about_several_topics_is_one_line() -> None:
     error = TopicAuthorizationFailedError({"b", "a"})
     assert authorization_problem(error, Security()) == (
         "an anonymous client may not use the topic a, b:"

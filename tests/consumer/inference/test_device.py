@@ -49,7 +49,9 @@ OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf
         (CPU, "cpu", "int8", "cpu (Xeon), bfloat16+int8: cpu requested; the CPU has amx"),
     ],
 )
-def test_the_choice_and_its_reason(machine: Machine, device: str, dtype: str, text: str):
+def test_the_choice_is_described_with_its_reason(
+    machine: Machine, device: str, dtype: str, text: str
+):
     assert decide(RequestedDevice(device), RequestedDtype(dtype), machine).describe() == text
 
 
@@ -63,7 +65,7 @@ def test_the_choice_and_its_reason(machine: Machine, device: str, dtype: str, te
         (OLD_CPU, "auto", "bf16", "dtype bf16: Core has neither avx512_bf16 nor amx"),
     ],
 )
-def test_what_the_machine_cannot_do_is_rejected(
+def test_an_unsupported_device_or_dtype_is_rejected_with_advice(
     machine: Machine, device: str, dtype: str, text: str
 ):
     with pytest.raises(ConfigError) as caught:
@@ -91,7 +93,7 @@ def test_the_default_model_depends_on_the_device():
     assert decide(*auto, OLD_CPU).default_model == "base"
 
 
-def test_this_machine_multiplies_in_the_chosen_dtype():
+def test_the_machine_multiplies_in_the_chosen_dtype():
     chosen = choose()
     x = torch.ones(2, 2, device=chosen.device, dtype=chosen.dtype)
 

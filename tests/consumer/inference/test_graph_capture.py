@@ -33,7 +33,7 @@ def as_recorded(step: Callable[[], None]) -> Callable[[], None]:
     return step
 
 
-def refused(step: Callable[[], None]) -> Callable[[], None]:
+def fail_to_record(step: Callable[[], None]) -> Callable[[], None]:
     raise RuntimeError("CUDA error: not permitted\nCompile with ...")
 
 
@@ -62,11 +62,11 @@ def test_the_least_recently_used_bucket_is_evicted():
     assert notes == ["a1", "a2", "b1", "a2", "c1", "a2", "b2", "b3"]
 
 
-def test_steps_run_eagerly_if_the_device_refuses_the_first_recording(
+def test_steps_run_eagerly_if_the_first_recording_fails(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ):
     notes: list[str] = []
-    steps = GraphCache(refused)
+    steps = GraphCache(fail_to_record)
     for name in ("first", "second", "third"):
         steps.run(NamedStep(notes, name))
     assert notes == ["first", "second", "third"]
@@ -77,7 +77,7 @@ def test_steps_run_eagerly_if_the_device_refuses_the_first_recording(
 
 def test_a_recording_that_fails_later_raises():
     def once(step: Callable[[], None]) -> Callable[[], None]:
-        return refused(step) if steps.recordings else step
+        return fail_to_record(step) if steps.recordings else step
 
     steps = GraphCache(once)
     for name in ("a1", "a2", "b1"):

@@ -37,11 +37,11 @@ def test_shapes_are_those_of_openai_whisper():
         ),
     ],
 )
-def test_places_of_whole_tensors(name: str, hugging_face: str, ctranslate2: str):
+def test_tensors_have_a_name_in_each_layout(name: str, hugging_face: str, ctranslate2: str):
     assert place(name) == Place(hugging_face, ctranslate2, 0, 1)
 
 
-def test_places_of_tensors_that_ctranslate2_concatenates():
+def test_tensors_that_ctranslate2_concatenates_have_a_part_number():
     assert place("decoder.blocks.3.cross_attn.value.bias") == Place(
         "model.decoder.layers.3.encoder_attn.v_proj.bias",
         "decoder/layer_3/attention/linear_1/bias",

@@ -1,4 +1,4 @@
-"""Steps on a GPU without one, by torch's fake tensors, which have a device and no values.
+"""Steps on a simulated GPU: torch's fake tensors have a device and no values.
 
 They raise where a shape or a copy depends on a value, and where tensors are on different devices:
 what would synchronise a step on a GPU, or prevent its capture, fails here.
@@ -84,7 +84,7 @@ class LoggingExecutor:
 
 @pytest.fixture
 def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for module in (clip_encoder, decode, mel):  # memory can only be pinned where there is a GPU
+    for module in (clip_encoder, decode, mel):  # pinning memory needs a GPU
         monkeypatch.setattr(module, "to_device", lambda tensor, device: tensor.to(device))
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield

@@ -1,4 +1,4 @@
-"""The engine with real weights and speech, held against openai-whisper."""
+"""The engine with real weights and speech, compared with openai-whisper."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_folded_texts_have_few_errors(hypotheses: list[Hypothesis]):
 
 
 @pytest.mark.parametrize("device", [BF16, choose("cpu", "int8")], ids=lambda device: device.numbers)
-def test_texts_in_few_bits_have_few_errors(base: Checkpoint, device: Device):
+def test_texts_in_bf16_and_int8_have_few_errors(base: Checkpoint, device: Device):
     """One clip a language, alone and in a batch: int8 weights serve up to four rows.
 
     bf16 is emulated on processors without it, so there are no more clips.

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
-from batch_bytes import CODECS, HEAD_BYTES, batch, nameless, sealed
+from batch_bytes import CODECS, HEAD_BYTES, batch, batch_with_bad_header, sealed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,9 +78,9 @@ def test_aiokafka_can_read_every_batch_that_is_accepted(records: bytes, codec: i
 
 def test_a_record_header_that_aiokafka_cannot_read_makes_the_batch_unreadable() -> None:
     with pytest.raises(UnicodeDecodeError):
-        values(nameless())
+        values(batch_with_bad_header())
     with pytest.raises(WireError, match="cannot be read"):
-        unpacked(nameless())
+        unpacked(batch_with_bad_header())
 
 
 def test_an_older_record_format_is_rejected() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from batch_bytes import batch, bomb, nameless, put
+from batch_bytes import batch, batch_with_bad_header, bomb, put
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,7 +73,7 @@ async def read(kafka: str, topic: str, records: int) -> list[Record | Unreadable
 
 
 async def open_topic(kafka: LocalKafka, name: str) -> str:
-    """Create a topic that takes batches as they come, unlike those that we create."""
+    """Create a topic that stores batches as they are sent, unlike the worker's topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     try:
@@ -106,16 +106,16 @@ async def test_decompression_bombs_are_skipped_in_bounded_memory(
     assert int(grown) < _MEMORY_BYTES
 
 
-async def test_a_record_header_that_is_no_utf8_does_not_stop_the_partition(
+async def test_a_record_header_that_is_not_utf8_does_not_stop_the_partition(
     kafka: LocalKafka, prefix: str
 ) -> None:
     topic = await open_topic(kafka, prefix)
-    await put(kafka, topic, batch(b"0"), nameless(), batch(b"2"))
+    await put(kafka, topic, batch(b"0"), batch_with_bad_header(), batch(b"2"))
     before, bad, after = await read(kafka.bootstrap, topic, 3)
     assert (before.value, after.value) == (b"0", b"2")
     assert isinstance(bad, UnreadableBatch)
     assert (bad.offset, bad.last_offset, bad.reason) == (1, 1, Reason.CORRUPT_BATCH)
-    assert b"nameless" in bad.raw
+    assert b"bad header" in bad.raw
 
 
 async def test_a_batch_damaged_on_disk_is_skipped(

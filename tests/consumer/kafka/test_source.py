@@ -136,7 +136,7 @@ async def test_the_offsets_of_the_group_are_stored(kafka: LocalKafka, topics: To
         assert await source.group_offset(live) == GroupOffset(7, by_worker=True)
 
 
-async def test_an_offset_that_was_set_by_hand_is_known_as_such(
+async def test_an_offset_set_by_an_operator_is_recognised(
     kafka: LocalKafka, topics: Topics
 ) -> None:
     live = Partition(topics.audio, 0)

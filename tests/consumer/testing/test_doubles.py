@@ -31,7 +31,7 @@ def test_scores_do_not_depend_on_the_pieces(pieces: int):
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
-def test_the_windows_are_the_segmenters_at_every_rate(rate: int):
+def test_scores_have_one_value_per_segmenter_window_at_every_rate(rate: int):
     audio = quiet(9.98, rate)
     segmenter = Segmenter(SegmenterConfig(), rate)
     assert segmenter.push(scores(audio, rate)) is None

@@ -136,7 +136,7 @@ def test_the_segmenter_after_a_stall_in_silence_starts_in_silence():
     assert segmenter.close(30 * WINDOW, EndReason.STALLED) == Cut(30 * WINDOW, None)
 
 
-def test_ten_seconds_of_silence_are_cut_one_pre_roll_back():
+def test_ten_seconds_of_silence_are_cut_one_pre_roll_before_their_end():
     segmenter = Segmenter(CONFIG, RATE)
     assert segmenter.push(windows((312, 0.0))) is None
     assert segmenter.push(windows((1, 0.0))) == Cut(313 * WINDOW - 4_800, None)
@@ -166,7 +166,7 @@ def test_speech_without_a_pause_at_its_end_is_split_in_an_earlier_one():
     assert cut.at == 331 * WINDOW + WINDOW // 2
 
 
-def test_a_pause_before_the_last_third_is_no_place_for_a_split():
+def test_a_pause_before_the_last_third_is_not_used_for_a_split():
     speech = windows((200, 0.9), (3, 0.1), (400, 0.9))
     speech[430] = 0.5
     assert cut_of(speech).at == 430 * WINDOW + WINDOW // 2
@@ -182,7 +182,7 @@ def test_non_speech_right_after_a_split_does_not_count_for_the_endpoint():
     assert segmenter.push(windows((1, 0.0))) is not None
 
 
-def test_a_split_at_the_end_of_speech_leaves_silence():
+def test_after_a_split_silence_makes_no_utterance():
     segmenter = Segmenter(CONFIG, RATE, in_speech=True)
     assert segmenter.open_since == 0
     assert segmenter.push(windows((20, 0.0))) is None

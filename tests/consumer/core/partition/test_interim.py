@@ -15,7 +15,7 @@ from consumer.testing import echo
 
 SESSION = SessionKey(PARTITION, "call-7", "0-40")
 POLICY = InterimPolicy(every_s=0.7, eager=True)
-ASKING = replace(OPTIONS, partials=True)
+PARTIALS = replace(OPTIONS, partials=True)
 
 
 def utterance(end_s: float) -> Utterance:
@@ -26,7 +26,7 @@ def utterance(end_s: float) -> Utterance:
 
 
 def decode(end_s: float, *, ending: bool = False, **more: Any) -> InterimDecode:
-    options = more.get("options", ASKING)
+    options = more.get("options", PARTIALS)
     return InterimDecode(UtteranceId(SESSION, 0), utterance(end_s), options, ending, 0, 0, 10.0)
 
 
@@ -38,29 +38,29 @@ def requested(interim: Interim, *ends: float) -> list[float]:
     return [end for end in ends if interim.request(decode(end), POLICY)]
 
 
-def test_the_event_of_a_beginning_names_the_utterance():
+def test_the_start_event_names_the_utterance():
     event = started(decode(0.5))
     assert (event.stream_id, event.session_id) == ("call-7", "0-40")
     assert (event.utterance, event.start_s) == (0, 0.0)
 
 
-def test_a_partial_is_worth_so_much_new_audio_and_the_first_one_a_third_of_it():
+def test_an_interim_is_requested_per_interval_of_new_audio_and_first_after_a_third():
     interim = Interim(0)
     assert requested(interim, 0.2, 0.3, 0.5, 0.8) == [0.3, 0.8]
     assert interim.revise(decode(0.8), text("one").hypothesis)
     assert requested(interim, 1.2, 1.4, 1.5, 2.1, 2.2, 3.5) == [1.5, 2.2, 3.5]
 
 
-def test_without_a_text_it_is_tried_often_only_at_the_beginning():
+def test_without_a_text_short_intervals_apply_only_at_the_start():
     ends = [number / 10 for number in range(1, 40)]
     assert requested(Interim(0), *ends) == [*(0.3, 0.6, 0.9, 1.2), *(1.9, 2.6, 3.3)]
 
 
-def test_a_stream_that_asks_for_no_partials_gets_none():
+def test_a_stream_without_partials_requests_no_interim_decode():
     assert not Interim(0).request(decode(5.0, options=OPTIONS), POLICY)
 
 
-def test_partials_are_numbered_and_agree():
+def test_partials_are_numbered_and_their_stable_text_grows():
     interim = Interim(0)
     partials = [
         interim.revise(decode(end), text(words).hypothesis)
@@ -73,7 +73,7 @@ def test_partials_are_numbered_and_agree():
     ]
 
 
-def test_what_seems_to_end_is_decoded_once_and_its_text_is_kept():
+def test_a_probable_end_is_decoded_once_and_its_text_is_kept():
     interim = Interim(0)
     ending = decode(2.0, ending=True, options=OPTIONS)
     assert interim.request(ending, POLICY)
@@ -86,12 +86,12 @@ def test_what_seems_to_end_is_decoded_once_and_its_text_is_kept():
     assert interim.text_of(utterance(2.1)) is None
 
 
-def test_a_policy_that_is_not_eager_waits_for_the_end():
+def test_without_eager_a_probable_end_is_not_decoded():
     waiting = InterimPolicy(every_s=0.7, eager=False)
     assert not Interim(0).request(decode(2.0, ending=True, options=OPTIONS), waiting)
 
 
-def test_more_speech_makes_the_kept_text_void():
+def test_more_speech_discards_the_kept_text():
     interim = Interim(0)
     for end in (2.0, 3.0):
         assert interim.request(decode(end, ending=True), POLICY)
@@ -100,7 +100,7 @@ def test_more_speech_makes_the_kept_text_void():
     assert interim.text_of(utterance(2.0)) is None
 
 
-def test_an_answer_counts_once_and_takes_older_requests_with_it():
+def test_an_answer_counts_once_and_discards_older_requests():
     interim = Interim(0)
     assert requested(interim, 1.0, 2.0) == [1.0, 2.0]
     assert interim.answered(utterance(2.0)) is not None
@@ -108,7 +108,7 @@ def test_an_answer_counts_once_and_takes_older_requests_with_it():
     assert interim.answered(utterance(1.0)) is None
 
 
-def test_no_more_than_two_requests_are_outstanding():
+def test_at_most_two_requests_are_outstanding():
     interim = Interim(0)
     assert requested(interim, 1.0, 2.0, 3.0) == [1.0, 2.0, 3.0]
     assert interim.answered(utterance(1.0)) is None

@@ -33,52 +33,52 @@ SESSION = SessionState("0-0", RATE, 1, OPTIONS, None, 0, False, (0, 0.0), 0, 0, 
 
 
 @dataclass
-class Line:
-    """A stream that says where it is."""
+class FakeStream:
+    """A stream whose state tests set."""
 
-    tail: int | None = None  # lowest offset still needed
+    needed: int | None = None  # lowest offset still needed
     taken: int = 0
     session: SessionState | None = SESSION
 
     def state(self) -> StreamState:
-        return StreamState(self.tail, self.taken, 0, None, self.session)
+        return StreamState(self.needed, self.taken, 0, None, self.session)
 
 
-class LineLedger(Ledger):
-    """A ledger that asks its lines for their states, as a partition asks its streams."""
+class StreamLedger(Ledger):
+    """A ledger that takes the states of its streams, as a partition does."""
 
     def __init__(self, restored: Restored) -> None:
         super().__init__(PARTITION, 1, restored)
-        self._lines: dict[str, Callable[[], StreamState]] = {}
+        self._states: dict[str, Callable[[], StreamState]] = {}
 
-    def follow(self, stream_id: str, state: Callable[[], StreamState]) -> None:
-        self._lines[stream_id] = state
+    def register(self, stream_id: str, state: Callable[[], StreamState]) -> None:
+        self._states[stream_id] = state
         self._forgotten.discard(stream_id)
 
-    def expect(self, stream_id: str, since_ms: int | None = None) -> EntryId:
-        return self.append_pending(stream_id, self._lines[stream_id](), since_ms)
+    def add_pending(self, stream_id: str, since_ms: int | None = None) -> EntryId:
+        return self.append_pending(stream_id, self._states[stream_id](), since_ms)
 
-    def note(self, stream_id: str, *effects: Effect) -> None:
-        self.append(stream_id, self._lines[stream_id](), *effects)
+    def add(self, stream_id: str, *effects: Effect) -> None:
+        self.append(stream_id, self._states[stream_id](), *effects)
 
     def prepare_all(self, **how: bool) -> Commit | None:
-        return self.prepare(lambda stream_id: self._lines[stream_id](), **how)
+        return self.prepare(lambda stream_id: self._states[stream_id](), **how)
 
 
-def ledger_at(next_offset: int, **streams: Line) -> LineLedger:
-    ledger = LineLedger(fresh(next_offset))
-    for name, line in streams.items():
-        ledger.follow(name, line.state)
+def ledger_at(next_offset: int, **streams: FakeStream) -> StreamLedger:
+    ledger = StreamLedger(fresh(next_offset))
+    for name, stream in streams.items():
+        ledger.register(name, stream.state)
     return ledger
 
 
-def prepared(ledger: LineLedger, **how: bool) -> Commit:
+def prepared(ledger: StreamLedger, **how: bool) -> Commit:
     commit = ledger.prepare_all(**how)
     assert commit is not None
     return commit
 
 
-def committed(ledger: LineLedger, **how: bool) -> Commit:
+def committed(ledger: StreamLedger, **how: bool) -> Commit:
     commit = prepared(ledger, **how)
     ledger.on_committed(commit)
     return commit
@@ -88,42 +88,42 @@ def offsets(commit: Commit) -> tuple[int, int]:
     return commit.state.next_offset, commit.state.resume_offset
 
 
-def test_nothing_read_nothing_to_commit():
+def test_without_records_there_is_nothing_to_commit():
     assert ledger_at(7).prepare_all() is None
     assert not ledger_at(7).has_output
 
 
 def test_a_commit_can_be_forced():
-    """It proves whose the partition is."""
+    """It proves that this worker owns the partition."""
     commit = committed(ledger_at(7), force=True)
     assert offsets(commit) == (7, 7)
     assert (commit.events, commit.streams) == ((), ())
 
 
-def test_the_oldest_entry_that_is_not_committed_waits_until_it_is():
-    ledger = ledger_at(0, s=Line(), t=Line())
+def test_waiting_since_is_that_of_the_oldest_uncommitted_entry():
+    ledger = ledger_at(0, s=FakeStream(), t=FakeStream())
     assert ledger.waiting_since_ms is None
     ledger.read(0, 500)
-    ticket = ledger.expect("s", 300)
-    ledger.note("t", event("t", 0))
+    entry_id = ledger.add_pending("s", 300)
+    ledger.add("t", event("t", 0))
     assert ledger.waiting_since_ms == 300
     committed(ledger)
     assert ledger.waiting_since_ms == 300
-    ledger.complete(ticket, event("s", 0))
+    ledger.complete(entry_id, event("s", 0))
     commit = prepared(ledger)
     assert ledger.waiting_since_ms == 300
     ledger.on_committed(commit)
     assert ledger.waiting_since_ms is None
 
 
-def test_what_is_known_at_once_waits_since_the_newest_record():
-    ledger = ledger_at(0, s=Line())
+def test_an_entry_that_was_complete_at_once_waits_since_the_newest_record():
+    ledger = ledger_at(0, s=FakeStream())
     ledger.read(0, 500)
-    ledger.note("s", event("s", 0))
+    ledger.add("s", event("s", 0))
     assert ledger.waiting_since_ms == 500
 
 
-def test_a_record_that_leaves_nothing_open_moves_both_watermarks():
+def test_a_record_without_undecided_audio_moves_both_watermarks():
     ledger = ledger_at(7)
     ledger.read(7, 50)
     commit = committed(ledger)
@@ -132,45 +132,45 @@ def test_a_record_that_leaves_nothing_open_moves_both_watermarks():
     assert ledger.prepare_all() is None
 
 
-def test_offsets_that_kafka_skips_are_passed():
+def test_offsets_without_a_record_are_passed():
     ledger = ledger_at(0)
     ledger.read(5, 0)
     assert offsets(committed(ledger)) == (6, 6)
 
 
 def test_undecided_audio_holds_the_resume_offset():
-    one, two = Line(3), Line(6)
+    one, two = FakeStream(3), FakeStream(6)
     ledger = ledger_at(0, one=one, two=two)
     for offset in range(10):
         ledger.read(offset, 0)
     ledger.mark_changed("one")
     ledger.mark_changed("two")
     assert offsets(committed(ledger)) == (10, 3)
-    one.tail = None
+    one.needed = None
     ledger.mark_changed("one")
     commit = committed(ledger)
     assert offsets(commit) == (10, 6)
     assert [name for name, _ in commit.streams] == ["one"]
 
 
-def test_output_alone_leaves_the_resume_offset_where_it_is():
-    line = Line(0)
-    ledger = ledger_at(0, one=line)
+def test_a_commit_of_output_alone_keeps_the_resume_offset():
+    stream = FakeStream(0)
+    ledger = ledger_at(0, one=stream)
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
-    line.tail = None
+    ledger.add("one", event("one", 0))
+    stream.needed = None
     assert offsets(committed(ledger, progress=False)) == (1, 0)
     assert ledger.prepare_all(progress=False) is None
     assert offsets(committed(ledger)) == (1, 1)
 
 
-def test_events_wait_for_the_entry_before_them():
-    line = Line(0)
-    ledger = ledger_at(0, one=line)
+def test_events_wait_for_earlier_entries_of_their_stream():
+    stream = FakeStream(0)
+    ledger = ledger_at(0, one=stream)
     ledger.read(0, 0)
-    first = ledger.expect("one")
-    second = ledger.expect("one")
-    line.tail = None
+    first = ledger.add_pending("one")
+    second = ledger.add_pending("one")
+    stream.needed = None
     ledger.complete(second, event("one", 1))
     assert not ledger.has_output
     ledger.mark_changed("one")
@@ -182,50 +182,50 @@ def test_events_wait_for_the_entry_before_them():
     assert offsets(commit) == (1, 1)
 
 
-def test_the_state_that_goes_out_is_that_before_the_first_entry_left_behind():
-    line = Line(0)
-    ledger = ledger_at(0, one=line)
-    ledger.note("one", event("one", 0))
-    line.session = replace(SESSION, events=1)
-    ledger.expect("one")
-    line.session = replace(SESSION, events=2)
+def test_the_committed_state_is_that_before_the_first_uncommitted_entry():
+    stream = FakeStream(0)
+    ledger = ledger_at(0, one=stream)
+    ledger.add("one", event("one", 0))
+    stream.session = replace(SESSION, events=1)
+    ledger.add_pending("one")
+    stream.session = replace(SESSION, events=2)
     (_, state), *_ = committed(ledger).streams
     assert state is not None
     assert state.session == replace(SESSION, events=1)
 
 
 def test_one_stream_does_not_wait_for_another():
-    ledger = ledger_at(0, slow=Line(0), quick=Line(1))
+    ledger = ledger_at(0, slow=FakeStream(0), quick=FakeStream(1))
     ledger.read(0, 0)
-    ledger.expect("slow")
+    ledger.add_pending("slow")
     ledger.mark_changed("slow")
     ledger.read(1, 0)
-    ledger.note("quick", event("quick", 0))
+    ledger.add("quick", event("quick", 0))
     commit = committed(ledger)
     assert commit.events == (event("quick", 0),)
     assert offsets(commit) == (2, 0)
 
 
-def test_what_comes_while_a_commit_is_under_way_goes_with_the_next():
-    line = Line()
-    ledger = ledger_at(0, one=line)
+def test_output_during_a_commit_belongs_to_the_next_one():
+    stream = FakeStream()
+    ledger = ledger_at(0, one=stream)
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
+    ledger.add("one", event("one", 0))
     commit = prepared(ledger)
     ledger.read(1, 0)
-    ledger.note("one", event("one", 1))
+    ledger.add("one", event("one", 1))
     ledger.dead_letter(letter(1))
     assert not ledger.has_output
     assert commit.events == (event("one", 0),)
     assert offsets(commit) == (1, 1)
     ledger.on_committed(commit)
     assert ledger.committed == commit.state
-    late = committed(ledger)
-    assert late.events == (event("one", 1),)
-    assert late.dead_letters == (letter(1),)
+    second = committed(ledger)
+    assert second.events == (event("one", 1),)
+    assert second.dead_letters == (letter(1),)
 
 
-def test_dead_letters_leave_once():
+def test_dead_letters_are_published_once():
     ledger = ledger_at(0)
     ledger.read(0, 0)
     ledger.dead_letter(letter(0))
@@ -235,20 +235,20 @@ def test_dead_letters_leave_once():
     assert committed(ledger).dead_letters == ()
 
 
-def test_dead_letters_may_also_stand_in_a_streams_queue():
-    ledger = ledger_at(0, one=Line())
-    ticket = ledger.expect("one")
-    ledger.note("one", event("one", 1))
+def test_a_dead_letter_can_be_an_effect_in_the_queue_of_a_stream():
+    ledger = ledger_at(0, one=FakeStream())
+    entry_id = ledger.add_pending("one")
+    ledger.add("one", event("one", 1))
     assert not ledger.has_output
-    ledger.complete(ticket, event("one", 0), letter(0))
+    ledger.complete(entry_id, event("one", 0), letter(0))
     commit = committed(ledger)
     assert commit.events == (event("one", 0), event("one", 1))
     assert commit.dead_letters == (letter(0),)
 
 
-def test_below_what_was_read_before_nothing_goes_by_offset_again():
+def test_below_the_restored_next_offset_nothing_is_counted_or_dead_lettered_again():
     restored = Restored(PartitionState(10, 8, tally=Tally(accepted=10)))
-    ledger = LineLedger(restored)
+    ledger = StreamLedger(restored)
     for offset in (8, 9, 10):
         ledger.read(offset, 0)
         ledger.tally(Outcome.DEAD_LETTER)
@@ -259,67 +259,67 @@ def test_below_what_was_read_before_nothing_goes_by_offset_again():
     assert commit.state.tally == Tally(accepted=10, dead_letter=1)
 
 
-def test_a_replay_resumes_no_later_than_it_has_come():
-    """Streams may have records behind it that this worker has not read again yet."""
-    ledger = LineLedger(Restored(PartitionState(10, 4)))
+def test_a_replay_resumes_no_later_than_it_has_read():
+    """Streams may have later records that this worker has not read again yet."""
+    ledger = StreamLedger(Restored(PartitionState(10, 4)))
     ledger.read(4, 0)
     assert offsets(committed(ledger)) == (10, 5)
 
 
-def test_a_stream_that_was_not_read_on_yet_holds_the_resume_offset():
+def test_a_stream_without_new_records_holds_the_resume_offset():
     state = StreamState(4, 4, 0, None, SESSION)
-    ledger = LineLedger(Restored(PartitionState(10, 4), {"one": state}))
-    ledger.follow("one", lambda: state)
+    ledger = StreamLedger(Restored(PartitionState(10, 4), {"one": state}))
+    ledger.register("one", lambda: state)
     for offset in range(4, 12):
         ledger.read(offset, 0)
     assert offsets(committed(ledger)) == (12, 4)
 
 
-def test_a_forgotten_stream_is_written_down_as_such_and_may_come_back():
-    line = Line()
-    ledger = ledger_at(0, one=line)
+def test_a_forgotten_stream_is_deleted_from_state_and_may_start_again():
+    stream = FakeStream()
+    ledger = ledger_at(0, one=stream)
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
+    ledger.add("one", event("one", 0))
     committed(ledger)
     ledger.forget("one")
     assert committed(ledger).streams == (("one", None),)
     ledger.read(1, 0)
-    ledger.follow("one", line.state)
-    ledger.complete(ledger.expect("one"), event("one", 1))
+    ledger.register("one", stream.state)
+    ledger.complete(ledger.add_pending("one"), event("one", 1))
     assert committed(ledger).events == (event("one", 1),)
 
 
-def test_a_stream_with_something_left_to_tell_is_not_forgotten():
-    ledger = ledger_at(0, one=Line())
+def test_a_stream_with_uncommitted_entries_cannot_be_forgotten():
+    ledger = ledger_at(0, one=FakeStream())
     ledger.read(0, 0)
-    ledger.note("one", event("one", 0))
+    ledger.add("one", event("one", 0))
     with pytest.raises(ValueError, match="one has entries that wait"):
         ledger.forget("one")
     assert committed(ledger).events == (event("one", 0),)
 
 
-def test_a_decode_that_may_end_the_worker_is_written_down_before_it_begins():
-    ledger = ledger_at(0, one=Line(0))
+def test_an_attempt_is_written_in_the_next_commit():
+    ledger = ledger_at(0, one=FakeStream(0))
     ledger.read(0, 0)
-    ticket = ledger.expect("one")
+    entry_id = ledger.add_pending("one")
     committed(ledger)
-    ledger.record_attempt(ticket)
+    ledger.record_attempt(entry_id)
     assert ledger.has_output
     commit = committed(ledger, progress=False)
-    assert commit.attempts == (ticket,)
+    assert commit.attempts == (entry_id,)
     ((_, state),) = commit.streams
     assert state is not None
     assert state.session == replace(SESSION, attempts=1)
     assert not ledger.has_output
 
 
-def test_only_what_belongs_to_a_session_is_attempted():
-    ledger = ledger_at(0, one=Line(0, session=None))
+def test_an_attempt_requires_an_open_session():
+    ledger = ledger_at(0, one=FakeStream(0, session=None))
     with pytest.raises(ValueError, match="belongs to no session"):
-        ledger.record_attempt(ledger.expect("one"))
+        ledger.record_attempt(ledger.add_pending("one"))
 
 
-def test_a_clean_end_is_written_down():
+def test_a_clean_end_is_written_once():
     ledger = ledger_at(0)
     ledger.read(0, 0)
     assert not committed(ledger).state.clean
@@ -329,150 +329,150 @@ def test_a_clean_end_is_written_down():
 
 @dataclass
 class Entry:
-    """What the model knows of a queued entry."""
+    """A queued entry in the model."""
 
     before: int | None  # lowest offset needed before it
     events: tuple[StreamWarning, ...]
-    ticket: EntryId | None  # None: finished
+    entry_id: EntryId | None  # None: finished
 
 
 @dataclass
-class Modelled(Line):
-    """One stream as the model sees it."""
+class StreamModel(FakeStream):
+    """One stream in the model."""
 
     entries: list[Entry] = field(default_factory=list)
     published: list[StreamWarning] = field(default_factory=list)
     events: count[int] = field(default_factory=count)
 
     def prefix(self) -> list[Entry]:
-        waits = [index for index, entry in enumerate(self.entries) if entry.ticket is not None]
+        waits = [index for index, entry in enumerate(self.entries) if entry.entry_id is not None]
         return self.entries[: waits[0] if waits else len(self.entries)]
 
 
-def known(ledger: LineLedger) -> dict[str, object]:
-    """All that it holds but who it asks."""
-    return copy.deepcopy({name: v for name, v in vars(ledger).items() if name != "_lines"})
+def snapshot(ledger: StreamLedger) -> dict[str, object]:
+    """Return a copy of the ledger's attributes, without the streams."""
+    return copy.deepcopy({name: v for name, v in vars(ledger).items() if name != "_states"})
 
 
 NAMES = st.sampled_from("abc")
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """A driver that keeps to the contract: per stream, positions never go back."""
+    """Random legal calls, checked against a model; per stream, positions never decrease."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines = {name: Modelled() for name in "abc"}
-        self.ledger = ledger_at(5, **self.lines)
-        self.dead: list[DeadLetter] = []
-        self.buried: list[DeadLetter] = []
+        self.streams = {name: StreamModel() for name in "abc"}
+        self.ledger = ledger_at(5, **self.streams)
+        self.dead_letters: list[DeadLetter] = []
+        self.published_letters: list[DeadLetter] = []
         self.commit: Commit | None = None
         self.prefixes: dict[str, int] = {}
 
     @property
-    def waiting(self) -> list[tuple[Modelled, Entry]]:
+    def pending(self) -> list[tuple[StreamModel, Entry]]:
         return [
-            (line, entry)
-            for line in self.lines.values()
-            for entry in line.entries
-            if entry.ticket is not None
+            (stream, entry)
+            for stream in self.streams.values()
+            for entry in stream.entries
+            if entry.entry_id is not None
         ]
 
     @rule(name=NAMES, skipped=st.integers(0, 2))
     def record(self, name: str, skipped: int) -> None:
         offset = self.ledger.next_offset + skipped
         self.ledger.read(offset, 0)
-        line = self.lines[name]
-        line.tail = offset if line.tail is None else line.tail
+        stream = self.streams[name]
+        stream.needed = offset if stream.needed is None else stream.needed
         self.ledger.mark_changed(name)
 
     @rule(name=NAMES, ahead=st.integers(0, 3))
     def cut(self, name: str, ahead: int) -> None:
-        line = self.lines[name]
-        if line.tail is None:
+        stream = self.streams[name]
+        if stream.needed is None:
             return
-        ticket = self.ledger.expect(name)
-        line.entries.append(Entry(line.tail, (event(name, next(line.events)),), ticket))
-        line.tail = min(line.tail + ahead, self.ledger.next_offset - 1)
+        entry_id = self.ledger.add_pending(name)
+        stream.entries.append(Entry(stream.needed, (event(name, next(stream.events)),), entry_id))
+        stream.needed = min(stream.needed + ahead, self.ledger.next_offset - 1)
         self.ledger.mark_changed(name)
 
     @rule(name=NAMES, events=st.integers(0, 2))
-    def note(self, name: str, events: int) -> None:
-        line = self.lines[name]
-        told = tuple(event(name, next(line.events)) for _ in range(events))
-        self.ledger.note(name, *told)
-        line.entries.append(Entry(line.tail, told, None))
+    def add(self, name: str, events: int) -> None:
+        stream = self.streams[name]
+        added = tuple(event(name, next(stream.events)) for _ in range(events))
+        self.ledger.add(name, *added)
+        stream.entries.append(Entry(stream.needed, added, None))
 
     @rule(name=NAMES)
     def end(self, name: str) -> None:
-        self.lines[name].tail = None
+        self.streams[name].needed = None
         self.ledger.mark_changed(name)
 
-    @precondition(lambda self: self.waiting)
+    @precondition(lambda self: self.pending)
     @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
-        _, entry = data.draw(st.sampled_from(self.waiting))
-        assert entry.ticket is not None
-        self.ledger.complete(entry.ticket, *entry.events)
-        entry.ticket = None
+    def complete(self, data: st.DataObject) -> None:
+        _, entry = data.draw(st.sampled_from(self.pending))
+        assert entry.entry_id is not None
+        self.ledger.complete(entry.entry_id, *entry.events)
+        entry.entry_id = None
 
     @rule()
-    def bury(self) -> None:
+    def dead_letter(self) -> None:
         self.ledger.read(self.ledger.next_offset, 0)
-        self.dead.append(letter(self.ledger.next_offset - 1))
-        self.ledger.dead_letter(self.dead[-1])
+        self.dead_letters.append(letter(self.ledger.next_offset - 1))
+        self.ledger.dead_letter(self.dead_letters[-1])
 
     @precondition(lambda self: self.commit is None)
     @rule(progress=st.booleans())
     def prepare(self, *, progress: bool) -> None:
         before = self.ledger.committed
         commit = self.ledger.prepare_all(progress=progress)
-        prefixes = {name: line.prefix() for name, line in self.lines.items()}
+        prefixes = {name: stream.prefix() for name, stream in self.streams.items()}
         if commit is None:
             assert not any(prefixes.values())
-            assert not self.dead
+            assert not self.dead_letters
             assert not progress or self.ledger.next_offset == before.next_offset
             return
         assert commit.state.next_offset == self.ledger.next_offset
         assert commit.state.resume_offset >= before.resume_offset
         assert commit.state.resume_offset == (
-            self.resumes(prefixes) if progress else before.resume_offset
+            self.resume_offset(prefixes) if progress else before.resume_offset
         )
-        assert commit.dead_letters == tuple(self.dead)
+        assert commit.dead_letters == tuple(self.dead_letters)
         for name, prefix in prefixes.items():
-            told = [e for e in commit.events if e.stream_id == name]
-            assert told == [e for entry in prefix for e in entry.events]
+            published = [e for e in commit.events if e.stream_id == name]
+            assert published == [e for entry in prefix for e in entry.events]
         self.commit, self.prefixes = commit, {n: len(prefix) for n, prefix in prefixes.items()}
 
-    def resumes(self, prefixes: dict[str, list[Entry]]) -> int:
-        """R: what comes first of all that stays behind."""
-        behind = []
-        for name, line in self.lines.items():
-            left = line.entries[len(prefixes[name]) :]
-            behind.append(left[0].before if left else line.tail)
-        return min((at for at in behind if at is not None), default=self.ledger.next_offset)
+    def resume_offset(self, prefixes: dict[str, list[Entry]]) -> int:
+        """Return R: the lowest offset that an entry left in a queue, or a stream, needs."""
+        needed = []
+        for name, stream in self.streams.items():
+            remaining = stream.entries[len(prefixes[name]) :]
+            needed.append(remaining[0].before if remaining else stream.needed)
+        return min((at for at in needed if at is not None), default=self.ledger.next_offset)
 
     @precondition(lambda self: self.commit is not None)
     @rule()
-    def post(self) -> None:
+    def acknowledge(self) -> None:
         assert self.commit is not None
         self.ledger.on_committed(self.commit)
-        for name, line in self.lines.items():
-            taken, line.entries = (
-                line.entries[: self.prefixes[name]],
-                line.entries[self.prefixes[name] :],
+        for name, stream in self.streams.items():
+            taken, stream.entries = (
+                stream.entries[: self.prefixes[name]],
+                stream.entries[self.prefixes[name] :],
             )
-            line.published += [e for entry in taken for e in entry.events]
-        self.buried += self.commit.dead_letters
-        del self.dead[: len(self.commit.dead_letters)]
+            stream.published += [e for entry in taken for e in entry.events]
+        self.published_letters += self.commit.dead_letters
+        del self.dead_letters[: len(self.commit.dead_letters)]
         assert self.ledger.committed == self.commit.state
         self.commit = None
 
     @rule(ahead=st.integers(1, 3), name=NAMES)
     def illegal(self, ahead: int, name: str) -> None:
-        """Whatever must not be done is refused and changes nothing."""
-        before = known(self.ledger)
-        free = len(self.lines[name].entries) + 10_000
+        """Illegal calls raise and change nothing."""
+        before = snapshot(self.ledger)
+        free = len(self.streams[name].entries) + 10_000
         with pytest.raises(ValueError, match="was read before"):
             self.ledger.read(self.ledger.position - ahead, 0)
         with pytest.raises(ValueError, match="is not in the queue"):
@@ -486,44 +486,44 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.commit is not None:
             with pytest.raises(ValueError, match="acknowledge it first"):
                 self.ledger.prepare_all()
-        assert known(self.ledger) == before
+        assert snapshot(self.ledger) == before
 
-    @precondition(lambda self: self.waiting)
+    @precondition(lambda self: self.pending)
     @rule(data=st.data())
-    def settle_twice(self, data: st.DataObject) -> None:
-        _, entry = data.draw(st.sampled_from(self.waiting))
-        ticket = entry.ticket
-        assert ticket is not None
-        self.ledger.complete(ticket, *entry.events)
-        entry.ticket = None
-        before = known(self.ledger)
+    def complete_twice(self, data: st.DataObject) -> None:
+        _, entry = data.draw(st.sampled_from(self.pending))
+        entry_id = entry.entry_id
+        assert entry_id is not None
+        self.ledger.complete(entry_id, *entry.events)
+        entry.entry_id = None
+        before = snapshot(self.ledger)
         with pytest.raises(ValueError, match="is finished already"):
-            self.ledger.complete(ticket)
-        assert known(self.ledger) == before
+            self.ledger.complete(entry_id)
+        assert snapshot(self.ledger) == before
 
     @invariant()
     def output_is_announced(self) -> None:
-        ready = any(line.prefix() for line in self.lines.values()) or bool(self.dead)
+        ready = any(stream.prefix() for stream in self.streams.values()) or bool(self.dead_letters)
         assert self.ledger.has_output == (ready and self.commit is None)
 
     def teardown(self) -> None:
-        """Everything ends: all events were published once, in order, and nothing is held."""
+        """End all streams; all events were published once, in order, and no offset is held."""
         if self.commit is not None:
-            self.post()
-        for _, entry in self.waiting:
-            assert entry.ticket is not None
-            self.ledger.complete(entry.ticket, *entry.events)
-            entry.ticket = None
-        for name in self.lines:
+            self.acknowledge()
+        for _, entry in self.pending:
+            assert entry.entry_id is not None
+            self.ledger.complete(entry.entry_id, *entry.events)
+            entry.entry_id = None
+        for name in self.streams:
             self.end(name)
         self.prepare(progress=True)
         if self.commit is not None:
-            self.post()
+            self.acknowledge()
         assert self.ledger.prepare_all() is None
         state = self.ledger.committed
         assert state.resume_offset == state.next_offset == self.ledger.next_offset
-        for name, line in self.lines.items():
-            assert line.published == [event(name, i) for i in range(next(line.events))]
+        for name, stream in self.streams.items():
+            assert stream.published == [event(name, i) for i in range(next(stream.events))]
 
 
 TestLedgerMachine = LedgerMachine.TestCase

@@ -11,10 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from budget import examples
-from builders import MODEL, PARTITION, RATE, Log, fresh, loud, quiet
+from builders import MODEL, PARTITION, RATE, Log, audio_of, fresh, loud, loud_stretches, quiet
 from hypothesis import given
 from hypothesis import strategies as st
-from partition_harness import Worker, said, sorted_by_stream, survive, work
+from partition_harness import (
+    Worker,
+    crash_seeds,
+    drive_randomly,
+    run_with_crashes,
+    sorted_by_stream,
+    without_timing,
+)
 
 from consumer.core.audio.utterance import EndReason, Int16Array
 from consumer.core.partition.commit import Commit, Outcome
@@ -40,7 +47,7 @@ from schemas.transcript import (
 
 
 def interleaved(seed: int, **streams: Int16Array) -> Log:
-    """One log of several streams, their records shuffled into each other."""
+    """Return a log in which the records of the streams are interleaved at random."""
     logs = {}
     for name, audio in streams.items():
         logs[name] = Log()
@@ -58,7 +65,11 @@ def of(events: Sequence[AnyEvent], stream_id: str) -> list[AnyEvent]:
     return [event for event in events if event.stream_id == stream_id]
 
 
-def test_streams_of_one_log_do_not_touch_each_other():
+def summary(events: Sequence[AnyEvent]) -> list[tuple[type[AnyEvent], str | None, int]]:
+    return [(type(event), getattr(event, "text", None), event.index) for event in events]
+
+
+def test_streams_of_one_log_are_independent():
     audio = {
         "one": np.concatenate([quiet(1), loud(1), quiet(1), loud(2), quiet(1)]),
         "two": np.concatenate([loud(3), quiet(1)]),
@@ -73,12 +84,11 @@ def test_streams_of_one_log_do_not_touch_each_other():
         alone.read(*interleaved(1, **{name: samples}).records)
         alone.finish_all()
         alone.commit()
-        said = [(type(e), getattr(e, "text", None), e.index) for e in of(together.events, name)]
-        assert said == [(type(e), getattr(e, "text", None), e.index) for e in alone.events]
+        assert summary(of(together.events, name)) == summary(alone.events)
     assert together.task.streams == 0
 
 
-def test_what_becomes_of_records():
+def test_records_have_outcomes():
     log, worker = Log(), Worker()
     first = log.append(AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1, seq=0))
     again = log.append_raw(first.key, first.value, first.headers)
@@ -90,7 +100,7 @@ def test_what_becomes_of_records():
     ]
 
 
-def test_a_dead_letter_holds_the_record_and_the_reason_and_leaves_once():
+def test_a_dead_letter_has_its_record_and_reason_and_is_published_once():
     log, worker = Log(), Worker()
     bad = log.append_raw(b"s", b"\0\0", [("codec", b"g722")])
     worker.read(bad)
@@ -105,9 +115,9 @@ def test_a_dead_letter_holds_the_record_and_the_reason_and_leaves_once():
     assert worker.commit() is None
 
 
-def test_a_batch_that_nobody_can_read_is_one_dead_letter_and_counts_every_record():
+def test_an_unreadable_batch_is_one_dead_letter_that_counts_all_its_records():
     log, worker = Log(), Worker()
-    first = log.append_unread(5)
+    first = log.append_unreadable(5)
     log.speak("s", loud(1), end=True)
     assert worker.read(first) == [Outcome.DEAD_LETTER]
     worker.read(*log.records)
@@ -121,25 +131,25 @@ def test_a_batch_that_nobody_can_read_is_one_dead_letter_and_counts_every_record
     assert [type(event) for event in worker.events] == [StreamStarted, TranscriptFinal, StreamEnded]
 
 
-def test_of_a_batch_that_was_read_in_part_the_rest_is_a_dead_letter():
-    """It was whole when a worker read as far as its second record."""
+def test_the_unread_rest_of_an_unreadable_batch_is_a_dead_letter():
+    """The batch was readable when an earlier worker read its first two records."""
     log, worker = Log(), Worker(fresh(2))
-    worker.read(log.append_unread(3))
+    worker.read(log.append_unreadable(3))
     worker.commit()
     (letter,) = worker.store.dead_letters
     assert (letter.record.offset, letter.records) == (2, 1)
     assert worker.task.ledger.committed.tally == Tally(dead_letter=1)
 
 
-def test_a_batch_that_was_passed_before_is_no_dead_letter_again():
+def test_an_unreadable_batch_is_not_dead_lettered_again_in_a_replay():
     log, worker = Log(), Worker(replace(fresh(3), partition=PartitionState(3, 0)))
-    assert worker.read(log.append_unread(3)) == [None]
+    assert worker.read(log.append_unreadable(3)) == [None]
     worker.commit()
     assert worker.store.dead_letters == []
     assert worker.task.ledger.committed == PartitionState(3, 3, clean=False)
 
 
-def test_a_record_that_contradicts_its_stream_is_a_dead_letter_and_the_stream_goes_on():
+def test_a_record_that_contradicts_its_stream_is_a_dead_letter_and_the_stream_continues():
     log, worker = Log(), Worker()
     for seq, start in enumerate([0, RATE, RATE // 2, 2 * RATE]):
         chunk = AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1, seq=seq, start=start)
@@ -151,7 +161,7 @@ def test_a_record_that_contradicts_its_stream_is_a_dead_letter_and_the_stream_go
     assert [(f.start_sample, f.end_sample) for f in finals] == [(0, 2 * RATE), (2 * RATE, 3 * RATE)]
 
 
-def test_a_record_that_proves_to_contradict_its_stream_late_is_counted_as_its_dead_letter_says():
+def test_a_reordered_record_that_contradicts_its_stream_is_recounted_as_a_dead_letter():
     log, worker = Log(), Worker()
     for seq, start in ((0, 0), (2, 100), (1, RATE)):  # 2 waits for 1
         chunk = AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1, seq=seq, start=start)
@@ -161,7 +171,7 @@ def test_a_record_that_proves_to_contradict_its_stream_late_is_counted_as_its_de
     assert worker.commits[-1].state.tally == Tally(accepted=2, dead_letter=1)
 
 
-def test_a_job_says_what_the_planner_needs():
+def test_a_job_has_epoch_kind_lane_and_deadline():
     log, worker = Log(), Worker()
     log.speak("s", loud(1), end=True)
     worker.read(*log.records, now=7.0)
@@ -172,7 +182,7 @@ def test_a_job_says_what_the_planner_needs():
     assert worker.jobs == [job]
 
 
-def test_a_final_says_where_its_audio_stands_and_what_wrote_it():
+def test_a_final_names_its_model_and_the_offsets_of_its_audio():
     log, worker = Log(), Worker()
     log.speak("s", np.concatenate([quiet(1), loud(1), quiet(1)]), end=True)
     worker.read(*log.records)
@@ -182,7 +192,7 @@ def test_a_final_says_where_its_audio_stands_and_what_wrote_it():
     assert (final.source.first_offset, final.source.last_offset) == (6, 22)
 
 
-def test_a_result_comes_once():
+def test_a_repeated_answer_is_ignored():
     log, worker = Log(), Worker()
     log.speak("s", loud(1), end=True)
     worker.read(*log.records)
@@ -233,7 +243,7 @@ def test_a_stream_without_records_ends_idle():
     assert ended.reason is StreamEndReason.IDLE
 
 
-def test_idleness_does_not_depend_on_the_machines_date():
+def test_idleness_does_not_depend_on_the_local_clock():
     """Append times come from the brokers, whose clocks may differ by an hour."""
     log, worker = Log(), Worker(idle_s=300.0)
     log.now_ms = 0
@@ -243,7 +253,7 @@ def test_idleness_does_not_depend_on_the_machines_date():
     assert worker.task.streams == 1
 
 
-def test_behind_the_log_only_append_times_make_a_stream_idle():
+def test_before_it_has_caught_up_only_append_times_make_a_stream_idle():
     log, worker = Log(), Worker(idle_s=300.0)
     log.speak("old", loud(1), end=False)
     worker.read(*log.records)
@@ -258,7 +268,7 @@ def test_behind_the_log_only_append_times_make_a_stream_idle():
     assert [type(event) for event in of(worker.events, "old")][-1] is StreamEnded
 
 
-def test_a_stream_comes_back_after_it_was_idle():
+def test_an_idle_stream_starts_a_new_session_with_its_next_record():
     worker = Worker(idle_s=300.0)
     speaking(worker)
     worker.tick(301.0)
@@ -271,11 +281,11 @@ def test_a_stream_comes_back_after_it_was_idle():
     assert worker.task.ledger.committed.resume_offset == 51
 
 
-# --- how late it is
+# --- lag
 
 
-def test_an_utterance_is_late_from_the_record_that_decided_it_until_it_is_published():
-    """Records of 100 ms, the first appended at 0.1 s: silence is certain with that at 1.6 s."""
+def test_lag_counts_from_the_record_that_decided_an_utterance_until_its_commit():
+    """Records of 100 ms, the first appended at 0.1 s: the one at 1.6 s decides the cut."""
     log, worker = Log(), Worker()
     log.now_ms = 0
     log.speak("s", np.concatenate([loud(1), quiet(1)]), end=False)
@@ -291,7 +301,7 @@ def test_an_utterance_is_late_from_the_record_that_decided_it_until_it_is_publis
     assert worker.task.lag_ms(2.0, 0) == 0
 
 
-def test_an_utterance_that_goes_on_is_not_late():
+def test_an_open_utterance_has_no_lag():
     log, worker = Log(), Worker()
     log.now_ms = 0
     worker.tick(0.0, caught_up=True)
@@ -303,10 +313,10 @@ def test_an_utterance_that_goes_on_is_not_late():
     assert worker.task.behind_ms > 9_000
 
 
-# --- what has to be decided, and what may be forgotten
+# --- forced cuts and forgotten streams
 
 
-def test_a_stream_that_trickles_does_not_hold_up_the_partition():
+def test_a_slow_stream_does_not_hold_up_the_partition():
     log, worker = Log(), Worker(stall_s=1_000.0)
     for turn in range(7):
         log.now_ms += 11_000
@@ -317,16 +327,16 @@ def test_a_stream_that_trickles_does_not_hold_up_the_partition():
     assert [job.utterance.end_reason for job in worker.jobs] == [EndReason.STALLED]
 
 
-def test_whoever_takes_over_does_not_take_the_time_before_for_silence():
+def test_idle_time_restarts_when_another_worker_takes_over():
     log, first = Log(), Worker(idle_s=300.0)
     log.speak("s", loud(1), end=False)
     first.read(*log.records)
-    first.tick(10.0)  # it stalls: all of it is decided
+    first.tick(10.0)  # it stalls, so all its audio is decided
     first.finish_all()
     first.commit()
     second = Worker(recover(first.store.found(PARTITION), from_earliest=True), idle_s=300.0)
     assert second.task.ledger.position == len(log.records)
-    second.tick(40_001.0)  # the clock counts from when the machine was started
+    second.tick(40_001.0)  # monotonic time of another machine
     second.commit()
     assert second.events == []
     second.tick(40_302.0)
@@ -348,13 +358,13 @@ def test_an_ended_stream_is_forgotten_after_an_hour():
     assert set(worker.store.found(PARTITION).streams) == {"other"}
 
 
-# --- utterances that end workers
+# --- utterances that crash workers
 
 
-def killed(store: MemoryStore, records: Sequence[Record]) -> Worker:
-    """A worker that has what the one before had in hand, and dies of it like that one."""
+def crashed(store: MemoryStore, records: Sequence[Record]) -> Worker:
+    """Return a worker that has resumed from the store and crashes on its suspects."""
     worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
-    worker.keeps_dying = True
+    worker.crashes_on_suspects = True
     worker.read(*records[worker.task.ledger.position :])
     worker.commit()
     worker.score()
@@ -362,15 +372,15 @@ def killed(store: MemoryStore, records: Sequence[Record]) -> Worker:
     return worker
 
 
-def test_an_utterance_that_ends_three_workers_is_given_up():
+def test_an_utterance_that_crashes_three_workers_fails_with_a_dead_letter():
     log, store = Log(), MemoryStore(log_end=100)
     log.speak("bad", np.concatenate([loud(1), quiet(1)]), end=False)
     log.speak("good", np.concatenate([loud(2), quiet(1)]), end=True)
-    first = killed(store, log.records)
+    first = crashed(store, log.records)
     assert [job.isolated for job in first.jobs] == [False, False]
     for _ in range(3):
-        worker = killed(store, log.records)
-        (job,) = worker.jobs  # one at a time, and the other one has to wait
+        worker = crashed(store, log.records)
+        (job,) = worker.jobs  # one at a time; the other one waits
         assert job.isolated
         assert job.id.session.stream_id == "bad"
     worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
@@ -385,24 +395,24 @@ def test_an_utterance_that_ends_three_workers_is_given_up():
     assert [e.text for e in store.events if isinstance(e, TranscriptFinal)] == ["35456 samples"]
 
 
-def test_an_utterance_that_ends_workers_at_once_is_given_up_all_the_same():
+def test_an_utterance_that_crashes_workers_before_any_progress_fails_too():
     log, store = Log(), MemoryStore(log_end=100)
     log.speak("bad", np.concatenate([loud(1), quiet(1)]), end=False)
-    deaths = 0
-    while deaths < 9 and not any(isinstance(event, UtteranceFailed) for event in store.events):
+    crashes = 0
+    while crashes < 9 and not any(isinstance(event, UtteranceFailed) for event in store.events):
         worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
-        worker.keeps_dying = True
+        worker.crashes_on_suspects = True
         worker.read(*log.records[worker.task.ledger.position :])
         while not worker.jobs and worker.task.ledger.has_output:
-            worker.commit()  # what has to be, before a decode may begin
-        deaths += bool(worker.jobs)
-        if deaths == 1:
+            worker.commit()  # required before a decode may begin
+        crashes += bool(worker.jobs)
+        if crashes == 1:
             store.write(first_commit(log.records))
-    assert deaths == 5  # the first, one more before it is known, and three tries
+    assert crashes == 5  # the first, one before the range is suspect, and three attempts
 
 
 def first_commit(records: Sequence[Record]) -> Commit:
-    """What a worker had committed that died with nearly all of them in hand."""
+    """Return the commit of a worker that crashed after its first record."""
     worker = Worker()
     worker.read(records[0])
     commit = worker.commit()
@@ -410,8 +420,8 @@ def first_commit(records: Sequence[Record]) -> Commit:
     return commit
 
 
-def test_a_draft_is_told_though_a_newer_one_is_asked_for_while_it_is_decoded():
-    """Else a worker that is slower than new drafts come would tell none."""
+def test_an_interim_text_is_published_even_if_a_newer_one_is_requested():
+    """Else a worker that decodes more slowly than interims are requested would publish none."""
     log, worker = Log(), Worker()
     log.speak("s", loud(3), end=False, options=StreamOptions(partials=True))
     for record in log.records:
@@ -420,11 +430,11 @@ def test_a_draft_is_told_though_a_newer_one_is_asked_for_while_it_is_decoded():
     assert len(jobs) == 7
     for job in (*jobs[-2:], jobs[0], jobs[-1]):
         worker.answer(job, echo(job.utterance.samples))
-    told = [event for event in worker.broadcast if isinstance(event, TranscriptPartial)]
-    assert [partial.revision for partial in told] == [1, 2]
+    partials = [event for event in worker.broadcast if isinstance(event, TranscriptPartial)]
+    assert [partial.revision for partial in partials] == [1, 2]
 
 
-def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
+def test_no_interim_decode_is_made_in_the_suspect_range():
     log, store = Log(), MemoryStore(log_end=100)
     log.speak("s", loud(2), end=False, options=StreamOptions(partials=True))
     first = Worker(store=store)
@@ -436,7 +446,7 @@ def test_no_draft_is_decoded_of_what_may_have_ended_a_worker():
     assert second.interims == []
 
 
-def test_after_a_clean_end_nothing_is_suspected():
+def test_after_a_clean_end_nothing_is_suspect():
     log, store = Log(), MemoryStore(log_end=100)
     log.speak("s", np.concatenate([loud(1), quiet(1)]), end=False)
     first = Worker(store=store)
@@ -456,14 +466,10 @@ runs = st.lists(st.tuples(st.booleans(), st.integers(100, 2_500)), min_size=3, m
 several = st.dictionaries(st.sampled_from(["one", "two", "three"]), runs, min_size=2)
 
 
-def audio_of(parts: Runs) -> Int16Array:
-    return np.concatenate([(loud if is_loud else quiet)(ms / 1000) for is_loud, ms in parts])
-
-
-def heard_of(
+def covered_by_finals(
     events: Sequence[AnyEvent], audio: Mapping[str, Int16Array]
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Per stream, which samples some final covers."""
+    """Return a mask per stream of the samples that finals cover."""
     covered = {name: np.zeros(len(samples), bool) for name, samples in audio.items()}
     for event in events:
         if isinstance(event, TranscriptFinal):
@@ -473,16 +479,15 @@ def heard_of(
 
 def check_nothing_is_lost(events: Sequence[AnyEvent], streams: Mapping[str, Runs]) -> None:
     audio = {name: audio_of(parts) for name, parts in streams.items()}
-    covered = heard_of(events, audio)
+    covered = covered_by_finals(events, audio)
     for name, samples in audio.items():
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], samples != 0, [0]]).astype(int)))
-        for start, end in edges.reshape(-1, 2).tolist():
+        for start, end in loud_stretches(samples):
             if end - start >= (MIN_SPEECH_MS + MARGIN_MS) * MS:
                 assert covered[name][start:end].all(), (name, start, end)
 
 
-def whole(records: Sequence[Record], **more: Any) -> list[AnyEvent]:
-    """What a worker publishes that nothing happens to."""
+def uninterrupted(records: Sequence[Record], **more: Any) -> list[AnyEvent]:
+    """Return the events of a worker that reads all records and does not crash."""
     worker = Worker(**more)
     worker.read(*records)
     worker.finish_all()
@@ -496,22 +501,20 @@ def whole(records: Sequence[Record], **more: Any) -> list[AnyEvent]:
     seed=st.integers(0, 1 << 16),
 )
 @examples(60)
-def test_a_crash_loses_nothing_and_repeats_nothing(
-    streams: dict[str, Runs], crashes: list[float], seed: int
-):
+def test_crashes_lose_and_repeat_nothing(streams: dict[str, Runs], crashes: list[float], seed: int):
     audio = {name: audio_of(parts) for name, parts in streams.items()}
     records = interleaved(seed, **audio).records
-    chance, store = random.Random(seed), MemoryStore(log_end=len(records))
+    rng, store = random.Random(seed), MemoryStore(log_end=len(records))
     for crash in [*crashes, 1.0]:
         worker = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
         begin = worker.task.ledger.position
         stop = begin + round(crash * (len(records) - begin))
-        work(worker, records[begin:stop], chance)
+        drive_randomly(worker, records[begin:stop], rng)
         if crash == 1.0:
             worker.finish_all()
             worker.commit()
-    assert [said(e) for e in sorted_by_stream(store.events)] == [
-        said(e) for e in sorted_by_stream(whole(records))
+    assert [without_timing(e) for e in sorted_by_stream(store.events)] == [
+        without_timing(e) for e in sorted_by_stream(uninterrupted(records))
     ]
     state = store.found(PARTITION).partition
     assert state is not None
@@ -519,45 +522,43 @@ def test_a_crash_loses_nothing_and_repeats_nothing(
     assert state.tally == Tally(accepted=len(records))
 
 
-def sounding(start: int, end: int) -> IdentifiedLanguage:
-    """What a stretch of audio sounds like: anything, but always the same."""
-    chance = random.Random(f"{start} {end}")
-    return IdentifiedLanguage(
-        chance.choice(["zh", "en"]), chance.uniform(0.3, 1), chance.uniform(0, 4)
-    )
+def identified_language(start: int, end: int) -> IdentifiedLanguage:
+    """Return a random language that depends on the stretch of audio alone."""
+    rng = random.Random(f"{start} {end}")
+    return IdentifiedLanguage(rng.choice(["zh", "en"]), rng.uniform(0.3, 1), rng.uniform(0, 4))
 
 
-def write_as_heard(job: Job) -> Hypothesis:
-    heard = sounding(job.utterance.start, job.utterance.end)
-    language = job.language.decide(heard)
-    return replace(echo(job.utterance.samples), language=language, identified=heard)
+def write_identified(job: Job) -> Hypothesis:
+    identified = identified_language(job.utterance.start, job.utterance.end)
+    language = job.language.decide(identified)
+    return replace(echo(job.utterance.samples), language=language, identified=identified)
 
 
 def languages_in_order(events: Sequence[AnyEvent]) -> list[str]:
-    """What the finals of a stream are to be decoded as, told from their audio one by one."""
+    """Return the languages that the finals of a stream should have, from their audio in order."""
     held, chosen = UNKNOWN, []
     for event in events:
         if isinstance(event, TranscriptFinal):
-            heard = sounding(event.start_sample, event.end_sample)
-            chosen.append(held.decide(heard))
-            held = held.updated(heard)
+            identified = identified_language(event.start_sample, event.end_sample)
+            chosen.append(held.decide(identified))
+            held = held.updated(identified)
     return chosen
 
 
 @pytest.mark.parametrize("ended", [1, 2])
-def test_a_successor_knows_what_was_held_as_of_the_last_final_that_is_out(ended: int):
+def test_a_successor_restores_the_language_held_as_of_the_last_published_final(ended: int):
     log, store = Log(), MemoryStore(log_end=100)
     log.speak("s", audio_of([(True, 1_000), (False, 1_000)] * 3), end=False)
     zh = IdentifiedLanguage("zh", 0.95, 3.0)
     worker = Worker(
-        store=store, write=lambda job: replace(write_as_heard(job), language="zh", identified=zh)
+        store=store, write=lambda job: replace(write_identified(job), language="zh", identified=zh)
     )
     worker.read(*log.records)
     for job in worker.jobs[:ended]:
         worker.finish(job)
     worker.commit()
     successor = Worker(recover(store.found(PARTITION), from_earliest=True), store=store)
-    successor.keeps_dying = True
+    successor.crashes_on_suspects = True
     successor.read(*log.records[successor.task.ledger.position :])
     successor.commit()
     assert [job.language for job in successor.jobs] == [LanguageHold("zh")]
@@ -578,36 +579,34 @@ many_utterances = st.dictionaries(
     seed=st.integers(0, 1 << 16),
 )
 @examples(60)
-def test_a_language_depends_on_the_audio_before_it_alone(
+def test_a_language_depends_only_on_the_audio_before_it(
     streams: dict[str, Runs], crashes: list[float], seed: int
 ):
-    """Not on which texts came when, what was decoded together, or where a worker ended."""
+    """It does not depend on the order of answers, on batches, or on crashes."""
     records = interleaved(seed, **{name: audio_of(parts) for name, parts in streams.items()})
-    log, chance, store = records.records, random.Random(seed), MemoryStore(log_end=10_000)
+    log, rng, store = records.records, random.Random(seed), MemoryStore(log_end=10_000)
     for crash in [*crashes, 1.0]:
         found = recover(store.found(PARTITION), from_earliest=True)
-        worker = Worker(found, store=store, write=write_as_heard)
-        left = log[worker.task.ledger.position :]
-        work(worker, left[: round(crash * len(left))], chance)
+        worker = Worker(found, store=store, write=write_identified)
+        remaining = log[worker.task.ledger.position :]
+        drive_randomly(worker, remaining[: round(crash * len(remaining))], rng)
         if crash == 1.0:
             worker.finish_all()
             worker.commit()
     for name in streams:
-        told = [e.language for e in of(store.events, name) if isinstance(e, TranscriptFinal)]
-        assert told == languages_in_order(of(store.events, name))
-    assert [said(e) for e in sorted_by_stream(store.events)] == [
-        said(e) for e in sorted_by_stream(whole(log, write=write_as_heard))
+        actual = [e.language for e in of(store.events, name) if isinstance(e, TranscriptFinal)]
+        assert actual == languages_in_order(of(store.events, name))
+    assert [without_timing(e) for e in sorted_by_stream(store.events)] == [
+        without_timing(e) for e in sorted_by_stream(uninterrupted(log, write=write_identified))
     ]
 
 
 @given(streams=several, seed=st.integers())
 @examples(40)
-def test_without_a_crash_nothing_is_repeated_and_all_is_in_order(
-    streams: dict[str, Runs], seed: int
-):
+def test_without_crashes_events_are_complete_and_in_order(streams: dict[str, Runs], seed: int):
     log = interleaved(seed, **{name: audio_of(parts) for name, parts in streams.items()})
     worker = Worker()
-    work(worker, log.records, random.Random(seed))
+    drive_randomly(worker, log.records, random.Random(seed))
     worker.finish_all()
     worker.commit()
     by_session = defaultdict(list)
@@ -624,12 +623,12 @@ def test_without_a_crash_nothing_is_repeated_and_all_is_in_order(
     assert worker.task.ledger.committed.resume_offset == len(log.records)
 
 
-# --- whatever publishers send
+# --- arbitrary records
 
 
 @dataclass(frozen=True)
-class Odd:
-    """A chunk as it is drawn: short to print."""
+class AnyChunk:
+    """An arbitrary chunk; its repr is short."""
 
     stream_id: str
     is_loud: bool
@@ -644,12 +643,12 @@ class Odd:
 
     def chunk(self) -> AudioChunk:
         payload = (loud if self.is_loud else quiet)(self.ms / 1000).tobytes()
-        told = {name: value for name, value in vars(self).items() if name not in {"is_loud", "ms"}}
-        return AudioChunk(payload=payload, **told)
+        fields = {name: v for name, v in vars(self).items() if name not in {"is_loud", "ms"}}
+        return AudioChunk(payload=payload, **fields)
 
 
-odd_chunks = st.builds(
-    Odd,
+any_chunks = st.builds(
+    AnyChunk,
     stream_id=st.sampled_from(["one", "two"]),
     is_loud=st.booleans(),
     ms=st.sampled_from([2, 300, 900, 3_000]),
@@ -665,93 +664,94 @@ pauses_s = st.sampled_from([0.0, 0.0, 1.0, 3.0, 400.0])
 
 
 @dataclass(frozen=True)
-class Hole:
-    """A batch that nobody can read."""
+class AnyBatch:
+    """An unreadable batch."""
 
     records: int
 
 
-anything = odd_chunks | odd_chunks | odd_chunks | st.builds(Hole, records=st.integers(1, 3))
+anything = any_chunks | any_chunks | any_chunks | st.builds(AnyBatch, records=st.integers(1, 3))
 
 
-def append(log: Log, sent: Odd | Hole) -> Record | UnreadableBatch:
-    return log.append_unread(sent.records) if isinstance(sent, Hole) else log.append(sent.chunk())
+def append(log: Log, sent: AnyChunk | AnyBatch) -> Record | UnreadableBatch:
+    if isinstance(sent, AnyBatch):
+        return log.append_unreadable(sent.records)
+    return log.append(sent.chunk())
 
 
 @given(sent=st.lists(st.tuples(anything, pauses_s), max_size=15), seed=st.integers())
 @examples(100)
-def test_whatever_is_sent_sessions_are_whole_and_all_of_the_log_is_passed(
-    sent: list[tuple[Odd | Hole, float]], seed: int
+def test_with_arbitrary_records_sessions_are_complete_and_the_whole_log_is_read(
+    sent: list[tuple[AnyChunk | AnyBatch, float]], seed: int
 ):
-    log, worker, chance, now = Log(), Worker(), random.Random(seed), 0.0
+    log, worker, rng, now = Log(), Worker(), random.Random(seed), 0.0
     for chunk, pause_s in sent:
         now += pause_s
         log.now_ms += round(pause_s * 1000)
         worker.take(append(log, chunk), now=now)
-        if chance.random() < 0.7:
-            worker.tick(now + pause_s, caught_up=chance.random() < 0.5)
+        if rng.random() < 0.7:
+            worker.tick(now + pause_s, caught_up=rng.random() < 0.5)
     worker.score()
     worker.tick(now + 1_000)
     worker.finish_all()
     worker.commit()
     assert worker.task.streams == 0
     assert worker.task.ledger.committed.resume_offset == len(log.records)
-    check_sessions_are_whole(worker.events)
+    check_sessions_are_complete(worker.events)
 
 
-def check_sessions_are_whole(events: Sequence[AnyEvent]) -> None:
-    """I1 to I3 of docs/guarantees.md, of sessions that have all ended."""
+def check_sessions_are_complete(events: Sequence[AnyEvent]) -> None:
+    """Check I1 to I3 of docs/guarantees.md for sessions that have all ended."""
     by_session = defaultdict(list)
     for event in events:
         by_session[event.session_id].append(event)
-    for told in by_session.values():
-        assert [event.index for event in told] == list(range(len(told)))
-        assert isinstance(told[0], StreamStarted)
-        assert [isinstance(event, StreamEnded) for event in told].index(True) == len(told) - 1
-        placed = [event for event in told if isinstance(event, TranscriptFinal | StreamGap)]
+    for session in by_session.values():
+        assert [event.index for event in session] == list(range(len(session)))
+        assert isinstance(session[0], StreamStarted)
+        assert [isinstance(event, StreamEnded) for event in session].index(True) == len(session) - 1
+        placed = [event for event in session if isinstance(event, TranscriptFinal | StreamGap)]
         for before, after in pairwise(placed):
             assert before.end_sample <= after.start_sample
 
 
-def log_of(sent: Sequence[tuple[Odd | Hole, float]]) -> list[Record | UnreadableBatch]:
+def log_of(sent: Sequence[tuple[AnyChunk | AnyBatch, float]]) -> list[Record | UnreadableBatch]:
     log = Log()
-    for odd, pause_s in sent:
+    for item, pause_s in sent:
         log.now_ms += round(pause_s * 1000)
-        append(log, odd)
+        append(log, item)
     return log.records
 
 
-odd_logs = st.lists(st.tuples(anything, pauses_s), min_size=1, max_size=25)
-crash_seeds = st.lists(st.integers(0, 1 << 16), max_size=5)
+any_logs = st.lists(st.tuples(anything, pauses_s), min_size=1, max_size=25)
 
 
-@given(sent=odd_logs, crashes=crash_seeds)
+@given(sent=any_logs, crashes=crash_seeds)
 @examples(150)
-def test_whatever_is_sent_a_crash_loses_and_repeats_nothing(
-    sent: list[tuple[Odd | Hole, float]], crashes: list[int]
+def test_with_arbitrary_records_crashes_lose_and_repeat_nothing(
+    sent: list[tuple[AnyChunk | AnyBatch, float]], crashes: list[int]
 ):
     records = log_of(sent)
-    told, expected = survive(records, crashes), survive(records, [])
-    assert [said(e) for e in sorted_by_stream(told.events)] == [
-        said(e) for e in sorted_by_stream(expected.events)
+    store, expected = run_with_crashes(records, crashes), run_with_crashes(records, [])
+    assert [without_timing(e) for e in sorted_by_stream(store.events)] == [
+        without_timing(e) for e in sorted_by_stream(expected.events)
     ]
-    assert sorted(told.dead_letters, key=by_offset) == sorted(expected.dead_letters, key=by_offset)
-    found, wanted = told.found(PARTITION).partition, expected.found(PARTITION).partition
+    assert sorted(store.dead_letters, key=by_offset) == sorted(expected.dead_letters, key=by_offset)
+    found, wanted = store.found(PARTITION).partition, expected.found(PARTITION).partition
     assert found is not None
     assert wanted is not None
     assert (found.next_offset, found.resume_offset) == (len(records), len(records))
     assert found.tally == wanted.tally
-    assert found.tally.dead_letter == sum(letter.records or 1 for letter in told.dead_letters)
+    assert found.tally.dead_letter == sum(letter.records or 1 for letter in store.dead_letters)
     assert sum(asdict(found.tally).values()) == len(records)
 
 
-@given(sent=odd_logs, crashes=crash_seeds)
+@given(sent=any_logs, crashes=crash_seeds)
 @examples(100)
-def test_sessions_are_whole_also_where_time_ends_them(
-    sent: list[tuple[Odd | Hole, float]], crashes: list[int]
+def test_with_arbitrary_records_sessions_that_time_out_are_complete_too(
+    sent: list[tuple[AnyChunk | AnyBatch, float]], crashes: list[int]
 ):
-    """How long a worker waited, its successor cannot know: what it ended has to stay ended."""
-    check_sessions_are_whole(survive(log_of(sent), crashes, ticks=True).events)
+    """A session that a worker ended on a timeout stays ended after a crash."""
+    check_sessions_are_complete(run_with_crashes(log_of(sent), crashes, ticks=True).events)
 
 
 def by_offset(letter: DeadLetter) -> int:

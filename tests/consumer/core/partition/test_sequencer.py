@@ -20,36 +20,36 @@ SHORT_EN = IdentifiedLanguage("en", 0.8, 0.5)
 
 
 @pytest.fixture
-def heard() -> list[UtteranceRecord]:
-    """The utterances of one session, in order, as they wait for their texts."""
+def records() -> list[UtteranceRecord]:
+    """Four utterances of one session in order, all without texts."""
     stream = OneStream()
     for _ in range(4):
         stream.send(loud(1), flush=True)
     return [
         UtteranceRecord(pending.id, UtteranceState.QUEUED, pending=pending)
-        for pending, _ in stream.heard
+        for pending, _ in stream.pending
     ]
 
 
 @pytest.fixture
-def turns(heard: list[UtteranceRecord]) -> UtteranceSequencer:
-    turns = UtteranceSequencer()
-    for each in heard:
-        turns.expect(each)
-    return turns
+def sequencer(records: list[UtteranceRecord]) -> UtteranceSequencer:
+    sequencer = UtteranceSequencer()
+    for each in records:
+        sequencer.expect(each)
+    return sequencer
 
 
-def text(sounds: IdentifiedLanguage | None, language: str) -> TimedHypothesis:
-    hypothesis = replace(echo(loud(1)), language=language, identified=sounds)
+def text(identified: IdentifiedLanguage | None, language: str) -> TimedHypothesis:
+    hypothesis = replace(echo(loud(1)), language=language, identified=identified)
     return TimedHypothesis(hypothesis, 0, 0, 0)
 
 
 def complete(
-    turns: UtteranceSequencer, record: UtteranceRecord, decoded: TimedHypothesis | None
+    sequencer: UtteranceSequencer, record: UtteranceRecord, decoded: TimedHypothesis | None
 ) -> TurnResult:
-    """The text has come, or there will be none; an utterance to decode again waits once more."""
+    """Decode the record (None: it has failed) and settle; queue the record to redecode, if any."""
     record.state, record.decoded = UtteranceState.DECODED, decoded
-    result = turns.settle(record.id.session)
+    result = sequencer.settle(record.id.session)
     if result.redecode is not None:
         result.redecode.state, result.redecode.was_redecoded = UtteranceState.QUEUED, True
     return result
@@ -59,65 +59,71 @@ def numbers(settled: Iterable[UtteranceRecord]) -> list[int]:
     return [record.id.utterance for record in settled]
 
 
-def test_texts_that_come_early_wait_for_their_turn(
-    turns: UtteranceSequencer, heard: list[UtteranceRecord]
+def test_early_texts_wait_for_their_turn(
+    sequencer: UtteranceSequencer, records: list[UtteranceRecord]
 ):
-    assert not complete(turns, heard[2], text(ZH, "zh")).settled
-    assert not complete(turns, heard[1], text(ZH, "zh")).settled
-    result = complete(turns, heard[0], text(ZH, "zh"))
+    assert not complete(sequencer, records[2], text(ZH, "zh")).settled
+    assert not complete(sequencer, records[1], text(ZH, "zh")).settled
+    result = complete(sequencer, records[0], text(ZH, "zh"))
     assert numbers(result.settled) == [0, 1, 2]
-    assert (result.language, result.first, result.redecode) == (LanguageHold("zh"), heard[3], None)
-    result = complete(turns, heard[3], text(ZH, "zh"))
+    assert (result.language, result.first, result.redecode) == (
+        LanguageHold("zh"),
+        records[3],
+        None,
+    )
+    result = complete(sequencer, records[3], text(ZH, "zh"))
     assert (numbers(result.settled), result.first) == ([3], None)
 
 
-def test_what_was_taken_for_another_language_is_decoded_again(
-    turns: UtteranceSequencer, heard: list[UtteranceRecord]
+def test_a_text_in_another_language_than_the_held_one_is_redecoded(
+    sequencer: UtteranceSequencer, records: list[UtteranceRecord]
 ):
-    """It was decoded before anything was held."""
-    complete(turns, heard[1], text(SHORT_EN, "en"))
-    result = complete(turns, heard[0], text(ZH, "zh"))
+    """Its text came before the session held a language."""
+    complete(sequencer, records[1], text(SHORT_EN, "en"))
+    result = complete(sequencer, records[0], text(ZH, "zh"))
     assert numbers(result.settled) == [0]
-    assert result.redecode is heard[1]
-    assert heard[1].pending is not None
-    assert heard[1].pending.language == LanguageHold("zh")
-    later = complete(turns, heard[2], text(ZH, "zh"))
+    assert result.redecode is records[1]
+    assert records[1].pending is not None
+    assert records[1].pending.language == LanguageHold("zh")
+    later = complete(sequencer, records[2], text(ZH, "zh"))
     assert (later.settled, later.redecode) == ((), None)
-    result = complete(turns, heard[1], text(SHORT_EN, "zh"))
+    result = complete(sequencer, records[1], text(SHORT_EN, "zh"))
     assert numbers(result.settled) == [1, 2]
     assert result.language == LanguageHold("zh")
 
 
-def test_once_is_enough(turns: UtteranceSequencer, heard: list[UtteranceRecord]):
-    """An engine that goes its own way is not asked for ever."""
-    complete(turns, heard[0], text(ZH, "zh"))
-    assert complete(turns, heard[1], text(SHORT_EN, "en")).redecode is not None
-    assert numbers(complete(turns, heard[1], text(SHORT_EN, "en")).settled) == [1]
-
-
-def test_an_utterance_without_a_text_says_nothing(
-    turns: UtteranceSequencer, heard: list[UtteranceRecord]
+def test_an_utterance_is_redecoded_at_most_once(
+    sequencer: UtteranceSequencer, records: list[UtteranceRecord]
 ):
-    complete(turns, heard[0], text(ZH, "zh"))
-    result = complete(turns, heard[1], None)
+    """Else an engine that ignores the held language would be asked forever."""
+    complete(sequencer, records[0], text(ZH, "zh"))
+    assert complete(sequencer, records[1], text(SHORT_EN, "en")).redecode is not None
+    assert numbers(complete(sequencer, records[1], text(SHORT_EN, "en")).settled) == [1]
+
+
+def test_a_failed_utterance_settles_and_keeps_the_held_language(
+    sequencer: UtteranceSequencer, records: list[UtteranceRecord]
+):
+    complete(sequencer, records[0], text(ZH, "zh"))
+    result = complete(sequencer, records[1], None)
     assert (numbers(result.settled), result.language) == ([1], LanguageHold("zh"))
 
 
-def test_a_language_that_was_given_is_not_held(
-    turns: UtteranceSequencer, heard: list[UtteranceRecord]
+def test_a_configured_language_is_not_held(
+    sequencer: UtteranceSequencer, records: list[UtteranceRecord]
 ):
-    result = complete(turns, heard[0], text(None, "de"))
+    result = complete(sequencer, records[0], text(None, "de"))
     assert (numbers(result.settled), result.language) == ([0], UNKNOWN)
 
 
 def test_sessions_do_not_wait_for_each_other(
-    turns: UtteranceSequencer, heard: list[UtteranceRecord]
+    sequencer: UtteranceSequencer, records: list[UtteranceRecord]
 ):
-    assert heard[0].pending is not None
-    id_ = heard[0].id._replace(session=SessionKey(PARTITION, "s", "0-9"))
-    pending = replace(heard[0].pending, id=id_, language=LanguageHold("en"))
+    assert records[0].pending is not None
+    id_ = records[0].id._replace(session=SessionKey(PARTITION, "s", "0-9"))
+    pending = replace(records[0].pending, id=id_, language=LanguageHold("en"))
     other = UtteranceRecord(id_, UtteranceState.QUEUED, pending=pending)
-    turns.expect(other)
-    result = complete(turns, other, text(EN, "en"))
+    sequencer.expect(other)
+    result = complete(sequencer, other, text(EN, "en"))
     assert (numbers(result.settled), result.language) == ([0], LanguageHold("en"))
     assert result.first is None

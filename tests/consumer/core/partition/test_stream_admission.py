@@ -8,7 +8,13 @@ from budget import examples
 from builders import PARTITION, RATE, Log, loud
 from hypothesis import given
 from hypothesis import strategies as st
-from partition_harness import Worker, said, sorted_by_stream, survive
+from partition_harness import (
+    Worker,
+    crash_seeds,
+    run_with_crashes,
+    sorted_by_stream,
+    without_timing,
+)
 
 from consumer.core.partition.commit import Outcome
 from consumer.core.partition.state import Arrivals, PartitionState, Restored, Tally, recover
@@ -25,7 +31,7 @@ from schemas.audio import AudioChunk
 from schemas.errors import Reason
 from schemas.transcript import StreamStarted
 
-CAPS = StreamLimits(streams=1_000, new_per_s=0.05)  # five at once
+LIMITS = StreamLimits(streams=1_000, new_per_s=0.05)  # five at once
 BURST = 5
 
 
@@ -35,39 +41,42 @@ def chunk(name: str, seconds: float = 0.1, *, end: bool = False, seq: int = 0) -
     )
 
 
-def crowd(count: int, log: Log | None = None) -> list[Record]:
+def short_streams(count: int, log: Log | None = None) -> list[Record]:
     log = log or Log()
     return [log.append(chunk(f"s{number}", end=True)) for number in range(count)]
 
 
-# --- the rules themselves
+# --- limits
 
 
-def test_a_rush_is_let_in_up_to_what_may_come_in_the_time_that_is_averaged():
-    arrivals, let_in = Arrivals(time_ms=1_000), 0
-    while refusal(CAPS, 0, arrivals, 1_000) is None:
-        arrivals, let_in = arrived(CAPS, arrivals, 1_000), let_in + 1
-    assert let_in == BURST == CAPS.new_per_s * AVERAGED_S
+def test_a_burst_is_admitted_up_to_the_rate_times_the_averaged_time():
+    arrivals, admitted = Arrivals(time_ms=1_000), 0
+    while refusal(LIMITS, 0, arrivals, 1_000) is None:
+        arrivals, admitted = arrived(LIMITS, arrivals, 1_000), admitted + 1
+    assert admitted == BURST == LIMITS.new_per_s * AVERAGED_S
 
 
-def test_as_time_goes_on_others_are_let_in():
+def test_new_streams_are_admitted_again_as_time_passes():
     full = Arrivals(level=BURST, time_ms=0)
-    assert refusal(CAPS, 0, full, 19_999) is not None
-    assert refusal(CAPS, 0, full, 20_000) is None
-    assert arrived(CAPS, full, 10**9) == Arrivals(level=1.0, time_ms=10**9)
+    assert refusal(LIMITS, 0, full, 19_999) is not None
+    assert refusal(LIMITS, 0, full, 20_000) is None
+    assert arrived(LIMITS, full, 10**9) == Arrivals(level=1.0, time_ms=10**9)
 
 
-def test_who_is_turned_away_is_told_by_which_cap_and_which_setting_holds_it():
-    many = refusal(CAPS, 1_000, Arrivals(), 0)
-    fast = refusal(CAPS, 999, Arrivals(level=BURST), 0)
-    assert many is not None
-    assert fast is not None
-    assert (many.reason, fast.reason) == (Reason.TOO_MANY_STREAMS, Reason.TOO_MANY_NEW_STREAMS)
-    assert "STREAMSCRIBE_MAX_STREAMS" in str(many)
-    assert "STREAMSCRIBE_NEW_STREAMS_PER_S" in str(fast)
+def test_a_rejection_names_the_limit_and_its_setting():
+    by_count = refusal(LIMITS, 1_000, Arrivals(), 0)
+    by_rate = refusal(LIMITS, 999, Arrivals(level=BURST), 0)
+    assert by_count is not None
+    assert by_rate is not None
+    assert (by_count.reason, by_rate.reason) == (
+        Reason.TOO_MANY_STREAMS,
+        Reason.TOO_MANY_NEW_STREAMS,
+    )
+    assert "STREAMSCRIBE_MAX_STREAMS" in str(by_count)
+    assert "STREAMSCRIBE_NEW_STREAMS_PER_S" in str(by_rate)
 
 
-def test_a_second_has_one_letter():
+def test_at_most_one_dead_letter_a_second_is_selected():
     first = sampled(Arrivals(level=3.0), 5_000)
     assert first == Arrivals(level=3.0, letter_ms=5_000)
     assert sampled(first, 5_999) is None
@@ -75,22 +84,24 @@ def test_a_second_has_one_letter():
 
 
 @given(st.lists(st.integers(0, 60_000), max_size=60), st.sampled_from([0.05, 1.0]))
-def test_no_stretch_of_time_has_more_new_streams_than_it_may(pauses: list[int], per_s: float):
-    caps, arrivals, now, came = StreamLimits(10**6, per_s), Arrivals(), 0, list[int]()
+def test_in_no_interval_more_streams_are_admitted_than_the_rate_allows(
+    pauses: list[int], per_s: float
+):
+    limits, arrivals, now, admitted_at = StreamLimits(10**6, per_s), Arrivals(), 0, list[int]()
     for pause in pauses:
         now += pause
-        if refusal(caps, 0, arrivals, now) is None:
-            arrivals = arrived(caps, arrivals, now)
-            came.append(now)
-    for first, begin in enumerate(came):
-        for last, end in enumerate(came[first:], first):
+        if refusal(limits, 0, arrivals, now) is None:
+            arrivals = arrived(limits, arrivals, now)
+            admitted_at.append(now)
+    for first, begin in enumerate(admitted_at):
+        for last, end in enumerate(admitted_at[first:], first):
             assert last - first + 1 <= per_s * (AVERAGED_S + (end - begin) / 1000) + 1e-6
 
 
-# --- at a partition
+# --- in a partition
 
 
-def test_streams_that_are_known_go_on_while_new_ones_are_turned_away():
+def test_known_streams_continue_while_new_ones_are_rejected():
     log, worker = Log(), Worker(new_per_s=0.01)
     outcomes = worker.read(*(log.append(chunk(name)) for name in ("one", "two", "two")))
     assert outcomes == [Outcome.ACCEPTED, Outcome.DEAD_LETTER, Outcome.REFUSED]
@@ -98,9 +109,9 @@ def test_streams_that_are_known_go_on_while_new_ones_are_turned_away():
     assert worker.task.streams == 1
 
 
-def test_a_flood_is_counted_and_has_a_letter_a_second():
+def test_a_flood_is_counted_and_has_one_dead_letter_a_second():
     worker = Worker(streams=3)
-    worker.read(*crowd(43))
+    worker.read(*short_streams(43))
     worker.finish_all()
     commit = worker.commits[-1]
     letters = worker.store.dead_letters
@@ -110,7 +121,7 @@ def test_a_flood_is_counted_and_has_a_letter_a_second():
     assert {event.stream_id for event in worker.events} == {"s0", "s1", "s2"}
 
 
-def test_bad_records_are_told_as_such_however_many_streams_there_are():
+def test_bad_records_have_their_own_reason_also_at_the_stream_limit():
     log, worker = Log(), Worker(streams=1)
     worker.read(log.append(chunk("one")))
     bad = [log.append_raw(key, b"\0\0") for key in (None, b"no name", b"\xff")]
@@ -119,16 +130,16 @@ def test_bad_records_are_told_as_such_however_many_streams_there_are():
     assert {letter.reason for letter in worker.store.dead_letters} == {Reason.BAD_STREAM_ID}
 
 
-def test_a_record_that_begins_no_stream_takes_no_place():
+def test_an_invalid_record_does_not_count_as_a_new_stream():
     log, worker = Log(), Worker(new_per_s=0.01)
     wrong = log.append_raw(b"wrong", b"\0\0", [("codec", b"g722")])
-    assert worker.read(wrong, *crowd(1, log)) == [Outcome.DEAD_LETTER, Outcome.ACCEPTED]
+    assert worker.read(wrong, *short_streams(1, log)) == [Outcome.DEAD_LETTER, Outcome.ACCEPTED]
 
 
-def test_streams_that_have_ended_make_room_where_it_is_short():
-    """Two minutes, not the hour of quiet times."""
+def test_ended_streams_are_forgotten_sooner_at_the_stream_limit():
+    """At a limit, an ended stream is forgotten after two minutes instead of an hour."""
     log, worker = Log(), Worker(streams=4)
-    worker.read(*crowd(4, log))
+    worker.read(*short_streams(4, log))
     worker.finish_all()
     log.now_ms += 121_000
     late = log.append(chunk("late"))
@@ -141,8 +152,8 @@ def test_streams_that_have_ended_make_room_where_it_is_short():
 # --- a replay
 
 
-def test_a_stream_let_in_is_not_turned_away_by_a_replay_whose_commits_had_no_progress():
-    """Its state leaves with N, or nothing would tell it from those that were turned away."""
+def test_a_stream_admitted_before_a_commit_without_progress_is_admitted_in_the_replay():
+    """Its state is committed together with N, else it would be rejected as a new stream."""
     log, store = Log(), MemoryStore(log_end=100)
     worker = Worker(store=store, new_per_s=0.02)
     worker.take(log.append_raw(None, b""), log.append(chunk("one", 1.0)))
@@ -154,9 +165,9 @@ def test_a_stream_let_in_is_not_turned_away_by_a_replay_whose_commits_had_no_pro
     assert (final.start_sample, final.end_sample) == (0, 2 * RATE)
 
 
-def test_a_worker_that_ends_again_and_again_lets_no_more_in():
+def test_restarts_do_not_reset_the_rate_of_new_streams():
     log, store = Log(), MemoryStore(log_end=100)
-    records = crowd(60, log)
+    records = short_streams(60, log)
     for _ in range(6):
         worker = Worker(recover(store.found(PARTITION), from_earliest=True), store, new_per_s=0.05)
         at = worker.task.ledger.position
@@ -166,9 +177,9 @@ def test_a_worker_that_ends_again_and_again_lets_no_more_in():
     assert len(started) == BURST
 
 
-def test_what_an_older_version_wrote_lets_in_whoever_it_knew_nothing_of():
+def test_state_without_arrivals_admits_all_streams_of_the_replay():
     log = Log()
-    records = crowd(3, log)
+    records = short_streams(3, log)
     older = Restored(PartitionState(next_offset=3, resume_offset=0, tally=Tally(accepted=3)))
     worker = Worker(older, streams=2)
     worker.read(*records[:1])
@@ -186,8 +197,7 @@ floods = st.lists(
     min_size=1,
     max_size=60,
 )
-crash_seeds = st.lists(st.integers(0, 1 << 16), max_size=5)
-caps = st.fixed_dictionaries(
+limits = st.fixed_dictionaries(
     {"streams": st.integers(1, 8), "new_per_s": st.sampled_from([0.01, 0.03, 1.0])}
 )
 
@@ -201,35 +211,35 @@ def log_of(flood: Sequence[tuple[str, float, bool, int]]) -> list[Record]:
     return log.records
 
 
-@given(flood=floods, crashes=crash_seeds, changes=caps)
+@given(flood=floods, crashes=crash_seeds, changes=limits)
 @examples(150)
-def test_a_crash_turns_nobody_away_who_was_let_in_and_lets_nobody_in_who_was_turned_away(
+def test_crashes_do_not_change_which_streams_are_admitted(
     flood: list[tuple[str, float, bool, int]], crashes: list[int], changes: dict[str, float]
 ):
     records = log_of(flood)
-    told = survive(records, crashes, **changes)
-    expected = survive(records, [], **changes)
-    assert [said(e) for e in sorted_by_stream(told.events)] == [
-        said(e) for e in sorted_by_stream(expected.events)
+    interrupted = run_with_crashes(records, crashes, **changes)
+    uninterrupted = run_with_crashes(records, [], **changes)
+    assert [without_timing(e) for e in sorted_by_stream(interrupted.events)] == [
+        without_timing(e) for e in sorted_by_stream(uninterrupted.events)
     ]
-    assert offsets(told) == offsets(expected)
-    check_accounts(told, len(records))
-    found, wanted = told.found(PARTITION).partition, expected.found(PARTITION).partition
+    assert offsets(interrupted) == offsets(uninterrupted)
+    check_tallies(interrupted, len(records))
+    found, wanted = interrupted.found(PARTITION).partition, uninterrupted.found(PARTITION).partition
     assert found is not None
     assert wanted is not None
     assert (found.tally, found.arrivals) == (wanted.tally, wanted.arrivals)
 
 
-@given(flood=floods, crashes=crash_seeds, changes=caps)
+@given(flood=floods, crashes=crash_seeds, changes=limits)
 @examples(100)
-def test_accounts_are_exact_also_where_time_makes_room(
+def test_tallies_are_exact_also_when_streams_expire(
     flood: list[tuple[str, float, bool, int]], crashes: list[int], changes: dict[str, float]
 ):
     records = log_of(flood)
-    check_accounts(survive(records, crashes, ticks=True, **changes), len(records))
+    check_tallies(run_with_crashes(records, crashes, ticks=True, **changes), len(records))
 
 
-def check_accounts(store: MemoryStore, records: int) -> None:
+def check_tallies(store: MemoryStore, records: int) -> None:
     state = store.found(PARTITION).partition
     assert state is not None
     assert (state.next_offset, state.resume_offset) == (records, records)

@@ -20,7 +20,7 @@ STATES = (None, *UtteranceState)
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("move", UtteranceMove)
-def test_a_move_leads_where_the_table_says_or_raises_and_changes_nothing(
+def test_a_move_follows_the_table_or_raises_and_changes_nothing(
     state: UtteranceState | None, move: UtteranceMove
 ):
     record = UtteranceRecord(ID, state)
@@ -40,17 +40,17 @@ def reachable(first: UtteranceState | None) -> set[UtteranceState | None]:
     return found
 
 
-def test_every_state_can_be_reached_and_every_move_can_be_made():
+def test_every_state_is_reachable_and_every_move_is_used():
     assert reachable(None) == set(STATES)
     assert {move for _, move in TRANSITIONS} == set(UtteranceMove)
 
 
-def test_from_every_state_an_utterance_can_still_be_published():
+def test_committed_is_reachable_from_every_state():
     assert all(UtteranceState.COMMITTED in reachable(state) for state in STATES)
 
 
 @given(st.lists(st.sampled_from(UtteranceMove), max_size=60))
-def test_whatever_is_tried_a_closed_utterance_never_opens_and_settles_once(
+def test_a_closed_utterance_never_reopens_and_settles_at_most_once(
     moves: list[UtteranceMove],
 ):
     record, settled = UtteranceRecord(ID), 0

@@ -1,4 +1,4 @@
-"""The owner of utterances: what an answer brings, in whatever order and however often it comes."""
+"""Answers of the engine, in any order and repeated, and the events that follow from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from budget import examples
 from builders import Log, loud, quiet
 from hypothesis import given
 from hypothesis import strategies as st
-from partition_harness import Worker, said, sorted_by_stream
+from partition_harness import Worker, sorted_by_stream, without_timing
 
 from consumer.core.audio.utterance import Int16Array
 from consumer.core.partition.interim import InterimPolicy
@@ -25,7 +25,7 @@ from schemas.audio import StreamOptions, Task
 from schemas.transcript import AnyEvent, TranscriptFinal, TranscriptPartial, UtteranceStarted
 
 EAGER = InterimPolicy(every_s=0.7, eager=True)
-ASKING = StreamOptions(partials=True)
+PARTIALS = StreamOptions(partials=True)
 
 
 def spoken(*parts: Int16Array, options: StreamOptions = StreamOptions()) -> Log:  # noqa: B008
@@ -34,8 +34,8 @@ def spoken(*parts: Int16Array, options: StreamOptions = StreamOptions()) -> Log:
     return log
 
 
-def doubted(job: Job) -> Hypothesis:
-    """A text of the job that is not accepted."""
+def unaccepted(job: Job) -> Hypothesis:
+    """Return a text of the job that is not accepted."""
     text = echo(job.utterance.samples)
     return replace(text, earlier=(*job.earlier, text))
 
@@ -43,16 +43,16 @@ def doubted(job: Job) -> Hypothesis:
 # --- interim decodes
 
 
-def test_a_beginning_is_published_once_and_only_where_partials_are_wanted():
-    asking, other = Worker(), Worker()
-    for worker, options in ((asking, ASKING), (other, StreamOptions())):
+def test_an_onset_is_published_once_and_only_for_streams_with_partials():
+    wanted, unwanted = Worker(), Worker()
+    for worker, options in ((wanted, PARTIALS), (unwanted, StreamOptions())):
         for record in spoken(loud(1), options=options).records:
             worker.read(record)
-    assert [type(event) for event in asking.broadcast] == [UtteranceStarted]
-    assert other.broadcast == []
+    assert [type(event) for event in wanted.broadcast] == [UtteranceStarted]
+    assert unwanted.broadcast == []
 
 
-def test_the_text_of_what_seemed_to_end_is_the_finals_without_another_decode():
+def test_the_text_of_a_probable_end_becomes_the_final_without_another_decode():
     worker = Worker(interim=EAGER)
     for record in spoken(loud(1), quiet(1)).records:
         worker.read(record)
@@ -63,11 +63,11 @@ def test_the_text_of_what_seemed_to_end_is_the_finals_without_another_decode():
     assert final.timing.queue_ms == 0
 
 
-def test_an_interim_text_of_the_final_that_waits_spares_its_decode():
+def test_an_interim_text_of_the_same_audio_replaces_a_queued_final():
     worker = Worker(interim=EAGER)
-    worker.read(*spoken(loud(1), quiet(1), options=ASKING).records)
+    worker.read(*spoken(loud(1), quiet(1), options=PARTIALS).records)
     (job,) = worker.jobs
-    # As if it had been asked for just before the cut.
+    # As if it had been requested just before the cut.
     interim = replace(job, kind=JobKind.INTERIM, request=0)
     (final,) = worker.answer(interim, echo(job.utterance.samples))
     assert worker.jobs == []  # it was cancelled
@@ -79,14 +79,14 @@ def test_an_interim_text_that_is_not_accepted_counts_as_an_attempt_of_the_final(
     worker = Worker(interim=EAGER)
     worker.read(*spoken(loud(1), quiet(1)).records)
     (job,) = worker.jobs
-    worker.answer(replace(job, kind=JobKind.INTERIM, request=0), doubted(job), now=5.0)
+    worker.answer(replace(job, kind=JobKind.INTERIM, request=0), unaccepted(job), now=5.0)
     (retry,) = worker.jobs
     assert (len(retry.earlier), retry.deadline) == (1, 5.0 + RETRY_DELAY_S)
 
 
 def test_an_interim_text_of_other_audio_than_the_final_is_not_published():
     worker = Worker()
-    for record in spoken(loud(2), quiet(1), options=ASKING).records:
+    for record in spoken(loud(2), quiet(1), options=PARTIALS).records:
         worker.read(record)
     assert worker.jobs
     for job in list(worker.interims):
@@ -94,9 +94,9 @@ def test_an_interim_text_of_other_audio_than_the_final_is_not_published():
     assert not [event for event in worker.broadcast if isinstance(event, TranscriptPartial)]
 
 
-def test_no_partial_comes_once_a_newer_utterance_of_the_stream_has_begun():
+def test_no_partial_is_published_after_the_onset_of_a_newer_utterance():
     worker = Worker()
-    for record in spoken(loud(2), quiet(1), loud(1), options=ASKING).records:
+    for record in spoken(loud(2), quiet(1), loud(1), options=PARTIALS).records:
         worker.read(record)
     first = [job for job in worker.interims if job.id.utterance == 0]
     (final,) = worker.jobs
@@ -106,19 +106,19 @@ def test_no_partial_comes_once_a_newer_utterance_of_the_stream_has_begun():
     assert [type(event) for event in worker.broadcast] == [UtteranceStarted, UtteranceStarted]
 
 
-def test_a_text_that_would_not_be_published_makes_no_partial():
+def test_a_text_that_would_be_suppressed_makes_no_partial():
     worker = Worker(write=lambda job: replace(echo(job.utterance.samples), text="Thank you."))
-    for record in spoken(loud(1), options=ASKING).records:
+    for record in spoken(loud(1), options=PARTIALS).records:
         worker.read(record)
-    quiet_text = replace(
+    suppressed = replace(
         echo(quiet(1)), text="Thank you.", no_speech_prob=0.99, avg_logprob=-1.5, tokens=(1, 2)
     )
     for job in worker.interims:
-        worker.answer(job, quiet_text)
+        worker.answer(job, suppressed)
     assert [type(event) for event in worker.broadcast] == [UtteranceStarted]
 
 
-# --- other attempts
+# --- fallbacks
 
 
 def test_a_text_that_is_not_accepted_is_decoded_again_after_a_second():
@@ -126,7 +126,7 @@ def test_a_text_that_is_not_accepted_is_decoded_again_after_a_second():
     worker.read(*spoken(loud(1), quiet(1)).records)
     (job,) = worker.jobs
     worker.jobs.remove(job)
-    assert worker.answer(job, doubted(job), now=7.0) == []
+    assert worker.answer(job, unaccepted(job), now=7.0) == []
     (retry,) = worker.jobs
     assert (retry.id, len(retry.earlier), retry.deadline) == (job.id, 1, 7.0 + RETRY_DELAY_S)
     assert retry.closed_at == job.closed_at
@@ -134,12 +134,12 @@ def test_a_text_that_is_not_accepted_is_decoded_again_after_a_second():
     assert final.text == echo(job.utterance.samples).text
 
 
-def test_an_answer_to_an_older_request_is_late():
+def test_an_answer_to_an_older_request_is_ignored():
     worker = Worker()
     worker.read(*spoken(loud(1), quiet(1)).records)
     (job,) = worker.jobs
     worker.jobs.remove(job)
-    worker.answer(job, doubted(job))
+    worker.answer(job, unaccepted(job))
     assert worker.answer(job, echo(loud(9))) == []
     (retry,) = worker.jobs
     (final,) = worker.finish(retry)
@@ -149,8 +149,8 @@ def test_an_answer_to_an_older_request_is_late():
 # --- speech that a text leaves out
 
 
-def forgetful(seconds: float) -> Callable[[Job], Hypothesis]:
-    """Writes one word, over the first `seconds` of whatever it is given."""
+def one_word(seconds: float) -> Callable[[Job], Hypothesis]:
+    """Transcribe any job as one word over its first `seconds`."""
 
     def write(job: Job) -> Hypothesis:
         word = TimedWord(f"w{job.utterance.start // 16_000}", 0.0, seconds, 0.9)
@@ -163,8 +163,8 @@ def lengths(jobs: list[Job]) -> list[float]:
     return [round(job.utterance.seconds, 1) for job in jobs]
 
 
-def test_what_a_text_leaves_out_is_decoded_by_itself_and_put_in_its_place():
-    worker = Worker(write=forgetful(1.5))
+def test_missing_speech_is_decoded_alone_and_inserted_in_its_place():
+    worker = Worker(write=one_word(1.5))
     worker.read(*spoken(loud(5), quiet(1), options=StreamOptions(words=True)).records)
     (job,) = worker.jobs
     assert worker.finish(job, now=3.0) == []
@@ -180,8 +180,8 @@ def test_what_a_text_leaves_out_is_decoded_by_itself_and_put_in_its_place():
     assert final.timing.decode_ms == 3 * 2
 
 
-def test_it_ends_where_a_text_never_covers_what_is_said():
-    worker = Worker(write=forgetful(1.0))
+def test_the_number_of_excerpts_is_limited():
+    worker = Worker(write=one_word(1.0))
     worker.read(*spoken(loud(14), quiet(1), options=StreamOptions(words=True)).records)
     decodes = 0
     while worker.jobs:
@@ -191,13 +191,13 @@ def test_it_ends_where_a_text_never_covers_what_is_said():
     assert len(worker.finals) == 1
 
 
-def test_an_excerpt_is_decoded_once_whatever_comes_of_it():
-    worker = Worker(write=forgetful(1.5))
+def test_an_excerpt_is_decoded_once_even_if_it_is_not_accepted():
+    worker = Worker(write=one_word(1.5))
     worker.read(*spoken(loud(4), quiet(1), options=StreamOptions(words=True)).records)
     worker.finish(worker.jobs[0])
     (part,) = worker.jobs
     worker.jobs.remove(part)
-    (final,) = worker.answer(part, doubted(part))
+    (final,) = worker.answer(part, unaccepted(part))
     assert worker.jobs == []
     assert final.text == "w0"
 
@@ -207,9 +207,9 @@ def test_an_excerpt_is_decoded_once_whatever_comes_of_it():
     [StreamOptions(words=True, task=Task.TRANSLATE), StreamOptions(words=False)],
     ids=["translated", "no word times"],
 )
-def test_where_it_cannot_be_told_nothing_is_decoded_again(options: StreamOptions):
+def test_translations_and_texts_without_word_times_are_not_filled(options: StreamOptions):
     def write(job: Job) -> Hypothesis:
-        text = forgetful(1.0)(job)
+        text = one_word(1.0)(job)
         return text if options.words else replace(text, words=None)
 
     worker = Worker(write=write)
@@ -219,8 +219,8 @@ def test_where_it_cannot_be_told_nothing_is_decoded_again(options: StreamOptions
     assert len(worker.finals) == 1
 
 
-def test_an_interim_decode_is_not_filled_but_the_final_that_takes_its_text_is():
-    worker = Worker(interim=EAGER, write=forgetful(1.5))
+def test_an_interim_text_is_filled_only_once_it_becomes_the_final():
+    worker = Worker(interim=EAGER, write=one_word(1.5))
     for record in spoken(loud(3), quiet(1), options=StreamOptions(words=True)).records:
         worker.read(record)
         for job in list(worker.interims):
@@ -231,22 +231,22 @@ def test_an_interim_decode_is_not_filled_but_the_final_that_takes_its_text_is():
     assert final.text == "w0 w1"
 
 
-# --- in whatever order, and however often
+# --- any order and number of answers
 
 
-def as_it_is_heard(job: Job) -> Hypothesis:
-    """Now and then doubted first, or with a stretch left out: always the same for the same job."""
+def transcribe(job: Job) -> Hypothesis:
+    """Return a text that may be unaccepted or incomplete, always the same for the same job."""
     chance = random.Random(f"{job.utterance.start} {job.utterance.end}")
     if not job.is_excerpt and len(job.earlier) < chance.choice([0, 0, 1, 2]):
-        return doubted(job)
+        return unaccepted(job)
     covered = job.utterance.seconds - chance.choice([0.0, 0.0, 1.5])
     word = TimedWord("word", 0.0, max(0.1, covered), 0.9)
     return replace(echo(job.utterance.samples), text="word", words=(word,))
 
 
 def published(utterances: int, seed: int | None) -> list[AnyEvent]:
-    """What comes of these utterances; `seed`: replies are shuffled, doubled and some made late."""
-    worker = Worker(interim=EAGER, write=as_it_is_heard)
+    """Return the published events; with a seed, answers are shuffled, repeated and delayed."""
+    worker = Worker(interim=EAGER, write=transcribe)
     chance, answered = random.Random(seed), list[Job]()
     parts = [part for _ in range(utterances) for part in (loud(2.4), quiet(0.8))]
     log = spoken(*parts, options=StreamOptions(words=True, partials=seed is not None))
@@ -258,7 +258,7 @@ def published(utterances: int, seed: int | None) -> list[AnyEvent]:
             answered.append(job)
         if seed is not None and answered and chance.random() < 0.3:
             again = chance.choice(answered)
-            worker.answer(again, as_it_is_heard(again))
+            worker.answer(again, transcribe(again))
         if seed is not None and chance.random() < 0.1:
             worker.step(started=[job.id for job in worker.jobs])
         if seed is not None and chance.random() < 0.1:
@@ -271,10 +271,10 @@ def published(utterances: int, seed: int | None) -> list[AnyEvent]:
 
 @given(utterances=st.integers(1, 4), seed=st.integers(0, 1 << 16))
 @examples(60)
-def test_the_order_and_number_of_replies_change_no_final(utterances: int, seed: int):
-    told, expected = published(utterances, seed), published(utterances, None)
-    assert [said(each) for each in sorted_by_stream(told)] == [
-        said(each) for each in sorted_by_stream(expected)
+def test_finals_do_not_depend_on_the_order_and_number_of_answers(utterances: int, seed: int):
+    shuffled, expected = published(utterances, seed), published(utterances, None)
+    assert [without_timing(each) for each in sorted_by_stream(shuffled)] == [
+        without_timing(each) for each in sorted_by_stream(expected)
     ]
-    finals = [event for event in told if isinstance(event, TranscriptFinal)]
+    finals = [event for event in shuffled if isinstance(event, TranscriptFinal)]
     assert [final.utterance for final in finals] == list(range(utterances))

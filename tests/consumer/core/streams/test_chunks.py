@@ -24,7 +24,7 @@ def chunk(samples: Int16Array, stream_id: str = "call") -> AudioChunk:
 
 
 def read_split(record: Record) -> tuple[Chunk, ...]:
-    """As the service reads PCM when it splits."""
+    """Return the chunks that the service makes of a PCM record when it splits channels."""
     whole = read(record)
     if not whole.audio.payload:
         return (whole,)
@@ -40,27 +40,27 @@ def test_each_channel_becomes_a_stream():
     assert {left.channels, right.channels} == {1}
 
 
-def test_one_channel_stays_as_it_is():
+def test_a_mono_record_is_not_split():
     (only,) = read_split(Log().append(chunk(loud(1))))
     assert only.audio.stream_id == "call"
 
 
-def test_a_name_has_to_leave_room():
+def test_a_stream_id_must_leave_room_for_the_channel_suffix():
     record = Log().append(chunk(both(loud(1), loud(1)), "x" * 127))
     with pytest.raises(WireError, match="126 at most") as raised:
         read_split(record)
     assert raised.value.reason is Reason.BAD_STREAM_ID
 
 
-def test_what_has_no_audio_is_for_all_that_are_open():
+def test_a_record_without_audio_applies_to_all_open_channels():
     end = read(Log().append(AudioChunk("call", b"", end=True)))
     for open_ in ({"call.0", "call.1"}, {"call.1"}, {"call", "call.0"}):
-        told = {each.audio.stream_id for each in addressed(end, open_.__contains__)}
-        assert told == open_
+        receivers = {each.audio.stream_id for each in addressed(end, open_.__contains__)}
+        assert receivers == open_
     assert [each.audio.stream_id for each in addressed(end, lambda _: False)] == ["call"]
 
 
-def test_two_sides_of_a_call_are_heard_apart():
+def test_two_sides_of_a_call_are_separate_streams():
     log = Log()
     log.append(chunk(both(np.concatenate([loud(2), quiet(1)]), quiet(3))))
     log.append(chunk(both(quiet(3), np.concatenate([loud(2), quiet(1)]))))
@@ -80,4 +80,4 @@ def test_two_sides_of_a_call_are_heard_apart():
     for name in names("call"):
         kinds = {type(event) for event in commit.events if event.stream_id == name}
         assert StreamStarted in kinds
-        assert not kinds & {TranscriptFinal, StreamEnded}  # behind what has no text yet
+        assert not kinds & {TranscriptFinal, StreamEnded}  # they wait for a text

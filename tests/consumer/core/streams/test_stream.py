@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from builders import OPTIONS, RATE, loud, quiet
+from builders import OPTIONS, RATE, audio_of, loud, loud_stretches, quiet
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_harness import OneStream, spans, without_log
+from stream_harness import OneStream, spans, without_offsets
 
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
 from consumer.core.streams.entries import ScoreRequest
@@ -44,10 +44,10 @@ def gaps(stream: OneStream) -> list[tuple[int, int, bool]]:
     ]
 
 
-# --- the life of a stream
+# --- start, cuts and end
 
 
-def test_a_stream_starts_speaks_and_ends():
+def test_a_stream_publishes_start_final_and_end():
     stream = OneStream()
     stream.speak(np.concatenate([quiet(1), loud(2), quiet(1)]))
     stream.send(quiet(0.1), end=True)
@@ -62,7 +62,7 @@ def test_a_session_is_named_by_its_first_record():
     assert [event.session_id for event in stream.events()] == ["0-0"] * 3 + ["0-1"] * 3
 
 
-def test_the_end_needs_no_audio():
+def test_a_record_without_audio_can_end_a_stream():
     stream = OneStream()
     stream.send(loud(1))
     assert stream.send(quiet(0), end=True)
@@ -70,14 +70,14 @@ def test_the_end_needs_no_audio():
 
 
 @pytest.mark.parametrize("header", ["end", "flush"])
-def test_an_end_or_flush_of_nothing_begins_no_session(header: str):
+def test_an_end_or_flush_alone_starts_no_session(header: str):
     stream = OneStream()
     stream.send(quiet(0), **{header: True})
     assert stream.stream.is_over
     assert stream.events() == []
 
 
-def test_a_flush_ends_the_open_utterance_and_the_stream_goes_on():
+def test_a_flush_ends_the_open_utterance_and_the_stream_continues():
     stream = OneStream()
     stream.send(loud(1), flush=True)
     assert stream.reasons == [EndReason.FLUSH]
@@ -86,14 +86,14 @@ def test_a_flush_ends_the_open_utterance_and_the_stream_goes_on():
     assert spans(stream) == [(0, SECOND), (SECOND, 2 * SECOND)]
 
 
-def test_a_flush_in_silence_says_nothing():
+def test_a_flush_in_silence_publishes_nothing():
     stream = OneStream()
     stream.send(quiet(1), flush=True)
     assert stream.utterances == []
     assert stream.kinds() == ["started"]
 
 
-def test_a_stalled_stream_gives_what_it_has_and_goes_on():
+def test_a_stall_ends_the_open_utterance_and_the_stream_continues():
     stream = OneStream()
     stream.send(loud(1))
     assert stream.stream.in_speech
@@ -104,7 +104,7 @@ def test_a_stalled_stream_gives_what_it_has_and_goes_on():
     assert stream.kinds() == ["started", "final", "final", "ended"]
 
 
-def test_what_a_stall_leaves_over_of_a_word_is_heard():
+def test_a_short_rest_of_speech_after_a_stall_is_an_utterance():
     stream = OneStream()
     stream.send(loud(1))
     stream.stall()
@@ -113,17 +113,17 @@ def test_what_a_stall_leaves_over_of_a_word_is_heard():
     assert spans(stream) == [
         (0, SECOND),
         (SECOND, 21_248),
-    ]  # to the end of a window, and the post-roll
+    ]  # the end of a window, and the post-roll
     assert not stream.stream.waits
 
 
-def test_behind_a_cut_in_speech_the_detector_hears_what_came_before_it_first():
-    heard_before: list[Int16Array | None] = []
+def test_after_a_cut_in_speech_the_detector_gets_the_audio_before_it_as_lead_in():
+    lead_ins: list[Int16Array | None] = []
     engine = EchoEngine()
 
     def score(request: ScoreRequest) -> Float32Array:
         if request.vad.detector is None:
-            heard_before.append(request.vad.lead_in)
+            lead_ins.append(request.vad.lead_in)
         return engine.score_one(request)
 
     stream = OneStream(score=score)
@@ -132,7 +132,7 @@ def test_behind_a_cut_in_speech_the_detector_hears_what_came_before_it_first():
     stream.speak(loud(1))
     stream.speak(quiet(2))
     stream.speak(loud(1))
-    assert [None if b is None else len(b) for b in heard_before[:3]] == [None, RATE, None]
+    assert [None if each is None else len(each) for each in lead_ins[:3]] == [None, RATE, None]
 
 
 def test_a_stalled_stream_does_not_stall_again():
@@ -143,7 +143,7 @@ def test_a_stalled_stream_does_not_stall_again():
     assert not stream.stream.waits
 
 
-def test_an_idle_stream_ends_with_what_it_has():
+def test_expiry_closes_the_open_utterance_and_ends_the_session():
     stream = OneStream()
     stream.send(loud(1))
     stream.expire()
@@ -152,15 +152,15 @@ def test_an_idle_stream_ends_with_what_it_has():
     assert ends(stream) == [StreamEndReason.IDLE]
 
 
-def test_nothing_stalls_or_expires_where_nothing_is_open():
+def test_without_a_session_stall_and_expiry_do_nothing():
     stream = OneStream()
     stream.stream.stall(stream.ledger.next_offset)
     stream.expire()
     assert stream.stream.is_over
 
 
-def test_a_backlog_is_scored_little_more_than_once() -> None:
-    """What is after a cut is scored again: a request is of no more than a few seconds."""
+def test_a_backlog_is_scored_hardly_more_than_once() -> None:
+    """Audio after a cut is scored again, so a request is limited to a few seconds."""
     engine, scored = EchoEngine(), 0
 
     def score(request: ScoreRequest) -> Float32Array:
@@ -178,7 +178,7 @@ def test_a_backlog_is_scored_little_more_than_once() -> None:
     assert scored < 1.5 * len(audio)
 
 
-def test_a_score_that_nobody_asked_for_is_refused():
+def test_an_unrequested_score_is_rejected():
     with pytest.raises(ValueError, match="no scores were requested"):
         OneStream().stream.on_scores(np.zeros(1, np.float32))
 
@@ -186,7 +186,7 @@ def test_a_score_that_nobody_asked_for_is_refused():
 # --- duplicates and restarts
 
 
-def test_a_repeat_is_dropped():
+def test_a_duplicate_is_dropped():
     stream = OneStream()
     assert stream.send(loud(1), seq=3)
     assert stream.send(loud(1), seq=4)
@@ -196,7 +196,7 @@ def test_a_repeat_is_dropped():
     assert spans(stream) == [(0, 2 * SECOND)]
 
 
-def test_the_first_record_again_is_a_repeat():
+def test_the_first_record_again_is_a_duplicate():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
     assert not stream.send(loud(1), seq=0, start=0)
@@ -216,7 +216,7 @@ def test_the_first_number_with_other_audio_is_a_restart():
 
 
 @pytest.mark.parametrize("place", ["start", "captured_ms"])
-def test_a_stream_that_begins_anew_with_the_same_silence_is_a_restart(place: str):
+def test_the_first_number_and_audio_at_another_position_are_a_restart(place: str):
     stream = OneStream()
     stream.send(quiet(1), seq=0, **{place: 1_000})
     stream.send(quiet(1), seq=1)
@@ -225,14 +225,14 @@ def test_a_stream_that_begins_anew_with_the_same_silence_is_a_restart(place: str
 
 
 def test_a_number_before_the_first_is_a_restart():
-    """Else a stream joined in its middle that begins anew would be dropped as repeats."""
+    """Else the records of a stream that was joined midway and restarts would be duplicates."""
     stream = OneStream()
     stream.send(loud(1), seq=57)
     assert stream.send(loud(1), seq=0)
     assert ends(stream) == [StreamEndReason.RESTART]
 
 
-def test_without_numbers_nothing_is_a_repeat():
+def test_without_numbers_no_record_is_a_duplicate():
     stream = OneStream()
     for _ in range(3):
         assert stream.send(loud(1))
@@ -240,7 +240,7 @@ def test_without_numbers_nothing_is_a_repeat():
     assert spans(stream) == [(0, 3 * SECOND)]
 
 
-def test_a_record_without_a_number_ends_the_count():
+def test_after_a_record_without_a_number_a_jump_is_no_gap():
     stream = OneStream()
     stream.send(loud(1), seq=5)
     stream.send(loud(1))
@@ -264,7 +264,7 @@ def test_a_gap_in_the_numbers_ends_the_utterance_and_is_estimated():
     assert gaps(stream) == [(SECOND * 3 // 2, SECOND * 5 // 2, True)]
 
 
-def test_a_gap_by_position_is_exact():
+def test_a_gap_by_positions_is_exact():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
     stream.send(loud(1), seq=4, start=3 * SECOND)
@@ -273,7 +273,7 @@ def test_a_gap_by_position_is_exact():
     assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
 
 
-def test_numbers_may_jump_where_positions_say_that_nothing_is_missing():
+def test_positions_without_a_gap_override_a_jump_in_the_numbers():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
     stream.send(loud(1), seq=9, start=SECOND)
@@ -297,14 +297,14 @@ def test_the_gap_comes_between_the_finals_around_it():
     assert [event.index for event in events] == list(range(5))
 
 
-def test_an_end_that_says_what_is_missing_before_it():
+def test_the_position_of_an_end_record_shows_a_gap_before_it():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
     stream.send(quiet(0), seq=1, start=3 * SECOND, end=True)
     assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
 
 
-def test_padding_is_trimmed():
+def test_a_small_overlap_is_trimmed():
     stream = OneStream()
     stream.send(np.arange(16_000, dtype=np.int16), start=0)
     stream.send(np.arange(15_040, 31_040, dtype=np.int16), start=15_040)
@@ -313,7 +313,7 @@ def test_padding_is_trimmed():
     np.testing.assert_array_equal(utterance.samples, np.arange(31_040))
 
 
-def test_a_record_that_is_all_padding_adds_nothing():
+def test_a_record_that_only_overlaps_adds_nothing():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
     assert stream.send(loud(0.01), seq=1, start=SECOND - 480)
@@ -322,7 +322,7 @@ def test_a_record_that_is_all_padding_adds_nothing():
     assert spans(stream) == [(0, 2 * SECOND)]
 
 
-def test_more_overlap_is_refused_and_the_stream_goes_on_as_before():
+def test_a_large_overlap_is_rejected_and_the_stream_continues():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
     with pytest.raises(WireError, match="lies 961 samples before the end") as raised:
@@ -334,16 +334,16 @@ def test_more_overlap_is_refused_and_the_stream_goes_on_as_before():
     assert gaps(stream) == []
 
 
-# --- records that come late
+# --- reordered records
 
 
-def numbered(stream: OneStream, *seqs: int) -> None:
+def send_numbered(stream: OneStream, *seqs: int) -> None:
     for seq in seqs:
         stream.send(np.full(8_000, seq + 1, np.int16), seq=seq)
 
 
-def heard_order(stream: OneStream) -> list[int]:
-    """The numbers of the records as they stand in the audio."""
+def published_order(stream: OneStream) -> list[int]:
+    """End the stream; return the numbers of its records in the order of the published audio."""
     stream.send(quiet(0), end=True)
     samples = np.concatenate([utterance.samples for utterance in stream.utterances])
     return (samples[::8_000] - 1).tolist()
@@ -353,46 +353,46 @@ def heard_order(stream: OneStream) -> list[int]:
     "seqs",
     [(0, 2, 1, 3), (0, 3, 2, 1, 4), (0, 1, 8, 2, 3, 4, 5, 6, 7), (0, 2, 2, 1), (0, 2, 4, 3, 1)],
 )
-def test_late_records_are_put_in_order(seqs: tuple[int, ...]):
+def test_late_records_are_reordered(seqs: tuple[int, ...]):
     stream = OneStream()
-    numbered(stream, *seqs)
-    assert heard_order(stream) == sorted(set(seqs))
+    send_numbered(stream, *seqs)
+    assert published_order(stream) == sorted(set(seqs))
     assert gaps(stream) == []
 
 
-def test_what_has_not_come_when_the_window_is_full_is_missing():
+def test_a_record_that_is_late_by_more_than_the_window_is_missing():
     stream = OneStream()
-    numbered(stream, 0, *range(2, 10))
+    send_numbered(stream, 0, *range(2, 10))
     assert stream.reasons == [EndReason.GAP]
-    assert not stream.send(loud(0.1), seq=1)  # too late now
-    assert heard_order(stream) == [0, *range(2, 10)]
+    assert not stream.send(loud(0.1), seq=1)  # no longer accepted
+    assert published_order(stream) == [0, *range(2, 10)]
     assert gaps(stream) == [(8_000, 16_000, True)]
 
 
-def test_a_second_hole_is_waited_for_on_its_own():
+def test_each_missing_record_has_its_own_window():
     stream = OneStream()
-    numbered(stream, 0, *range(2, 6), *range(7, 11))
+    send_numbered(stream, 0, *range(2, 6), *range(7, 11))
     assert stream.reasons == [EndReason.GAP]
-    numbered(stream, 6)
-    assert heard_order(stream) == [0, *range(2, 11)]
+    send_numbered(stream, 6)
+    assert published_order(stream) == [0, *range(2, 11)]
     assert gaps(stream) == [(8_000, 16_000, True)]
 
 
-def test_a_restart_does_not_wait():
+def test_a_restart_does_not_wait_for_missing_records():
     stream = OneStream()
-    numbered(stream, 5, 7)
+    send_numbered(stream, 5, 7)
     stream.send(loud(1), seq=0)
     assert ends(stream) == [StreamEndReason.RESTART]
     assert gaps(stream) == []
 
 
-def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place():
+def test_a_reordered_record_that_contradicts_the_stream_is_a_dead_letter():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
     stream.send(loud(1), seq=2, start=100)
     stream.send(loud(1), seq=1, start=SECOND)
     stream.send(quiet(0), seq=3, end=True)
-    for _, entry_id in stream.heard:
+    for _, entry_id in stream.pending:
         stream.ledger.complete(entry_id)
     commit = stream.ledger.prepare(lambda _: stream.stream.state())
     assert commit is not None
@@ -402,10 +402,10 @@ def test_a_late_record_that_contradicts_the_stream_is_a_dead_letter_in_its_place
     assert spans(stream) == [(0, 2 * SECOND)]
 
 
-# --- records that cannot be used
+# --- rejected records
 
 
-def refused(stream: OneStream, seq: int | None) -> None:
+def reject(stream: OneStream, seq: int | None) -> None:
     record = stream.log.append_raw(b"s", b"")
     stream.ledger.read(record.offset, record.timestamp_ms)
     stream.stream.reject(record, seq)
@@ -413,10 +413,10 @@ def refused(stream: OneStream, seq: int | None) -> None:
 
 
 @pytest.mark.parametrize("seq", [1, None])
-def test_what_a_refused_record_held_is_missing(seq: int | None):
+def test_the_audio_of_a_rejected_record_is_missing(seq: int | None):
     stream = OneStream()
     stream.send(loud(1), seq=None if seq is None else 0)
-    refused(stream, seq)
+    reject(stream, seq)
     assert stream.reasons == [EndReason.GAP]
     stream.send(loud(1), seq=None if seq is None else 2)
     stream.send(quiet(0), end=True)
@@ -424,60 +424,61 @@ def test_what_a_refused_record_held_is_missing(seq: int | None):
     assert gaps(stream) == [(SECOND, 2 * SECOND, True)]
 
 
-def test_where_records_say_their_place_the_next_one_says_what_is_missing():
+def test_with_positions_the_gap_of_a_rejected_record_is_exact():
     stream = OneStream()
     stream.send(loud(1), seq=0, start=0)
-    refused(stream, 1)
+    reject(stream, 1)
     stream.send(loud(1), seq=2, start=3 * SECOND)
     stream.send(quiet(0), end=True)
     assert gaps(stream) == [(SECOND, 3 * SECOND, False)]
 
 
-def test_a_refused_record_may_be_what_others_waited_for():
+def test_records_do_not_wait_for_a_rejected_record():
     stream = OneStream()
-    numbered(stream, 0, 2, 3)
-    refused(stream, 1)
-    assert heard_order(stream) == [0, 2, 3]
+    send_numbered(stream, 0, 2, 3)
+    reject(stream, 1)
+    assert published_order(stream) == [0, 2, 3]
     assert gaps(stream) == [(8_000, 16_000, True)]
 
 
-def test_a_refused_record_of_no_session_means_nothing():
+def test_a_rejected_record_without_a_session_is_ignored():
     stream = OneStream()
-    refused(stream, 0)
+    reject(stream, 0)
     assert stream.events() == []
 
 
-# --- batches that nobody can read
+# --- unreadable batches
 
 
-def missed(stream: OneStream, records: int) -> bool:
-    unread = stream.log.append_unread(records)
-    stream.ledger.skip(unread.offset, unread.last_offset, 0)
-    told = stream.stream.skip_unreadable(unread.offset, unread.last_offset)
+def skip_batch(stream: OneStream, records: int) -> bool:
+    """Skip an unreadable batch; return whether the stream reports a loss."""
+    batch = stream.log.append_unreadable(records)
+    stream.ledger.skip(batch.offset, batch.last_offset, 0)
+    reports_loss = stream.stream.skip_unreadable(batch.offset, batch.last_offset)
     stream.score()
-    return told
+    return reports_loss
 
 
-def test_a_stream_without_numbers_is_told_what_may_have_been_its_own():
+def test_a_stream_without_numbers_reports_a_possible_loss():
     stream = OneStream()
     stream.send(loud(1))
-    assert missed(stream, 3)
+    assert skip_batch(stream, 3)
     assert stream.reasons == [EndReason.GAP]
     stream.send(loud(1), end=True)
     assert spans(stream) == [(0, SECOND), (SECOND, 2 * SECOND)]
-    told = stream.events()
-    assert [type(e) for e in told] == [
+    events = stream.events()
+    assert [type(event) for event in events] == [
         *(StreamStarted, TranscriptFinal, StreamLoss, TranscriptFinal, StreamEnded)
     ]
-    assert (told[2].first_offset, told[2].last_offset) == (1, 3)
+    assert (events[2].first_offset, events[2].last_offset) == (1, 3)
 
 
 @pytest.mark.parametrize("place", ["seq", "start"])
-def test_numbers_and_places_show_that_nothing_is_missing(place: str):
-    """The utterance goes on: whoever publishes such batches cannot cut the speech of others."""
+def test_numbers_or_positions_show_that_nothing_is_missing(place: str):
+    """The utterance continues: unreadable batches of one publisher do not cut other streams."""
     stream = OneStream()
     stream.send(loud(1), **{place: 0})
-    assert not missed(stream, 3)
+    assert not skip_batch(stream, 3)
     stream.send(loud(1), **{place: 1 if place == "seq" else SECOND}, end=True)
     assert spans(stream) == [(0, 2 * SECOND)]
     assert stream.kinds() == ["started", "final", "ended"]
@@ -485,25 +486,25 @@ def test_numbers_and_places_show_that_nothing_is_missing(place: str):
 
 def test_numbers_show_what_is_missing():
     stream = OneStream()
-    numbered(stream, 0)
-    assert not missed(stream, 2)
-    numbered(stream, *range(3, 3 + REORDER_WINDOW))
+    send_numbered(stream, 0)
+    assert not skip_batch(stream, 2)
+    send_numbered(stream, *range(3, 3 + REORDER_WINDOW))
     assert gaps(stream) == [(8_000, 24_000, True)]
 
 
-def test_where_no_session_is_open_there_is_nobody_to_tell():
+def test_without_an_open_session_no_loss_is_reported():
     stream = OneStream()
-    assert not missed(stream, 1)
+    assert not skip_batch(stream, 1)
     stream.send(loud(1), end=True)
-    assert not missed(stream, 1)
+    assert not skip_batch(stream, 1)
     assert stream.kinds() == ["started", "final", "ended"]
 
 
 # --- records that were deleted unread
 
 
-def overtaken(log_start: int) -> OneStream:
-    """A stream of three records in order, two of them decided, that goes on at `log_start`."""
+def resumed_after_deletion(log_start: int) -> OneStream:
+    """Return a stream of three records, two of them decided, that resumes at `log_start`."""
     before = OneStream()
     for seq in range(3):
         before.send(loud(1), seq=seq, start=seq * SECOND, flush=seq == 1)
@@ -515,25 +516,25 @@ def overtaken(log_start: int) -> OneStream:
     return after
 
 
-def test_what_was_deleted_is_told_and_the_session_goes_on():
-    stream = overtaken(10)
+def test_deleted_records_are_reported_as_a_loss_and_the_session_continues():
+    stream = resumed_after_deletion(10)
     stream.send(loud(1), seq=10, start=10 * SECOND)
     stream.send(quiet(0), seq=11, end=True)
     assert stream.kinds() == ["loss", "gap", "final", "ended"]
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_the_session_may_have_ended_in_what_was_deleted(numbered: bool):
-    stream = overtaken(10)
+def test_after_deleted_records_an_earlier_number_or_position_is_a_new_session(numbered: bool):
+    stream = resumed_after_deletion(10)
     stream.send(loud(1), seq=1 if numbered else None, start=SECOND)
     stream.send(quiet(0), seq=2 if numbered else None, end=True)
     assert spans(stream) == [(SECOND, 2 * SECOND)]
     assert stream.kinds() == ["loss", "ended", "started", "final", "ended"]
 
 
-def test_an_ended_stream_may_have_begun_anew_in_what_was_deleted():
+def test_after_deleted_records_an_ended_stream_drops_no_duplicates():
     before = OneStream()
-    numbered(before, 0, 1, 2)
+    send_numbered(before, 0, 1, 2)
     before.send(quiet(0), seq=3, end=True)
     after = OneStream(state=before.stream.state())
     after.log.skip(10)
@@ -550,16 +551,16 @@ def test_an_ended_stream_may_have_begun_anew_in_what_was_deleted():
 # --- sessions that have ended
 
 
-def test_a_repeat_of_an_ended_sessions_record_is_dropped():
+def test_a_duplicate_of_a_record_of_an_ended_session_is_dropped():
     stream = OneStream()
-    numbered(stream, 0, 1)
+    send_numbered(stream, 0, 1)
     stream.send(quiet(0), seq=2, end=True)
     assert not stream.send(np.full(8_000, 1, np.int16), seq=0)
     assert not stream.send(quiet(0), seq=2, end=True)
     assert stream.kinds() == ["started", "final", "ended"]
 
 
-def test_an_ended_stream_that_begins_anew_is_a_new_session():
+def test_other_audio_after_the_end_is_a_new_session():
     stream = OneStream()
     stream.send(loud(1), seq=0, end=True)
     assert stream.send(loud(2), seq=0, end=True)
@@ -572,7 +573,7 @@ def test_an_ended_stream_that_begins_anew_is_a_new_session():
 @pytest.mark.parametrize(
     ("audio", "rate"), [(loud(1, 8_000), 8_000), (np.full((RATE, 2), 1000, np.int16), RATE)]
 )
-def test_another_format_is_another_session(audio: Int16Array, rate: int):
+def test_another_format_starts_another_session(audio: Int16Array, rate: int):
     stream = OneStream()
     stream.send(loud(1))
     stream.send(audio, rate=rate, end=True)
@@ -581,7 +582,7 @@ def test_another_format_is_another_session(audio: Int16Array, rate: int):
     assert ends(stream) == [StreamEndReason.FORMAT, StreamEndReason.END]
 
 
-def test_an_end_without_audio_has_no_format():
+def test_an_end_without_audio_does_not_change_the_format():
     stream = OneStream()
     stream.send(loud(1, 8_000), rate=8_000)
     stream.send(quiet(0), end=True)
@@ -599,7 +600,7 @@ def test_every_rate_keeps_its_own_time_axis(rate: int):
     assert utterance.end - utterance.speech_end == rate * 200 // 1000
 
 
-def test_stereo_is_announced_and_mixed():
+def test_stereo_is_reported_in_the_start_event_and_mixed():
     stream = OneStream()
     stream.send(np.stack([loud(1), quiet(1)], axis=1), end=True)
     assert set(stream.utterances[0].samples.tolist()) == {500}
@@ -608,7 +609,7 @@ def test_stereo_is_announced_and_mixed():
     assert (started.channels, started.rate) == (2, RATE)
 
 
-def test_options_are_completed_by_the_defaults():
+def test_missing_options_have_defaults():
     asked = StreamOptions(languages=("zh", "en"), words=True)
     made = complete(asked, OPTIONS)
     assert made.languages == ("zh", "en")
@@ -616,7 +617,7 @@ def test_options_are_completed_by_the_defaults():
     assert (made.task, made.endpoint_ms) == (Task.TRANSCRIBE, 500)
 
 
-def test_asking_for_any_language_is_an_answer():
+def test_an_empty_list_of_languages_overrides_the_default():
     assert complete(StreamOptions(languages=()), OPTIONS).languages == ()
 
 
@@ -624,22 +625,22 @@ def test_the_first_record_decides_the_options():
     stream = OneStream()
     stream.send(loud(1), options=StreamOptions(languages=("zh",), prompt="hello"))
     stream.send(quiet(0), end=True, options=StreamOptions(languages=("de",)))
-    assert stream.heard[0][0].options.languages == ("zh",)
-    assert stream.heard[0][0].options.prompt == "hello"
+    assert stream.pending[0][0].options.languages == ("zh",)
+    assert stream.pending[0][0].options.prompt == "hello"
     started = stream.events()[0]
     assert isinstance(started, StreamStarted)
     assert started.languages == ("zh",)
 
 
 @pytest.mark.parametrize(("endpoint_ms", "utterances"), [(200, 2), (2_000, 1)])
-def test_the_publisher_says_what_silence_ends_an_utterance(endpoint_ms: int, utterances: int):
+def test_the_option_endpoint_ms_sets_the_endpoint(endpoint_ms: int, utterances: int):
     stream = OneStream()
     audio = np.concatenate([loud(1), quiet(1), loud(1)])
     stream.send(audio, options=StreamOptions(endpoint_ms=endpoint_ms), end=True)
     assert len(stream.utterances) == utterances
 
 
-def test_a_wrong_option_is_warned_of_once():
+def test_an_invalid_option_has_one_warning():
     stream = OneStream()
     record = stream.log.append(AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1))
     stream.take(record._replace(headers=(*record.headers, ("words", b"maybe"))))
@@ -657,13 +658,13 @@ def test_a_wrong_option_is_warned_of_once():
         (("zh-yue", "en", "zh-Hant"), ("en", "zh-Hant"), "en, zh-Hant applies"),
     ],
 )
-def test_a_language_that_the_model_lacks_is_warned_of(
+def test_a_language_that_the_model_lacks_has_a_warning(
     asked: tuple[str, ...], languages: tuple[str, ...], applied: str
 ):
     stream = OneStream()
     stream.send(loud(1), options=StreamOptions(languages=asked))
     stream.send(quiet(0), end=True)
-    assert [pending.options.languages for pending, _ in stream.heard] == [languages]
+    assert [pending.options.languages for pending, _ in stream.pending] == [languages]
     started, warning = stream.events()[:2]
     assert isinstance(started, StreamStarted)
     assert isinstance(warning, StreamWarning)
@@ -671,30 +672,19 @@ def test_a_language_that_the_model_lacks_is_warned_of(
     assert warning.message == f"language: this worker's model does not know {asked[0]}; {applied}"
 
 
-def test_the_trace_goes_through():
+def test_events_carry_the_trace_of_their_records():
     stream = OneStream()
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     stream.send(loud(1), traceparent=trace, end=True)
     assert {event.traceparent for event in stream.events()} == {trace}
 
 
-# --- any chunking, any pace
+# --- any chunking and timing
 
 MS = RATE // 1000
 loudness = st.lists(
     st.tuples(st.booleans(), st.integers(10, 2_500)), min_size=1, max_size=8
 )  # loud or not, ms
-
-
-def audio_of(runs: list[tuple[bool, int]]) -> Int16Array:
-    return np.concatenate([(loud if is_loud else quiet)(ms / 1000) for is_loud, ms in runs])
-
-
-def stretches(runs: list[tuple[bool, int]]) -> Iterator[tuple[int, int]]:
-    """Where it is loud, [start, end) in samples; neighbours are one."""
-    mask = np.concatenate([[0], audio_of(runs) != 0, [0]]).astype(int)
-    edges = np.flatnonzero(np.diff(mask)).tolist()
-    yield from zip(edges[::2], edges[1::2], strict=True)
 
 
 def published(
@@ -704,7 +694,7 @@ def published(
     late_ms: Sequence[int] = (0,),
     **more: Any,
 ) -> OneStream:
-    """The audio in chunks cut at `cuts_ms`; scored after each record, unless it is lazy."""
+    """Publish the audio in chunks cut at `cuts_ms`; score after each record that is not lazy."""
     stream = OneStream()
     edges = [0, *(ms * MS for ms in cuts_ms if 0 < ms * MS < len(audio)), len(audio)]
     for seq, (at, to) in enumerate(pairwise(edges)):
@@ -745,7 +735,7 @@ def test_any_chunking_gives_the_same_utterances_and_events(
         assert astuple(one.speech) == astuple(other.speech)
         np.testing.assert_array_equal(one.samples, other.samples)
     one_events, other_events = whole.events(), parts.events()
-    assert list(map(without_log, one_events)) == list(map(without_log, other_events))
+    assert list(map(without_offsets, one_events)) == list(map(without_offsets, other_events))
 
 
 @given(
@@ -756,7 +746,7 @@ def test_any_chunking_gives_the_same_utterances_and_events(
     late_ms=st.lists(st.integers(0, 900), min_size=1, max_size=4),
 )
 @settings(max_examples=40, deadline=None)
-def test_events_do_not_depend_on_when_one_listens(
+def test_events_do_not_depend_on_when_audio_is_scored(
     runs: list[tuple[bool, int]],
     cuts_ms: list[int],
     lazy: list[bool],
@@ -780,7 +770,7 @@ def test_the_time_of_an_utterance_does_not_depend_on_the_record_after_it():
 
 @given(runs=loudness, step=st.integers(10, 3_000))
 @settings(max_examples=60, deadline=None)
-def test_all_speech_is_in_an_utterance_and_utterances_are_the_audio(
+def test_all_speech_is_in_utterances_with_the_samples_of_the_audio(
     runs: list[tuple[bool, int]], step: int
 ):
     audio = audio_of(runs)
@@ -790,7 +780,7 @@ def test_all_speech_is_in_an_utterance_and_utterances_are_the_audio(
         assert not covered[utterance.start : utterance.end].any()
         covered[utterance.start : utterance.end] = True
         np.testing.assert_array_equal(utterance.samples, audio[utterance.start : utterance.end])
-    for start, end in stretches(runs):
+    for start, end in loud_stretches(audio):
         if end - start >= (250 + 32) * MS:  # so that 250 ms of whole windows are in it
             assert covered[start:end].all()
     assert [utterance.number for utterance in utterances] == list(range(len(utterances)))

@@ -98,9 +98,9 @@ def test_the_common_prefix_of_two_successive_decodes_is_stable(
 @pytest.mark.parametrize(
     ("text", "tentative"),
     [
-        ("three, tool things more", " things more"),  # another word in its place
-        ("one three two things", " things"),  # a word more
-        ("two things", " things"),  # a word less
+        ("three, tool things more", " things more"),  # one word differs
+        ("one three two things", " things"),  # one word added
+        ("two things", " things"),  # one word missing
         ("", ""),
     ],
 )

@@ -45,7 +45,7 @@ def test_without_words_the_tokens_are_averaged():
 
 
 def test_both_calibrations_agree_on_a_typical_utterance():
-    """There the geometric mean over tokens is a few points lower than the mean over words."""
+    """The geometric mean over tokens is a few points lower than the mean over words."""
     assert OF_WORDS.apply(0.84) == pytest.approx(OF_TOKENS.apply(0.76), abs=0.05)
 
 

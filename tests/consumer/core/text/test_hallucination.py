@@ -24,7 +24,7 @@ RATE = 16_000
 CLEAR = Speech(ratio=0.8, peak=1.0, mean=0.7)
 FAINT = Speech(ratio=0.3, peak=0.6, mean=0.2)
 HYPOTHESIS = Hypothesis(
-    text="we have said something here",
+    text="we have done something here",
     language="en",
     language_probability=None,
     tokens=(),
@@ -74,7 +74,7 @@ def test_no_rule_applies_to_clear_speech():
         (-2.0, 0.09, []),
     ],
 )
-def test_no_speech_is_a_line_through_whispers_thresholds(
+def test_the_no_speech_threshold_depends_linearly_on_avg_logprob(
     avg_logprob: float, no_speech_prob: float, reasons: list[QualityReason]
 ):
     assert reasons_for(avg_logprob=avg_logprob, no_speech_prob=no_speech_prob) == reasons
@@ -85,7 +85,7 @@ def test_a_weak_detection_counts_if_the_text_is_improbable():
     assert reasons_for(speech=FAINT, avg_logprob=-0.49) == []
 
 
-def test_long_pauses_are_no_weak_detection():
+def test_long_pauses_do_not_make_a_detection_weak():
     paused = Speech(ratio=0.6, peak=1.0, mean=0.2)  # 0.6 s of speech
     assert reasons_for(speech=paused, avg_logprob=-0.51) == []
 
@@ -120,7 +120,7 @@ def test_rules_about_the_text_require_weak_evidence(
 
 
 def test_a_text_that_ends_in_a_loop_is_not_suppressed():
-    text = "he said no no no no no no no no"
+    text = "he sang no no no no no no no no"
     assert reasons_for(text=text, avg_logprob=-0.8) == []
     assert reasons_for(REVIEWING, text=text, speech=replace(CLEAR, ratio=1.0)) == [
         QualityReason.REPETITION

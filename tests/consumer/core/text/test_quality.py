@@ -88,13 +88,13 @@ PAUSED = replace(
 )
 WORDS = tuple(
     TimedWord(text, start_s, start_s + 0.1, 0.9)
-    for text, start_s in (("said", 0.0), (" this", 0.2), (" and", 0.7), (" that.", 0.8))
+    for text, start_s in (("read", 0.0), (" this", 0.2), (" and", 0.7), (" that.", 0.8))
 )
 
 
 def test_words_without_speech_are_removed_and_listed_as_a_reason():
-    assessment = assess(replace(GOOD, text="said this and that.", words=WORDS), PAUSED)
-    assert (assessment.hypothesis.text, assessment.hypothesis.words) == ("said this", WORDS[:2])
+    assessment = assess(replace(GOOD, text="read this and that.", words=WORDS), PAUSED)
+    assert (assessment.hypothesis.text, assessment.hypothesis.words) == ("read this", WORDS[:2])
     assert assessment.removed == "and that."
     assert assessment.quality.verdict is Verdict.REVIEW
     assert assessment.quality.reasons == (QualityReason.WORD_WITHOUT_SPEECH,)
@@ -105,7 +105,7 @@ def test_the_remaining_words_join_to_the_text():
     late = tuple(
         replace(word, start_s=0.9 - word.start_s, end_s=1.0 - word.start_s) for word in WORDS
     )
-    assessment = assess(replace(GOOD, text="said this and that.", words=late), PAUSED)
+    assessment = assess(replace(GOOD, text="read this and that.", words=late), PAUSED)
     assert assessment.hypothesis.text == "and that."
     assert assessment.hypothesis.words is not None
     assert [word.text for word in assessment.hypothesis.words] == ["and", " that."]
@@ -113,9 +113,9 @@ def test_the_remaining_words_join_to_the_text():
 
 def test_a_text_without_a_remaining_word_is_suppressed():
     in_silence = tuple(replace(word, start_s=0.8, end_s=0.9) for word in WORDS)
-    assessment = assess(replace(GOOD, text="said this and that.", words=in_silence), PAUSED)
+    assessment = assess(replace(GOOD, text="read this and that.", words=in_silence), PAUSED)
     assert assessment.is_suppressed
-    assert assessment.removed == "said this and that."
+    assert assessment.removed == "read this and that."
     assert assessment.quality.reasons == (QualityReason.NO_WORDS, QualityReason.WORD_WITHOUT_SPEECH)
 
 

@@ -16,7 +16,7 @@ from consumer.core.text.units import keys
         ("No, no, NO!", Repetition(3, 3)),
         ("啊啊啊啊", Repetition(4, 4)),
         ("词曲 词曲 词曲", Repetition(6, 3)),
-        ("I said thank you, thank you, thank you, thank", Repetition(7, 3)),
+        ("I sang thank you, thank you, thank you, thank", Repetition(7, 3)),
         ("一二三四五六七八九", Repetition()),
     ],
 )
