@@ -1,4 +1,4 @@
-"""The wire as others' tools read it: JSON Schemas of the events, and one AsyncAPI 3 document.
+"""The wire format for other tools: JSON Schemas of the events, and one AsyncAPI 3 document.
 
 Both are made of the types in `schemas/`, of the comments beside their fields and of the topics'
 own settings; `docs/generate.py` writes them to `docs/contract/`, and a test fails when they drift.
@@ -39,16 +39,16 @@ STREAM_ID: Final[Json] = {
 }
 
 
-def text(told: str, **more: Any) -> Json:
-    return {"type": "string", "description": told, **more}
+def text(description: str, **more: Any) -> Json:
+    return {"type": "string", "description": description, **more}
 
 
-def number(told: str) -> Json:
-    return text(told, pattern="^[0-9]{1,16}$")
+def number(description: str) -> Json:
+    return text(description, pattern="^[0-9]{1,16}$")
 
 
-def switch(told: str, *values: str) -> Json:
-    return text(told, enum=list(values))
+def switch(description: str, *values: str) -> Json:
+    return text(description, enum=list(values))
 
 
 AUDIO_HEADERS: Final[Json] = {
@@ -80,8 +80,8 @@ DEAD_LETTER_HEADERS: Final[Json] = {
     "dlq.topic": text("where the record was"),
     "dlq.partition": number("where the record was"),
     "dlq.offset": number("where the record was"),
-    "dlq.records": number("of a batch that nobody could read: so many records"),
-    "dlq.last_offset": number("of a batch that nobody could read: its last record's"),
+    "dlq.records": number("of an unreadable batch: the number of its records"),
+    "dlq.last_offset": number("of an unreadable batch: the offset of its last record"),
     "dlq.timestamp": text("Unix ms of the record", pattern="^-?[0-9]{1,19}$"),
     "dlq.worker": text("who refused it"),
 }
@@ -104,7 +104,7 @@ def event_headers(event_type: str) -> Json:
 
 
 def components(reference: str) -> tuple[dict[str, Json], dict[str, Json]]:
-    """The events' schemas by `ce_type`, and those that they refer to by name."""
+    """Return the schemas of events by `ce_type`, and those that they refer to by name."""
     kinds = list(EVENT_TYPES.values())
     _, named = msgspec.json.schema_components(kinds, ref_template=f"{reference}/{{name}}")
     for name, schema in named.items():
@@ -120,7 +120,7 @@ def describe(schema: Json, comments: Mapping[str, str]) -> None:
 
 
 def json_schemas() -> dict[str, str]:
-    """File: the JSON Schema of one event, complete in itself."""
+    """Return the JSON Schema of each event, self-contained, by file."""
     events, named = components("#/$defs")
     return {
         f"{event_type}.json": pretty(
@@ -136,7 +136,7 @@ def json_schemas() -> dict[str, str]:
 
 
 def mentioned(schema: Json, named: Mapping[str, Json]) -> set[str]:
-    """The names that a schema refers to, also through others."""
+    """Return the names that a schema refers to, directly or not."""
     found = set(re.findall(r"#/\$defs/(\w+)", orjson.dumps(schema).decode()))
     return found.union(*(mentioned(named[name], named) for name in found))
 
@@ -194,7 +194,7 @@ def servers() -> Json:
         "secure": {
             "host": "localhost:9093",
             "protocol": "kafka-secure",
-            "description": "TLS; one of these to say who one is",
+            "description": "TLS; one of these to authenticate",
             "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in SECURITY],
         },
     }
@@ -211,7 +211,7 @@ def channels() -> Iterable[tuple[str, Json]]:
     yield "audioDlq", channel(topics.audio_dlq, ["deadLetter"], "As it came, and the reason.")
 
 
-def channel(topic: str, messages: Iterable[str], told: str) -> Json:
+def channel(topic: str, messages: Iterable[str], description: str) -> Json:
     (spec,) = (spec for spec in topic_specs(Topics(), replication_factor=3) if spec.name == topic)
     configuration = {
         "cleanup.policy": [spec.required["cleanup.policy"]],
@@ -221,14 +221,14 @@ def channel(topic: str, messages: Iterable[str], told: str) -> Json:
         configuration["max.message.bytes"] = spec.required["max.message.bytes"]
     return {
         "address": topic,
-        "description": told,
+        "description": description,
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": kafka(topicConfiguration=configuration),
     }
 
 
-def operation(action: str, name: str, told: str) -> Json:
-    return {"action": action, "channel": {"$ref": f"#/channels/{name}"}, "summary": told}
+def operation(action: str, name: str, description: str) -> Json:
+    return {"action": action, "channel": {"$ref": f"#/channels/{name}"}, "summary": description}
 
 
 def kafka(**binding: Any) -> Json:
@@ -277,10 +277,10 @@ def example(event_type: str) -> Json:
 
 
 def plain(document: Json) -> Any:
-    """Without enums, tuples and shared objects, which YAML would mark."""
+    """Return the value without enums, tuples and shared objects, which YAML would tag."""
     return orjson.loads(orjson.dumps(document))
 
 
 def files() -> dict[str, str]:
-    """All of `docs/contract/`: file, and what it says."""
+    """Return the text of each file of `docs/contract/`."""
     return {"asyncapi.yaml": asyncapi(), **json_schemas()}

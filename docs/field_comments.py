@@ -1,4 +1,4 @@
-"""What the types say of their fields: the comment beside each, which gives meaning and unit."""
+"""The comments of fields in the source, which give meaning and unit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 
 def field_comments(kind: type) -> dict[str, str]:
-    """Field: its comment, those of base classes included; fields without one are left out."""
+    """Return the comment of each field that has one, base classes included."""
     return {
         name: comment
         for base in reversed(kind.__mro__)
@@ -28,8 +28,8 @@ def _own_comments(source: str) -> Iterator[tuple[str, str]]:
     for node in definition.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-            if told := " ".join(comments[line] for line in lines if line in comments):
-                yield node.target.id, told
+            if description := " ".join(comments[line] for line in lines if line in comments):
+                yield node.target.id, description
 
 
 def _comments_by_line(source: str) -> Iterator[tuple[int, str]]:

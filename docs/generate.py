@@ -1,4 +1,4 @@
-"""Writes what is made from the code, pages and contract: `python docs/generate.py`, `make docs`.
+"""Write what is made from the code, pages and contract: `python docs/generate.py`, `make docs`.
 
 With `--check` it writes nothing and exits 1 when a page is not what the code says.
 """
@@ -59,7 +59,7 @@ def exported(spec: Spec) -> str:
 
 SETTINGS_INTRO: Final = """\
 The worker takes each setting from its flag, else from the environment, checks all of them once and
-reports all problems at once, before it connects. `STREAMSCRIBE_HTTP_PORT` is `--http-port` as a flag.
+reports all problems before it connects. `STREAMSCRIBE_HTTP_PORT` is `--http-port` as a flag.
 The other commands read the first two, and those of Kafka's security further below."""
 MACHINE_INTRO: Final = "Read by every command that keeps or looks for files:"
 MACHINE: Final = (
@@ -82,7 +82,9 @@ def settings() -> str:
     head = ("Variable", "Default", "Meaning")
     worker = table(head, [row for name, row in rows.items() if name not in shared])
     security = table(head, [row for name, row in rows.items() if name in shared])
-    machine = table(("Variable", "Meaning"), [(code(name), told) for name, told in MACHINE])
+    machine = table(
+        ("Variable", "Meaning"), [(code(name), description) for name, description in MACHINE]
+    )
     parts = (SETTINGS_INTRO, worker, SECURITY_INTRO, security, MACHINE_INTRO, machine)
     return page("Settings", "consumer/settings.py", parts)
 
@@ -103,7 +105,7 @@ def deeper(name: str) -> list[tuple[str, ...]]:
 
 
 def block(command: Sequence[str]) -> str:
-    """What its `--help` prints, whatever the environment."""
+    """Return the output of `--help`, independent of the environment."""
     printed = subprocess.run(  # noqa: S603 - ours
         [sys.executable, "-m", "streamscribe", *command, "--help"],
         check=True,
@@ -123,9 +125,9 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 @cache
 def made() -> dict[str, str]:
-    """File: what the code says that it is to hold."""
+    """Return the text that each generated file must hold, by file."""
     pages = {name: write() for name, write in PAGES.items()}
-    return pages | {f"contract/{name}": told for name, told in contract.files().items()}
+    return pages | {f"contract/{name}": text for name, text in contract.files().items()}
 
 
 def stale(name: str) -> bool:
@@ -137,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
     changed = [name for name in made() if stale(name)]
     if "--check" in arguments:
         for name in changed:
-            sys.stderr.write(f"docs/{name} is not what the code says: run `make docs`\n")
+            sys.stderr.write(f"docs/{name} differs from the code: run `make docs`\n")
         return 1 if changed else 0
     for name in changed:
         (DOCS / name).write_text(made()[name], encoding="utf-8")

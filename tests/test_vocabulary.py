@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 _PACKAGES = (
     "admin bench consumer devstack evaluation producer schemas streamscribe subscriber transport"
-    " weights tests"
+    " weights tests docs"
 )
 PACKAGES = _PACKAGES.split()
 
