@@ -49,7 +49,10 @@ class _Item:
 
 
 class DecodeWindow:
-    """`on_decoded` is called after each decode of a container: `take` may return more."""
+    """The fetched records of one partition, in offset order, while containers are decoded ahead.
+
+    `on_decoded` is called after each decode of a container: `take` may return more.
+    """
 
     def __init__(self, codecs: Codecs, spawn: Spawn, on_decoded: Callable[[], None]) -> None:
         self._codecs = codecs

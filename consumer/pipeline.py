@@ -45,7 +45,7 @@ from schemas.errors import Reason
 
 log = structlog.get_logger(__name__)
 
-MAX_ROUND_S: Final = 600.0  # of audio that is read before it is scored
+MAX_READ_S: Final = 600.0  # of audio that is read before it is scored
 _SKIPPED_ACTIONS: Final = {
     Reason.BATCH_TOO_LARGE: "run streamscribe topics check: correct topics reject such a batch",
     Reason.CORRUPT_BATCH: "check the disks of the partition's brokers, and streamscribe dlq ls",
@@ -80,7 +80,7 @@ class Pipeline:
         self._runners: dict[Partition, PartitionRunner] = {}
         self._lanes = frozenset(Lane)  # those that are read, and not paused by back-pressure
         self._to_score: list[tuple[PartitionTask, ScoreRequest]] = []
-        self._advancing = asyncio.Lock()  # a stream has one score request at a time
+        self._scoring = asyncio.Lock()  # one at a time: a stream has one score request
         self._decoded_wakeup = Wakeup()  # a container was decoded
         self._jobs_wakeup = Wakeup()  # a job waits
         self._broadcast = BroadcastQueue(shells.broadcast, metrics)
@@ -135,14 +135,14 @@ class Pipeline:
             for partition, records in poll.by_partition().items():
                 if (runner := self._runners.get(partition)) is not None:
                     runner.offer(records)
-            await self._advance(poll.caught_up)
+            await self._read_and_score(poll.caught_up)
         self._decoded_wakeup.close()
         self._jobs_wakeup.close()
 
     async def _ingest_decoded(self) -> None:
         """Read containers as they are decoded, without waiting for the next poll."""
         while await self._decoded_wakeup.wait():
-            await self._advance()
+            await self._read_and_score()
 
     async def _poll(self) -> Poll:
         self._lanes = self._served_lanes()
@@ -174,13 +174,13 @@ class Pipeline:
             self._runners[partition] = runner
             group.create_task(runner.run(), name=f"run {partition.topic} {partition.number}")
 
-    async def _advance(self, caught_up: frozenset[Partition] | None = None) -> None:
+    async def _read_and_score(self, caught_up: frozenset[Partition] | None = None) -> None:
         """Read fetched records, and score all streams together until no score request is left.
 
         `caught_up`: partitions without a waiting record in Kafka; None: not after a poll.
         """
-        async with self._advancing:
-            left_s = MAX_ROUND_S
+        async with self._scoring:
+            left_s = MAX_READ_S
             for runner in list(self._runners.values()):
                 left_s -= self._read(runner, left_s)
                 self._tick(runner, caught_up)
@@ -269,7 +269,7 @@ class Pipeline:
     # --- dispatch
 
     async def _dispatch(self) -> None:
-        while (batch := self._next_batch()) is not None or await self._idle():
+        while (batch := self._next_batch()) is not None or await self._audit_or_wait():
             if batch is not None:
                 await self._transcribe(batch)
         self._watchdog.close()
@@ -277,7 +277,7 @@ class Pipeline:
         for runner in self._runners.values():
             runner.drain()
 
-    async def _idle(self) -> bool:
+    async def _audit_or_wait(self) -> bool:
         """Audit the fold, or wait for a job; return False once the pipeline is drained."""
         audit = None if self._jobs_wakeup.is_closed else self._fold_audit.take()
         if audit is None:

@@ -59,7 +59,10 @@ class RecordReader:
 
 
 def read_record(record: Record, rules: AudioRules) -> DecodedRecord:
-    """Read a record in this process, whatever its codec. Raises `WireError`."""
+    """Read a record and decode its container in this process, for tests and benches.
+
+    Raises `WireError`.
+    """
     audio = decode_audio(record.key, record.value, record.headers, rules.defaults)
     return decoded_record(record, audio, _raw(audio), rules)
 

@@ -24,7 +24,7 @@ from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
-from consumer.pipeline import MAX_ROUND_S, Pipeline
+from consumer.pipeline import MAX_READ_S, Pipeline
 from consumer.testing import (
     EchoEngine,
     InlineCodecs,
@@ -479,7 +479,7 @@ async def test_a_poll_of_very_long_records_is_processed_in_parts() -> None:
     engine = Measuring()
     polls = [*polls_of(log, len(log.records)), *[Poll()] * 5]
     store = await run(polls, engine)
-    assert engine.largest_s <= MAX_ROUND_S + 30.0
+    assert engine.largest_s <= MAX_READ_S + 30.0
     assert texts(store) == texts(await run(polls_of(log, 1)))
     assert len(texts(store)) == 99
 

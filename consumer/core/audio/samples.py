@@ -47,8 +47,10 @@ def unpack(payload: bytes, codec: AudioCodec, channels: int) -> Int16Array:
             return _MULAW.take(raw)
         case AudioCodec.PCM_ALAW:
             return _ALAW.take(raw)
-        case _:
+        case AudioCodec.PCM_S16LE:
             return raw.astype(np.int16, copy=False)
+        case _:
+            raise ValueError(f"{codec} is no raw codec")
 
 
 def from_float(samples: Float32Array) -> Int16Array:

@@ -1,4 +1,4 @@
-"""One assigned partition: its streams, ledger and utterances, driven by one pure function.
+"""One assigned partition: its streams, ledger and utterances, driven by one entry point, `step`.
 
     step(Inputs) -> Effects          records, scores, texts in; jobs, events, score requests out
     prepare_commit() -> Commit       one open at a time; `Inputs.committed` acknowledges it

@@ -1,13 +1,13 @@
-"""The utterances of a partition, from onset to the commit of their final; this is their only owner.
+"""The utterances of a partition, from onset to the commit of their final; their only owner.
 
 `utterance_state.py` defines the states and moves. This file executes the effects of each move: jobs
 for the engine, entries in the ledger, events. Rules:
 
 - Order: an utterance settles once all before it in its session have settled.
-- Late replies: a decode of an utterance that waits for none, or of an older request, is ignored. So
-  `cancel` is best effort, and the engine may reply twice.
-- Poison: an attempt at a suspect is committed before its decode begins. Fallbacks, excerpts and the
-  decode in another language belong to the same attempt.
+- Late replies: a reply for an utterance that is neither QUEUED nor DECODING, or to an older
+  request, is ignored. So `cancel` is best effort, and the engine may reply twice.
+- Poison: the number of attempts at a suspect is committed before its decode begins. Fallbacks,
+  excerpts and the decode in another language belong to the same attempt.
 - Interim decodes never delay a final. Their text becomes the final's only if it is accepted and of
   the same samples. No partial of an utterance is published once a newer one of its stream began.
 """

@@ -10,7 +10,8 @@ and only the detector's scores determine where that one ends.
 Every step keeps the record order from before it, so that `state` can return at any moment from
 which record, and with which order, all undecided audio can be read again.
 
-A stream does not write to the ledger: its methods return entries in media order.
+A stream does not write to the ledger: its methods return entries in the order of their audio.
+*Undecided* audio lies after the last cut.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class StreamPolicy:
 
 
 class Stream:
-    """`push` raises `WireError` for a record that contradicts the session."""
+    """One stream id: records in, score requests and entries out.
+
+    `push` raises `WireError` for a record that contradicts the session.
+    """
 
     def __init__(
         self,
@@ -128,7 +132,10 @@ class Stream:
         )
 
     def push(self, chunk: Chunk) -> bool:
-        """Queue the steps of a record; return False for a repeat, which is dropped."""
+        """Queue the steps of a record; return False if it has none.
+
+        That is a repeat, which is dropped, or an end or a flush without an open session.
+        """
         if self._is_decided(chunk.offset):
             return True
         self._restored_state = None
