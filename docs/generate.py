@@ -1,6 +1,6 @@
 """Write what is made from the code, pages and contract: `python docs/generate.py`, `make docs`.
 
-With `--check` it writes nothing and exits 1 when a page is not what the code says.
+With `--check` it writes nothing and exits 1 when a page is out of date.
 """
 
 from __future__ import annotations
