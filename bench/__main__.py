@@ -26,7 +26,7 @@ BENCHES: Final = {
     "hallucinations": Command("bench.quality.hallucinations", "text invented without speech"),
     "live": Command("bench.live.run", "latency and error rates of live streams"),
     "partials": Command("bench.quality.partials", "how much of a text is stable before its final"),
-    "schedule": Command("bench.scheduling", "how long finals wait under load: a simulation"),
+    "schedule": Command("bench.scheduling.run", "how long finals wait under load: a simulation"),
     "soak": Command("bench.engine.soak", "memory over half an hour of decoding"),
 }
 

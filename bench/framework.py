@@ -25,12 +25,11 @@ from rich.progress import Progress, SpinnerColumn, TimeRemainingColumn
 from consumer.errors import ConfigError, SttError
 from consumer.process_tuning import limit_spinning, retain_memory
 from devstack.errors import DevstackError
-from evaluation.report import Check, Figures, publish
+from evaluation.report import Check, Figures, figure_tables, publish
 from evaluation.samples import SAMPLES
 from producer.errors import PublishError
 from transport.arguments import positive
 from weights.errors import WeightsError
-from weights.resolve import Resolved, resolve_here
 
 T = TypeVar("T")
 Advance: TypeAlias = Callable[[float, str], None]  # how much was done, and what comes next
@@ -48,7 +47,7 @@ class Findings:
     figures: Figures
     checks: Sequence[Check]
     measured_on: Mapping[str, Any]  # what the figures depend on beside the code
-    tables: Sequence[RenderableType] = ()
+    tables: Sequence[RenderableType] = ()  # of more than the figures
     notes: Sequence[str] = ()  # lines, printed after the tables
 
 
@@ -105,7 +104,7 @@ def measure(name: str, module: str, argv: Sequence[str]) -> int:
             raise
         sys.stderr.write(f"bench: {error}\n")
         return USAGE if isinstance(error, _WRONG_USE) else 1
-    for shown in findings.tables:
+    for shown in (*figure_tables(findings.figures), *findings.tables):
         context.console.print(shown)
     for line in findings.notes:
         context.print(line)
@@ -139,11 +138,6 @@ def machine(dtype: str, threads: int, **more: Any) -> dict[str, Any]:
         "threads": threads,
         **more,
     }
-
-
-def resolved_weights(name_or_path: str, console: Console) -> Resolved:
-    """Find weights as the worker does. Raises `WeightsError`."""
-    return resolve_here(name_or_path, os.environ, console)
 
 
 class _ProgressLines:
@@ -180,13 +174,13 @@ def add_numbers(
     parser: argparse.ArgumentParser, *numbers: tuple[str, Callable[[str], Any], Any, str]
 ) -> None:
     """Add flags of numbers: (name, type, default, help)."""
-    for name, kind, default, told in numbers:
+    for name, kind, default, text in numbers:
         parser.add_argument(
             f"--{name}",
             type=kind,
             default=default,
             metavar="N",
-            help=f"{told} (default: {default})".strip(),
+            help=f"{text} (default: {default})".strip(),
         )
 
 
@@ -215,23 +209,21 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model(parser: argparse.ArgumentParser, default: str = "base") -> None:
+def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
-        default=default,
+        default="base",
         metavar="NAME|PATH",
-        help=f"weights by name or path (default: {default})",
+        help="weights by name or path (default: base)",
     )
 
 
-def add_rounds(parser: argparse.ArgumentParser, default: int = 3) -> None:
-    parser.add_argument(
-        "--rounds",
-        type=positive,
-        default=default,
-        metavar="N",
-        help=f"of which medians are (default: {default})",
-    )
+def add_decoding(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a bench that decodes clips."""
+    add_threads(parser)
+    add_dtype(parser)
+    add_data(parser)
+    add_model(parser)
 
 
 def add_clips(parser: argparse.ArgumentParser) -> None:

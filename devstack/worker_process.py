@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, Protocol, Self, TypeAlias
+from typing import Final, NoReturn, Self
 
 import aiohttp
 
@@ -23,31 +23,7 @@ _POLL_S: Final = 0.1
 _LOG_TAIL_LINES: Final = 12
 
 
-class ChildProcess(Protocol):
-    """A running process: `asyncio.subprocess.Process` or an equivalent."""
-
-    pid: int
-
-    @property
-    def returncode(self) -> int | None: ...
-
-    def send_signal(self, signal: int, /) -> None: ...
-
-    def terminate(self) -> None: ...
-
-    def kill(self) -> None: ...
-
-    async def wait(self) -> int: ...
-
-
-Launch: TypeAlias = Callable[
-    [Sequence[str], Mapping[str, str], Path], Awaitable[ChildProcess]
-]  # command, environment, log file
-
-
-async def launch_module(
-    command: Sequence[str], environ: Mapping[str, str], log_file: Path
-) -> Process:
+async def _launch(command: Sequence[str], environ: Mapping[str, str], log_file: Path) -> Process:
     """Start a module with its arguments; it ends with this process."""
     with log_file.open("ab") as log:
         return await asyncio.create_subprocess_exec(
@@ -72,9 +48,8 @@ class WorkerProcess:
         settings: Mapping[str, str],
         log_file: Path,
         command: Sequence[str] = ("streamscribe", "worker"),
-        launch: Launch = launch_module,
     ) -> None:
-        """`command`: a module and its arguments, or whatever `launch` accepts."""
+        """`command`: a module and its arguments."""
         (port,) = free_ports(1)
         self.url = f"http://{HOST}:{port}"
         own = {"http_host": HOST, "http_port": str(port), "log_format": "console"}
@@ -83,8 +58,7 @@ class WorkerProcess:
         }
         self._log_file = log_file
         self._command = command
-        self._launch = launch
-        self._process: ChildProcess
+        self._process: Process
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -136,7 +110,7 @@ class WorkerProcess:
 
     async def spawn(self) -> None:
         """Start it without waiting for it to be ready."""
-        self._process = await self._launch(self._command, self._environ, self._log_file)
+        self._process = await _launch(self._command, self._environ, self._log_file)
 
     async def _wait_ready(self) -> None:
         try:

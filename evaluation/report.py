@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 Figures: TypeAlias = dict[str, float | int | str | None]
+
+_MAX_WIDTH: Final = 40  # of headings, for a table with one row a prefix
 
 
 class Sense(StrEnum):
@@ -83,7 +85,7 @@ def section(figures: Figures, prefix: str) -> Figures:
 
 def table(title: str, *headings: str, rows: Iterable[Iterable[str]] = ()) -> Table:
     """Return a table whose first column names the row and whose others are figures."""
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):
         shown.add_column(heading, justify="right" if number else "left", overflow="fold")
     for row in rows:
@@ -91,17 +93,41 @@ def table(title: str, *headings: str, rows: Iterable[Iterable[str]] = ()) -> Tab
     return shown
 
 
-def figures_table(
-    title: str, figures: Figures, rows: Mapping[str, str], columns: Mapping[str, str]
-) -> Table:
-    """Return a table of figures; `rows`: prefixes by label, `columns`: headings by name."""
+def figure_tables(figures: Figures) -> Iterator[Table]:
+    """Yield the figures as tables: prefixes with figures of the same names share one.
+
+    The prefix of a figure ends at its last `: `, or else at its last dot.
+    """
+    groups: dict[str, Figures] = {}
+    for name, value in figures.items():
+        prefix, _, short = name.rpartition(": " if ": " in name else ".")
+        groups.setdefault(prefix, {})[short] = value
+    alike: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
+    for prefix, found in groups.items():
+        cells = _cells(found)
+        alike.setdefault(tuple(cells), {})[prefix] = cells
+    for rows in alike.values():
+        yield _figures_table(rows)
+
+
+def _cells(figures: Figures) -> dict[str, str]:
+    """Return the figures as they are shown: with the extremes of those that have some."""
+    cells = {}
+    for name, value in figures.items():
+        base = name.removesuffix("_low").removesuffix("_high")
+        low, high = (cell(figures.get(f"{name}{end}")) for end in ("_low", "_high"))
+        if base == name or base not in figures:
+            cells[name] = cell(value) if low == high == "-" else f"{cell(value)} ({low}-{high})"
+    return cells
+
+
+def _figures_table(rows: Mapping[str, Mapping[str, str]]) -> Table:
+    """Return one row a prefix, or one a name where that is narrower."""
+    prefixes, names = [*rows], [*next(iter(rows.values()))]
+    if sum(map(len, names)) <= max(_MAX_WIDTH, sum(map(len, prefixes))):
+        return table("", "", *names, rows=((one, *cells.values()) for one, cells in rows.items()))
     return table(
-        title,
-        *("", *columns.values()),
-        rows=(
-            (label, *(cell(figures.get(f"{prefix}{name}")) for name in columns))
-            for label, prefix in rows.items()
-        ),
+        "", "", *prefixes, rows=((name, *(rows[one][name] for one in prefixes)) for name in names)
     )
 
 

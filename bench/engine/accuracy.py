@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.table import Table
-
 from bench.engine.engines.catalog import OPENAI_WHISPER, EngineText, streamscribe
 from bench.engine.worker import EngineRunner, Pass
 from bench.quality.bootstrap import Difference, paired
-from bench.quality.recordings import Recording, scores
-from evaluation.report import Check, Figures, Sense, table
+from bench.quality.recordings import Recording, by_language, scores
+from evaluation.report import Check, Figures, Sense
 from evaluation.scoring import Score, tokens, total
 
 BATCH: Final = 8  # for the error rates
@@ -36,8 +34,8 @@ class LanguageAccuracy:
     reference: tuple[Score, ...]  # of openai-whisper
     folded: tuple[Score, ...]
     padded: tuple[Score, ...]
-    same_as_padded: float  # share of clips whose normalised text is that of the padded decode
     served: tuple[Score, ...]  # folded, and padded where the folded text is not accepted
+    same_as_padded: float  # share of clips whose normalised text is that of the padded decode
     redecoded: float  # share of clips where it is not
 
     @property
@@ -47,14 +45,6 @@ class LanguageAccuracy:
     @property
     def worse(self) -> Difference:
         return paired(self.served, self.reference)
-
-    @property
-    def folded_worse(self) -> Difference:
-        return paired(self.folded, self.reference)
-
-    @property
-    def worse_than_padded(self) -> Difference:
-        return paired(self.folded, self.padded)
 
     def figures(self) -> Figures:
         return {
@@ -66,16 +56,9 @@ class LanguageAccuracy:
             f"{self.name}.padded_error_percent": percent(self.padded),
             f"{self.name}.same_text_as_padded": self.same_as_padded,
             **self.worse.figures(f"{self.name}.worse"),
-            **self.folded_worse.figures(f"{self.name}.folded_worse"),
-            **self.worse_than_padded.figures(f"{self.name}.worse_than_padded"),
+            **paired(self.folded, self.reference).figures(f"{self.name}.folded_worse"),
+            **paired(self.folded, self.padded).figures(f"{self.name}.worse_than_padded"),
         }
-
-    def row(self) -> Iterator[str]:
-        yield f"{self.language} {self.dtype}"
-        yield from (f"{percent(s):.2f}" for s in (self.reference, self.padded, self.folded))
-        yield from (str(self.worse_than_padded), f"{self.same_as_padded:.1%}")
-        yield from (str(self.folded_worse), f"{self.redecoded:.1%}")
-        yield from (f"{percent(self.served):.2f}", str(self.worse))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +82,6 @@ class AccuracyResult:
             least = SAME_SHARE.get(dtype, SAME_SHARE_OTHERS)
             name = f"streamscribe-{dtype}.batch_1_and_16_same"
             yield Check(name, same, least, Sense.AT_LEAST)
-
-    def tables(self) -> Iterator[Table]:
-        shown = table(
-            "error rates, %, beside openai-whisper's; differences in points with 95 % intervals",
-            *("", "openai", "padded", "folded", "folded - padded", "as padded", "folded - openai"),
-            *("redecoded", "served", "served - openai"),
-        )
-        for each in self.languages:
-            shown.add_row(*each.row())
-        yield shown
 
 
 def measure(
@@ -152,19 +125,23 @@ def _by_language(
     padded: Sequence[EngineText],
     served: Sequence[EngineText],
 ) -> Iterator[LanguageAccuracy]:
-    for language in dict.fromkeys(clip.language for clip in clips):
-        at = [index for index, clip in enumerate(clips) if clip.language == language]
-        group = [clips[index] for index in at]
-        scored = (
-            tuple(scores(group, [texts[index].text for index in at]))
-            for texts in (reference, folded, padded, served)
-        )
-        reference_, folded_, padded_, served_ = scored
-        same = share(is_same(folded[i].text, padded[i].text, language) for i in at)
-        redecoded = share(served[i].redecoded for i in at)
+    for language, at in by_language(clips).items():
         yield LanguageAccuracy(
-            dtype, language, reference_, folded_, padded_, same, served_, redecoded
+            dtype,
+            language,
+            reference=_scores(clips, reference, at),
+            folded=_scores(clips, folded, at),
+            padded=_scores(clips, padded, at),
+            served=_scores(clips, served, at),
+            same_as_padded=share(is_same(folded[i].text, padded[i].text, language) for i in at),
+            redecoded=share(served[i].redecoded for i in at),
         )
+
+
+def _scores(
+    clips: Sequence[Recording], texts: Sequence[EngineText], at: Sequence[int]
+) -> tuple[Score, ...]:
+    return tuple(scores([clips[i] for i in at], [texts[i].text for i in at]))
 
 
 def is_same(one: str, other: str, language: str) -> bool:

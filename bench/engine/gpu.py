@@ -16,27 +16,37 @@ from typing import Final
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from bench import framework
+from bench.checkpoints import requested_checkpoint, use_requested_threads
 from bench.engine.engines.streamscribe import StreamscribeEngine
 from bench.engine.memory import resident
 from bench.engine.shapes import SHAPES, random_checkpoint
-from bench.framework import BenchContext, Findings
+from bench.framework import (
+    Advance,
+    BenchContext,
+    Findings,
+    above_zero,
+    add_data,
+    add_dtype,
+    add_numbers,
+    add_threads,
+    list_of,
+    machine,
+)
 from bench.quality.recordings import recordings, truncated
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array
 from consumer.errors import OutOfMemory
-from consumer.inference.checkpoint import Checkpoint, load
-from consumer.inference.device import Device, choose, set_threads, usable_cores
+from consumer.inference.checkpoint import Checkpoint
+from consumer.inference.device import Device, choose
 from evaluation.percentiles import percentile
-from evaluation.report import Check, Figures, Sense, table
+from evaluation.report import Check, Figures, Sense
 from transport.arguments import positive
 
 # Targets of a GPU, folded: the best RTFx with clips of 4 s, and the latency of a clip alone.
 MIN_RTFX: Final = {"turbo": 3_500.0, "large-v3": 2_000.0}
 MAX_IDLE_MS: Final = {"turbo": 20.0}
 SEED: Final = 16
+MODES: Final = {"folded": True, "padded": False}  # whether the encoder is folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +69,6 @@ class FoldModeSpeed:
             f"{self.name}.idle_final_p50_ms": percentile(self.idle_ms, 0.5),
             f"{self.name}.idle_final_p95_ms": percentile(self.idle_ms, 0.95),
         }
-
-    def row(self) -> Iterator[str]:
-        yield self.name
-        for value in self.rtfx.values():
-            yield "out of memory" if value is None else f"{value:.1f}"
-        yield f"{median(self.idle_ms):.1f} ms"
-        yield "-" if self.words_cost is None else f"{self.words_cost:.1%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +95,13 @@ class EngineTimer:
 
 def run(context: BenchContext) -> Findings:
     asked = context.arguments
-    threads = asked.threads or usable_cores()
-    set_threads(threads)
+    threads = use_requested_threads(context)
     device = choose("auto", asked.dtype)
-    checkpoint = _checkpoint(asked, device, context.console)
+    checkpoint = _checkpoint(context, device)
     clips = _clips(asked)
     modes = []
     with context.progress(2 * (len(asked.batch) + 2)) as advance:
-        for name, fold in (("folded", True), ("padded", False)):
+        for name, fold in MODES.items():
             engine = StreamscribeEngine(checkpoint, device, fold=fold)
             timer = EngineTimer(engine, clips, asked.rounds)
             modes.append(measure(name, timer, asked.batch, asked.idle_clips, advance))
@@ -107,17 +109,16 @@ def run(context: BenchContext) -> Findings:
     return Findings(
         figures(modes, device),
         [*checks(asked.shape, modes[0], device)],
-        measured_on=framework.machine(device.numbers, threads, model=model, weights=weights),
-        tables=[_table(modes, f"{model}, clips of {asked.utterance_s:g} s")],
+        measured_on=machine(device.numbers, threads, model=model, weights=weights),
     )
 
 
-def _checkpoint(asked: argparse.Namespace, device: Device, console: Console) -> Checkpoint:
-    if asked.model is None:
-        dims = SHAPES[asked.shape]
-        return random_checkpoint(asked.shape, dims, asked.tokens, device.device, device.dtype)
-    resolved = framework.resolved_weights(asked.model, console)
-    return load(resolved.path, sha256=resolved.sha256)
+def _checkpoint(context: BenchContext, device: Device) -> Checkpoint:
+    asked = context.arguments
+    if asked.model is not None:
+        return requested_checkpoint(context)[1]
+    dims = SHAPES[asked.shape]
+    return random_checkpoint(asked.shape, dims, asked.tokens, device.device, device.dtype)
 
 
 def _clips(asked: argparse.Namespace) -> list[Float32Array]:
@@ -132,7 +133,7 @@ def _clips(asked: argparse.Namespace) -> list[Float32Array]:
 
 
 def measure(
-    name: str, timer: EngineTimer, sizes: Sequence[int], idle_clips: int, advance: framework.Advance
+    name: str, timer: EngineTimer, sizes: Sequence[int], idle_clips: int, advance: Advance
 ) -> FoldModeSpeed:
     wall_s: dict[int, float | None] = {}
     for size in sizes:
@@ -169,27 +170,19 @@ def checks(shape: str, folded: FoldModeSpeed, device: Device) -> Iterator[Check]
         yield Check(f"{shape} folded, idle final, ms", median(folded.idle_ms), most)
 
 
-def _table(modes: Sequence[FoldModeSpeed], title: str) -> Table:
-    sizes = (f"RTFx, batch {size}" for size in modes[0].rtfx)
-    shown = table(title, "", *sizes, "idle final, p50", "word times cost")
-    for mode in modes:
-        shown.add_row(*mode.row())
-    return shown
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shape", choices=tuple(SHAPES), default="turbo", help="of the model (default: turbo)"
     )
     parser.add_argument("--model", metavar="NAME|PATH", help="weights (default: random ones)")
-    framework.add_threads(parser)
-    framework.add_data(parser)
-    framework.add_dtype(parser)
-    framework.add_rounds(parser)
-    framework.add_numbers(
+    add_threads(parser)
+    add_data(parser)
+    add_dtype(parser)
+    add_numbers(
         parser,
-        ("batch", framework.list_of(positive), "1,8,16,32,64", "clips in one call, several sizes"),
-        ("utterance-s", framework.above_zero, 4.0, "seconds of a clip"),
+        ("rounds", positive, 3, "of which medians are"),
+        ("batch", list_of(positive), "1,8,16,32,64", "clips in one call, several sizes"),
+        ("utterance-s", above_zero, 4.0, "seconds of a clip"),
         ("tokens", positive, 22, "of a text with random weights; 22 is usual for 4 s"),
         ("idle-clips", positive, 20, "clips that are decoded alone, for the latency"),
     )

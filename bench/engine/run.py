@@ -12,24 +12,21 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
-from rich.table import Table
-
 from bench import framework
+from bench.checkpoints import languages, requested_checkpoint, requested_threads
 from bench.engine import accuracy, speed, word_times
-from bench.engine.engines.catalog import PEERS, Variant, streamscribe
+from bench.engine.engines.catalog import PEERS, Variant, check_installed, streamscribe
 from bench.engine.layouts import written
 from bench.engine.worker import EngineRunner, own_process
 from bench.framework import BenchContext, Findings
 from bench.quality.recordings import SCORED, Recording, evenly, recordings, truncated
 from consumer.errors import ConfigError
 from consumer.inference import device
-from consumer.inference.checkpoint import load
-from consumer.inference.vocabulary import Vocabulary
 from evaluation.report import Check, Figures
 from transport.arguments import positive
 
@@ -42,7 +39,6 @@ class GroupResult(Protocol):
 
     def figures(self) -> Figures: ...
     def checks(self) -> Iterator[Check]: ...
-    def tables(self) -> Iterator[Table]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +105,18 @@ GROUPS: Final[dict[str, Callable[[EngineBench], GroupResult]]] = {
 def run(context: BenchContext) -> Findings:
     asked = context.arguments
     dtypes = tuple(dict.fromkeys(map(_resolved_dtype, asked.dtype)))
-    threads = asked.threads or device.usable_cores()
+    threads = requested_threads(context)
     peers = tuple(PEERS[name] for name in asked.peers if "speed" in asked.figures)
     check_installed(peers)
-    resolved = framework.resolved_weights(asked.model, context.console)
-    checkpoint = load(resolved.path, sha256=resolved.sha256)
-    vocabulary = Vocabulary(checkpoint.dims.n_vocab, checkpoint.dims.n_text_ctx)
-    languages = frozenset(vocabulary.language_tokens) or frozenset({"en"})
-    with written(resolved.path, checkpoint, peers) as weights:
+    path, checkpoint = requested_checkpoint(context)
+    with written(path, checkpoint, peers) as weights:
         runner = EngineRunner(context, weights, partial(own_process, threads))
-        bench = EngineBench(asked, dtypes, peers, languages, runner)
+        bench = EngineBench(asked, dtypes, peers, languages(checkpoint), runner)
         results = [GROUPS[group](bench) for group in asked.figures]
     return Findings(
         figures={name: value for one in results for name, value in one.figures().items()},
         checks=[check for one in results for check in one.checks()],
         measured_on=framework.machine(",".join(dtypes), threads, model=checkpoint.name),
-        tables=[table for one in results for table in one.tables()],
     )
 
 
@@ -135,20 +127,11 @@ def _resolved_dtype(requested: str) -> str:
     return next(names) if requested == device.RequestedDtype.AUTO else requested
 
 
-def check_installed(peers: Iterable[Variant]) -> None:
-    """Raise `ConfigError` if a peer is not installed."""
-    if missing := [peer.name for peer in peers if not peer.is_installed]:
-        raise ConfigError(
-            f"not installed: {', '.join(missing)}: pip install 'streamscribe[bench]', or leave "
-            "them out of --peers"
-        )
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     framework.add_threads(parser)
     framework.add_data(parser)
     framework.add_model(parser)
-    framework.add_rounds(parser)
+    framework.add_numbers(parser, ("rounds", positive, 3, "of which medians are"))
     framework.add_clips(parser)
     for name, kind, default, help_ in (
         ("figures", framework.one_of(*GROUPS), ",".join(GROUPS), "what to measure"),

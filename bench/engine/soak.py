@@ -7,23 +7,28 @@ counted from where the interpreter, torch and the clips were before any of it wa
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.table import Table
-
-from bench import framework
 from bench.engine.memory import resident
-from bench.framework import BenchContext, Findings
+from bench.framework import (
+    BenchContext,
+    Findings,
+    above_zero,
+    add_decoding,
+    add_numbers,
+    machine,
+)
 from bench.quality.recordings import Recording, batches, recordings
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.engine.local import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
-from evaluation.report import Check, Figures, table
-from weights.resolve import Resolved
+from evaluation.report import Check, Figures
+from weights.resolve import Resolved, resolve_here
 
 MAX_SPREAD: Final = 0.02  # target: of memory, as a share of its median
 MAX_HELD_MB: Final = {"base": 1_000.0}  # target: over the interpreter and torch
@@ -55,17 +60,16 @@ def run(context: BenchContext) -> Findings:
     asked = context.arguments
     threads = asked.threads or usable_cores()
     set_threads(threads)  # loads torch, before memory is read for the first time
-    resolved = framework.resolved_weights(asked.model, context.console)
+    resolved = resolve_here(asked.model, os.environ, context.console)
     clips = recordings(asked.data)
     before_mb = resident().now_mb
     transcriber = _transcriber(resolved, asked.dtype)
     known = [clip for clip in clips if clip.language in transcriber.languages]
     series = _soak(context, transcriber, known, before_mb)
     return Findings(
-        figures=figures(series),
-        checks=[*checks(series, resolved.name)],
-        measured_on=framework.machine(transcriber.info.dtype, threads, model=resolved.name),
-        tables=[_table(series)],
+        figures(series),
+        [*checks(series, resolved.name)],
+        measured_on=machine(transcriber.info.dtype, threads, model=resolved.name),
     )
 
 
@@ -127,19 +131,6 @@ def checks(series: MemorySeries, model: str) -> Iterator[Check]:
         yield Check("held_mb", series.held_mb, most)
 
 
-def _table(series: MemorySeries) -> Table:
-    names = ("before", "first", "least", "most", "last", "held")
-    found = figures(series)
-    minutes = series.wall_s / 60
-    shown = table(f"resident memory, MB, over {minutes:.1f} min of decoding", *names, "spread")
-    shown.add_row(*(f"{found[f'{name}_mb']:.0f}" for name in names), f"{series.spread:.1%}")
-    return shown
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
-    framework.add_threads(parser)
-    framework.add_dtype(parser)
-    framework.add_data(parser)
-    framework.add_model(parser)
-    minutes = ("minutes", framework.above_zero, 30.0, "after the first pass over all clips")
-    framework.add_numbers(parser, minutes)
+    add_decoding(parser)
+    add_numbers(parser, ("minutes", above_zero, 30.0, "after the first pass over all clips"))

@@ -9,13 +9,11 @@ from itertools import product
 from statistics import median
 from typing import Final, NamedTuple
 
-from rich.table import Table
-
 from bench.engine.engines.catalog import FASTER_WHISPER, Variant
 from bench.engine.memory import Resident
 from bench.engine.worker import EngineRunner, Pass, total_s
 from bench.quality.recordings import Recording, scores
-from evaluation.report import Check, Figures, Sense, table
+from evaluation.report import Check, Figures, Sense
 from evaluation.scoring import total
 
 # Targets: times the speed of faster-whisper by batch, of whole clips and of clips cut to 4 s.
@@ -72,24 +70,9 @@ class CaseRuns:
     texts: tuple[str, ...]  # of the last round
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure over the rounds."""
-
-    median: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.1f} ({self.low:.1f}-{self.high:.1f})"
-
-    def figures(self, name: str) -> Figures:
-        return {name: self.median, f"{name}_low": self.low, f"{name}_high": self.high}
-
-
-def spread(values: Iterable[float]) -> Spread:
-    ranked = sorted(values)
-    return Spread(median(ranked), ranked[0], ranked[-1])
+def spread(name: str, rounds: Sequence[float]) -> Figures:
+    """Return the median and the extremes of all rounds."""
+    return {name: median(rounds), f"{name}_low": min(rounds), f"{name}_high": max(rounds)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +81,22 @@ class SpeedResult:
     runs: Mapping[SpeedCase, CaseRuns]
     memory: Mapping[str, Resident]  # by engine, after everything
 
-    def ratios(self, case: SpeedCase, peer: Variant) -> Spread:
-        """Return how many times the peer's speed a case has.
+    def ratios(self, case: SpeedCase, peer: Variant) -> list[float]:
+        """Return how many times the peer's speed a case has, by round.
 
         The peer gets the same batches if it accepts batches.
         """
         other = case._replace(engine=peer.name, batch=case.batch if peer.batched else 1)
         pairs = zip(self.runs[case].rtfx, self.runs[other].rtfx, strict=True)
-        return spread(own / peers for own, peers in pairs)
+        return [own / peers for own, peers in pairs]
 
-    def words_cost(self, case: SpeedCase) -> Spread | None:
-        """Return the share of time that word times add; None: not measured both ways."""
+    def words_cost(self, case: SpeedCase) -> list[float]:
+        """Return the share of time that word times add, by round; empty: not measured both ways."""
         without = self.runs.get(case._replace(words=False))
         if not case.words or without is None:
-            return None
+            return []
         pairs = zip(self.runs[case].rtfx, without.rtfx, strict=True)
-        return spread(off / on - 1 for on, off in pairs)
+        return [off / on - 1 for on, off in pairs]
 
     def error_percent(self, case: SpeedCase) -> float | None:
         """Return the error rate; None for clips that were cut, which have no reference."""
@@ -125,12 +108,12 @@ class SpeedResult:
     def figures(self) -> Figures:
         found: Figures = {}
         for case, runs in self.runs.items():
-            found |= spread(runs.rtfx).figures(f"{case.name}.rtfx")
+            found |= spread(f"{case.name}.rtfx", runs.rtfx)
             found[f"{case.name}.error_percent"] = self.error_percent(case)
-            if (cost := self.words_cost(case)) is not None:
-                found |= cost.figures(f"{case.name}.words_cost")
+            if cost := self.words_cost(case):
+                found |= spread(f"{case.name}.words_cost", cost)
         for case, peer in product(self._own_cases(self.plan.own), self.plan.peers):
-            found |= self.ratios(case, peer).figures(f"{case.name}.times_{peer.name}")
+            found |= spread(f"{case.name}.times_{peer.name}", self.ratios(case, peer))
         for engine, memory in self.memory.items():
             found[f"{engine}.peak_mb"] = memory.peak_mb
         return found
@@ -140,34 +123,11 @@ class SpeedResult:
         least = MIN_TIMES.get(self.plan.utterance_s, {})
         for case in self._own_cases(self.plan.own[:1]):
             if FASTER_WHISPER in self.plan.peers and case.batch in least and not case.words:
-                found = self.ratios(case, FASTER_WHISPER).median
+                times = median(self.ratios(case, FASTER_WHISPER))
                 name = f"{case.name}.times_faster-whisper"
-                yield Check(name, found, least[case.batch], Sense.AT_LEAST)
-            if (cost := self.words_cost(case)) is not None:
-                yield Check(f"{case.name}.words_cost", cost.median, MAX_WORDS_COST)
-
-    def tables(self) -> Iterator[Table]:
-        for language, words in dict.fromkeys((c.language, c.words) for c in self.runs):
-            title = f"{language}, word times {'on' if words else 'off'}: median (lowest-highest)"
-            times = (f"x {peer.name}" for peer in self.plan.peers)
-            shown = table(title, "engine", "batch", "RTFx", "error", *times)
-            for case in self.runs:
-                if (case.language, case.words) == (language, words):
-                    shown.add_row(*self._row(case))
-            yield shown
-        shown = table("resident memory of each engine's process", "engine", "peak, MB")
-        for engine, memory in self.memory.items():
-            shown.add_row(engine, f"{memory.peak_mb:.0f}")
-        yield shown
-
-    def _row(self, case: SpeedCase) -> Iterator[str]:
-        error = self.error_percent(case)
-        yield case.engine
-        yield str(case.batch)
-        yield str(spread(self.runs[case].rtfx))
-        yield "-" if error is None else f"{error:.2f} %"
-        is_own = case in self._own_cases(self.plan.own)
-        yield from (str(self.ratios(case, peer)) if is_own else "" for peer in self.plan.peers)
+                yield Check(name, times, least[case.batch], Sense.AT_LEAST)
+            if cost := self.words_cost(case):
+                yield Check(f"{case.name}.words_cost", median(cost), MAX_WORDS_COST)
 
     def _own_cases(self, variants: Iterable[Variant]) -> list[SpeedCase]:
         names = {variant.name for variant in variants}

@@ -8,14 +8,12 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Final
 
-from rich.table import Table
-
 from bench.engine.accuracy import share
 from bench.engine.engines.catalog import OPENAI_ALIGNED, OPENAI_WHISPER, EngineText, Variant
 from bench.engine.worker import EngineRunner, Pass
-from bench.quality.recordings import Recording
+from bench.quality.recordings import Recording, by_language
 from consumer.core.text.hypothesis import TimedWord
-from evaluation.report import Check, Figures, Sense, table
+from evaluation.report import Check, Figures, Sense
 from evaluation.scoring import tokens
 
 BATCH: Final = 8
@@ -61,16 +59,6 @@ class WordTimesResult:
                 name = f"{one.name}.within_{NEAR_S[-1] * 1000:g}_ms"
                 yield Check(name, one.near(NEAR_S[-1]), NEAR_SHARE, Sense.AT_LEAST)
 
-    def tables(self) -> Iterator[Table]:
-        limits = (f"within {limit * 1000:g} ms" for limit in NEAR_S)
-        title = "word starts, beside those of openai-whisper"
-        shown = table(title, "language", "by its", "words", "in both", *limits)
-        for one in self.starts:
-            counts = (str(one.words), str(len(one.apart_s)))
-            near = (f"{one.near(limit):.1%}" for limit in NEAR_S)
-            shown.add_row(one.language, one.reference, *counts, *near)
-        yield shown
-
 
 def measure(variant: Variant, runner: EngineRunner, clips: Sequence[Recording]) -> WordTimesResult:
     """Compare with openai-whisper's alignment of its text, and with its `transcribe`."""
@@ -84,7 +72,7 @@ def measure(variant: Variant, runner: EngineRunner, clips: Sequence[Recording]) 
     starts = [
         _starts(reference, language, clips, own, texts)
         for reference, texts in (("alignment", aligned), ("transcribe", transcribed))
-        for language in dict.fromkeys(clip.language for clip in clips)
+        for language in by_language(clips)
     ]
     faulty = sum(is_faulty(text, clip.seconds) for text, clip in zip(own, clips, strict=True))
     return WordTimesResult(tuple(starts), faulty)

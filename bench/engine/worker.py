@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import get_context
-from typing import Self
 
 from bench.engine.engines.catalog import ClipEngine, EngineText, Variant, Weights, keep_quiet
 from bench.engine.memory import Resident, resident
@@ -46,28 +46,17 @@ class Pass:
         return sum(clip.seconds for clip in self.clips)
 
 
+@dataclass(frozen=True, slots=True)
 class EngineWorker:
-    """One engine, loaded in its executor. A context manager that ends the executor."""
+    """One engine, loaded in its executor."""
 
-    def __init__(self, executor: Executor, variant: Variant, weights: Weights) -> None:
-        self._executor = executor
-        try:
-            executor.submit(_load, variant, weights).result()
-        except BaseException:
-            executor.shutdown()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(cancel_futures=True)
+    executor: Executor
 
     def transcribe(self, batch: Sequence[Recording], *, words: bool) -> Timed:
         """Call the engine once; only its own work is timed."""
         clips = [clip.samples for clip in batch]
         languages = [clip.language for clip in batch]
-        return self._executor.submit(_transcribe, clips, languages, words=words).result()
+        return self.executor.submit(_transcribe, clips, languages, words=words).result()
 
     def run(self, work: Pass, advance: Advance) -> Timed:
         wall_s = 0.0
@@ -80,7 +69,7 @@ class EngineWorker:
         return Timed(wall_s, tuple(texts))
 
     def resident(self) -> Resident:
-        return self._executor.submit(resident).result()
+        return self.executor.submit(resident).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +80,12 @@ class EngineRunner:
     weights: Weights
     executor: Callable[[], Executor]  # makes one for an engine to live in
 
-    def start(self, variant: Variant) -> EngineWorker:
-        return EngineWorker(self.executor(), variant, self.weights)
+    @contextmanager
+    def start(self, variant: Variant) -> Iterator[EngineWorker]:
+        """Load an engine; end its executor on leaving."""
+        with self.executor() as executor:
+            executor.submit(_load, variant, self.weights).result()
+            yield EngineWorker(executor)
 
     def run(self, passes: Sequence[Pass]) -> list[tuple[EngineText, ...]]:
         """Return the texts of each pass; successive passes of one engine share its process."""

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import orjson
 import webrtcvad
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -31,7 +30,18 @@ from consumer.health import Health
 from consumer.inference.device import set_threads
 from consumer.metrics import Metrics
 from consumer.settings import Settings, from_environment
+from schemas.codec import encode_event
 from schemas.topics import Topics
+from schemas.transcript import (
+    AnyEvent,
+    Model,
+    Quality,
+    Source,
+    StreamEnded,
+    StreamEndReason,
+    Timing,
+    TranscriptFinal,
+)
 
 FRAME_MS: Final = 20
 FRAME_BYTES: Final = 2 * WHISPER_RATE * FRAME_MS // 1000
@@ -39,6 +49,7 @@ ONSET_MS: Final = 300  # ring of frames that decides on the start; they are its 
 LONGEST_MS: Final = SegmenterConfig().max_utterance_ms
 SHARE: Final = 0.9  # of the frames of a ring that must agree
 MODE: Final = 2  # of webrtcvad, 0 to 3; 0 takes most for speech
+_UNKNOWN: Final[dict[str, Any]] = {"session_id": "", "index": 0, "time_ms": 0}
 
 
 class BaselineUtterance(NamedTuple):
@@ -143,18 +154,57 @@ class BaselineService:
     async def _decode(self) -> None:
         while True:
             stream_id, language, utterance = await self._queue.get()
-            event: dict[str, Any] = {"type": "ended", "stream_id": stream_id}
+            event: AnyEvent = ended_event(stream_id)
             if utterance is not None:
                 text = await asyncio.to_thread(self._transcribe, utterance.pcm, language)
-                span = {"start_s": utterance.start_s, "end_s": utterance.end_s}
-                event |= {"type": "final", **span, "text": text}
-            value = orjson.dumps(event)
-            await self._producer.send_and_wait(self._transcripts, value, stream_id.encode())
+                event = final_event(stream_id, language, utterance, text)
+            key, value, headers = encode_event(event)
+            await self._producer.send_and_wait(self._transcripts, value, key, headers=headers)
 
     def _transcribe(self, pcm: bytes, language: str) -> str:
         samples = to_float(np.frombuffer(pcm, np.int16))
         (decoded,) = self._engine.transcribe([samples], [language], words=False)
         return decoded.text
+
+
+def final_event(
+    stream_id: str, language: str, utterance: BaselineUtterance, text: str
+) -> TranscriptFinal:
+    """Return a final with span and text; all else was not measured."""
+    return TranscriptFinal(
+        **_UNKNOWN,
+        stream_id=stream_id,
+        utterance=0,
+        start_s=utterance.start_s,
+        end_s=utterance.end_s,
+        speech_end_s=utterance.end_s,
+        start_sample=round(utterance.start_s * WHISPER_RATE),
+        end_sample=round(utterance.end_s * WHISPER_RATE),
+        rate=WHISPER_RATE,
+        started_at_ms=0,
+        end_reason="silence",
+        language=language,
+        language_probability=None,
+        text=text,
+        words=None,
+        confidence=None,
+        quality=Quality(0.0, 0.0, 0.0),
+        model=Model("", "", FASTER_WHISPER.dtype, fold=False),
+        source=Source("", 0, 0, 0),
+        timing=Timing(None, 0, 0),
+    )
+
+
+def ended_event(stream_id: str) -> StreamEnded:
+    return StreamEnded(
+        **_UNKNOWN,
+        stream_id=stream_id,
+        reason=StreamEndReason.END,
+        utterances=0,
+        audio_s=0.0,
+        speech_s=0.0,
+        gaps=0,
+    )
 
 
 async def _serve(settings: Settings, engine: ClipEngine) -> None:

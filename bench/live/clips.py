@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -16,17 +15,15 @@ import torch
 
 from bench.live.conversations import Conversation, SpeechClip, join_clips
 from bench.quality.decoding import OfflineDecoder, clip_request
-from bench.quality.known_clips import nonspeech
-from bench.quality.recordings import MAX_S, SCORED, is_usable, read
+from bench.quality.known_clips import attenuated, audible, level, nonspeech
+from bench.quality.recordings import MAX_S, RECIPES, SCORED, entries, is_usable, read
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 from consumer.errors import ConfigError
 from consumer.inference.device import set_threads
 from evaluation.samples import SampleClip, load_samples
 
-RECIPES: Final = "longform_recipes.jsonl"
 _LEAD_S: Final = 1.0  # of silence before the first clip of a long recording
-_AUDIBLE: Final = 0.001  # root mean square
 
 Segments: TypeAlias = tuple[tuple[int, int], ...]
 ReadClip: TypeAlias = Callable[[SampleClip], SpeechClip]
@@ -45,13 +42,11 @@ class ClipSet:
 
         Raises ConfigError where the folder has no audible noise.
         """
-        audible = [clip for clip in self.silent if _level(clip.samples) > _AUDIBLE]
-        if not audible:
+        noises = audible(clip.samples for clip in self.silent)
+        if not noises:
             raise ConfigError("--noise needs clips of noise (kind: nonspeech) in the --data folder")
-        noise = audible[choice % len(audible)].samples
-        speech = np.mean([_level(placed.clip.samples) for placed in conversation.clips])
-        level = speech / 10 ** (snr_db / 20)
-        return from_float((to_float(noise) * (level / _level(noise))).astype(np.float32))
+        speech = np.mean([level(to_float(placed.clip.samples)) for placed in conversation.clips])
+        return from_float(attenuated(noises[choice % len(noises)], float(speech), snr_db))
 
 
 def load_clips(folder: Path, languages: Collection[str], *, long: bool) -> ClipSet:
@@ -95,12 +90,11 @@ def long_recordings(
     `gap_s`: from the end of one clip's speech to the start of the next one's; None: whole clips,
     with the recipe's gaps between them. Raises ConfigError when a recipe names a missing clip.
     """
-    file = folder / RECIPES
-    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
     samples = {sample.path.name: sample for sample in load_samples(folder)}
-    for recipe in map(json.loads, lines):
+    for recipe in entries(folder / RECIPES):
         if missing := {*recipe["parts"]} - samples.keys():
-            raise ConfigError(f"{file}: {recipe['name']} needs {min(missing)}: add that clip")
+            problem = f"{folder / RECIPES}: {recipe['name']} needs {min(missing)}: add that clip"
+            raise ConfigError(problem)
         if recipe["lang"] in languages:
             parts = [read_clip(samples[name]) for name in recipe["parts"]]
             yield _from_recipe(recipe, parts, gap_s)
@@ -146,8 +140,3 @@ def whole_texts(decoder: OfflineDecoder, clips: Iterable[SpeechClip]) -> dict[st
     named = {clip.name: clip_request(clip.samples, clip.language) for clip in clips}
     hypotheses = decoder.decode([*named.values()], "whole clips")
     return dict(zip(named, (each.text for each in hypotheses), strict=True))
-
-
-def _level(samples: Int16Array) -> float:
-    """Return the root mean square, of full scale."""
-    return float(np.sqrt(np.mean(to_float(samples) ** 2)))

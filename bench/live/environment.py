@@ -17,7 +17,7 @@ import aiohttp
 from bench.engine.memory import resident
 from bench.framework import Advance
 from bench.live.conversations import Conversation, LiveScenario
-from bench.live.observations import LagSample, Observation, PlaybackClock, Received, ReceivedEnd
+from bench.live.observations import LagSample, Observation, PlaybackClock, ReceivedEvent
 from bench.live.systems import System
 from bench.scraped import TIMEOUT, scraped
 from consumer.core.audio.utterance import WHISPER_RATE
@@ -29,9 +29,10 @@ from producer.publisher import AudioPublisher
 from producer.stream import OutgoingStream, PublishOptions, TimedChunk
 from schemas.audio import AudioCodec, StreamOptions
 from schemas.topics import Topics
+from schemas.transcript import AnyEvent, StreamEnded
+from subscriber.reader import TranscriptReader
 from transport.cluster import create_topics
 from transport.start import Edge
-from transport.topic_reader import TopicReader
 
 PARTITIONS: Final = 4
 CHUNK_MS: Final = 100
@@ -76,18 +77,16 @@ class WorkerSession:
     ) -> None:
         self._system, self._worker = system, worker
         self._bootstrap, self._topics = bootstrap, topics
-        self._received: list[Received] = []
+        self._received: list[ReceivedEvent[AnyEvent]] = []
         self._ended: set[str] = set()  # stream ids
         self._stream_ended = Wakeup()
 
     async def read(self, topic: str) -> None:
-        """Receive all records of a topic, until cancelled."""
-        async with TopicReader(self._bootstrap, topic, start=Edge.BEGINNING) as reader:
-            async for record in reader.records():
-                event = self._system.read(record, time.monotonic())
-                if event is not None:
-                    self._received.append(event)
-                if isinstance(event, ReceivedEnd):
+        """Receive all events of a topic, until cancelled."""
+        async with TranscriptReader(self._bootstrap, topic, start=Edge.BEGINNING) as reader:
+            async for event in reader:
+                self._received.append(ReceivedEvent(time.monotonic(), event))
+                if isinstance(event, StreamEnded):
                     self._ended.add(event.stream_id)
                     self._stream_ended.notify()
 

@@ -17,8 +17,6 @@ from bench.live.observations import (
     Observation,
     Observed,
     ReceivedFinal,
-    ReceivedOnset,
-    ReceivedPartial,
     by_stream,
     received,
 )
@@ -30,13 +28,14 @@ from bench.live.text_errors import (
     TextPair,
     cut_checks,
     cut_errors,
-    cut_figures,
     text_checks,
     text_figures,
 )
+from consumer.core.audio.utterance import EndReason
 from evaluation.percentiles import percentile
-from evaluation.report import Check, Figures, Sense
+from evaluation.report import Check, Figures, Sense, prefixed, section
 from evaluation.scoring import tokens
+from schemas.transcript import TranscriptFinal, TranscriptPartial, UtteranceStarted
 
 # Targets.
 P50_S: Final = 0.7  # end of speech -> final, with the wait of 500 ms for more speech
@@ -49,12 +48,12 @@ RECOVERY_S: Final = 180.0  # within this
 
 def all_figures(observed: Observed, whole: Mapping[str, str], warm_up_s: float) -> Figures:
     """Return all figures by system and scenario; `whole`: decodes of whole clips by name."""
-    return {
-        f"{system}.{scenario}.{name}": value
-        for system, scenarios in observed.items()
-        for scenario, observations in scenarios.items()
-        for name, value in _figures(scenario, observations, whole, warm_up_s).items()
-    }
+    figures: Figures = {}
+    for system, scenarios in observed.items():
+        for scenario, observations in scenarios.items():
+            found = _figures(scenario, observations, whole, warm_up_s)
+            figures |= prefixed(f"{system}.{scenario}.", found)
+    return figures
 
 
 def _figures(
@@ -67,7 +66,7 @@ def _figures(
             return found | text_figures(clip_pairs(observations, whole))
         case "long":
             texts = text_figures(recording_pairs(observations, whole))
-            cuts = cut_figures(recording_cuts(observations, whole))
+            cuts = recording_cuts(observations, whole).figures()
             return texts | cuts | timing_figures(observations, clip_results(observations))
         case "silent":
             return silence_figures(observations)
@@ -78,7 +77,7 @@ def _figures(
 def all_checks(figures: Figures) -> Iterator[Check]:
     """Yield the checks of streamscribe; other systems have no targets."""
     talk, long, overload = (
-        section(figures, f"{STREAMSCRIBE}.{scenario}") for scenario in ("talk", "long", "overload")
+        section(figures, f"{STREAMSCRIBE}.{scenario}.") for scenario in ("talk", "long", "overload")
     )
     if talk:
         yield from timing_checks(talk)
@@ -88,13 +87,6 @@ def all_checks(figures: Figures) -> Iterator[Check]:
         yield from cut_checks(long)
     if overload:
         yield from overload_checks(overload)
-
-
-def section(figures: Figures, name: str) -> Figures:
-    """Return the figures whose names begin with `name.`, without that prefix."""
-    prefix = f"{name}."
-    named = ((key.removeprefix(prefix), key) for key in figures if key.startswith(prefix))
-    return {short: figures[key] for short, key in named}
 
 
 # --- latency and load
@@ -107,7 +99,7 @@ def timing_figures(observations: Sequence[Observation], clips: Sequence[ClipResu
     return {
         "streams": max(len(each.scenario.conversations) for each in observations),
         "talk_share": sum(each.speech_s for each in conversations) / audio_s,
-        "finals": len(received(observations, ReceivedFinal)),
+        "finals": len(received(observations, TranscriptFinal)),
         "latencies": len(waits_s),
         **{f"latency_p{p}_s": percentile(waits_s, p / 100) for p in (50, 95, 99)},
         "clips_missed": sum(clip.is_missed for clip in clips),
@@ -168,8 +160,12 @@ def recording_cuts(observations: Sequence[Observation], whole: Mapping[str, str]
             cut_errors(
                 tokens(each.reference, each.language),
                 tokens(each.joined(whole), each.language),
-                [tokens(final.text, each.language) for final in finals],
-                [index for index, final in enumerate(finals) if final.is_forced],
+                [tokens(final.event.text, each.language) for final in finals],
+                [
+                    index
+                    for index, final in enumerate(finals)
+                    if final.event.end_reason == EndReason.MAX_LENGTH
+                ],
             )
             for _, each, finals in by_stream(observations)
         ),
@@ -178,12 +174,14 @@ def recording_cuts(observations: Sequence[Observation], whole: Mapping[str, str]
 
 
 def _text(finals: Iterable[ReceivedFinal]) -> str:
-    return " ".join(final.text for final in finals)
+    return " ".join(final.event.text for final in finals)
 
 
 def silence_figures(observations: Sequence[Observation]) -> Figures:
     """Return how many finals of clips without speech have a text."""
-    invented = sum(bool(final.text.strip()) for final in received(observations, ReceivedFinal))
+    invented = sum(
+        bool(final.event.text.strip()) for final in received(observations, TranscriptFinal)
+    )
     hours = sum(each.seconds for _, each, _ in by_stream(observations)) / 3600
     return {"hours": hours, "invented_finals": invented, "invented_per_hour": invented / hours}
 
@@ -193,14 +191,14 @@ def silence_figures(observations: Sequence[Observation]) -> Figures:
 
 def partial_figures(observations: Sequence[Observation], clips: Iterable[ClipResult]) -> Figures:
     """Return the figures of partials; none where there are no partials."""
-    partials = received(observations, ReceivedPartial)
+    partials = received(observations, TranscriptPartial)
     if not partials:
         return {}
-    onsets = received(observations, ReceivedOnset)
+    onsets = received(observations, UtteranceStarted)
     waits = [(first_text_s(clip, partials), onset_s(clip, onsets)) for clip in clips]
     first_texts_s = [first_s for first_s, _ in waits if first_s is not None]
     clocks = {stream.stream_id: each.clock for each, stream, _ in by_stream(observations)}
-    utterances = with_partials(received(observations, ReceivedFinal), partials)
+    utterances = with_partials(received(observations, TranscriptFinal), partials)
     return {
         "first_text_p50_s": percentile(first_texts_s, 0.5),
         "first_text_p95_s": percentile(first_texts_s, 0.95),

@@ -20,14 +20,15 @@ from bench.live.conversations import Conversation, PlacedClip, SpeechClip
 from bench.live.observations import (
     Observation,
     PlaybackClock,
+    ReceivedEvent,
     ReceivedFinal,
-    ReceivedOnset,
     ReceivedPartial,
     by_stream,
 )
 from consumer.core.audio.utterance import WHISPER_RATE
 from evaluation.percentiles import percentile
 from evaluation.report import Figures
+from schemas.transcript import UtteranceStarted
 
 _EARLY_END_S: Final = 0.5  # a system may find the end of speech so much earlier than silero does
 _PRE_ROLL_S: Final = 0.6  # an utterance may start so much before its speech; below MIN_GAP_S
@@ -72,8 +73,8 @@ def _clip_result(
     observation: Observation, stream_id: str, placed: PlacedClip, finals: Iterable[ReceivedFinal]
 ) -> ClipResult:
     start_s, end_s = placed.speech_s
-    own = tuple(final for final in finals if final.start_s < end_s and start_s < final.end_s)
-    is_complete = bool(own) and own[-1].end_s >= end_s - _EARLY_END_S
+    own = tuple(final for final in finals if _overlaps(final, start_s, end_s))
+    is_complete = bool(own) and own[-1].event.end_s >= end_s - _EARLY_END_S
     is_overdue = not is_complete and stream_id not in observation.ended
     spoken_s = observation.clock.at_s(end_s)
     return ClipResult(
@@ -86,6 +87,10 @@ def _clip_result(
     )
 
 
+def _overlaps(text: ReceivedFinal | ReceivedPartial, start_s: float, end_s: float) -> bool:
+    return text.event.start_s < end_s and start_s < text.event.end_s
+
+
 def first_text_s(result: ClipResult, partials: Iterable[ReceivedPartial]) -> float | None:
     """Return the time from the start of speech to its first text, in a partial or a final."""
     start_s, end_s = result.placed.speech_s
@@ -93,15 +98,14 @@ def first_text_s(result: ClipResult, partials: Iterable[ReceivedPartial]) -> flo
         partial.at_s
         for partial in partials
         if partial.event.stream_id == result.stream_id
-        and partial.event.start_s < end_s
-        and start_s < partial.event.end_s
+        and _overlaps(partial, start_s, end_s)
         and (partial.event.stable_text or partial.event.tentative_text)
     ]
-    shown += [final.at_s for final in result.finals if final.text]
+    shown += [final.at_s for final in result.finals if final.event.text]
     return min(shown) - result.clock.at_s(start_s) if shown else None
 
 
-def onset_s(result: ClipResult, onsets: Iterable[ReceivedOnset]) -> float | None:
+def onset_s(result: ClipResult, onsets: Iterable[ReceivedEvent[UtteranceStarted]]) -> float | None:
     """Return the time from the start of speech to the event that its utterance has started."""
     start_s, end_s = result.placed.speech_s
     received = [
@@ -126,7 +130,7 @@ def finals_by_clip(
 
 def _overlap(final: ReceivedFinal, placed: PlacedClip) -> float:
     """Return the samples in common; the distance, negative, where there are none."""
-    start, end = final.start_s * WHISPER_RATE, final.end_s * WHISPER_RATE
+    start, end = (s * WHISPER_RATE for s in (final.event.start_s, final.event.end_s))
     return min(end, placed.end) - max(start, placed.start)
 
 
@@ -142,8 +146,9 @@ class LatencyParts(NamedTuple):
 
 def latency_parts(result: ClipResult) -> LatencyParts | None:
     """Return the parts of a clip's latency, or None without a final of streamscribe."""
-    if result.latency_s is None or (event := result.finals[-1].event) is None:
+    if result.latency_s is None:
         return None
+    event = result.finals[-1].event
     timing = event.timing
     if timing.speech_end_to_final_ms is None:
         return None

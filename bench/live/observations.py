@@ -1,61 +1,27 @@
-"""What a system published while a scenario was played to it, whichever system it was. Values."""
+"""What a system published while a scenario was played to it. Values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from bench.live.conversations import Conversation, LiveScenario
-from schemas.transcript import TranscriptFinal, TranscriptPartial, UtteranceStarted
+from schemas.transcript import AnyEvent, Event, TranscriptFinal, TranscriptPartial
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedFinal:
-    """One final, when a read_committed reader received it."""
-
-    stream_id: str
-    start_s: float  # of its audio, in the stream
-    end_s: float
-    text: str
-    at_s: float  # monotonic
-    event: TranscriptFinal | None = None  # of streamscribe only
-
-    @classmethod
-    def of(cls, event: TranscriptFinal, at_s: float) -> Self:
-        return cls(event.stream_id, event.start_s, event.end_s, event.text, at_s, event)
-
-    @property
-    def is_forced(self) -> bool:
-        """Whether its utterance was cut at the longest length, amid speech."""
-        return self.event is not None and self.event.end_reason == "max_length"
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedPartial:
-    """One partial, when a reader received it."""
+class ReceivedEvent(Generic[E_co]):
+    """An event, and when a read_committed reader received it."""
 
     at_s: float  # monotonic
-    event: TranscriptPartial
+    event: E_co
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedOnset:
-    """The start of an utterance, when a reader received it."""
-
-    at_s: float  # monotonic
-    event: UtteranceStarted
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedEnd:
-    """The end of a stream, after which none of its finals follows."""
-
-    stream_id: str
-
-
-Received: TypeAlias = ReceivedFinal | ReceivedPartial | ReceivedOnset | ReceivedEnd
-R = TypeVar("R", ReceivedFinal, ReceivedPartial, ReceivedOnset)
+ReceivedFinal: TypeAlias = ReceivedEvent[TranscriptFinal]
+ReceivedPartial: TypeAlias = ReceivedEvent[TranscriptPartial]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +51,7 @@ class Observation:
 
     scenario: LiveScenario
     clock: PlaybackClock
-    received: Sequence[Received]  # in order of arrival
+    received: Sequence[ReceivedEvent[AnyEvent]]  # in order of arrival
     ended: frozenset[str]  # streams of which no final follows
     until_s: float  # monotonic; when reading ended
     cpu_s: float  # of the worker, all threads
@@ -96,13 +62,13 @@ class Observation:
 Observed: TypeAlias = dict[str, dict[str, list[Observation]]]  # by system, by scenario; rounds
 
 
-def received(observations: Iterable[Observation], kind: type[R]) -> list[R]:
-    """Return all that was received of one type."""
+def received(observations: Iterable[Observation], kind: type[E_co]) -> list[ReceivedEvent[E_co]]:
+    """Return all events of one type."""
     return [
-        each
+        ReceivedEvent(each.at_s, each.event)
         for observation in observations
         for each in observation.received
-        if isinstance(each, kind)
+        if isinstance(each.event, kind)
     ]
 
 
@@ -111,7 +77,8 @@ def by_stream(
 ) -> Iterator[tuple[Observation, Conversation, list[ReceivedFinal]]]:
     """Yield every conversation with its finals in the order of its audio."""
     for observation in observations:
-        finals = sorted(received([observation], ReceivedFinal), key=lambda final: final.start_s)
+        finals = received([observation], TranscriptFinal)
+        finals.sort(key=lambda final: final.event.start_s)
         for conversation in observation.scenario.conversations:
-            own = [final for final in finals if final.stream_id == conversation.stream_id]
+            own = [final for final in finals if final.event.stream_id == conversation.stream_id]
             yield observation, conversation, own

@@ -21,34 +21,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from rich.table import Table
-
 from bench import framework
+from bench.checkpoints import languages, requested_checkpoint, requested_threads
 from bench.engine.layouts import written
 from bench.framework import BenchContext, Findings, above_zero
 from bench.live.capacity import capacity_checks, capacity_figures
 from bench.live.clips import ClipSet, load_clips, whole_texts
 from bench.live.figures import all_checks, all_figures
-from bench.live.latency import clip_results
 from bench.live.runs import LiveRun
 from bench.live.scenarios import SCENARIOS, ScenarioFactory, clips_to_compare
-from bench.live.systems import PEERS, STREAMSCRIBE, peer_engines, systems
-from bench.live.tables import capacity_table, scenario_tables
+from bench.live.systems import PEERS, peer_engines, systems
 from bench.quality.decoding import OfflineDecoder
 from consumer.errors import ConfigError
-from consumer.inference.checkpoint import load
-from consumer.inference.device import choose, usable_cores
-from consumer.inference.vocabulary import Vocabulary
+from consumer.inference.device import choose
 from devstack.kafka_jars import class_path
 from evaluation.report import Check, Figures
 from transport.arguments import positive
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    framework.add_data(parser)
-    framework.add_model(parser)
-    framework.add_dtype(parser)
-    framework.add_threads(parser)
+    framework.add_decoding(parser)
     parser.add_argument("--peer", choices=PEERS, help="another system to measure (default: none)")
     parser.add_argument(
         "--scenarios",
@@ -89,22 +81,21 @@ def run(context: BenchContext) -> Findings:
     asked = context.arguments
     engines = peer_engines(asked.peer)
     class_path()  # a download of Kafka is done outside the event loop, where Ctrl-C ends it
-    resolved = framework.resolved_weights(asked.model, context.console)
-    checkpoint = load(resolved.path, sha256=resolved.sha256)
-    known = Vocabulary(checkpoint.dims.n_vocab, checkpoint.dims.n_text_ctx).language_tokens
+    path, checkpoint = requested_checkpoint(context)
+    model = checkpoint.name
     context.print(f"{asked.data}: finding speech in the clips")
     with_long = "long" in asked.scenarios and not asked.find_capacity
-    clips = load_clips(asked.data, known or {"en"}, long=with_long)
-    threads = asked.threads or usable_cores()
-    with written(resolved.path, checkpoint, engines) as weights, _log_folder() as folder:
+    clips = load_clips(asked.data, languages(checkpoint), long=with_long)
+    threads = requested_threads(context)
+    with written(path, checkpoint, engines) as weights, _log_folder() as folder:
         del checkpoint
-        measured = systems(asked, threads, resolved.path, weights.ctranslate2)
+        measured = systems(asked, threads, path, weights.ctranslate2)
         measure = _capacity if asked.find_capacity else _scenarios
-        figures, checks, tables = measure(LiveRun(context, measured, folder), clips)
+        figures, checks = measure(LiveRun(context, measured, folder), clips)
     options = {"seed": asked.seed, "pace": asked.pace, "endpoint_ms": asked.endpoint_ms}
     dtype = choose(dtype=asked.dtype).numbers
-    measured_on = framework.machine(dtype, threads, model=resolved.name, **options)
-    return Findings(figures, checks, measured_on, tables)
+    measured_on = framework.machine(dtype, threads, model=model, **options)
+    return Findings(figures, checks, measured_on)
 
 
 @contextmanager
@@ -122,7 +113,7 @@ def _log_folder() -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-Measured: TypeAlias = tuple[Figures, Sequence[Check], Sequence[Table]]
+Measured: TypeAlias = tuple[Figures, Sequence[Check]]
 
 
 def _scenarios(live: LiveRun, clips: ClipSet) -> Measured:
@@ -136,13 +127,10 @@ def _scenarios(live: LiveRun, clips: ClipSet) -> Measured:
     compared = clips_to_compare(rounds)
     whole = whole_texts(OfflineDecoder.load(live.context), compared) if compared else {}
     figures = all_figures(observed, whole, asked.warm_up_s)
-    clips_of_talk = clip_results(observed[STREAMSCRIBE].get("talk", ()), asked.warm_up_s)
-    tables = scenario_tables(figures, [*observed], clips_of_talk)
-    return figures, [*all_checks(figures)], [*tables]
+    return figures, [*all_checks(figures)]
 
 
 def _capacity(live: LiveRun, clips: ClipSet) -> Measured:
     asked = live.context.arguments
     searches = asyncio.run(live.find_capacity(ScenarioFactory(clips, asked)))
-    figures = capacity_figures(searches)
-    return figures, [*capacity_checks(searches)], [capacity_table(searches, figures)]
+    return capacity_figures(searches), [*capacity_checks(searches)]

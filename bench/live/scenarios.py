@@ -1,10 +1,4 @@
-"""The scenarios of a run, made of clips by the seed alone: the same for every system.
-
-talk      conversations, 45 % speech
-long      the long recordings of the folder
-silent    the clips without speech, in any language
-overload  three times the streams for a minute; half of the number asked for go on for three more
-"""
+"""The scenarios of a run, made of clips by the seed alone: the same for every system."""
 
 from __future__ import annotations
 

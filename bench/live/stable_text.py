@@ -23,25 +23,18 @@ from schemas.transcript import TranscriptFinal, TranscriptPartial
 LONG_S: Final = 4.0  # of speech, from which on stable text is expected before the final
 EARLY_SHARE: Final = 0.60  # target: units of long utterances that are stable before the final
 CHANGED_SHARE: Final = 0.02  # target: stable units that the final changes
-STABLE_HEADINGS: Final = {
-    "stable_delay_p50_s": "stable",
-    "stable_taken_back_share": "taken back",
-    "stable_before_final_share": "before final",
-    "stable_changed_share": "changed",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class FinalWithPartials:
     """The final of one utterance and the partials before and after it."""
 
-    final: TranscriptFinal
-    final_at_s: float  # monotonic
+    final: ReceivedFinal
     partials: tuple[ReceivedPartial, ...]  # in order of their revisions
 
     @property
     def is_long(self) -> bool:
-        return self.final.speech_end_s - self.final.start_s > LONG_S
+        return self.final.event.speech_end_s - self.final.event.start_s > LONG_S
 
     @property
     def stable_texts(self) -> list[str]:
@@ -50,7 +43,7 @@ class FinalWithPartials:
     @property
     def stable_units(self) -> list[str]:
         """What the last partial before the final marks as stable."""
-        early = [p.event.stable_text for p in self.partials if p.at_s < self.final_at_s]
+        early = [p.event.stable_text for p in self.partials if p.at_s < self.final.at_s]
         return keys(early[-1]) if early else []
 
     @property
@@ -63,7 +56,9 @@ class FinalWithPartials:
 
         Stops at the first word that is another in the final.
         """
-        ends = [(key, word.end_s) for word in self.final.words or () for key in keys(word.text)]
+        ends = [
+            (key, word.end_s) for word in self.final.event.words or () for key in keys(word.text)
+        ]
         found: list[float] = []
         for partial in self.partials:
             stable = keys(partial.event.stable_text)
@@ -86,13 +81,12 @@ def with_partials(
     revisions: defaultdict[tuple[str, str, int], dict[int, ReceivedPartial]] = defaultdict(dict)
     for partial in sorted(partials, key=lambda partial: partial.at_s):
         revisions[_utterance(partial.event)].setdefault(partial.event.revision, partial)
-    found = []
-    for final in finals:
-        if final.event is not None:
-            ordered = sorted(revisions[_utterance(final.event)].items())
-            texts = tuple(partial for _, partial in ordered)
-            found.append(FinalWithPartials(final.event, final.at_s, texts))
-    return found
+    return [
+        FinalWithPartials(
+            final, tuple(text for _, text in sorted(revisions[_utterance(final.event)].items()))
+        )
+        for final in finals
+    ]
 
 
 def _utterance(event: TranscriptFinal | TranscriptPartial) -> tuple[str, str, int]:
@@ -103,12 +97,12 @@ def stable_figures(
     utterances: Sequence[FinalWithPartials], clocks: Mapping[str, PlaybackClock]
 ) -> Figures:
     """Return figures over all utterances; `clocks` by stream id."""
-    units = [(each.stable_units, keys(each.final.text)) for each in utterances]
+    units = [(each.stable_units, keys(each.final.event.text)) for each in utterances]
     long = [pair for each, pair in zip(utterances, units, strict=True) if each.is_long]
     characters = sum(len(each.stable_texts[-1]) for each in utterances if each.partials)
     changed = sum(align_prefix(stable, final)[1] for stable, final in units)
     early = sum(min(len(stable), len(final)) for stable, final in long)
-    delays_s = [d for each in utterances for d in each.delays_s(clocks[each.final.stream_id])]
+    delays_s = [d for each in utterances for d in each.delays_s(clocks[each.final.event.stream_id])]
     return {
         "partials": sum(len(each.partials) for each in utterances),
         "stable_delay_p50_s": percentile(delays_s, 0.5),

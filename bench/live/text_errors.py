@@ -17,7 +17,7 @@ from typing import Final
 import jiwer
 
 from bench.quality.bootstrap import paired
-from evaluation.report import Check, Figures
+from evaluation.report import Check, Figures, prefixed
 from evaluation.scoring import score, tokens, total, unit_of
 
 WORSE_POINTS: Final = 1.5  # target: of error rate, live above whole clips
@@ -40,26 +40,22 @@ def text_figures(pairs: Iterable[TextPair]) -> Figures:
     groups: defaultdict[str, list[TextPair]] = defaultdict(list)
     for pair in pairs:
         groups[pair.language].append(pair)
-    return {
-        f"{language}.{name}": value
-        for language, group in groups.items()
-        for name, value in _language_figures(language, group).items()
-    }
+    figures: Figures = {}
+    for language, group in groups.items():
+        figures |= prefixed(f"{language}.", _language_figures(language, group))
+    return figures
 
 
 def _language_figures(language: str, pairs: Sequence[TextPair]) -> Figures:
     live = [score(pair.reference, pair.live, language) for pair in pairs]
     whole = [score(pair.reference, pair.whole, language) for pair in pairs]
     against = [score(p.whole, p.live, language) for p in pairs if tokens(p.whole, language)]
-    worse = paired(live, whole)
     rate = unit_of(language).rate_name.lower()
     return {
         f"{rate}_percent": 100 * total(live).rate,
         f"whole_{rate}_percent": 100 * total(whole).rate,
         f"{rate}_against_whole_percent": 100 * total(against).rate if against else None,
-        "worse_points": worse.points,
-        "worse_low_points": worse.low_points,
-        "worse_high_points": worse.high_points,
+        **paired(live, whole).figures("worse"),
     }
 
 
@@ -81,6 +77,17 @@ class CutErrors:
 
     def __add__(self, other: CutErrors) -> CutErrors:
         return CutErrors(*map(add, astuple(self), astuple(other)))
+
+    def __str__(self) -> str:
+        return f"{self.lost} / {self.doubled} / {self.changed}"
+
+    def figures(self) -> Figures:
+        return {
+            "cuts": self.cuts,
+            "words_lost_at_cuts": self.lost,
+            "words_doubled_at_cuts": self.doubled,
+            "words_changed_at_cuts": self.changed,
+        }
 
 
 def cut_errors(
@@ -139,15 +146,6 @@ def _edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tupl
                 ref + (0 if chunk.type == "insert" else step),
                 hyp + (0 if chunk.type == "delete" else step),
             )
-
-
-def cut_figures(errors: CutErrors) -> Figures:
-    return {
-        "cuts": errors.cuts,
-        "words_lost_at_cuts": errors.lost,
-        "words_doubled_at_cuts": errors.doubled,
-        "words_changed_at_cuts": errors.changed,
-    }
 
 
 def cut_checks(figures: Figures) -> Iterator[Check]:

@@ -11,37 +11,35 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final, TypeAlias
 
 import numpy as np
 from rich.table import Table
 
-from bench.framework import BenchContext, Findings, above_zero, add_numbers
-from bench.live.clips import RECIPES, clip_reader, long_recordings, whole_texts
+from bench.framework import BenchContext, Findings, above_zero, add_decoding, add_numbers
+from bench.live.clips import clip_reader, long_recordings, whole_texts
 from bench.live.conversations import Conversation
 from bench.live.text_errors import (
     CutErrors,
     TextPair,
     cut_checks,
     cut_errors,
-    cut_figures,
     text_checks,
     text_figures,
 )
 from bench.quality.cutting import utterances
-from bench.quality.decoding import OfflineDecoder, add_decoding, clip_request, published_text
+from bench.quality.decoding import OfflineDecoder, clip_request, published_text
+from bench.quality.recordings import RECIPES
 from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Utterance
 from consumer.detection import cascade
 from consumer.errors import ConfigError
 from consumer.settings import Settings
-from evaluation.report import Check, Figures, table
-from evaluation.scoring import score, tokens, total
+from evaluation.report import Check, Figures, prefixed, section, table
+from evaluation.scoring import tokens
 from transport.arguments import positive
 
 STEP_MS: Final = 100  # between two offsets
 _SHOWN: Final = 5  # words on each side of a cut
-
 
 Cut: TypeAlias = tuple[Conversation, tuple[Utterance, ...]]
 
@@ -98,8 +96,7 @@ def run(context: BenchContext) -> Findings:
         cuts = [*_cut(longs, asked.offsets)]
     recordings = _decoded(decoder, cuts)
     found = figures(recordings)
-    tables = [_table(recordings), _places(recordings)]
-    return Findings(found, [*checks(found)], decoder.measured_on, tables)
+    return Findings(found, [*checks(found)], decoder.measured_on, [_places(recordings)])
 
 
 def _cut(longs: Iterable[Conversation], offsets: int) -> Iterator[Cut]:
@@ -133,13 +130,13 @@ def _decoded(decoder: OfflineDecoder, cuts: Sequence[Cut]) -> list[CutRecording]
 def figures(recordings: Sequence[CutRecording]) -> Figures:
     found = text_figures(recording.pair for recording in recordings)
     for kind, errors in _by_kind(recordings).items():
-        found |= {f"{kind}.{name}": value for name, value in cut_figures(errors).items()}
+        found |= prefixed(f"{kind}.", errors.figures())
     return found
 
 
 def checks(figures: Figures) -> Iterator[Check]:
     yield from text_checks(figures)
-    yield from cut_checks({name.removeprefix("forced."): n for name, n in figures.items()})
+    yield from cut_checks(section(figures, "forced."))
 
 
 def _by_kind(recordings: Iterable[CutRecording]) -> dict[str, CutErrors]:
@@ -150,44 +147,16 @@ def _by_kind(recordings: Iterable[CutRecording]) -> dict[str, CutErrors]:
     return found
 
 
-def _table(recordings: Sequence[CutRecording]) -> Table:
-    """Return one row a recording, of all its offsets."""
-    shown = table(
-        "Error rates, %, and words lost / doubled / changed at cuts that were forced, or in pauses",
-        *("", "cut", "whole", "forced", "words", "in pauses", "words"),
-    )
-    for name, group in groupby(recordings, lambda recording: recording.name):
-        same = [*group]
-        shown.add_row(name, *_rates(same), *_counts(_by_kind(same).values()))
-    return shown
-
-
-def _rates(recordings: Iterable[CutRecording]) -> Iterator[str]:
-    pairs = [recording.pair for recording in recordings]
-    for texts in ([pair.live for pair in pairs], [pair.whole for pair in pairs]):
-        scores = (score(p.reference, t, p.language) for p, t in zip(pairs, texts, strict=True))
-        yield f"{100 * total(scores).rate:.2f}"
-
-
-def _counts(kinds: Iterable[CutErrors]) -> Iterator[str]:
-    for errors in kinds:
-        yield str(errors.cuts)
-        yield _words(errors)
-
-
-def _words(errors: CutErrors) -> str:
-    return f"{errors.lost} / {errors.doubled} / {errors.changed}"
-
-
 def _places(recordings: Iterable[CutRecording]) -> Table:
     """Return one row a forced cut with errors."""
-    shown = table("Forced cuts with errors", "", "at s", "speech", "before", "after", "words")
-    for recording in recordings:
-        for number in recording.forced:
-            errors = recording.errors([number])
-            if errors != CutErrors(cuts=1):
-                shown.add_row(recording.name, *_place(recording, number), _words(errors))
-    return shown
+    rows = (
+        (recording.name, *_place(recording, number), str(errors))
+        for recording in recordings
+        for number in recording.forced
+        if (errors := recording.errors([number])) != CutErrors(cuts=1)
+    )
+    headings = ("", "at s", "speech", "before", "after", "words")
+    return table("Forced cuts with errors", *headings, rows=rows)
 
 
 def _place(recording: CutRecording, number: int) -> Iterator[str]:

@@ -20,6 +20,7 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 
 BINS: Final = 10
 _FOLDS: Final = 10
+_SEED: Final = 7
 _NEWTON_STEPS: Final = 50
 _RIDGE: Final = 1e-6  # keeps the step finite where all words are correct
 
@@ -71,10 +72,10 @@ def fit(samples: Sequence[CalibrationSample]) -> Calibration:
     return Calibration(float(weights[0]), float(weights[1]))
 
 
-def cross_validated(samples: Sequence[CalibrationSample], seed: int = 7) -> list[float]:
+def cross_validated(samples: Sequence[CalibrationSample]) -> list[float]:
     """Return each sample's confidence by a fit without its speaker (and a tenth of all others)."""
     speakers = sorted({sample.speaker for sample in samples})
-    random.Random(seed).shuffle(speakers)
+    random.Random(_SEED).shuffle(speakers)
     fold = {speaker: index % _FOLDS for index, speaker in enumerate(speakers)}
     folds = sorted(set(fold.values()))
     fitted = {k: fit([each for each in samples if fold[each.speaker] != k]) for k in folds}

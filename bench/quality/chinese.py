@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from bench.framework import BenchContext, Findings
-from bench.quality.decoding import OfflineDecoder, add_decoding, clip_request
+from bench.framework import BenchContext, Findings, add_decoding
+from bench.quality.decoding import OfflineDecoder, clip_request
 from bench.quality.known_clips import KnownClip, known_clips
 from consumer.chinese_conversion import converters
 from consumer.core.audio.utterance import Utterance
 from consumer.core.text.chinese import CODE, PROMPT, Orthography, Script
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import ConfigError
-from evaluation.report import Check, Figures, Sense, table
+from evaluation.report import Check, Figures, Sense
 from evaluation.scoring import score, total
 
 SIMPLIFIED: Final = "以下是普通话的句子。"
@@ -36,8 +36,6 @@ RECORDED: Final = "CER as recorded"
 _MARKS: Final = frozenset("，。？！、；：,.?!;:")
 
 Writer: TypeAlias = Callable[[Hypothesis], str]
-
-
 ClipUtterance: TypeAlias = tuple[KnownClip, Utterance]
 
 
@@ -63,11 +61,8 @@ def run(context: BenchContext) -> Findings:
         texts = _decoded(decoder, utterances, prompted, given)
         for written, write in writers().items():
             rows[f"{prompted}, {written}"] = row(utterances, [write(text) for text in texts])
-    shown = table("Chinese, step by step", "", *rows[SHIPPED])
-    for name, found in rows.items():
-        shown.add_row(name, *(f"{value:.1%}" for value in found.values()))
     figures: Figures = {f"{name}: {key}": n for name, one in rows.items() for key, n in one.items()}
-    return Findings(figures, checks(rows), decoder.measured_on, [shown])
+    return Findings(figures, checks(rows), decoder.measured_on)
 
 
 def _decoded(

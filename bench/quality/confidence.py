@@ -11,16 +11,17 @@ speakers that they were not fitted on.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from math import exp
 from pathlib import Path
 from typing import Final
 
+import jiwer
 import numpy as np
 from rich.table import Table
 
-from bench.framework import BenchContext, Findings
+from bench.framework import BenchContext, Findings, add_decoding
 from bench.quality.calibration import (
     BINS,
     CalibrationMetrics,
@@ -30,17 +31,18 @@ from bench.quality.calibration import (
     fit,
     reliability,
 )
-from bench.quality.decoding import OfflineDecoder, add_decoding
+from bench.quality.decoding import OfflineDecoder
 from bench.quality.known_clips import SNRS_DB, KnownClip, known_clips
-from bench.quality.spoken import accuracy
 from consumer.core.audio.samples import to_float
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.quality import OF_TOKENS, OF_WORDS, Calibration
 from consumer.errors import ConfigError
-from evaluation.report import Check, Figures, table
+from evaluation.report import Check, Figures, cell, prefixed, table
+from evaluation.scoring import ErrorUnit, tokens, unit_of
 
 MAX_ECE: Final = 0.05
+_CHINESE_DIGITS: Final = str.maketrans("0123456789", "零一二三四五六七八九")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +112,6 @@ def run(context: BenchContext) -> Findings:
     texts = [*_decoded(decoder, clips)]
     check_enough(texts, asked.data, speakers=2 if asked.fit else 1)
     figures: Figures = {}
-    tables: list[Table] = []
     notes: list[str] = []
     for source in SOURCES:
         found, samples = source.by_part(texts), source.samples(texts)
@@ -119,10 +120,10 @@ def run(context: BenchContext) -> Findings:
             fitted = fit(samples)
             found["unseen speakers"] = evaluate(cross_validated(samples), samples)
             notes.append(f"{source.name}: Calibration({fitted.intercept:.2f}, {fitted.slope:.2f})")
-        figures |= _figures(source.name, found)
-        tables.append(_table(f"Confidence from {source.name}", found))
-    tables.append(_reliability_table(SOURCES[0], texts))
+        for part, metrics in found.items():
+            figures |= prefixed(f"{source.name}, {part}: ", asdict(metrics))
     checks = [Check("ECE", float(figures["words, all: ece"] or 0), MAX_ECE)]
+    tables = [_reliability_table(SOURCES[0], texts)]
     return Findings(figures, checks, decoder.measured_on, tables, notes)
 
 
@@ -140,6 +141,25 @@ def _decoded(decoder: OfflineDecoder, clips: Sequence[KnownClip]) -> Iterator[Sc
             )
 
 
+def accuracy(reference: str, text: str, language: str) -> tuple[float, int]:
+    """Return 1 - error rate, at least 0, and the number of words (Chinese: characters).
+
+    "3 5 1", "351" and "three five one" are equal; so are 3 and 三.
+    """
+    expected, found = (_spoken(each, language) for each in (reference, text))
+    counts = jiwer.process_words(" ".join(expected), " ".join(found))
+    errors = counts.substitutions + counts.deletions + counts.insertions
+    return max(0.0, 1 - errors / len(expected)), len(expected)
+
+
+def _spoken(text: str, language: str) -> list[str]:
+    words = tokens(text, language)
+    if unit_of(language) is ErrorUnit.CHARACTERS:
+        return [word.translate(_CHINESE_DIGITS) for word in words]
+    parts = (part for word in words for part in (word if word.isdecimal() else (word,)))
+    return ["one" if part == "1" else part for part in parts]  # the normaliser keeps a lone "one"
+
+
 def check_enough(texts: Sequence[ScoredText], folder: Path, *, speakers: int) -> None:
     """Raise `ConfigError` if there are fewer speakers."""
     if len({each.clip.speaker for each in texts}) < speakers:
@@ -149,31 +169,16 @@ def check_enough(texts: Sequence[ScoredText], folder: Path, *, speakers: int) ->
         )
 
 
-def _figures(source: str, found: Mapping[str, CalibrationMetrics]) -> Figures:
-    return {
-        f"{source}, {part}: {figure}": value
-        for part, metrics in found.items()
-        for figure, value in asdict(metrics).items()
-    }
-
-
-def _table(title: str, found: Mapping[str, CalibrationMetrics]) -> Table:
-    shown = table(title, "", "n", "words", "correct", "confidence", "ECE", "Brier", "AUC")
-    for part, metrics in found.items():
-        utterances, words, *shares = astuple(metrics)
-        cells = ("-" if share is None else f"{share:.3f}" for share in shares)
-        shown.add_row(part, str(utterances), str(words), *cells)
-    return shown
-
-
 def _reliability_table(source: ConfidenceSource, texts: Sequence[ScoredText]) -> Table:
     samples = source.samples(texts)
-    shown = table("Reliability", "confidence", "n", "words", "mean", "correct")
-    for each in reliability(source.confidences(samples), samples):
-        tenth = f"{each.low:.1f} - {each.low + 1 / BINS:.1f}"
-        shares = (f"{each.confidence:.3f}", f"{each.right:.3f}")
-        shown.add_row(tenth, str(each.utterances), str(each.words), *shares)
-    return shown
+    rows = (
+        (
+            f"{each.low:.1f} - {each.low + 1 / BINS:.1f}",
+            *map(cell, (each.utterances, each.words, each.confidence, each.right)),
+        )
+        for each in reliability(source.confidences(samples), samples)
+    )
+    return table("Reliability", "confidence", "n", "words", "mean", "correct", rows=rows)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
+
+from bench.quality.recordings import MANIFEST, RECIPES, entries, read
 from consumer.core.audio.utterance import (
     WHISPER_RATE,
     EndReason,
@@ -16,7 +21,9 @@ from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Partition, SessionKey
 from consumer.core.streams.session import Session, SessionStart
 from consumer.core.streams.timeline import AudioSegment
+from consumer.detection import cascade
 from consumer.detection.detector_thread import SpeechScorer
+from consumer.settings import Detector
 from schemas.audio import StreamOptions
 
 _CHUNK: Final = WHISPER_RATE // 2  # samples scored at once: little is scored again after a cut
@@ -52,3 +59,17 @@ def _scores(request: ScoreRequest, scorer: SpeechScorer) -> Float32Array:
         vad.detector, vad.lead_in = scorer.open(request.rate, vad.lead_in), None
     [scores] = scorer.score([(vad.detector, request.samples)])
     return scores
+
+
+def utterance_lengths(folder: Path) -> list[float]:
+    """Return the lengths, ascending, of all utterances in the clips and recipes of a folder."""
+    scorer = cascade.load(Detector.CASCADE)
+    clips = (read(folder / entry["file"]) for entry in entries(folder / MANIFEST))
+    long = (_joined(folder, recipe) for recipe in entries(folder / RECIPES))
+    found = (each for samples in chain(clips, long) for each in utterances(samples, scorer))
+    return sorted(round(each.seconds, 2) for each in found)
+
+
+def _joined(folder: Path, recipe: dict[str, Any]) -> Int16Array:
+    pause = np.zeros(round(recipe["gap_seconds"] * WHISPER_RATE), np.int16)
+    return np.concatenate([x for part in recipe["parts"] for x in (read(folder / part), pause)])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from bench import framework
-from bench.framework import Advance, BenchContext
+from bench.checkpoints import use_requested_threads
+from bench.framework import Advance, BenchContext, machine
 from bench.quality.recordings import SCORED
 from consumer.core.audio.samples import to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array, Speech, Utterance
@@ -25,19 +24,11 @@ from consumer.core.text.missing_speech import (
 )
 from consumer.core.text.quality import assess
 from consumer.engine.local import Transcriber
-from consumer.inference.device import set_threads, usable_cores
+from consumer.inference.device import set_threads
 from consumer.model_loading import load_transcriber
 from consumer.settings import Settings
 
 _BATCH: Final = 8
-
-
-def add_decoding(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of a bench that decodes clips: --threads, --dtype, --data, --model."""
-    framework.add_threads(parser)
-    framework.add_dtype(parser)
-    framework.add_data(parser)
-    framework.add_model(parser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +44,7 @@ class OfflineDecoder:
         """Load the model that was asked for. Raises `ConfigError`, `DeviceLost`."""
         asked = context.arguments
         transcriber = load_transcriber(settings or Settings(model=asked.model, dtype=asked.dtype))
-        threads = asked.threads or usable_cores()
-        set_threads(threads)
-        return cls(context, transcriber, threads)
+        return cls(context, transcriber, use_requested_threads(context))
 
     @property
     def languages(self) -> list[str]:
@@ -65,7 +54,7 @@ class OfflineDecoder:
     @property
     def measured_on(self) -> dict[str, Any]:
         info = self.transcriber.info
-        return framework.machine(info.dtype, self.threads, model=info.name)
+        return machine(info.dtype, self.threads, model=info.name)
 
     @contextmanager
     def detecting(self) -> Iterator[None]:
@@ -95,7 +84,7 @@ def decoded(
         batch = order[start : start + _BATCH]
         texts = transcribed(transcriber, [requests[at] for at in batch])
         found |= zip(batch, texts, strict=True)
-        advance(sum(len(requests[at].samples) for at in batch) / WHISPER_RATE, what)
+        advance(sum(requests[at].seconds for at in batch), what)
     return [found[index] for index in range(len(requests))]
 
 
@@ -111,7 +100,8 @@ def transcribed(
     missing = {
         at: found
         for at, request in enumerate(requests if depth else ())
-        if (found := _missing(request, texts[at])) is not None
+        if request.speech is not None
+        and (found := find_missing_speech(request.speech, request.seconds, texts[at])) is not None
     }
     if missing:
         excerpts = [_excerpt(requests[at], texts[at], each) for at, each in missing.items()]
@@ -119,12 +109,6 @@ def transcribed(
         for (at, each), part in zip(missing.items(), parts, strict=True):
             texts[at] = merged(texts[at], each, part)
     return texts
-
-
-def _missing(request: DecodeRequest, text: Hypothesis) -> MissingSpeech | None:
-    if request.speech is None:
-        return None
-    return find_missing_speech(request.speech, request.seconds, text)
 
 
 def _excerpt(request: DecodeRequest, text: Hypothesis, missing: MissingSpeech) -> DecodeRequest:

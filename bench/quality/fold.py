@@ -16,26 +16,31 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from rich.table import Table
 
-from bench import framework
+from bench.checkpoints import languages, requested_checkpoint, use_requested_threads
 from bench.engine.engines.streamscribe import StreamscribeEngine
-from bench.framework import Advance, BenchContext, Findings
+from bench.framework import (
+    Advance,
+    BenchContext,
+    Findings,
+    add_clips,
+    add_decoding,
+    machine,
+)
 from bench.quality.bootstrap import paired
-from bench.quality.decoding import add_decoding
 from bench.quality.recordings import (
     SCORED,
     Recording,
     batches,
+    by_language,
     evenly_by_language,
     recordings,
     scores,
 )
-from consumer.inference.checkpoint import Checkpoint, load
-from consumer.inference.device import Device, choose, set_threads, usable_cores
+from consumer.inference.checkpoint import Checkpoint
+from consumer.inference.device import Device, choose
 from consumer.inference.fold import Fold, Folding, folded
-from consumer.inference.vocabulary import Vocabulary
-from evaluation.report import Check, Figures, Sense, table
+from evaluation.report import Check, Figures, Sense
 from evaluation.scoring import Score, total
 from weights import fold_record
 from weights.fold_record import FoldRecord, LanguageCheck
@@ -45,29 +50,19 @@ BATCH: Final = 8
 
 def run(context: BenchContext) -> Findings:
     asked = context.arguments
-    threads = asked.threads or usable_cores()
-    set_threads(threads)
-    resolved = framework.resolved_weights(asked.model, context.console)
-    checkpoint = load(resolved.path, sha256=resolved.sha256)
-    clips = _clips(asked, checkpoint)
+    threads = use_requested_threads(context)
+    _, checkpoint = requested_checkpoint(context)
+    scored = languages(checkpoint) & {*SCORED}
+    clips = evenly_by_language(recordings(asked.data, scored), asked.clips)
     device, folding = choose("auto", asked.dtype), BREAKS.get(asked.broken, folded)
     record = checked(context, checkpoint, device, clips, folding)
     folder = asked.record or fold_record.own_folder(os.environ)
     return Findings(
         figures(record),
         [*checks(record)],
-        measured_on=framework.machine(record.dtype, threads, model=checkpoint.name),
-        tables=[_table(record)],
+        measured_on=machine(record.dtype, threads, model=checkpoint.name),
         notes=[conclude(record, folder, broken=asked.broken is not None)],
     )
-
-
-def _clips(asked: argparse.Namespace, checkpoint: Checkpoint) -> list[Recording]:
-    """Return the clips of every language of the model in which error rates are computed."""
-    dims = checkpoint.dims
-    multilingual = Vocabulary(dims.n_vocab, dims.n_text_ctx).multilingual
-    found = recordings(asked.data, SCORED if multilingual else ("en",))
-    return evenly_by_language(found, asked.clips)
 
 
 def checked(
@@ -85,11 +80,11 @@ def checked(
             )
             for fold in (False, True)
         )
-    languages = {}
-    for language in dict.fromkeys(clip.language for clip in clips):
-        at = [index for index, clip in enumerate(clips) if clip.language == language]
-        languages[language] = _compared([padded[i] for i in at], [cut[i] for i in at])
-    return FoldRecord(checkpoint.sha256, checkpoint.name, device.numbers, languages)
+    compared = {
+        language: _compared([padded[i] for i in at], [cut[i] for i in at])
+        for language, at in by_language(clips).items()
+    }
+    return FoldRecord(checkpoint.sha256, checkpoint.name, device.numbers, compared)
 
 
 def _scores(
@@ -97,8 +92,8 @@ def _scores(
 ) -> list[Score]:
     texts: list[str] = []
     for batch in batches(clips, BATCH):
-        samples, languages = [c.samples for c in batch], [c.language for c in batch]
-        texts += [each.text for each in engine.transcribe(samples, languages, words=False)]
+        samples, codes = [clip.samples for clip in batch], [clip.language for clip in batch]
+        texts += [each.text for each in engine.transcribe(samples, codes, words=False)]
         advance(sum(clip.seconds for clip in batch), batch[0].language)
     return scores(clips, texts)
 
@@ -142,18 +137,6 @@ def checks(record: FoldRecord) -> Iterator[Check]:
         yield Check(f"{language}.worse_high_points", one.high_points, fold_record.LIMIT_POINTS)
 
 
-def _table(record: FoldRecord) -> Table:
-    shown = table(
-        f"{record.model}, {record.dtype}: error rates, %; folded - padded in points",
-        *("language", "clips", "padded", "folded", "95 % interval"),
-    )
-    for language, one in record.languages.items():
-        interval = f"[{one.low_points:+.2f}, {one.high_points:+.2f}]"
-        rates = (f"{one.padded_percent:.2f}", f"{one.folded_percent:.2f}")
-        shown.add_row(language, str(one.clips), *rates, interval)
-    return shown
-
-
 def conclude(record: FoldRecord, folder: Path, *, broken: bool) -> str:
     """Record weights that have passed in a folder; return the conclusion."""
     if not record.passed:
@@ -174,4 +157,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(BREAKS),
         help="break the fold on purpose, to see it refused",
     )
-    framework.add_clips(parser)
+    add_clips(parser)

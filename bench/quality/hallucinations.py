@@ -17,9 +17,9 @@ from typing import Final, NamedTuple, TypeAlias
 import jiwer
 from rich.table import Table
 
-from bench.framework import BenchContext, Findings
+from bench.framework import BenchContext, Findings, add_decoding
 from bench.quality.cutting import utterances
-from bench.quality.decoding import OfflineDecoder, add_decoding, clip_request, published_text
+from bench.quality.decoding import OfflineDecoder, clip_request, published_text
 from bench.quality.known_clips import known_clips, nonspeech, silences
 from consumer.core.audio.utterance import Utterance
 from consumer.core.text.chinese import prompt
@@ -94,11 +94,7 @@ def run(context: BenchContext) -> Findings:
         _figures(invented_ | correct_),
         _checks(invented_, correct_),
         decoder.measured_on,
-        tables=[
-            _table("Texts where there is no speech", "utterances", invented_),
-            _table("Correct words or characters", "reference", correct_),
-            _reasons_table(silent, speech),
-        ],
+        tables=[_reasons_table(silent, speech)],
     )
 
 
@@ -173,21 +169,14 @@ def _figures(rows: Rows) -> Figures:
     return {f"{name}: {key}": count for name, row in rows.items() for key, count in row.items()}
 
 
-def _table(title: str, total: str, rows: Rows) -> Table:
-    shown = table(title, "", total, *FILTERS)
-    for name, row in rows.items():
-        shown.add_row(name, *map(str, row.values()))
-    return shown
-
-
 def _reasons_table(silent: Sequence[DecodedCase], speech: Sequence[DecodedCase]) -> Table:
-    counts = [
-        Counter(reason for each in part for reason in each.reasons) for part in (silent, speech)
-    ]
-    shown = table("Texts that our filter removes, all or in part", "reason", "silent", "speech")
-    for reason in sorted({*counts[0], *counts[1]}):
-        shown.add_row(reason, *(str(count[reason]) for count in counts))
-    return shown
+    counts = [Counter(r for each in part for r in each.reasons) for part in (silent, speech)]
+    rows = (
+        (reason, *(str(count[reason]) for count in counts))
+        for reason in sorted({*counts[0], *counts[1]})
+    )
+    title = "Texts that our filter removes, all or in part"
+    return table(title, "reason", "silent", "speech", rows=rows)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

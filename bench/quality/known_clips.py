@@ -5,18 +5,17 @@ Noise is real: that of the folder's clips without speech, which the manifest cal
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.quality.cutting import utterances
-from bench.quality.recordings import Recording, read, recordings
+from bench.quality.recordings import MANIFEST, Recording, entries, read, recordings
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array, Utterance
 from consumer.detection import cascade
@@ -38,7 +37,8 @@ class KnownClip:
 
 def known_clips(folder: Path, languages: Collection[str]) -> Iterator[KnownClip]:
     """Yield the clips of a folder at each of SNRS_DB; without noise, if the folder has none."""
-    entries, sounds = _manifest(folder), noises(folder)
+    manifest = {Path(entry["file"]).stem: entry for entry in entries(folder / MANIFEST)}
+    sounds = audible(samples for _, samples in nonspeech(folder))
     scorer = cascade.load(Detector.CASCADE)
     for index, clip in enumerate(recordings(folder, languages)):
         for snr_db in SNRS_DB if sounds else SNRS_DB[:1]:
@@ -46,37 +46,34 @@ def known_clips(folder: Path, languages: Collection[str]) -> Iterator[KnownClip]
             if snr_db is not None:
                 samples = mixed(samples, sounds[index % len(sounds)], snr_db)
             found = tuple(utterances(from_float(samples), scorer))
-            yield KnownClip(clip, entries[clip.name].get("speaker", clip.name), snr_db, found)
+            yield KnownClip(clip, manifest[clip.name].get("speaker", clip.name), snr_db, found)
 
 
 def nonspeech(folder: Path) -> Iterator[tuple[str, Int16Array]]:
     """Yield the name and samples at WHISPER_RATE of the folder's clips without speech."""
-    for entry in _manifest(folder).values():
+    for entry in entries(folder / MANIFEST):
         if entry.get("kind") == "nonspeech":
             yield entry["file"], read(folder / entry["file"])
 
 
-def noises(folder: Path) -> list[Float32Array]:
-    """Return the audible ones of the clips without speech."""
-    sounds = (to_float(samples) for _, samples in nonspeech(folder))
-    return [sound for sound in sounds if _level(sound) > _AUDIBLE]
+def audible(sounds: Iterable[Int16Array]) -> list[Float32Array]:
+    """Return the sounds that are loud enough to be noise."""
+    return [sound for sound in map(to_float, sounds) if level(sound) > _AUDIBLE]
 
 
 def mixed(speech: Float32Array, noise: Float32Array, snr_db: float) -> Float32Array:
     """Return speech with noise `snr_db` below it, scaled down where it would clip."""
-    level = _level(speech) / 10 ** (snr_db / 20)
-    sound = speech + np.resize(noise, len(speech)) * (level / _level(noise))
-    scaled: Float32Array = (sound / max(1.0, float(np.abs(sound).max()))).astype(np.float32)
-    return scaled
+    sound = speech + np.resize(attenuated(noise, level(speech), snr_db), len(speech))
+    return (sound / max(1.0, float(np.abs(sound).max()))).astype(np.float32)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest's entries by clip name."""
-    lines = (folder / "manifest.jsonl").read_text("utf-8").splitlines()
-    return {Path(entry["file"]).stem: entry for entry in map(json.loads, lines)}
+def attenuated(noise: Float32Array, speech_level: float, snr_db: float) -> Float32Array:
+    """Return noise `snr_db` below the level of speech."""
+    return (noise * (speech_level / 10 ** (snr_db / 20) / level(noise))).astype(np.float32)
 
 
-def _level(samples: Float32Array) -> float:
+def level(samples: Float32Array) -> float:
+    """Return the root mean square."""
     return float(np.sqrt(np.mean(samples**2)))
 
 
@@ -90,9 +87,9 @@ _TIME: Final = np.arange(_LENGTH) / WHISPER_RATE
 _SCALE: Final = 220 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)  # A major, Hz
 
 
-def silences(seed: int = 0) -> Iterator[tuple[str, Int16Array]]:
+def silences() -> Iterator[tuple[str, Int16Array]]:
     """Yield name and samples, LENGTH_S at WHISPER_RATE, of eleven minutes without speech."""
-    for name, sound in _sounds(np.random.default_rng(seed)):
+    for name, sound in _sounds(np.random.default_rng(0)):
         yield name, from_float(sound.astype(np.float32))
 
 

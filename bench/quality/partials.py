@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from rich.table import Table
 
 from bench.framework import (
     Advance,
@@ -22,17 +21,22 @@ from bench.framework import (
     Findings,
     above_zero,
     add_clips,
+    add_decoding,
     add_numbers,
 )
-from bench.live.observations import PlaybackClock, ReceivedFinal, ReceivedPartial
+from bench.live.observations import (
+    PlaybackClock,
+    ReceivedEvent,
+    ReceivedFinal,
+    ReceivedPartial,
+)
 from bench.live.stable_text import (
-    STABLE_HEADINGS,
     stable_checks,
     stable_figures,
     with_partials,
 )
-from bench.quality.decoding import OfflineDecoder, add_decoding
-from bench.quality.recordings import Recording, evenly_by_language, recordings
+from bench.quality.decoding import OfflineDecoder
+from bench.quality.recordings import Recording, by_language, evenly_by_language, recordings
 from consumer.codecs.reader import AudioRules, read_record
 from consumer.core.audio.samples import from_float
 from consumer.core.audio.utterance import WHISPER_RATE
@@ -48,7 +52,7 @@ from consumer.detection.detector_thread import DetectorThread
 from consumer.engine.local import LocalEngine
 from consumer.service import audio_rules, policies
 from consumer.settings import Settings
-from evaluation.report import Figures, table
+from evaluation.report import Figures, prefixed
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import encode_audio
 from schemas.languages import bcp47
@@ -103,11 +107,11 @@ class AudioClockWorker:
         effects = self.task.step(inputs)
         self._requests = effects.score_requests
         self.partials += (
-            ReceivedPartial(self.now_s, event)
+            ReceivedEvent(self.now_s, event)
             for event in effects.broadcast
             if isinstance(event, TranscriptPartial)
         )
-        self.finals += (ReceivedFinal.of(final, self.now_s) for final in effects.finals)
+        self.finals += (ReceivedEvent(self.now_s, final) for final in effects.finals)
         return effects.submit
 
     async def _decode(self, jobs: Sequence[Job]) -> None:
@@ -156,13 +160,11 @@ def run(context: BenchContext) -> Findings:
     seconds = max(clip.seconds for clip in clips) + TAIL_S
     with context.progress(seconds) as advance:
         asyncio.run(play(worker, clips, advance))
-    found = dict(_by_language(worker, clips))
-    return Findings(
-        {f"{part}.{name}": value for part, one in found.items() for name, value in one.items()},
-        [*stable_checks(found[ALL])],
-        decoder.measured_on,
-        tables=[_table(found)],
-    )
+    parts = dict(_by_language(worker, clips))
+    figures: Figures = {}
+    for part, found in parts.items():
+        figures |= prefixed(f"{part}.", found)
+    return Findings(figures, [*stable_checks(parts[ALL])], decoder.measured_on)
 
 
 async def play(worker: AudioClockWorker, clips: Sequence[Recording], advance: Advance) -> None:
@@ -198,21 +200,12 @@ def _by_language(
     """Yield the figures of each language, and of all."""
     clocks = {clip.name: PlaybackClock(0.0, 1.0) for clip in clips}
     groups = {
-        language: {clip.name for clip in clips if clip.language == language}
-        for language in sorted({clip.language for clip in clips})
+        language: {clips[at].name for at in group}
+        for language, group in sorted(by_language(clips).items())
     }
     for name, streams in (groups | {ALL: {*clocks}}).items():
-        finals = [final for final in worker.finals if final.stream_id in streams]
+        finals = [final for final in worker.finals if final.event.stream_id in streams]
         yield name, stable_figures(with_partials(finals, worker.partials), clocks)
-
-
-def _table(found: Mapping[str, Figures]) -> Table:
-    title = "stable text: delay in s, p50; shares of words or characters"
-    shown = table(title, "", "partials", *STABLE_HEADINGS.values())
-    for name, part in found.items():
-        cells = (f"{part[key]:.3g}" for key in STABLE_HEADINGS)
-        shown.add_row(name, str(part["partials"]), *cells)
-    return shown
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

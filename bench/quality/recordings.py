@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import soundfile
@@ -19,6 +21,9 @@ from evaluation.scoring import Score, score
 
 MAX_S: Final = 30.0  # Whisper's window; longer clips are left out
 SCORED: Final = ("en", "zh")  # languages in which error rates are computed
+MANIFEST: Final = "manifest.jsonl"
+RECIPES: Final = "longform_recipes.jsonl"  # long recordings, joined from clips
+_MAX_SAMPLES: Final = int(MAX_S * WHISPER_RATE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +55,9 @@ def recordings(folder: Path, languages: Collection[str] | None = None) -> list[R
     ]
 
 
-_MAX_SAMPLES: Final = int(MAX_S * WHISPER_RATE)
+def entries(file: Path) -> list[dict[str, Any]]:
+    """Return the entries of a manifest or of recipes; none without the file."""
+    return [*map(json.loads, file.read_text("utf-8").splitlines())] if file.is_file() else []
 
 
 def is_usable(sample: SampleClip, languages: Collection[str] | None) -> bool:
@@ -79,12 +86,18 @@ def evenly(clips: Sequence[Recording], count: int | None) -> list[Recording]:
     return [clips[index * len(clips) // count] for index in range(count)]
 
 
-def evenly_by_language(clips: Iterable[Recording], count: int | None) -> list[Recording]:
+def evenly_by_language(clips: Sequence[Recording], count: int | None) -> list[Recording]:
     """Return at most `count` clips of each language, grouped by language."""
-    groups: dict[str, list[Recording]] = {}
-    for clip in clips:
-        groups.setdefault(clip.language, []).append(clip)
-    return [clip for _, group in sorted(groups.items()) for clip in evenly(group, count)]
+    groups = ([clips[at] for at in group] for _, group in sorted(by_language(clips).items()))
+    return [clip for group in groups for clip in evenly(group, count)]
+
+
+def by_language(clips: Iterable[Recording]) -> dict[str, list[int]]:
+    """Return the indices of the clips of each language."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for index, clip in enumerate(clips):
+        groups[clip.language].append(index)
+    return groups
 
 
 def truncated(clips: Iterable[Recording], seconds: float | None) -> list[Recording]:

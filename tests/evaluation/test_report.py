@@ -85,7 +85,7 @@ def test_figures_of_the_same_names_share_a_table():
 
 
 def test_many_figures_are_rows():
-    names = [f"n{number}" for number in range(8)]
+    names = [f"a_name_with_unit_{number}_s" for number in range(8)]
     figures: Figures = {f"{prefix}.{name}": 1 for prefix in "ab" for name in names}
     assert shown(figures) == [["a", "b"], *([name, "1", "1"] for name in names)]
 
@@ -93,3 +93,9 @@ def test_many_figures_are_rows():
 def test_a_section_is_what_a_prefix_added():
     figures: Figures = {"a": 1, "b.c": 2}
     assert section(prefixed("x.", figures) | {"y.z": 3}, "x.") == figures
+
+
+def test_extremes_are_shown_with_their_figure():
+    rounds: Figures = {"a.rtfx": 50, "a.rtfx_low": 40, "a.rtfx_high": 60}
+    assert shown(rounds) == [["rtfx"], ["a", "50", "(40-60)"]]
+    assert shown({"a.x_low": 1}) == [["x_low"], ["a", "1"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeAlias, cast
 
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.text.hypothesis import TimedWord
+from consumer.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,15 @@ def streamscribe(dtype: str, *, folded: bool = True, redecode: bool = False) -> 
         folded=folded,
         redecode=redecode,
     )
+
+
+def check_installed(peers: Iterable[Variant]) -> None:
+    """Raise `ConfigError` if a peer is not installed."""
+    if missing := [peer.name for peer in peers if not peer.is_installed]:
+        raise ConfigError(
+            f"not installed: {', '.join(missing)}: pip install 'streamscribe[bench]', or name "
+            "other peers"
+        )
 
 
 def keep_quiet() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from bench.robustness.chaos import oracle
 from bench.robustness.chaos.evidence import (
@@ -22,8 +22,6 @@ from schemas.transcript import TranscriptFinal
 
 MEMORY_MB: Final = 200.0  # that hostile records may cost a worker
 THROUGHPUT: Final = 0.7  # of right streams among hostile records, in parts of that without
-
-FinalContent: TypeAlias = tuple[object, ...]  # all but the words, which differ by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +74,16 @@ class AbuseRun:
         return [each for each in self.dead_letters if each.reason != Reason.UNDECODABLE]
 
 
-def final_contents(run: AbuseRun) -> dict[str, list[FinalContent]]:
-    """Return the contents of finals by stream. Session ids hold offsets, which differ."""
-    contents: defaultdict[str, list[FinalContent]] = defaultdict(list)
-    for _, final in run.finals:
-        place = final.utterance, final.start_sample, final.end_sample, final.end_reason
-        contents[final.stream_id].append((*place, *oracle.read(final.text)))
-    return dict(contents)
-
-
 def different_finals(clean: AbuseRun, abused: AbuseRun) -> int:
     """Return the number of finals of right streams that only one of the runs has."""
-    one, two = (
-        Counter((id_, each) for id_, finals in final_contents(run).items() for each in finals)
-        for run in (clean, abused)
-    )
+    one, two = (Counter(_content(final) for _, final in run.finals) for run in (clean, abused))
     return ((one - two) + (two - one)).total()
+
+
+def _content(final: TranscriptFinal) -> tuple[object, ...]:
+    """Return all but the words, which differ by chance, and the session id: it holds an offset."""
+    place = final.stream_id, final.utterance, final.start_sample, final.end_sample
+    return (*place, final.end_reason, *oracle.read(final.text))
 
 
 def unaccounted(run: AbuseRun) -> int:
@@ -101,7 +93,7 @@ def unaccounted(run: AbuseRun) -> int:
 
 def miscounted_letters(run: AbuseRun) -> int:
     """Return the number of dead letters that are counted and missing, not counted, or repeated."""
-    places = Counter((each.partition, each.offset) for each in run.letters)
+    places = Counter(each.place for each in run.letters)
     return abs(run.outcomes["dead_letter"] - len(places)) + places.total() - len(places)
 
 
@@ -110,12 +102,11 @@ def misjudged(run: AbuseRun) -> Iterator[str]:
 
     A record of a stream that was rejected for a limit is not examined.
     """
-    reasons = {(each.partition, each.offset): each.reason for each in run.letters}
+    reasons = {each.place: each.reason for each in run.letters}
     for record in run.records:
-        place = f"{record.partition}/{record.offset}"
-        if (found := reasons.get((record.partition, record.offset))) is None:
+        if (found := reasons.get(record.place)) is None:
             continue
-        expected = record.label.note
+        place, expected = f"{record.partition}/{record.offset}", record.label.note
         if record.label.kind is not RecordKind.HOSTILE:
             yield f"a right record at {place} is refused: {found}"
         elif expected and found not in {expected, *REJECTION_REASONS}:

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from typing import Final
 from bench.framework import Advance, BenchContext, Findings, add_data, add_numbers, machine
 from bench.robustness.abuse.comparison import AbuseRun, abuse_checks, abuse_figures, misjudged
 from bench.robustness.abuse.hostile_records import hostile_records
-from bench.robustness.chaos.environment import ChaosScenario, environment
+from bench.robustness.chaos.environment import ChaosEnvironment, ChaosScenario, environment
 from bench.robustness.chaos.publishers import Publishers
 from bench.robustness.chaos.scenario_run import drained
 from bench.robustness.chaos.test_streams import CHUNK_SAMPLES, Closing, OrderHeaders, TestStream
@@ -27,7 +27,6 @@ from transport.arguments import positive
 
 _BEGIN_S: Final = 5.0  # within which the streams begin
 _CATCH_UP_S: Final = 5.0  # for readers, once all is committed
-_DRAIN_S: Final = 300.0
 _RECORDS_A_ROUND: Final = 20_000  # hostile records while each right id publishes one stream
 _STREAM_S: Final = 35.0  # average length
 _SHOWN: Final = 12
@@ -35,7 +34,6 @@ _LIMITS: Final = {"stall_s": "20", "new_streams_per_s": "0.5"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of this bench."""
     add_data(parser)
     add_numbers(
         parser,
@@ -50,9 +48,11 @@ def run(context: BenchContext) -> Findings:
     """Compare a run without hostile records and one with them."""
     args = context.arguments
     folder = Path(tempfile.mkdtemp(prefix=f"streamscribe-abuse-{args.seed}-"))
+    for name in ("clean", "abused"):
+        (folder / name).mkdir()
     with context.progress(2 + args.records / 1000) as advance:
-        clean = asyncio.run(_Abuse(args, folder / "clean", advance).perform(0))
-        abused = asyncio.run(_Abuse(args, folder / "abused", advance).perform(args.records))
+        clean = asyncio.run(_perform(args, 0, folder / "clean", advance))
+        abused = asyncio.run(_perform(args, args.records, folder / "abused", advance))
     checks = list(abuse_checks(clean, abused))
     notes = list(islice(misjudged(abused), _SHOWN))
     if all(check.ok for check in checks):
@@ -62,75 +62,74 @@ def run(context: BenchContext) -> Findings:
     return Findings(abuse_figures(clean, abused), checks, machine("int1", 1), notes=notes)
 
 
-class _Abuse:
-    """One of the two runs: right streams for as long as all hostile records take."""
-
-    def __init__(self, args: argparse.Namespace, folder: Path, advance: Advance) -> None:
-        self._folder = folder
-        self._advance = advance
-        self._rounds = 1 + args.records // _RECORDS_A_ROUND
-        self._pause_s = _STREAM_S * self._rounds / args.records
-        self._scenario = ChaosScenario(
-            data=args.data,
-            seed=args.seed,
-            streams=args.streams,
-            workers=[f"W{number}" for number in range(1, args.workers + 1)],
-            partitions=4,
-            drain_s=_DRAIN_S,
-            name="abuse",
-            worker=("--engine", "oracle"),
-            settings=_LIMITS,
+async def _perform(
+    args: argparse.Namespace, hostile: int, folder: Path, advance: Advance
+) -> AbuseRun:
+    """Publish right streams for as long as all hostile records take, and some of the latter."""
+    rounds = 1 + args.records // _RECORDS_A_ROUND
+    streams = [_streams(index, rounds) for index in range(args.streams)]
+    async with environment(_scenario(args), folder) as env:
+        await env.until_ready()
+        began_s = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            for of_id in streams:
+                group.create_task(_publish(env.publishers, of_id))
+            pause_s = _STREAM_S * rounds / args.records
+            group.create_task(_attack(env, hostile, pause_s, advance))
+        await env.publishers.flush()
+        advance(1, "draining")
+        progress = await drained(env)
+        await asyncio.sleep(_CATCH_UP_S)
+        return AbuseRun(
+            records=env.log.records,
+            events=env.log.events,
+            dead_letters=env.log.dead_letters,
+            progress=progress,
+            right_ids=frozenset(each.stream_id for of_id in streams for each in of_id),
+            began_s=began_s,
+            peak_mb=max(slot.peak_mb for slot in env.slots),
+            restarts=sum(len(slot.exits) for slot in env.slots),
+            failures=len(env.publishers.failures),
         )
 
-    async def perform(self, hostile: int) -> AbuseRun:
-        """Run with that many hostile records."""
-        self._folder.mkdir()
-        async with environment(self._scenario, self._folder) as env:
-            await env.until_ready()
-            began_s = asyncio.get_running_loop().time()
-            streams = [list(self._streams(index)) for index in range(self._scenario.streams)]
-            async with asyncio.TaskGroup() as group:
-                for of_id in streams:
-                    group.create_task(_publish(env.publishers, of_id))
-                group.create_task(self._attack(env.publishers, hostile))
-            await env.publishers.flush()
-            self._advance(1, "draining")
-            progress = await drained(env, _DRAIN_S)
-            await asyncio.sleep(_CATCH_UP_S)
-            return AbuseRun(
-                records=env.log.records,
-                events=env.log.events,
-                dead_letters=env.log.dead_letters,
-                progress=progress,
-                right_ids=frozenset(each.stream_id for of_id in streams for each in of_id),
-                began_s=began_s,
-                peak_mb=max(slot.peak_mb for slot in env.slots),
-                restarts=sum(len(slot.exits) for slot in env.slots),
-                failures=len(env.publishers.failures),
-            )
 
-    def _streams(self, index: int) -> Iterator[TestStream]:
-        """Yield the streams of one id; each but the last is ended by the next one's start."""
-        for number in range(self._rounds):
-            yield TestStream(
-                number=index * self._rounds + number + 1,
-                stream_id=f"right-{index}",
-                headers=OrderHeaders.SEQ_START,
-                closing=Closing.END if number == self._rounds - 1 else Closing.RESTART,
-                channels=1,
-                chunk=CHUNK_SAMPLES[index % len(CHUNK_SAMPLES)],
-                fault_rate=0.0,
-            )
+def _scenario(args: argparse.Namespace) -> ChaosScenario:
+    return ChaosScenario(
+        data=args.data,
+        seed=args.seed,
+        streams=args.streams,
+        workers=[f"W{number}" for number in range(1, args.workers + 1)],
+        partitions=4,
+        drain_s=300.0,
+        name="abuse",
+        worker=("--engine", "oracle"),
+        settings=_LIMITS,
+    )
 
-    async def _attack(self, publishers: Publishers, records: int) -> None:
-        """Publish hostile records evenly over the time of the right streams."""
-        loop, scenario = asyncio.get_running_loop(), self._scenario
-        began = loop.time() + _BEGIN_S + 1
-        hostile = hostile_records(scenario.script(), scenario.seed)
-        for number, record in enumerate(islice(hostile, records)):
-            await asyncio.sleep(began + number * self._pause_s - loop.time())
-            await publishers.send(record.key, record.value, record.headers)
-            self._advance(0.001, "hostile records")
+
+def _streams(index: int, rounds: int) -> list[TestStream]:
+    """Return the streams of one id; each but the last is ended by the next one's start."""
+    return [
+        TestStream(
+            number=index * rounds + number + 1,
+            stream_id=f"right-{index}",
+            headers=OrderHeaders.SEQ_START,
+            closing=Closing.END if number == rounds - 1 else Closing.RESTART,
+            chunk=CHUNK_SAMPLES[index % len(CHUNK_SAMPLES)],
+        )
+        for number in range(rounds)
+    ]
+
+
+async def _attack(env: ChaosEnvironment, records: int, pause_s: float, advance: Advance) -> None:
+    """Publish hostile records evenly over the time of the right streams."""
+    loop, scenario = asyncio.get_running_loop(), env.scenario
+    began_s = loop.time() + _BEGIN_S + 1
+    hostile = hostile_records(scenario.script(), scenario.seed)
+    for number, record in enumerate(islice(hostile, records)):
+        await asyncio.sleep(began_s + number * pause_s - loop.time())
+        await env.publishers.send(record)
+        advance(0.001, "hostile records")
 
 
 async def _publish(publishers: Publishers, streams: Sequence[TestStream]) -> None:

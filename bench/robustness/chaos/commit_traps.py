@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
@@ -32,35 +31,24 @@ class CommitPoint(StrEnum):
     RESTORING = "restoring"  # a consumer without a group: the state topic is being read
 
 
-class CommitTrap:
-    """Kills this process at the point that its run asks for."""
-
-    def __init__(self, control: WorkerControl) -> None:
-        self._control = control
-        self._is_held_open = False
-
-    def __call__(self, point: CommitPoint) -> None:
-        if point.encode() == self._control.die_at and not self._is_held_open:
-            os.write(2, f"chaos: killed at {point}\n".encode())
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    @contextmanager
-    def held_open(self) -> Iterator[None]:
-        """Keep it from closing."""
-        self._is_held_open = True
-        try:
-            yield
-        finally:
-            self._is_held_open = False
+CommitTrap: TypeAlias = Callable[[CommitPoint], None]
 
 
-def install(trap: CommitTrap) -> None:
-    """Wrap what this process does with Kafka from now on."""
+def die(control: WorkerControl, point: CommitPoint) -> None:
+    """Kill this process if its run asks for it at this point."""
+    if point.encode() == control.die_at:
+        os.write(2, f"chaos: killed at {point}\n".encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def install(trap: CommitTrap, *, answered: bool) -> None:
+    """Wrap what this process does with Kafka from now on; `answered`: END_ANSWERED too."""
     _wrap(AIOKafkaProducer, "begin_transaction", lambda *_: trap(CommitPoint.BEFORE_BEGIN))
     _wrap(AIOKafkaProducer, "commit_transaction", lambda *_: trap(CommitPoint.SENDS_DONE))
-    _wrap(EndTxnHandler, "handle_response", lambda *_: trap(CommitPoint.END_ANSWERED))
     _wrap(AIOKafkaConsumer, "getmany", lambda consumer, *_: _on_fetch(trap, consumer))
-    _wrap(AIOKafkaConnection, "send", after=lambda _, request: _on_sent(trap, request))
+    _wrap(AIOKafkaConnection, "send", lambda _, request: _on_sent(trap, request), after=True)
+    if answered:
+        _wrap(EndTxnHandler, "handle_response", lambda *_: trap(CommitPoint.END_ANSWERED))
 
 
 def _on_fetch(trap: CommitTrap, consumer: AIOKafkaConsumer) -> None:
@@ -73,23 +61,17 @@ def _on_sent(trap: CommitTrap, request: Any) -> None:
         trap(CommitPoint.END_SENT)
 
 
-def _nothing(*_: Any) -> None:
-    """The default of `_wrap`."""
-
-
-def _wrap(
-    owner: type,
-    name: str,
-    before: Callable[..., None] = _nothing,
-    after: Callable[..., None] = _nothing,
-) -> None:
+def _wrap(owner: type, name: str, hook: Callable[..., None], *, after: bool = False) -> None:
+    """Call the hook before or after each call of a method, with its arguments."""
     original = getattr(owner, name)
 
     @wraps(original)
     def wrapped(*args: Any, **more: Any) -> Any:
-        before(*args)
+        if not after:
+            hook(*args)
         result = original(*args, **more)
-        after(*args)
+        if after:
+            hook(*args)
         return result
 
     setattr(owner, name, wrapped)

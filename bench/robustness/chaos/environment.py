@@ -17,10 +17,11 @@ from bench.quality.recordings import recordings
 from bench.robustness.chaos.event_log import EventLog, read_progress
 from bench.robustness.chaos.evidence import DeletedRange, PartitionProgress
 from bench.robustness.chaos.publishers import Publishers
-from bench.robustness.chaos.test_streams import HEADER, Label, StreamScript
-from bench.robustness.chaos.worker_forks import start_fork_server
-from bench.robustness.chaos.worker_slots import WorkerExit, WorkerSlot, wait_until
+from bench.robustness.chaos.test_streams import Header, StreamScript
+from bench.robustness.chaos.worker_slots import WorkerSlot, wait_until
 from consumer.core.audio.samples import from_float
+from consumer.core.streams.records import Partition
+from consumer.kafka.transaction import transactional_id
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
 from devstack.proxy import Link
@@ -32,13 +33,12 @@ ENGINE_TIMEOUT_S: Final = 40.0  # the service's own is 60: it would only lengthe
 _READY_S: Final = 150.0
 
 
-class NotFired(Exception):  # noqa: N818 - no error: the fault does not count
-    """There is no proof that the fault happened."""
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault; `run` returns the proof that it happened, or raises `NotFired`."""
+    """One kind of fault; `run` returns the proof that it happened, or raises `NotFired`.
+
+    It may leave things broken: the run heals them afterwards.
+    """
 
     name: str
     row: int  # of the fault matrix
@@ -62,10 +62,9 @@ class ChaosScenario:
     seconds: float = 0.0  # of faults, at most
     rounds: int | None = None  # how often each fault is tried, at most
     rest_s: tuple[float, float] = (5.0, 9.0)  # between two faults
-    fault_rate: float = 0.03  # probability that something happens to a published record
     worker: tuple[str, ...] = ()  # arguments of the workers
     model: str = ""  # of the workers, if they run Whisper
-    long: bool = False  # faults last as long as the matrix says
+    long: bool = False  # faults last as long as the matrix states
     settings: Mapping[str, str] = field(default_factory=dict)  # of the workers
 
     def script(self) -> StreamScript:
@@ -85,16 +84,19 @@ class Kill:
 class ChaosEnvironment:
     """All that runs, and what faults record of themselves."""
 
+    scenario: ChaosScenario
     kafka: LocalKafka
     topics: Topics
-    group: str
     slots: list[WorkerSlot]
     publishers: Publishers
     log: EventLog
     rng: random.Random
-    long: bool
     kills: list[Kill] = field(default_factory=list)
     deleted: list[DeletedRange] = field(default_factory=list)
+
+    @property
+    def group(self) -> str:
+        return self.scenario.name
 
     def any_slot(self) -> WorkerSlot:
         return self.rng.choice(self.slots)
@@ -102,32 +104,30 @@ class ChaosEnvironment:
     def any_partition(self) -> int:
         return self.rng.choice(sorted(self.log.read) or [0])
 
+    def any_transactional_id(self) -> str:
+        """Return the id with which a worker serves some partition."""
+        return transactional_id(self.group, Partition(self.topics.audio, self.any_partition()))
+
     def admin(self) -> AbstractAsyncContextManager[AIOKafkaAdminClient]:
         return admin_client(self.kafka.bootstrap, Security())
 
-    async def leaders(self, topic: str) -> dict[int, int]:
-        """Return the leading node of each partition."""
+    async def leader(self, topic: str, partition: int) -> int:
+        """Return the leading node of a partition."""
         async with self.admin() as admin:
             (described,) = await admin.describe_topics([topic])
-        return {each["partition"]: each["leader"] for each in described["partitions"]}
+        leaders = {each["partition"]: each["leader"] for each in described["partitions"]}
+        return int(leaders[partition])
 
     async def progress(self) -> dict[int, PartitionProgress]:
         return await read_progress(self.kafka.bootstrap, self.topics, self.group)
 
     async def publish(
-        self,
-        topic: str,
-        partition: int,
-        key: bytes,
-        value: bytes | None,
-        label: Label | None = None,
+        self, topic: str, partition: int, key: bytes, value: bytes | None, *headers: Header
     ) -> int:
         """Publish a record in a batch of its own; return its offset."""
-        headers = [] if label is None else [(HEADER, label.encode())]
         async with AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap) as producer:
             sent = await producer.send_and_wait(topic, value, key, partition, headers=headers)
-        offset: int = sent.offset
-        return offset
+        return int(sent.offset)
 
     async def until_ready(self) -> None:
         """Return when all workers are ready. Raises `DevstackError`."""
@@ -139,24 +139,12 @@ class ChaosEnvironment:
     async def heal(self) -> None:
         """Return when all brokers and workers run again. Raises `DevstackError`."""
         for slot in self.slots:
-            slot.link.heal()
+            slot.heal()
         for node in self.kafka.nodes:
             self.kafka.resume(node)
         if ended := self.kafka.exit_codes():
             await self.kafka.restart(*ended)
         await self.until_ready()
-
-    async def exit_of(self, slot: WorkerSlot, after: int, within_s: float, code: int) -> WorkerExit:
-        """Return the exit of the slot after its first `after` ones.
-
-        Raises `NotFired` where it does not come in time, or has another code.
-        """
-        if not await wait_until(lambda: len(slot.exits) > after, within_s):
-            raise NotFired(f"{slot.name} has not ended within {within_s:.0f} s")
-        ended = slot.exits[after]
-        if ended.code != code:
-            raise NotFired(f"{slot.name} ended with {ended.code}, not {code}")
-        return ended
 
 
 def cluster(brokers: int, workers: Sequence[str], data: Path | None = None) -> LocalKafka:
@@ -177,39 +165,27 @@ async def environment(
     `folder`: of logs and data. `kafka`: a running `cluster`, or None for one of its own.
     """
     topics, log = Topics(scenario.name), EventLog()
-    start_fork_server()
     async with AsyncExitStack() as stack:
         if kafka is None:
             kafka = cluster(scenario.brokers, scenario.workers, folder / "kafka")
             await stack.enter_async_context(kafka)
         await create_topics(kafka.bootstrap, topics, partitions=scenario.partitions)
-        publishers = Publishers(
-            kafka.bootstrap, topics.audio, scenario.script(), scenario.fault_rate
-        )
+        publishers = Publishers(kafka.bootstrap, topics.audio, scenario.script())
         await stack.enter_async_context(publishers)
-        settings = _worker_settings(scenario)
-        slots = [
-            WorkerSlot(
-                name,
-                await stack.enter_async_context(Link(kafka.routes(name))),
-                settings,
-                folder,
-                scenario.worker,
-            )
-            for name in scenario.workers
-        ]
+        slots = []
+        for name in scenario.workers:
+            link = await stack.enter_async_context(Link(kafka.routes(name)))
+            slots.append(WorkerSlot(name, link, _settings(scenario), folder, scenario.worker))
         rng = random.Random(scenario.seed)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(slot.run()) for slot in slots]
             tasks.append(group.create_task(log.follow(kafka.bootstrap, topics)))
-            yield ChaosEnvironment(
-                kafka, topics, scenario.name, slots, publishers, log, rng, scenario.long
-            )
+            yield ChaosEnvironment(scenario, kafka, topics, slots, publishers, log, rng)
             for task in tasks:
                 task.cancel()
 
 
-def _worker_settings(scenario: ChaosScenario) -> dict[str, str]:
+def _settings(scenario: ChaosScenario) -> dict[str, str]:
     """Return the workers' settings. Outages must not end streams: new sessions would begin."""
     return {
         "group": scenario.name,

@@ -16,7 +16,7 @@ from bench.robustness.chaos.evidence import (
     LoggedRecord,
     PartitionProgress,
 )
-from bench.robustness.chaos.test_streams import HEADER, Label
+from bench.robustness.chaos.test_streams import label_of
 from consumer.core.partition.state import Found, Halt
 from schemas.codec import decode_event
 from schemas.topics import Topics
@@ -40,17 +40,17 @@ class EventLog:
     async def follow(self, bootstrap: str, topics: Topics) -> None:
         """Read the topics until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(follow(bootstrap, topics.audio, self._on_audio))
-            group.create_task(follow(bootstrap, topics.transcripts, self._on_event))
-            group.create_task(follow(bootstrap, topics.audio_dlq, self._on_dead_letter))
+            group.create_task(_follow(bootstrap, topics.audio, self._on_audio))
+            group.create_task(_follow(bootstrap, topics.transcripts, self._on_event))
+            group.create_task(_follow(bootstrap, topics.audio_dlq, self._on_dead_letter))
 
     def _on_audio(self, record: Any, now: float) -> None:
-        label = Label.decode(dict(record.headers)[HEADER])
+        label = label_of(record.headers)
         self.records.append(LoggedRecord(record.partition, record.offset, now, label))
         self.read[record.partition] = record.offset + 1
 
     def _on_event(self, record: Any, now: float) -> None:
-        self.events.append(logged_event(record, now))
+        self.events.append(_logged_event(record, now))
 
     def _on_dead_letter(self, record: Any, _: float) -> None:
         letter = dead_letter(record)
@@ -58,23 +58,28 @@ class EventLog:
         self.dead_letters.append(LoggedDeadLetter(partition, offset, letter.reason))
 
 
-def logged_event(record: Any, now: float) -> LoggedEvent:
-    event = decode_event(record.headers, record.value)
-    return LoggedEvent(record.partition, record.offset, now, event)
-
-
-async def follow(bootstrap: str, topic: str, take: Take) -> None:
+async def _follow(bootstrap: str, topic: str, take: Take) -> None:
     """Hand over every committed record of a topic, until cancelled."""
     loop = asyncio.get_running_loop()
-    async with TopicReader(bootstrap, topic, start=Edge.BEGINNING, warn=_ignore) as reader:
+    async with _reader(bootstrap, topic) as reader:
         async for record in reader.records():
             take(record, loop.time())
 
 
 async def read_events(bootstrap: str, topic: str) -> list[LoggedEvent]:
     """Return the events that a transcripts topic holds now."""
-    async with TopicReader(bootstrap, topic, start=Edge.BEGINNING, warn=_ignore) as reader:
-        return [logged_event(record, 0.0) async for record in reader.records_to_end()]
+    async with _reader(bootstrap, topic) as reader:
+        return [_logged_event(record, 0.0) async for record in reader.records_to_end()]
+
+
+def _reader(bootstrap: str, topic: str) -> TopicReader:
+    """Return a reader that does not warn of records that a fault deletes."""
+    return TopicReader(bootstrap, topic, start=Edge.BEGINNING, warn=lambda _: None)
+
+
+def _logged_event(record: Any, now: float) -> LoggedEvent:
+    event = decode_event(record.headers, record.value)
+    return LoggedEvent(record.partition, record.offset, now, event)
 
 
 async def read_progress(bootstrap: str, topics: Topics, group: str) -> dict[int, PartitionProgress]:
@@ -97,7 +102,3 @@ def _progress(found: Found) -> PartitionProgress:
     if state is None:
         return PartitionProgress(None, 0, end)
     return PartitionProgress(state.next_offset, state.resume_offset, end, asdict(state.tally))
-
-
-def _ignore(_: str) -> None:
-    """Records that a fault deletes are expected."""

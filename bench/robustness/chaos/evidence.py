@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,31 +13,37 @@ from schemas.transcript import AnyEvent, StreamLoss
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedRecord:
-    """A record of the audio topic."""
+class Logged:
+    """Something in a topic, or a record that it is about."""
 
     partition: int
     offset: int
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.partition, self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRecord(Logged):
+    """A record of the audio topic."""
+
     at_s: float  # when a reader that runs all along received it; monotonic
     label: Label
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(Logged):
     """An event of the transcripts topic, as a read_committed reader received it."""
 
-    partition: int
-    offset: int
     at_s: float  # monotonic
     event: AnyEvent
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedDeadLetter:
+class LoggedDeadLetter(Logged):
     """A dead letter: the place of the record that was dead-lettered, and why."""
 
-    partition: int
-    offset: int
     reason: str
 
 
@@ -92,9 +98,15 @@ class StreamLog:
     sound: list[Span] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)  # of records with sound, deleted ones too
     flushes: list[int] = field(default_factory=list)  # samples
-    damaged: bool = False  # some of its sound was deleted
     end_lost: bool = False  # the record that ends its session was deleted
     start_lost: bool = False  # its first record was, which would begin another session
+    # The streams of its id that directly follow and lost their start: a consumer takes them for it.
+    following: Sequence[StreamLog] = ()
+
+    @property
+    def damaged(self) -> bool:
+        """Whether some of its sound was deleted."""
+        return len(self.sound) < len(self.offsets)
 
     def sessions(self) -> list[tuple[str, str]]:
         """Return stream and session ids that it may have; a damaged one may begin anywhere."""
@@ -128,7 +140,7 @@ def stream_logs(
     """
     lost = _lost(events)
     logs: dict[int, StreamLog] = {}
-    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
+    for record in sorted(records, key=lambda record: record.place):
         label = record.label
         if label.kind not in (RecordKind.SOUND, RecordKind.END):
             continue
@@ -139,6 +151,7 @@ def stream_logs(
         else:
             log = logs.setdefault(label.stream, StreamLog(stream, record.partition))
             _add(log, record, is_lost=is_lost)
+    _link(logs.values())
     return logs
 
 
@@ -146,12 +159,18 @@ def _add(log: StreamLog, record: LoggedRecord, *, is_lost: bool) -> None:
     label = record.label
     log.offsets.append(record.offset)
     if is_lost:
-        log.damaged = True
         log.start_lost |= len(log.offsets) == 1
         return
     log.sound.append((label.start, label.end))
     if label.note == "flush":
         log.flushes.append(label.end)
+
+
+def _link(logs: Iterable[StreamLog]) -> None:
+    following: dict[str, list[StreamLog]] = {}  # by stream id
+    for log in sorted(logs, key=lambda log: log.stream.number, reverse=True):
+        log.following = following.get(log.stream.stream_id, [])
+        following[log.stream.stream_id] = [log, *log.following] if log.start_lost else []
 
 
 def _lost(events: Sequence[LoggedEvent]) -> defaultdict[str, list[DeletedRange]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.table import Table
 
-from bench.robustness.chaos.environment import ChaosScenario, Kill
+from bench.robustness.chaos.environment import Kill
 from bench.robustness.chaos.evidence import LoggedEvent, LoggedRecord
 from bench.robustness.chaos.faults import FAULTS
 from bench.robustness.chaos.invariants import Invariant
@@ -18,9 +18,7 @@ from evaluation.report import Check, Figures, table
 from schemas.transcript import TranscriptFinal
 
 _SHOWN: Final = 12  # violations of each invariant
-_LAST_COMMIT_S: Final = (
-    2.0  # what a worker committed before it was killed is received so much later
-)
+_LAST_COMMIT_S: Final = 2.0  # within which a worker's commits before its end are received
 _TAKEOVER_P50_S: Final = 13.0
 _TAKEOVER_MAX_S: Final = 20.0
 _COMMIT_P50_S: Final = 0.060
@@ -29,19 +27,12 @@ _ROLLING_P95_S: Final = 5.0
 
 def takeovers(kills: Iterable[Kill], events: Sequence[LoggedEvent]) -> list[float]:
     """Return the seconds from each kill to the next final of a partition that was served."""
-    times: defaultdict[int, list[float]] = defaultdict(list)
-    for each in events:
-        if isinstance(each.event, TranscriptFinal):
-            times[each.partition].append(each.at_s)
+    finals = [each for each in events if isinstance(each.event, TranscriptFinal)]
     took = []
     for kill in kills:
-        later = [
-            at_s - kill.at_s
-            for partition in kill.partitions
-            for at_s in times[partition]
-            if at_s > kill.at_s + _LAST_COMMIT_S
-        ]
-        took += [min(later)] if later else []
+        served = [each.at_s for each in finals if each.partition in kill.partitions]
+        if later := [at_s - kill.at_s for at_s in served if at_s > kill.at_s + _LAST_COMMIT_S]:
+            took.append(min(later))
     return took
 
 
@@ -55,7 +46,7 @@ def final_waits(
 
     Of the finals that were received from `begin_s` to `end_s`.
     """
-    received = {(each.partition, each.offset): each.at_s for each in records}
+    received = {each.place: each.at_s for each in records}
     return [
         each.at_s - received[each.partition, each.event.source.last_offset]
         for each in events
@@ -63,10 +54,10 @@ def final_waits(
     ]
 
 
-def chaos_figures(scenario: ChaosScenario, result: ScenarioResult) -> Figures:
-    env, log = result.environment, result.environment.log
-    took, waits = takeovers(env.kills, log.events), final_waits(log.records, log.events)
-    fired = Counter(each.fault.name for each in result.fired if each.proof is not None)
+def chaos_figures(result: ScenarioResult) -> Figures:
+    env, scenario = result.environment, result.environment.scenario
+    took, waits = takeovers(env.kills, env.log.events), final_waits(env.log.records, env.log.events)
+    fired = Counter(each.name for each in result.fired if each.proof is not None)
     exits = Counter(each.code for slot in env.slots for each in slot.exits)
     return {
         "seed": scenario.seed,
@@ -103,20 +94,19 @@ def chaos_checks(result: ScenarioResult) -> Iterator[Check]:
         yield Check("takeover max s", max(took), _TAKEOVER_MAX_S)
     if (commit := result.commits.quantile(0.5)) is not None:
         yield Check("commit p50 s", commit, _COMMIT_P50_S, required=False)
-    rolled = [each for each in result.fired if each.fault.name == "rolling" and each.proof]
-    waits = [
+    rolled = [each for each in result.fired if each.name == "rolling" and each.proof]
+    if waits := [
         wait
         for each in rolled
         for wait in final_waits(log.records, log.events, each.begin_s, each.end_s)
-    ]
-    if waits:
+    ]:
         yield Check("rolling: final wait p95 s", percentile(waits, 0.95) or 0.0, _ROLLING_P95_S)
 
 
 def chaos_table(result: ScenarioResult) -> Table:
     shown = table("faults", "fault", "row", "fired", "of", "the last proof")
     for name, fault in FAULTS.items():
-        tried = [each for each in result.fired if each.fault.name == name]
+        tried = [each for each in result.fired if each.name == name]
         proofs = [each.proof for each in tried if each.proof is not None]
         if tried:
             last = proofs[-1] if proofs else "-"
@@ -128,7 +118,7 @@ def chaos_problems(result: ScenarioResult) -> Iterator[str]:
     """Yield a line for each fault that did not happen, each problem and each violation."""
     for each in result.fired:
         if each.proof is None:
-            yield f"  not fired: {each.fault.name}: {each.problem}"
+            yield f"  not fired: {each.name}: {each.problem}"
     yield from (f"  unwell: {problem}" for problem in result.problems)
     for invariant, lines in result.verdict.violations.items():
         yield from (f"  {invariant}: {line}" for line in lines[:_SHOWN])

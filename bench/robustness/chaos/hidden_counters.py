@@ -26,7 +26,7 @@ _FLAGS: Final = (0, _POISON)
 
 Bits = npt.NDArray[np.uint8]
 
-_SYNC_SIGNS: Final = np.unpackbits(np.frombuffer(_SYNC, np.uint8)).astype(np.float32) * 2 - 1
+_SYNC_BITS: Final = np.unpackbits(np.frombuffer(_SYNC, np.uint8)).tobytes()  # a byte each
 
 
 class Piece(NamedTuple):
@@ -38,19 +38,11 @@ class Piece(NamedTuple):
     poisoned: bool = False  # holds a block that ends the oracle's process
 
 
-def hide(
-    samples: Int16Array, stream: int, start: int = 0, poison: Collection[int] = ()
-) -> Int16Array:
-    """Return the samples [n] with counters, the first of them being sample `start` of the stream.
-
-    `poison`: numbers of blocks to flag.
-    """
-    first, last = start // BLOCK, (start + len(samples)) // BLOCK
-    blocks = [
-        _block(stream, number, _POISON if number in poison else 0)
-        for number in range(first, last + 1)
-    ]
-    bits = np.concatenate(blocks)[start - first * BLOCK :][: len(samples)]
+def hide(samples: Int16Array, stream: int, poison: Collection[int] = ()) -> Int16Array:
+    """Return the samples [n] of a stream with counters. `poison`: numbers of blocks to flag."""
+    numbers = range(len(samples) // BLOCK + 1)
+    blocks = [_block(stream, number, _POISON if number in poison else 0) for number in numbers]
+    bits = np.concatenate(blocks)[: len(samples)]
     return (samples & ~np.int16(1)) | bits.astype(np.int16)
 
 
@@ -79,13 +71,12 @@ def _next_code(bits: Bits, begin: int) -> tuple[int, int, int] | None:
     return None
 
 
-def _syncs(bits: Bits, begin: int) -> list[int]:
-    """Return the positions of sync words that leave room for a code."""
-    if len(bits) - begin < _CODE_BITS:
-        return []
-    signs = bits[begin : len(bits) - _CODE_BITS + len(_SYNC_SIGNS)].astype(np.float32) * 2 - 1
-    matches = np.correlate(signs, _SYNC_SIGNS, "valid") == len(_SYNC_SIGNS)
-    return (np.flatnonzero(matches) + begin).tolist()
+def _syncs(bits: Bits, begin: int) -> Iterator[int]:
+    """Yield the positions of sync words that leave room for a code."""
+    content, end = bits.tobytes(), len(bits) - _CODE_BITS + len(_SYNC_BITS)
+    while (begin := content.find(_SYNC_BITS, begin, end)) >= 0:
+        yield begin
+        begin += 1
 
 
 def _tail_length(bits: Bits, stream: int, block: int) -> int:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain, pairwise, takewhile
+from itertools import chain, pairwise
 from typing import Final, TypeAlias
 
 from bench.robustness.chaos import oracle
@@ -62,12 +62,11 @@ class RunVerdict:
 
 @dataclass(frozen=True, slots=True)
 class _SessionLog:
-    """The events of one session, in log order, and the test streams that it may hold."""
+    """The events of one session, in log order, and the test stream that began it."""
 
     name: str
     events: Sequence[AnyEvent]
     log: StreamLog | None  # None: of no test stream
-    following: Sequence[StreamLog]  # that lost their start: a consumer cannot tell them from it
 
     @property
     def utterances(self) -> list[Ended]:
@@ -94,31 +93,18 @@ def check(evidence: RunEvidence) -> RunVerdict:
 def _sessions(
     events: Iterable[LoggedEvent], logs: Iterable[StreamLog]
 ) -> dict[SessionId, _SessionLog]:
-    possible, following = _by_session(logs), _following(logs)
+    possible = _by_session(logs)
     in_order: defaultdict[SessionId, list[AnyEvent]] = defaultdict(list)
-    for each in sorted(events, key=lambda each: (each.partition, each.offset)):
+    for each in sorted(events, key=lambda each: each.place):
         in_order[each.event.stream_id, each.event.session_id].append(each.event)
     return {
-        id_: _SessionLog("/".join(id_), of_session, possible.get(id_), following.get(id_, ()))
+        id_: _SessionLog("/".join(id_), of_session, possible.get(id_))
         for id_, of_session in in_order.items()
     }
 
 
 def _by_session(logs: Iterable[StreamLog]) -> dict[SessionId, StreamLog]:
     return {id_: log for log in logs for id_ in log.sessions()}
-
-
-def _following(logs: Iterable[StreamLog]) -> dict[SessionId, Sequence[StreamLog]]:
-    """Return, for each session, the streams of its id that directly follow and lost their start."""
-    found: dict[SessionId, Sequence[StreamLog]] = {}
-    of_id: defaultdict[str, list[StreamLog]] = defaultdict(list)
-    for log in sorted(logs, key=lambda log: log.stream.number):
-        of_id[log.stream.stream_id].append(log)
-    for row in of_id.values():
-        for at, log in enumerate(row):
-            after = list(takewhile(lambda later: later.start_lost, row[at + 1 :]))
-            found |= dict.fromkeys(log.sessions(), after)
-    return found
 
 
 # --- I1, I2: names and numbers
@@ -187,7 +173,7 @@ def _misplaced(session: _SessionLog) -> Iterator[str]:
         if start < before:
             yield f"samples {start}-{end} come after {before}"
     log = session.log
-    if log is None or log.damaged or session.following:
+    if log is None or log.damaged or log.following:
         return
     gaps = [(e.start_sample, e.end_sample) for e in session.events if isinstance(e, StreamGap)]
     yield from (f"a gap of {_range(s)} that was published" for s in without(gaps, log.missing))
@@ -222,9 +208,9 @@ def _range(span: Span) -> str:
 def _accounted(evidence: RunEvidence) -> Iterator[str]:
     records = [each for each in evidence.dead_letters if each.reason != Reason.UNDECODABLE]
     yield from _failures(evidence, len(evidence.dead_letters) - len(records))
-    letters = Counter((each.partition, each.offset) for each in records)
-    reasons = {(each.partition, each.offset): each.reason for each in records}
-    bad = {(r.partition, r.offset): r for r in evidence.records if r.label.kind is RecordKind.BAD}
+    letters = Counter(each.place for each in records)
+    reasons = {each.place: each.reason for each in records}
+    bad = {r.place: r for r in evidence.records if r.label.kind is RecordKind.BAD}
     for place, record in bad.items():
         if not letters[place] and any(each.holds(record) for each in evidence.deleted):
             continue
@@ -270,20 +256,21 @@ def _miscounted(evidence: RunEvidence, partition: int, counted: Mapping[str, int
 
 def _texts(sessions: Iterable[_SessionLog]) -> Iterator[str]:
     for session in sessions:
-        possible = [session.log, *session.following]
-        for event in session.events:
-            if isinstance(event, TranscriptFinal) and not any(
-                _is_right(event, log) for log in possible
-            ):
+        for event in session.utterances:
+            if isinstance(event, TranscriptFinal) and not _is_right(event, session.log):
                 where = f"{event.start_sample}-{event.end_sample}"
                 yield f"{event.id} is of {where}, its text is {event.text!r}"
 
 
 def _is_right(event: TranscriptFinal, log: StreamLog | None) -> bool:
+    return log is None or any(_is_of(event, each) for each in (log, *log.following))
+
+
+def _is_of(event: TranscriptFinal, log: StreamLog) -> bool:
     pieces = oracle.read(event.text)
     length = event.end_sample - event.start_sample
-    if log is None or not pieces:
-        return log is None or length < _NAMELESS
+    if not pieces:
+        return length < _NAMELESS
     if log.damaged and log.stream.headers is not OrderHeaders.SEQ_START:
         # Its consumer counts the samples that it received, and no others.
         return len(pieces) == 1 and pieces[0].end - pieces[0].start == length
@@ -294,7 +281,7 @@ def _is_right(event: TranscriptFinal, log: StreamLog | None) -> bool:
 
 
 def _stable(events: Sequence[LoggedEvent], reread: Sequence[LoggedEvent]) -> Iterator[str]:
-    one, two = ({(e.partition, e.offset): e.event for e in each} for each in (events, reread))
+    one, two = ({e.place: e.event for e in each} for each in (events, reread))
     for place in sorted(one.keys() | two.keys()):
         if one.get(place) != two.get(place):
             name = (one.get(place) or two[place]).id

@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Final
 
-from aiokafka.admin import NewTopic
+from aiokafka.admin import NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import DeleteAclsRequest
 
 from admin.acls import grant
-from bench.robustness.chaos.environment import ChaosEnvironment, NotFired
+from bench.robustness.chaos.environment import ChaosEnvironment
 from bench.robustness.chaos.event_log import read_progress
-from bench.robustness.chaos.worker_slots import wait_until
+from bench.robustness.chaos.worker_slots import NotFired, wait_until
 from schemas.topics import Topics
 from transport.acls import Acl, Operation, Resource
 from transport.cluster import create_topics
@@ -25,14 +25,24 @@ from transport.compat import send_admin_request
 from transport.security import Security
 
 GROUP: Final = "probe"
-_WITHIN_S: Final = 60.0
 HALTED: Final = "partition halted"
 OPENED: Final = "partition opened"
+_WITHIN_S: Final = 60.0
 _SETTLE_S: Final = 3.0
 _PROGRESS_S: Final = 10.0  # within which a worker commits its progress
 _NEVER: Final = "\0"
 _RECORDS: Final = 3
 _numbers = count(1)
+
+
+def _new_topics() -> Topics:
+    return Topics(f"probe-{next(_numbers)}")
+
+
+async def _created_topics(env: ChaosEnvironment) -> Topics:
+    topics = _new_topics()
+    await create_topics(env.kafka.bootstrap, topics, partitions=1)
+    return topics
 
 
 # --- topics: the worker refuses to start
@@ -43,18 +53,15 @@ async def missing_topics(env: ChaosEnvironment) -> str:
 
 
 async def wrong_partitions(env: ChaosEnvironment) -> str:
-    topics = _new_topics()
+    topics = await _created_topics(env)
     async with env.admin() as admin:
-        await admin.create_topics([NewTopic(topics.audio_dlq, 3, 1)])
-        others = [NewTopic(name, 1, 1) for name in topics if name != topics.audio_dlq]
-        await admin.create_topics(others)
+        await admin.create_partitions({topics.audio_dlq: NewPartitions(total_count=3)})
     return await _refused(env, topics, f"{topics.audio_dlq}: 3 partitions, not 1")
 
 
 async def wrong_timestamps(env: ChaosEnvironment) -> str:
     """Let publishers choose the timestamps: a replay could decide otherwise."""
-    topics = _new_topics()
-    await create_topics(env.kafka.bootstrap, topics, partitions=1)
+    topics = await _created_topics(env)
     changed = {"message.timestamp.type": "CreateTime"}
     resource = ConfigResource(ConfigResourceType.TOPIC, topics.audio, changed)
     async with env.admin() as admin:
@@ -99,13 +106,12 @@ async def overwritten_state(env: ChaosEnvironment, value: bytes | None) -> str:
 
 async def _halted(env: ChaosEnvironment, spoil: Callable[[Topics], Awaitable[None]]) -> str:
     """Let a worker make progress, then spoil it: the next worker must not go on."""
-    topics, slot, bootstrap = _new_topics(), env.any_slot(), env.kafka.bootstrap
-    await create_topics(bootstrap, topics, partitions=1)
+    topics, slot = await _created_topics(env), env.any_slot()
     for _ in range(_RECORDS):
         await env.publish(topics.audio, 0, b"probe", bytes(3200))
     settings = {"prefix": topics.prefix, "group": GROUP}
     await slot.try_settings(OPENED, _WITHIN_S, _PROGRESS_S, **settings)
-    if (await read_progress(bootstrap, topics, GROUP))[0].next_offset is None:
+    if (await read_progress(env.kafka.bootstrap, topics, GROUP))[0].next_offset is None:
         raise NotFired("the first worker has committed nothing")
     await spoil(topics)
     code, log = await slot.try_settings(HALTED, _WITHIN_S, 0.5, **settings)
@@ -115,33 +121,28 @@ async def _halted(env: ChaosEnvironment, spoil: Callable[[Topics], Awaitable[Non
     return f"halted, named the way out: {line[:120]}"
 
 
-def _new_topics() -> Topics:
-    return Topics(f"probe-{next(_numbers)}")
-
-
 # --- rights: all workers halt until they have them again
 
 
 async def revoke(env: ChaosEnvironment) -> str:
     """Take the right to write transcripts from all workers, then give it back."""
-    topic, sizes = env.topics.transcripts, [slot.log_size() for slot in env.slots]
+    topic = env.topics.transcripts
     # Whatever a topic's first ACL does not allow is forbidden.
     rights = [Acl(Resource.TOPIC, topic, Operation.READ)]
     await grant(env.kafka.bootstrap, Security(), "User:*", rights)
     try:
-        halted = await wait_until(lambda: _halt(env, sizes) is not None, _WITHIN_S)
+        await wait_until(lambda: bool(_halts(env)), _WITHIN_S)
     finally:
         await _delete_acls(env, topic)
-    if not halted:
+    if not (halts := _halts(env)):
         raise NotFired(f"no worker has reported that it may not write {topic}")
-    return f"halted: {(_halt(env, sizes) or '')[:200]}"
+    return f"halted: {halts[0][:200]}"
 
 
-def _halt(env: ChaosEnvironment, sizes: list[int]) -> str | None:
-    """Return the first line since then in which a worker names the topic."""
-    logs = (slot.log_since(size) for slot, size in zip(env.slots, sizes, strict=True))
-    lines = (line for log in logs for line in log.splitlines())
-    return next((line for line in lines if HALTED in line and env.topics.transcripts in line), None)
+def _halts(env: ChaosEnvironment) -> list[str]:
+    """Return the lines in which workers name the topic."""
+    lines = (line for slot in env.slots for line in slot.new_log.splitlines())
+    return [line for line in lines if HALTED in line and env.topics.transcripts in line]
 
 
 async def _delete_acls(env: ChaosEnvironment, topic: str) -> None:

@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -37,14 +37,14 @@ class OracleMode(ctypes.Structure):
     slowness: float  # factor of the time that a call takes
     hangs: bool
     max_rows: int  # that fit into its memory; 0: any number
-    _fields_ = (
+    _fields_: ClassVar[Sequence[tuple[str, type[Any]]]] = (
         ("slowness", ctypes.c_double),
         ("hangs", ctypes.c_bool),
         ("max_rows", ctypes.c_int),
     )
 
     def __init__(self, slowness: float = 1.0, max_rows: int = 0) -> None:
-        super().__init__(slowness=slowness, max_rows=max_rows)
+        super().__init__(slowness, max_rows=max_rows)
 
 
 class Oracle:

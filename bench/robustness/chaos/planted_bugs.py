@@ -11,11 +11,11 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from bench.robustness.chaos.commit_traps import CommitTrap
+from bench.robustness.chaos.commit_traps import CommitPoint, CommitTrap
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.ledger import Ledger, StateOf
-from consumer.core.partition.state import Restored
 from consumer.core.streams.records import Partition
+from consumer.core.streams.state import StreamState
 from consumer.interfaces import Journal, Store
 from consumer.service import Factories
 from schemas.transcript import TranscriptFinal
@@ -38,19 +38,10 @@ def with_bug(factories: Factories, bug: PlantedBug, trap: CommitTrap) -> Factori
 class CommitFirstLedger(Ledger):
     """Commits the state of streams as it is now, not as of their first entry that waits."""
 
-    def __init__(self, partition: Partition, epoch: int, restored: Restored) -> None:
-        super().__init__(partition, epoch, restored)
-        self._needed_now = {name: each.needed_offset for name, each in restored.streams.items()}
-        self._moved = False  # a stream has changed since the last commit
-        self._prepared: Commit | None = None
-
     @property
     def has_output(self) -> bool:
-        return super().has_output or (self._moved and not self.is_committing)
-
-    def mark_changed(self, stream_id: str) -> None:
-        super().mark_changed(stream_id)
-        self._moved = True
+        """Whether anything has changed: commits are made at once."""
+        return super().has_output or (bool(self._changed) and not self.is_committing)
 
     def prepare(
         self,
@@ -60,23 +51,10 @@ class CommitFirstLedger(Ledger):
         clean: bool = False,
         force: bool = False,
     ) -> Commit | None:
-        self._moved = False
-        commit = self._prepared = super().prepare(state_of, clean=clean, force=force)
-        if commit is None:
-            return None
-        streams = tuple(
-            (name, None if state is None else state_of(name)) for name, state in commit.streams
-        )
-        for name, state in streams:
-            self._needed_now[name] = None if state is None else state.needed_offset
-        needed = [offset for offset in self._needed_now.values() if offset is not None]
-        resume_offset = min([self.position, *needed])
-        return replace(
-            commit, streams=streams, state=replace(commit.state, resume_offset=resume_offset)
-        )
+        return super().prepare(state_of, clean=clean, force=force)
 
-    def on_committed(self, commit: Commit) -> None:
-        super().on_committed(self._prepared or commit)
+    def _state(self, stream_id: str, _: int, state_of: StateOf) -> StreamState | None:
+        return None if stream_id in self._forgotten else state_of(stream_id)
 
 
 class PublishFirstStore:
@@ -91,10 +69,11 @@ class PublishFirstStore:
 
 
 class PublishFirstJournal:
-    """Commits finals in one transaction, progress in the next; the trap closes between them."""
+    """Commits finals in one transaction, progress in the next; a trap lies between them."""
 
     def __init__(self, journal: Journal, trap: CommitTrap) -> None:
         self.found = journal.found
+        self.close = journal.close
         self._journal = journal
         self._trap = trap
         self._progress = journal.found.partition
@@ -103,11 +82,8 @@ class PublishFirstJournal:
         has_finals = any(isinstance(event, TranscriptFinal) for event in commit.events)
         if has_finals and self._progress is not None:
             await self._journal.commit(replace(commit, state=self._progress, streams=()))
+            self._trap(CommitPoint.END_ANSWERED)
             await asyncio.sleep(_BETWEEN_S)
             commit = replace(commit, events=(), dead_letters=())
-        with self._trap.held_open():
-            await self._journal.commit(commit)
+        await self._journal.commit(commit)
         self._progress = commit.state
-
-    async def close(self) -> None:
-        await self._journal.close()

@@ -29,12 +29,7 @@ from bench.framework import (
 )
 from bench.robustness.chaos.environment import ChaosScenario, Fault
 from bench.robustness.chaos.faults import FAULTS
-from bench.robustness.chaos.figures import (
-    chaos_checks,
-    chaos_figures,
-    chaos_problems,
-    chaos_table,
-)
+from bench.robustness.chaos.figures import chaos_checks, chaos_figures, chaos_problems, chaos_table
 from bench.robustness.chaos.planted_bugs import PlantedBug
 from bench.robustness.chaos.scenario_run import run_scenario
 from devstack.kafka import NODE_COUNTS, LocalKafka
@@ -47,7 +42,6 @@ _BUG_DRAIN_S: Final = 20.0  # a worker with a planted bug may never be done
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of this bench."""
     add_data(parser)
     add_model(parser)
     add_dtype(parser)
@@ -78,7 +72,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="what transcribes (default: oracle); texts are checked with the oracle alone",
     )
     parser.add_argument(
-        "--long", action="store_true", help="faults as long as the fault matrix says: minutes each"
+        "--long",
+        action="store_true",
+        help="faults as long as the fault matrix states: minutes each",
     )
     parser.add_argument(
         "--planted-bug",
@@ -104,16 +100,17 @@ async def measure_scenario(
     context.print(f"seed {scenario.seed}, logs in {folder}")
     with context.progress(scenario.seconds) as advance:
         result = await run_scenario(scenario, folder, advance, kafka)
-    args, notes = context.arguments, [*chaos_problems(result)]
+    notes = [*chaos_problems(result)]
     if result.verdict.is_clean and not result.problems:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         (folder / "evidence.pickle").write_bytes(pickle.dumps(result.evidence))
         notes.append(f"logs, data and evidence are kept in {folder}")
+    dtype = context.arguments.dtype if scenario.model else "int1"
     return Findings(
-        figures=chaos_figures(scenario, result),
+        figures=chaos_figures(result),
         checks=list(chaos_checks(result)),
-        measured_on=machine(args.dtype if scenario.model else "int1", args.threads or 1),
+        measured_on=machine(dtype, context.arguments.threads or 1),
         tables=[chaos_table(result)],
         notes=notes,
     )

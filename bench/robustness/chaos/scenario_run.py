@@ -15,13 +15,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client.samples import Sample
 
 from bench.framework import Advance
-from bench.robustness.chaos.environment import (
-    ChaosEnvironment,
-    ChaosScenario,
-    Fault,
-    NotFired,
-    environment,
-)
+from bench.robustness.chaos.environment import ChaosEnvironment, ChaosScenario, Fault, environment
 from bench.robustness.chaos.event_log import read_events
 from bench.robustness.chaos.evidence import (
     LoggedEvent,
@@ -31,7 +25,7 @@ from bench.robustness.chaos.evidence import (
 )
 from bench.robustness.chaos.invariants import RunVerdict, check
 from bench.robustness.chaos.speech_spans import speech_spans
-from bench.robustness.chaos.worker_slots import WorkerSlot, wait_until
+from bench.robustness.chaos.worker_slots import NotFired, wait_until
 from bench.scraped import TIMEOUT, scraped
 from consumer.detection import cascade
 from consumer.errors import SttError
@@ -56,7 +50,7 @@ _FAULT_ERRORS: Final = (NotFired, OSError, KafkaError, SttError, DevstackError, 
 class FiredFault:
     """One fault, and the proof that it happened."""
 
-    fault: Fault
+    name: str
     begin_s: float  # monotonic
     end_s: float  # when all was whole again
     proof: str | None  # None: it did not happen
@@ -73,12 +67,7 @@ class ScenarioResult:
     fired: list[FiredFault] = field(default_factory=list)
     commits: BucketCounts = field(default_factory=BucketCounts)  # times outside of faults
     problems: list[str] = field(default_factory=list)  # of the bench, or of workers that stay away
-    running: Fault | None = None
-
-    def is_quiet(self, now: float) -> bool:
-        """Return whether no fault runs, or has just ended."""
-        ended_s = self.fired[-1].end_s if self.fired else 0.0
-        return self.running is None and now > ended_s + _QUIET_S
+    quiet_from_s: float = 0.0  # no fault runs then, or has just ended
 
 
 async def run_scenario(
@@ -89,24 +78,25 @@ async def run_scenario(
         result = ScenarioResult(env)
         async with asyncio.TaskGroup() as group:
             group.create_task(env.publishers.run(scenario.streams))
-            timing = group.create_task(_time_commits(env.slots, result))
-            await _fire_all(scenario, result, advance)
+            timing = group.create_task(_time_commits(result))
+            await _fire_all(result, advance)
             env.publishers.stop()
             timing.cancel()
         advance(0, "draining")
-        progress = await drained(env, scenario.drain_s)
+        progress = await drained(env)
         reread = await read_events(env.kafka.bootstrap, env.topics.transcripts)
         await wait_until(lambda: len(env.log.events) >= len(reread), _CATCH_UP_S)
     advance(0, "checking")
     result.problems += env.publishers.failures
-    result.evidence = await asyncio.to_thread(_evidence, scenario, env, reread, progress)
+    result.evidence = await asyncio.to_thread(_evidence, env, reread, progress)
     result.verdict = check(result.evidence)
     return result
 
 
-async def _fire_all(scenario: ChaosScenario, result: ScenarioResult, advance: Advance) -> None:
+async def _fire_all(result: ScenarioResult, advance: Advance) -> None:
     """Fire one fault after the other until the time is over, or each had its rounds."""
     loop, env = asyncio.get_running_loop(), result.environment
+    scenario = env.scenario
     await env.until_ready()
     await wait_until(lambda: _has_final(env), _FIRST_FINAL_S)
     shown_s, end_s = loop.time(), loop.time() + scenario.seconds
@@ -114,9 +104,9 @@ async def _fire_all(scenario: ChaosScenario, result: ScenarioResult, advance: Ad
         if loop.time() >= end_s:
             return
         advance(loop.time() - shown_s, f"{len(result.fired)} faults, now {fault.name}")
-        shown_s, result.running = loop.time(), fault
+        shown_s, result.quiet_from_s = loop.time(), float("inf")
         result.fired.append(await _fire(env, fault, result.problems))
-        result.running = None
+        result.quiet_from_s = loop.time() + _QUIET_S
         await asyncio.sleep(env.rng.uniform(*scenario.rest_s))
     if scenario.rounds is None:
         await asyncio.sleep(max(0.0, end_s - loop.time()))
@@ -140,6 +130,8 @@ async def _fire(env: ChaosEnvironment, fault: Fault, problems: list[str]) -> Fir
     """Fire a fault, and return when all is whole again."""
     loop = asyncio.get_running_loop()
     begin_s, proof, problem = loop.time(), None, ""
+    for slot in env.slots:
+        slot.mark()
     try:
         proof = await fault.run(env)
     except _FAULT_ERRORS as error:
@@ -148,13 +140,13 @@ async def _fire(env: ChaosEnvironment, fault: Fault, problems: list[str]) -> Fir
         await env.heal()
     except DevstackError as error:
         problems.append(f"after {fault.name}: {error}")
-    return FiredFault(fault, begin_s, loop.time(), proof, problem)
+    return FiredFault(fault.name, begin_s, loop.time(), proof, problem)
 
 
-async def drained(env: ChaosEnvironment, within_s: float) -> dict[int, PartitionProgress]:
-    """Return the progress once nothing is left to do, or the time is over."""
+async def drained(env: ChaosEnvironment) -> dict[int, PartitionProgress]:
+    """Return the progress once nothing is left to do, or the time for that is over."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + within_s
+    deadline = loop.time() + env.scenario.drain_s
     while True:
         progress = await env.progress()
         if all(each.is_drained for each in progress.values()) or loop.time() > deadline:
@@ -163,12 +155,9 @@ async def drained(env: ChaosEnvironment, within_s: float) -> dict[int, Partition
 
 
 def _evidence(
-    scenario: ChaosScenario,
-    env: ChaosEnvironment,
-    reread: Sequence[LoggedEvent],
-    progress: dict[int, PartitionProgress],
+    env: ChaosEnvironment, reread: Sequence[LoggedEvent], progress: dict[int, PartitionProgress]
 ) -> RunEvidence:
-    log, streams, script = env.log, env.publishers.streams, scenario.script()
+    log, streams, script = env.log, env.publishers.streams, env.scenario.script()
     set_threads(1)  # the detector's products are too small to be shared
     logs = stream_logs(streams, log.records, log.events, env.deleted)
     published = (
@@ -185,22 +174,22 @@ def _evidence(
         deleted=env.deleted,
         progress=progress,
         speech=speech_spans(cascade.load(Detector.CASCADE), published),
-        texts_name_samples=not scenario.model,
+        texts_name_samples=not env.scenario.model,
     )
 
 
-async def _time_commits(slots: Sequence[WorkerSlot], result: ScenarioResult) -> None:
+async def _time_commits(result: ScenarioResult) -> None:
     """Collect the commit times of the workers' metrics outside of faults, until cancelled."""
     loop, last = asyncio.get_running_loop(), dict[str, dict[float, float]]()
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         while True:
             await asyncio.sleep(_SCRAPE_S)
-            was_quiet = result.is_quiet(loop.time())
-            urls = [slot.url for slot in slots if slot.url is not None]
+            scraped_s = loop.time()
+            urls = [slot.url for slot in result.environment.slots if slot.url is not None]
             pages = await asyncio.gather(*(scraped(session, url) for url in urls))
             for url, page in zip(urls, pages, strict=True):
                 now = _buckets(page)
-                if was_quiet and result.is_quiet(loop.time()) and url in last:
+                if result.quiet_from_s < scraped_s and url in last:
                     result.commits.add(now, last[url])
                 last[url] = now or last.get(url, {})
 

@@ -52,20 +52,15 @@ def _search(
     scorer: SpeechScorer, samples: Int16Array, stretches: Iterable[Span]
 ) -> Scoring[list[Span]]:
     spans = []
-    for low, high in stretches:
-        spans += yield from _utterances(scorer, samples[low:high], low)
-    return spans
-
-
-def _utterances(scorer: SpeechScorer, samples: Int16Array, first: int) -> Scoring[list[Span]]:
-    spans, begin, in_speech = [], 0, False
     pre_roll = scorer.segmenter.pre_roll_ms * WHISPER_RATE // 1000
-    while begin < len(samples):
-        cut = yield from _next_cut(scorer, samples[begin:], in_speech=in_speech)
-        if (span := cut.span) is not None:
-            start = min(span.start + (0 if in_speech else pre_roll), span.speech_end)
-            spans.append((first + begin + start, first + begin + span.speech_end))
-        begin, in_speech = begin + cut.at, cut.in_speech
+    for begin, end in stretches:
+        at, in_speech = begin, False
+        while at < end:
+            cut = yield from _next_cut(scorer, samples[at:end], in_speech=in_speech)
+            if (span := cut.span) is not None:
+                start = min(span.start + (0 if in_speech else pre_roll), span.speech_end)
+                spans.append((at + start, at + span.speech_end))
+            at, in_speech = at + cut.at, cut.in_speech
     return spans
 
 

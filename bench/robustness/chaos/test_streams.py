@@ -1,7 +1,7 @@
 """What a run publishes: streams of real speech and silence, with counters hidden in them.
 
 All of it follows from a seed and a stream's number, so that no audio has to be kept. The bench's
-own header says what each record is; consumers ignore headers that they do not know.
+own header states what each record is; consumers ignore headers that they do not know.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 
 from bench.robustness.chaos.hidden_counters import BLOCK, hide
@@ -22,6 +23,9 @@ _SILENCE_S: Final = (0.3, 4.0)
 _LENGTH_S: Final = (15.0, 60.0)
 _NOISE: Final = 4  # amplitude of silence
 _POISON_BLOCKS: Final = 100  # 2 s: more than a pause between words
+
+Header: TypeAlias = tuple[str, bytes]
+Headers: TypeAlias = list[Header]
 
 
 class OrderHeaders(StrEnum):
@@ -35,7 +39,7 @@ class OrderHeaders(StrEnum):
 class Closing(StrEnum):
     """How a test stream ends."""
 
-    END = "end"  # with a record that says so
+    END = "end"  # with a record that states it
     RESTART = "restart"  # the next one of the id begins with seq 0
     FORMAT = "format"  # the next one of the id has another number of channels
 
@@ -50,8 +54,7 @@ class RecordKind(StrEnum):
     HOSTILE = "hostile"  # of the abuse bench; the note is the reason of its dead letter, if certain
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(msgspec.Struct, frozen=True):
     """The bench's header."""
 
     kind: RecordKind
@@ -60,13 +63,22 @@ class Label:
     end: int = 0
     note: str = ""  # "flush", or the reason of the dead letter
 
-    def encode(self) -> bytes:
-        return f"{self.kind} {self.stream} {self.start} {self.end} {self.note}".encode()
+    @property
+    def header(self) -> Header:
+        return HEADER, msgspec.json.encode(self)
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        kind, stream, start, end, note = value.decode().split(" ")
-        return cls(RecordKind(kind), int(stream), int(start), int(end), note)
+
+def label_of(headers: Sequence[tuple[str, Any]]) -> Label:
+    return msgspec.json.decode(dict(headers)[HEADER], type=Label)
+
+
+class LabelledRecord(NamedTuple):
+    """A record to be published, its headers still without the label."""
+
+    label: Label
+    key: bytes | None
+    value: bytes
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +90,10 @@ class TestStream:
     number: int  # unique in the run
     stream_id: str
     headers: OrderHeaders
-    closing: Closing
-    channels: int
-    chunk: int  # samples of a record
-    fault_rate: float = 0.05  # probability that something happens to a record
+    closing: Closing = Closing.END
+    channels: int = 1
+    chunk: int = CHUNK_SAMPLES[1]  # samples of a record
+    fault_rate: float = 0.0  # probability that something happens to a record
     poisoned: bool = False  # its first words end any worker that decodes them
 
 

@@ -1,13 +1,15 @@
 """`python -m bench.robustness.chaos.worker`: the product's worker, with an oracle for a model.
 
-Settings come from the environment, as `streamscribe worker` reads them.
+Settings come from the environment, as `streamscribe worker` reads them. SIGUSR1 blocks its event
+loop for BLOCK_S.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,40 +17,27 @@ from typing import Final
 
 import consumer.__main__
 from bench.robustness.chaos import commit_traps
-from bench.robustness.chaos.commit_traps import CommitTrap
 from bench.robustness.chaos.oracle import Oracle
 from bench.robustness.chaos.planted_bugs import PlantedBug, with_bug
-from bench.robustness.chaos.worker_control import WorkerControl, block_on_request
+from bench.robustness.chaos.worker_control import WorkerControl
 from consumer.service import Factories, serve
-from consumer.settings import Settings
 
+BLOCK_S: Final = 15.0
 _SLOW: Final = 5.0  # as slow as a model, so that a worker with a bug has something to lose
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    control = WorkerControl.open(arguments.control) if arguments.control else WorkerControl.idle()
-    trap, factories = CommitTrap(control), Factories()
-    commit_traps.install(trap)
+    control = WorkerControl.open(arguments.control) if arguments.control else WorkerControl()
+    trap, bug, factories = partial(commit_traps.die, control), arguments.planted_bug, Factories()
+    commit_traps.install(trap, answered=bug is not PlantedBug.PUBLISH_FIRST)
+    signal.signal(signal.SIGUSR1, lambda *_: time.sleep(BLOCK_S))
     if arguments.engine == "oracle":
-        factories = Factories(transcriber=lambda _: Oracle(control.mode))
-    if arguments.planted_bug is not None:
-        factories = with_bug(factories, arguments.planted_bug, trap)
-        control.mode.slowness = _SLOW
-    return consumer.__main__.main([], partial(_serve, control, factories))
-
-
-async def _serve(
-    control: WorkerControl,
-    factories: Factories,
-    settings: Settings,
-    stop: asyncio.Event,
-    ready: asyncio.Event,
-) -> None:
-    async with asyncio.TaskGroup() as group:
-        blocking = group.create_task(block_on_request(control))
-        await serve(settings, stop, ready, factories)
-        blocking.cancel()
+        factories = Factories(transcriber=lambda _: Oracle(control))
+    if bug is not None:
+        factories = with_bug(factories, bug, trap)
+        control.slowness = _SLOW
+    return consumer.__main__.main([], partial(serve, factories=factories))
 
 
 def _parser() -> argparse.ArgumentParser:

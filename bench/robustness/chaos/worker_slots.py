@@ -14,15 +14,20 @@ import aiohttp
 
 from bench.engine.memory import resident
 from bench.robustness.chaos.worker_control import WorkerControl
-from bench.robustness.chaos.worker_forks import fork_worker
 from bench.scraped import TIMEOUT, scraped
 from devstack.errors import DevstackError
 from devstack.proxy import Link
 from devstack.worker_process import WorkerProcess
+from schemas.topics import Topics
 
+_MODULE: Final = "bench.robustness.chaos.worker"
 _RESTART_S: Final = 2.0
 _POLL_S: Final = 0.1
 _LAG: Final = "streamscribe_lag_seconds"  # one sample for each partition that is served
+
+
+class NotFired(Exception):  # noqa: N818 - no error: the fault does not count
+    """There is no proof that a fault happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,10 @@ class WorkerExit:
 
 
 class WorkerSlot:
-    """One worker at a time, with a link of its own; `run` starts it anew until cancelled."""
+    """One worker at a time, with a link of its own; `run` starts it anew until cancelled.
+
+    What faults ask for is new: it happened since the last `mark`.
+    """
 
     def __init__(
         self,
@@ -46,13 +54,15 @@ class WorkerSlot:
     ) -> None:
         self.name = name
         self.link = link
+        self.url: str | None = None  # HTTP address of the worker; None: none is ready
         self.exits: list[WorkerExit] = []
         self.log_file = folder / f"{name}.log"
+        self.log_file.touch()
         self.control = WorkerControl.create(folder / f"{name}.control")
         self._settings = dict(settings) | {"bootstrap": link.bootstrap}
         self._arguments = arguments
         self._worker: WorkerProcess | None = None  # None: between two
-        self.url: str | None = None  # HTTP address of the worker; None: none is ready
+        self._marked = (0, 0)  # number of exits, size of the log
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -75,9 +85,8 @@ class WorkerSlot:
 
     def _new_worker(self, log_file: Path, **settings: str) -> WorkerProcess:
         """Return a worker, not started; its control file is beside its log."""
-        log_file.touch()
-        command = ["--control", str(log_file.with_suffix(".control")), *self._arguments]
-        return WorkerProcess(self._settings | settings, log_file, command, fork_worker)
+        command = (_MODULE, "--control", str(log_file.with_suffix(".control")), *self._arguments)
+        return WorkerProcess(self._settings | settings, log_file, command)
 
     async def try_settings(
         self, until: str, within_s: float, then_s: float = 0.0, **settings: str
@@ -103,25 +112,53 @@ class WorkerSlot:
         if self._worker is not None:
             self._worker.signal(number)
 
+    def heal(self) -> None:
+        """Let the worker run, and everything between it and the brokers pass."""
+        self.link.heal()
+        self.signal(signal.SIGCONT)
+
     @property
     def peak_mb(self) -> float:
         """The peak memory of the worker; 0 between two."""
         return 0.0 if self._worker is None else resident(self._worker.pid).peak_mb
 
-    async def partitions(self, topic: str) -> frozenset[int]:
-        """Return the partitions that the worker serves; none where it does not answer."""
+    async def partitions(self) -> frozenset[int]:
+        """Return the audio partitions that the worker serves; none where it does not answer."""
         if self.url is None:
             return frozenset()
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
             samples = await scraped(session, self.url)
+        topic = Topics(self._settings["prefix"]).audio
         lags = (each.labels for each in samples if each.name == _LAG)
         return frozenset(int(each["partition"]) for each in lags if each["topic"] == topic)
 
-    def log_size(self) -> int:
-        return self.log_file.stat().st_size if self.log_file.exists() else 0
+    # --- what happened since the last mark
 
-    def log_since(self, size: int) -> str:
-        return self.log_file.read_bytes()[size:].decode("utf-8", "replace")
+    def mark(self) -> None:
+        self._marked = len(self.exits), self.log_file.stat().st_size
+
+    @property
+    def new_exits(self) -> list[WorkerExit]:
+        return self.exits[self._marked[0] :]
+
+    @property
+    def new_log(self) -> str:
+        return self.log_file.read_bytes()[self._marked[1] :].decode("utf-8", "replace")
+
+    async def ended(self, code: int, within_s: float) -> WorkerExit:
+        """Return the first exit. Raises `NotFired` if it has another code, or comes too late."""
+        if not await wait_until(lambda: bool(self.new_exits), within_s):
+            raise NotFired(f"{self.name} has not ended within {within_s:.0f} s")
+        ended = self.new_exits[0]
+        if ended.code != code:
+            raise NotFired(f"{self.name} ended with {ended.code}, not {code}")
+        return ended
+
+    async def logged(self, line: str, within_s: float) -> str:
+        """Return the proof that the worker has logged a line. Raises `NotFired` if it does not."""
+        if not await wait_until(lambda: line in self.new_log, within_s):
+            raise NotFired(f"{self.name} has not reported: {line}")
+        return f"{self.name} reported: {line}"
 
 
 async def wait_until(condition: Callable[[], bool], within_s: float) -> bool:

@@ -1,21 +1,21 @@
-"""`python -m bench.robustness.fuzz.fuzz_process TARGET SEED SECONDS INPUTS CELL`: feed one parser.
+"""`python -m bench.robustness.fuzz.fuzz_process TARGET SEED SECONDS INPUTS HANG_S CELL`.
 
-A process of its own, because native code may end it. CELL is a file that holds the input that is
-tried now, which the supervisor finds there afterwards. Prints one JSON object when it ends by
-itself.
+Feeds one parser, in a process of its own, because native code may end it; so does a signal where
+one input takes too long. CELL is a file with the number of inputs (8 bytes) and the one that is
+tried now. Prints one JSON object when it ends by itself.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
 import resource
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import BinaryIO, Final
 
 import structlog
 
@@ -25,35 +25,16 @@ from bench.robustness.fuzz.targets import TARGETS
 from schemas.audio import MAX_RECORD_BYTES
 
 _MAX_MEMORY_BYTES: Final = 512 << 20  # above what the process holds before the first input
+_STALL_S: Final = 120.0  # for one input: it waits for something that does not come
 
 
-class InputCell:
-    """The number of inputs and the newest one, shared with the supervisor."""
-
-    BYTES: Final = MAX_RECORD_BYTES + 16
-
-    def __init__(self, path: Path) -> None:
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), self.BYTES)
-
-    def put(self, count: int, data: bytes) -> None:
-        self._map[16 : 16 + len(data)] = data
-        self._map[8:16] = len(data).to_bytes(8, "little")
-        self._map[:8] = count.to_bytes(8, "little")
-
-    @property
-    def count(self) -> int:
-        return int.from_bytes(self._map[:8], "little")
-
-    @property
-    def data(self) -> bytes:
-        return self._map[16 : 16 + int.from_bytes(self._map[8:16], "little")]
-
-
-def feed(name: str, seed: int, seconds: float, inputs: int, cell: InputCell) -> dict[str, object]:
+def feed(
+    name: str, seed: int, seconds: float, inputs: int, hang_s: float, cell: BinaryIO
+) -> dict[str, object]:
     """Feed a target until time or inputs are used up, or it raises; return what came of it."""
     target = TARGETS[name]
     rng, corpus = Random(seed), target.corpus()
+    _limit_time(_STALL_S)
     for data in corpus:
         target.run(data)  # valid inputs warm it up
     before_mb = resident().now_mb
@@ -63,12 +44,25 @@ def feed(name: str, seed: int, seconds: float, inputs: int, cell: InputCell) -> 
     while error is None and count < inputs and time.monotonic() < deadline:
         data = mutated(rng, corpus, MAX_RECORD_BYTES)
         count += 1
-        cell.put(count, data)
+        _keep(cell, count, data)
+        _limit_time(hang_s)
         try:
             target.run(data)
         except Exception as raised:  # noqa: BLE001 - any error is a finding
             error = f"{type(raised).__name__}: {raised}"
-    return {"inputs": count, "grown_mb": resident().peak_mb - before_mb, "error": error}
+    return {"grown_mb": resident().peak_mb - before_mb, "error": error}
+
+
+def _keep(cell: BinaryIO, count: int, data: bytes) -> None:
+    cell.seek(0)
+    cell.write(count.to_bytes(8) + data)
+    cell.truncate()
+
+
+def _limit_time(processor_s: float) -> None:
+    """Let SIGPROF end this process after so much processor time, or SIGALRM after a stall."""
+    signal.setitimer(signal.ITIMER_PROF, processor_s)
+    signal.setitimer(signal.ITIMER_REAL, _STALL_S)
 
 
 def _limit_memory() -> None:
@@ -79,8 +73,9 @@ def _limit_memory() -> None:
 
 def main(argv: Sequence[str]) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    name, seed, seconds, inputs, path = argv
-    print(json.dumps(feed(name, int(seed), float(seconds), int(inputs), InputCell(Path(path)))))
+    name, seed, seconds, inputs, hang_s, path = argv
+    with Path(path).open("r+b", buffering=0) as cell:
+        print(json.dumps(feed(name, int(seed), float(seconds), int(inputs), float(hang_s), cell)))
 
 
 if __name__ == "__main__":

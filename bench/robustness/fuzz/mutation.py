@@ -3,73 +3,56 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final
 
 _MAX_EDITS_LOG2: Final = 5
+# Edits that make a file shorter than a header are rarer than the others.
+_EDITS: Final = (
+    *("flip", "flip", "flip", "set", "set", "number", "number"),
+    *("cut", "repeat", "insert", "splice", "truncate"),
+)
 _BOUNDARIES: Final = (0, 1, 2, 3, 7, 127, 128, 255, 256, 32_767, 65_535, 2**31 - 1, 2**32 - 1)
 _WIDTHS: Final = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFF_FFFF}
 _OGG_PAGE: Final = b"OggS"
 _OGG_HEADER_BYTES: Final = 27
 _OGG_SERIAL_AT: Final = 14
 _OGG_CRC_AT: Final = 22
-_CRC_POLYNOMIAL: Final = 0x04C1_1DB7
-
-Edit = Callable[[Random, bytearray, Sequence[bytes]], None]
+_REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # its bits
 
 
 def mutated(rng: Random, corpus: Sequence[bytes], max_bytes: int) -> bytes:
     """Return one of the corpus with 1 to 32 edits; half of the Ogg files get valid checksums."""
     data = bytearray(rng.choice(corpus))
     for _ in range(1 << rng.randint(0, _MAX_EDITS_LOG2)):
-        rng.choice(_EDITS)(rng, data, corpus)
+        _edit(rng, data, rng.choice(corpus))
     made = bytes(data[:max_bytes])
     return with_ogg_checksums(made) if rng.random() < 0.5 else made
 
 
-def _flip(rng: Random, data: bytearray, _: Sequence[bytes]) -> None:
-    if data:
-        data[_at(rng, data)] ^= 1 << rng.randrange(8)
-
-
-def _set(rng: Random, data: bytearray, _: Sequence[bytes]) -> None:
-    if data:
-        data[_at(rng, data)] = rng.randrange(256)
-
-
-def _number(rng: Random, data: bytearray, _: Sequence[bytes]) -> None:
-    """Write a length or a count that is absurd, in either byte order."""
-    width, mask = rng.choice([*_WIDTHS.items()])
-    packed = struct.pack(rng.choice("<>") + width, rng.choice(_BOUNDARIES) & mask)
+def _edit(rng: Random, data: bytearray, other: bytes) -> None:
     at = _at(rng, data)
-    data[at : at + len(packed)] = packed
-
-
-def _cut(rng: Random, data: bytearray, _: Sequence[bytes]) -> None:
-    at = _at(rng, data)
-    del data[at : at + rng.randint(1, 64)]
-
-
-def _truncate(rng: Random, data: bytearray, _: Sequence[bytes]) -> None:
-    del data[_at(rng, data) :]
-
-
-def _repeat(rng: Random, data: bytearray, _: Sequence[bytes]) -> None:
-    at = _at(rng, data)
-    data[at:at] = data[at : at + rng.randint(1, 512)]
-
-
-def _insert(rng: Random, data: bytearray, _: Sequence[bytes]) -> None:
-    at = _at(rng, data)
-    data[at:at] = rng.randbytes(rng.randint(1, 32))
-
-
-def _splice(rng: Random, data: bytearray, corpus: Sequence[bytes]) -> None:
-    other = rng.choice(corpus)
-    begin = rng.randint(0, len(other))
-    at = _at(rng, data)
-    data[at : at + rng.randint(0, 256)] = other[begin : begin + rng.randint(0, 512)]
+    match rng.choice(_EDITS):
+        case "flip":
+            data[at : at + 1] = bytes(byte ^ 1 << rng.randrange(8) for byte in data[at : at + 1])
+        case "set":
+            data[at : at + 1] = rng.randbytes(1)
+        case "number":
+            number = _absurd_number(rng)
+            data[at : at + len(number)] = number
+        case "cut":
+            del data[at : at + rng.randint(1, 64)]
+        case "repeat":
+            data[at:at] = data[at : at + rng.randint(1, 512)]
+        case "insert":
+            data[at:at] = rng.randbytes(rng.randint(1, 32))
+        case "splice":
+            begin = rng.randint(0, len(other))
+            data[at : at + rng.randint(0, 256)] = other[begin : begin + rng.randint(0, 512)]
+        case "truncate":
+            del data[at:]
 
 
 def _at(rng: Random, data: bytearray) -> int:
@@ -78,11 +61,10 @@ def _at(rng: Random, data: bytearray) -> int:
     return rng.randint(0, min(last, 128) if rng.random() < 0.5 else last)
 
 
-# Edits that make a file shorter than a header are rarer than the others.
-_EDITS: Final[tuple[Edit, ...]] = (
-    *(_flip, _flip, _flip, _set, _set, _number, _number),
-    *(_cut, _repeat, _insert, _splice, _truncate),
-)
+def _absurd_number(rng: Random) -> bytes:
+    """Return a length or a count, in either byte order."""
+    width, mask = rng.choice([*_WIDTHS.items()])
+    return struct.pack(rng.choice("<>") + width, rng.choice(_BOUNDARIES) & mask)
 
 
 def with_ogg_checksums(data: bytes) -> bytes:
@@ -93,8 +75,7 @@ def with_ogg_checksums(data: bytes) -> bytes:
     made = bytearray(data)
     for at, end in _ogg_pages(made):
         made[at + _OGG_CRC_AT : at + _OGG_CRC_AT + 4] = bytes(4)
-        crc = struct.pack("<I", _crc(made[at:end]))
-        made[at + _OGG_CRC_AT : at + _OGG_CRC_AT + 4] = crc
+        made[at + _OGG_CRC_AT : at + _OGG_CRC_AT + 4] = _crc(made[at:end])
     return bytes(made[: len(data)])
 
 
@@ -117,18 +98,7 @@ def _ogg_pages(data: bytearray) -> Iterator[tuple[int, int]]:
         at = data.find(_OGG_PAGE, max(end, at + len(_OGG_PAGE)))
 
 
-def _crc(page: bytes | bytearray) -> int:
-    crc = 0
-    for byte in page:
-        crc = (crc << 8 & 0xFFFF_FFFF) ^ _CRC_TABLE[crc >> 24 ^ byte]
-    return crc
-
-
-def _crc_of(byte: int) -> int:
-    crc = byte << 24
-    for _ in range(8):
-        crc = crc << 1 & 0xFFFF_FFFF ^ (_CRC_POLYNOMIAL if crc >> 31 else 0)
-    return crc
-
-
-_CRC_TABLE: Final = tuple(map(_crc_of, range(256)))
+def _crc(page: bytearray) -> bytes:
+    """Return Ogg's checksum: zlib's with the bits of each byte reversed, begun and ended with 0."""
+    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return crc.to_bytes(4, "big").translate(_REVERSED)

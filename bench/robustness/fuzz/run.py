@@ -20,7 +20,6 @@ from evaluation.report import Check, Figures
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of this bench."""
     parser.add_argument(
         "targets",
         nargs="*",

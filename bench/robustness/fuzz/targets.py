@@ -18,7 +18,6 @@ from admin.dead_letters import dead_letter, new_stream_id, redriven
 from bench.robustness.fuzz.mutation import with_ogg_serial
 from consumer.codecs.decode import Decode, decode
 from consumer.codecs.sandbox import CodecSandbox
-from consumer.core.audio.samples import DecodedAudio
 from consumer.core.partition.state import Halt
 from consumer.kafka.state_records import decode_states
 from schemas.audio import MAX_CHANNELS, MAX_RECORD_SECONDS, AudioChunk, AudioCodec, StreamOptions
@@ -53,27 +52,16 @@ def _container(codec: AudioCodec, kind: str, *subtypes: str) -> Target:
         ]
 
     def run(data: bytes) -> None:
-        _decode(_sandbox().decode, data, codec, None, None)
+        _decode(_in_sandbox(), data, codec, None, None)
 
     return Target(corpus, run, native=True)
 
 
-class BlockingSandbox:
-    """The worker's codec sandbox, for callers without an event loop."""
-
-    def __init__(self) -> None:
-        self._runner = asyncio.Runner()
-        self._sandbox = CodecSandbox()
-
-    def decode(
-        self, payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
-    ) -> DecodedAudio:
-        return self._runner.run(self._sandbox.decode(payload, codec, rate, channels))
-
-
 @cache
-def _sandbox() -> BlockingSandbox:
-    return BlockingSandbox()
+def _in_sandbox() -> Decode:
+    """Return the decoding of the worker's sandbox, for callers without an event loop."""
+    runner, sandbox = asyncio.Runner(), CodecSandbox()
+    return lambda *record: runner.run(sandbox.decode(*record))
 
 
 def _encoded(kind: str, subtype: str, rate: int, channels: int) -> bytes:

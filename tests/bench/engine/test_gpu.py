@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from bench.__main__ import main as bench
 from bench.engine.gpu import FoldModeSpeed, checks
 from consumer.inference.device import Device
 from evaluation.samples import SAMPLES
@@ -17,15 +16,9 @@ CPU = Device(torch.device("cpu"), torch.float32, "a processor", "")
 FOLDED = FoldModeSpeed("folded", {1: 200.0, 8: 3_600.0, 64: None}, 0.1, (19.0, 30.0, 18.0))
 
 
-def measured(tmp_path: Path, line: str) -> dict[str, Any]:
-    file = tmp_path / "found.json"
-    assert bench(["gpu", *line.split(), "--threads", "1", "--json", str(file)]) == 0
-    return json.loads(file.read_text())  # type: ignore[no-any-return]
-
-
-def test_it_runs_on_a_processor(tmp_path: Path):
+def test_it_runs_on_a_processor(run_bench: Callable[..., Any]):
     line = "--shape tiny --batch 2 --rounds 1 --utterance-s 1 --tokens 3 --idle-clips 1"
-    found = measured(tmp_path, line)
+    found = run_bench(f"gpu {line} --threads 1")
     assert found["machine"]["weights"] == "random"
     assert found["checks"] == []
     figures = found["figures"]
@@ -35,9 +28,9 @@ def test_it_runs_on_a_processor(tmp_path: Path):
     assert figures["peak_mb"] > 0
 
 
-def test_it_runs_real_weights_on_real_speech(tmp_path: Path, tiny_en_weights: Path):
-    line = f"--model {tiny_en_weights} --data {SAMPLES} --batch 1 --rounds 1 --idle-clips 1"
-    found = measured(tmp_path, f"{line} --utterance-s 1")
+def test_it_runs_real_weights_on_real_speech(run_bench: Callable[..., Any], tiny_en_weights: Path):
+    line = "gpu --batch 1 --rounds 1 --idle-clips 1 --utterance-s 1 --threads 1"
+    found = run_bench(line, model=tiny_en_weights, data=SAMPLES)
     assert found["machine"]["model"] == "tiny.en"
     assert found["figures"]["folded.batch_1.rtfx"] > 0
 

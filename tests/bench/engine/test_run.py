@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -32,12 +31,10 @@ def parsed(*line: str) -> argparse.Namespace:
     return parser.parse_args(line)
 
 
-def test_speed_beside_a_peer(tmp_path: Path, tiny_en_weights: Path):
+def test_speed_beside_a_peer(run_bench: Callable[..., Any], tiny_en_weights: Path):
     line = "--figures speed --peers openai-whisper --languages en --batch 1,2 --word-times on,off"
-    where = f"--model {tiny_en_weights} --data {SAMPLES} --json {tmp_path / 'found.json'}"
     size = "--clips 2 --rounds 1 --utterance-s 1 --threads 1"
-    assert bench(["engine", *line.split(), *where.split(), *size.split()]) == 0
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = run_bench(f"engine {line} {size}", model=tiny_en_weights, data=SAMPLES)
     figures, name = found["figures"], f"streamscribe-{found['machine']['dtype']}"
     own = figures[f"en.batch_2.words_off.{name}.rtfx"]
     peer = figures["en.batch_1.words_off.openai-whisper.rtfx"]

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.__main__ import main as bench
 from bench.engine.soak import MemorySeries, checks, figures
 from evaluation.samples import SAMPLES
 
@@ -33,10 +33,9 @@ def test_figures_have_first_last_and_extreme_values():
     assert (found["least_mb"], found["most_mb"], found["batches"]) == (1_000, 1_010, 3)
 
 
-def test_it_decodes_until_the_time_is_over(tmp_path: Path, tiny_en_weights: Path):
-    line = f"--model {tiny_en_weights} --data {SAMPLES} --minutes 0.01 --threads 1 --json"
-    assert bench(["soak", *line.split(), str(tmp_path / "x.json")]) == 0
-    found = json.loads((tmp_path / "x.json").read_text())["figures"]
+def test_it_decodes_until_the_time_is_over(run_bench: Callable[..., Any], tiny_en_weights: Path):
+    line = "soak --minutes 0.01 --threads 1"
+    found = run_bench(line, model=tiny_en_weights, data=SAMPLES)["figures"]
     assert found["wall_s"] >= 0.6
     assert found["audio_s"] > 0
     assert found["held_mb"] > 30  # the weights alone

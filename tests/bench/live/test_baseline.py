@@ -4,9 +4,16 @@ from itertools import pairwise
 
 import pytest
 
-from bench.live.baseline import LONGEST_MS, BaselineStream
+from bench.live.baseline import (
+    LONGEST_MS,
+    BaselineStream,
+    BaselineUtterance,
+    ended_event,
+    final_event,
+)
 from bench.quality.recordings import read
 from evaluation.samples import SAMPLES
+from schemas.codec import decode_event, encode_event
 
 
 def spans(pcm: bytes, step: int, endpoint_ms: int = 500) -> list[tuple[float, float]]:
@@ -43,3 +50,11 @@ def test_an_utterance_is_cut_at_the_longest_length():
     speech = read(SAMPLES / "en_jfk.flac").tobytes()
     found = spans(speech * 4, 3200, endpoint_ms=2_000)
     assert max(end - start for start, end in found) == pytest.approx(LONGEST_MS / 1000)
+
+
+def test_its_events_are_read_as_those_of_streamscribe():
+    final = final_event("s", "en", BaselineUtterance(1.0, bytes(48_000)), "hello")
+    assert (final.stream_id, final.start_s, final.end_s, final.text) == ("s", 1.0, 2.5, "hello")
+    for event in (final, ended_event("s")):
+        _, value, headers = encode_event(event)
+        assert decode_event(headers, value) == event

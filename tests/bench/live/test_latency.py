@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import pytest
+from example_events import transcript_final
 from live_observations import CLOCK, RATE, observation, speech_clip
 
 from bench.live.conversations import join_clips
 from bench.live.latency import ClipResult, clip_results, finals_by_clip, first_text_s, onset_s
-from bench.live.observations import PlaybackClock, ReceivedFinal, ReceivedOnset, ReceivedPartial
+from bench.live.observations import (
+    PlaybackClock,
+    ReceivedEvent,
+    ReceivedFinal,
+    ReceivedPartial,
+)
 from schemas.transcript import TranscriptPartial, UtteranceStarted
 
 CLIP = speech_clip("c", "hello", margin_s=0.5)
@@ -13,7 +19,8 @@ CONVERSATION = join_clips("s", [CLIP, CLIP], [RATE, 2 * RATE])  # speech 1.5 to 
 
 
 def final(start_s: float, end_s: float, at_s: float, text: str = "hello") -> ReceivedFinal:
-    return ReceivedFinal("s", start_s, end_s, text, CLOCK.start_s + at_s)
+    event = transcript_final(start_s=start_s, end_s=end_s, text=text)
+    return ReceivedEvent(CLOCK.start_s + at_s, event)
 
 
 def results(
@@ -90,7 +97,7 @@ def partial(start_s: float, end_s: float, at_s: float, text: str) -> ReceivedPar
         stable_text="",
         tentative_text=text,
     )
-    return ReceivedPartial(CLOCK.start_s + at_s, event)
+    return ReceivedEvent(CLOCK.start_s + at_s, event)
 
 
 def test_the_first_text_is_that_of_a_partial_or_else_of_the_final():
@@ -105,6 +112,6 @@ def test_an_onset_belongs_to_the_clip_that_follows_it():
         stream_id="s", session_id="0-0", index=0, time_ms=0, utterance=1, start_s=5.2
     )
     one, two = results(final(1.2, 2.7, 3.1), final(5.2, 6.7, 7.5))
-    onsets = [ReceivedOnset(CLOCK.start_s + 5.9, event)]
+    onsets = [ReceivedEvent(CLOCK.start_s + 5.9, event)]
     assert onset_s(one, onsets) is None
     assert onset_s(two, onsets) == pytest.approx(0.4)

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -31,12 +33,11 @@ def short_clip(tmp_path: Path) -> Path:
 
 
 @pytest.mark.broker
-def test_streamscribe_and_the_baseline_are_measured(short_clip: Path, tiny_en_weights: Path):
-    file = short_clip / "measured.json"
+def test_streamscribe_and_the_baseline_are_measured(
+    run_bench: Callable[..., Any], short_clip: Path, tiny_en_weights: Path
+):
     line = "--streams 2 --minutes 0.03 --warm-up-s 0 --scenarios talk --partials on"
-    where = ["--data", str(short_clip), "--model", str(tiny_en_weights), "--json", str(file)]
-    assert measure("live", "bench.live.run", [*line.split(), "--peer", "baseline", *where]) == 0
-    measured = json.loads(file.read_text("utf-8"))
+    measured = run_bench(f"live {line} --peer baseline", data=short_clip, model=tiny_en_weights)
     figures = measured["figures"]
     for name in ("streamscribe", "baseline"):
         assert figures[f"{name}.talk.latencies"] >= 2
@@ -82,7 +83,7 @@ def test_ctrl_c_ends_all_processes(tmp_path: Path, tiny_en_weights: Path):
     [
         "--partials maybe",
         "--scenarios dance",
-        "--peer somebody",
+        "--peer unknown",
         "--streams 0",
         "--pace 0",
     ],

@@ -4,7 +4,7 @@ import pytest
 from example_events import transcript_final
 from live_observations import CLOCK
 
-from bench.live.observations import ReceivedFinal, ReceivedPartial
+from bench.live.observations import ReceivedEvent, ReceivedFinal, ReceivedPartial
 from bench.live.stable_text import (
     FinalWithPartials,
     stable_checks,
@@ -22,7 +22,7 @@ def final(
     event = transcript_final(
         utterance=utterance, end_s=seconds + 0.2, speech_end_s=seconds, text=text, words=words
     )
-    return ReceivedFinal.of(event, CLOCK.at_s(at_s))
+    return ReceivedEvent(CLOCK.at_s(at_s), event)
 
 
 def partial(revision: int, stable: str, at_s: float, *, utterance: int = 0) -> ReceivedPartial:
@@ -39,12 +39,11 @@ def partial(revision: int, stable: str, at_s: float, *, utterance: int = 0) -> R
         stable_text=stable,
         tentative_text="",
     )
-    return ReceivedPartial(CLOCK.at_s(at_s), event)
+    return ReceivedEvent(CLOCK.at_s(at_s), event)
 
 
 def utterance(of: ReceivedFinal, *stable: str) -> FinalWithPartials:
     """Return a final with partials that came from second 2 on, one a second."""
-    assert of.event is not None
     number = of.event.utterance
     partials = [partial(n, text, 2.0 + n, utterance=number) for n, text in enumerate(stable)]
     (found,) = with_partials([of], partials)

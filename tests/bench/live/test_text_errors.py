@@ -7,7 +7,6 @@ from bench.live.text_errors import (
     TextPair,
     cut_checks,
     cut_errors,
-    cut_figures,
     text_checks,
     text_figures,
 )
@@ -63,7 +62,7 @@ def test_errors_add_up():
 
 
 def test_lost_and_doubled_words_fail_their_checks():
-    lost, doubled = cut_checks(cut_figures(CutErrors(cuts=2, lost=1, doubled=0, changed=3)))
+    lost, doubled = cut_checks(CutErrors(cuts=2, lost=1, doubled=0, changed=3).figures())
     assert (lost.value, lost.ok, doubled.ok) == (1, False, True)
 
 

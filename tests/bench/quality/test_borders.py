@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,11 +80,11 @@ def folder(path: Path) -> Path:
     return path
 
 
-def test_real_speech_is_cut_and_decoded(tmp_path: Path, tiny_en_weights: Path) -> None:
-    file = tmp_path / "figures.json"
-    line = f"--data {folder(tmp_path)} --model {tiny_en_weights} --dtype fp32 --json {file}"
-    assert bench(["borders", *line.split(), "--gap-s", "0.1", "--offsets", "2"]) == 0
-    found = json.loads(file.read_text("utf-8"))["figures"]
+def test_real_speech_is_cut_and_decoded(
+    run_bench: Callable[..., Any], tmp_path: Path, tiny_en_weights: Path
+) -> None:
+    line = "borders --dtype fp32 --gap-s 0.1 --offsets 2"
+    found = run_bench(line, data=folder(tmp_path), model=tiny_en_weights)["figures"]
     assert found["forced.cuts"] + found["paused.cuts"] >= 4
     assert found["en.wer_percent"] < 10
 

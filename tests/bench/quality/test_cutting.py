@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from stream_harness import OneStream
 
-from bench.quality.cutting import utterances
+from bench.quality.cutting import utterance_lengths, utterances
 from bench.quality.recordings import read
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
@@ -59,3 +60,13 @@ def test_a_recording_is_cut_as_a_stream_of_the_worker_is():
     for one, other in zip(found, stream.utterances, strict=True):
         assert np.array_equal(one.samples, other.samples)
         assert one.speech.probabilities == other.speech.probabilities
+
+
+def test_lengths_are_those_of_clips_and_of_the_recordings_joined_from_them(tmp_path: Path):
+    (tmp_path / "a.flac").symlink_to(SAMPLES / "zh_aishell3_moon.flac")
+    (tmp_path / "manifest.jsonl").write_text('{"file": "a.flac"}')
+    clip = utterance_lengths(tmp_path)
+    assert len(clip) == 1
+    recipe = '{"parts": ["a.flac", "a.flac"], "gap_seconds": 2.0}'
+    (tmp_path / "longform_recipes.jsonl").write_text(recipe)
+    assert utterance_lengths(tmp_path) == pytest.approx(clip * 3, abs=0.3)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from small_whisper import CPU, checkpoint_of, small_whisper
 
-from bench.__main__ import main as bench
 from bench.engine.engines.streamscribe import StreamscribeEngine
 from bench.framework import BenchContext
 from bench.quality.fold import BREAKS, checked, conclude
@@ -24,12 +24,13 @@ PASSED = FoldRecord(
 
 
 def test_too_few_clips_are_refused_and_leave_no_record(
-    tmp_path: Path, tiny_en_weights: Path, capsys: pytest.CaptureFixture[str]
+    run_bench: Callable[..., Any],
+    tmp_path: Path,
+    tiny_en_weights: Path,
+    capsys: pytest.CaptureFixture[str],
 ):
-    file, folds = tmp_path / "found.json", tmp_path / "folds"
-    line = f"--model {tiny_en_weights} --data {SAMPLES} --clips 2 --threads 1 --dtype fp32"
-    assert bench(["fold", *line.split(), "--json", str(file), "--record", str(folds)]) == 0
-    found = json.loads(file.read_text())
+    line, folds = "fold --clips 2 --threads 1 --dtype fp32", tmp_path / "folds"
+    found = run_bench(line, model=tiny_en_weights, data=SAMPLES, record=folds)
     assert {check["name"]: check["ok"] for check in found["checks"]} == {
         "en.clips": False,
         "en.worse_high_points": True,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from bench.__main__ import main
 from evaluation.samples import SAMPLES
 
 
-def test_stable_text_of_real_speech(tmp_path: Path, tiny_en_weights: Path):
-    file = tmp_path / "found.json"
-    where = ["--data", str(SAMPLES), "--model", str(tiny_en_weights), "--json", str(file)]
-    assert main(["partials", *where, "--clips", "2"]) == 0
-    found = json.loads(file.read_text("utf-8"))
+def test_stable_text_of_real_speech(run_bench: Callable[..., Any], tiny_en_weights: Path):
+    found = run_bench("partials --clips 2", data=SAMPLES, model=tiny_en_weights)
     figures = found["figures"]
     assert figures["all.partials"] == figures["en.partials"] > 10
     assert figures["en.stable_taken_back_share"] == 0

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import consumer
-from bench.robustness.chaos.batch_faults import REREAD
 from bench.robustness.chaos.faults import FAULTS
+from bench.robustness.chaos.log_faults import REREAD
 from bench.robustness.chaos.operator_faults import HALTED, OPENED
 from bench.robustness.chaos.worker_faults import BLOCKED
 

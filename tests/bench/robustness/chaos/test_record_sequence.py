@@ -8,19 +8,15 @@ import pytest
 
 from bench.quality.recordings import recordings
 from bench.robustness.chaos.hidden_counters import find
-from bench.robustness.chaos.record_sequence import (
-    SequencedRecord,
-    invalid_records,
-    record_sequence,
-)
+from bench.robustness.chaos.record_sequence import invalid_records, record_sequence
 from bench.robustness.chaos.test_streams import (
-    HEADER,
     Closing,
-    Label,
+    LabelledRecord,
     OrderHeaders,
     RecordKind,
     StreamScript,
     TestStream,
+    label_of,
 )
 from consumer.codecs.reader import AudioRules, read_record
 from consumer.core.audio.samples import from_float
@@ -37,37 +33,38 @@ def stream(headers: OrderHeaders = OrderHeaders.SEQ_START, **more: Any) -> TestS
     return TestStream(5, "s", headers, **(fields | more))
 
 
-def sequence(stream: TestStream, stop_after: int = 10**9) -> list[SequencedRecord]:
-    records: list[SequencedRecord] = []
+def sequence(stream: TestStream, stop_after: int = 10**9) -> list[LabelledRecord]:
+    records: list[LabelledRecord] = []
     for each in record_sequence(SCRIPT, stream, lambda: len(records) >= stop_after):
         records.append(each)  # noqa: PERF402 - `stopped` counts them meanwhile
     return records
 
 
-def outcome(key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]) -> str:
-    record = Record(Partition("t", 0), 0, 0, key, value, tuple(headers))
+def outcome(record: LabelledRecord) -> str:
+    headers = (*record.headers, record.label.header)
+    received = Record(Partition("t", 0), 0, 0, record.key, record.value, headers)
     try:
-        read_record(record, AudioRules(AudioDefaults()))
+        read_record(received, AudioRules(AudioDefaults()))
     except WireError as error:
         return error.reason
     return ""
 
 
 def test_the_records_of_a_stream_are_the_same_every_time() -> None:
-    one, two = ([i.record for i in sequence(stream())] for _ in range(2))
+    one, two = (sequence(stream()) for _ in range(2))
     assert one == two
 
 
 @pytest.mark.parametrize("headers", OrderHeaders)
-def test_records_are_what_their_labels_say(headers: OrderHeaders) -> None:
+def test_records_match_their_labels(headers: OrderHeaders) -> None:
     records = sequence(stream(headers))
     sound = SCRIPT.samples(stream(headers))
     for each in records:
-        label = Label.decode(dict(each.record.headers)[HEADER])
-        assert label == each.label
-        assert outcome(*each.record) == (label.note if label.kind is RecordKind.BAD else "")
+        label = each.label
+        assert label_of([*each.headers, label.header]) == label
+        assert outcome(each) == (label.note if label.kind is RecordKind.BAD else "")
         if label.kind in {RecordKind.SOUND, RecordKind.REPEAT}:
-            payload = np.frombuffer(each.record.value, np.int16)
+            payload = np.frombuffer(each.value, np.int16)
             assert (payload == sound[label.start : label.end]).all()
             assert all(piece.stream == 5 for piece in find(payload))
 
@@ -75,7 +72,7 @@ def test_records_are_what_their_labels_say(headers: OrderHeaders) -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_all_channels_are_equal(channels: int) -> None:
     (first, *_) = sequence(stream(channels=channels))
-    payload = np.frombuffer(first.record.value, np.int16).reshape(-1, channels)
+    payload = np.frombuffer(first.value, np.int16).reshape(-1, channels)
     assert payload.shape == (1600, channels)
     assert (payload == payload[:, :1]).all()
 
@@ -102,8 +99,8 @@ def test_without_input_faults_all_audio_is_sent_once_in_order() -> None:
 def test_a_stream_that_is_stopped_ends_in_order() -> None:
     records = sequence(stream(closing=Closing.RESTART, fault_rate=0), stop_after=7)
     assert [each.label.kind for each in records] == [RecordKind.SOUND] * 7 + [RecordKind.END]
-    assert dict(records[-1].record.headers)["seq"] == b"7"
-    assert records[-1].label.start == 7 * 1600 == int(dict(records[-1].record.headers)["start"])
+    assert dict(records[-1].headers)["seq"] == b"7"
+    assert records[-1].label.start == 7 * 1600 == int(dict(records[-1].headers)["start"])
 
 
 @pytest.mark.parametrize("stop_after", range(10, 60))
@@ -112,7 +109,7 @@ def test_only_repeats_have_the_number_of_another_record_wherever_a_stream_is_sto
 ) -> None:
     records = sequence(stream(OrderHeaders.SEQ_START, fault_rate=0.5), stop_after=stop_after)
     first = [each for each in records if each.label.kind is not RecordKind.REPEAT]
-    numbers = [dict(each.record.headers).get("seq") for each in first]
+    numbers = [dict(each.headers).get("seq") for each in first]
     assert len(set(numbers)) == len(numbers)
 
 
@@ -130,6 +127,5 @@ def test_poison_lies_in_the_first_words() -> None:
 
 
 def test_invalid_records_are_refused_for_their_reasons() -> None:
-    label = (HEADER, Label(RecordKind.BAD).encode())
     for record in islice(invalid_records(), 7):
-        assert outcome(record.key, record.value, [*record.headers, label]) == record.reason
+        assert outcome(record) == record.label.note

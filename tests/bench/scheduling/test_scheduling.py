@@ -7,19 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from bench.scheduling import (
-    ATTEMPTS,
-    BUDGET,
+from bench.scheduling.run import ATTEMPTS, BUDGET, PLANNERS, recorded_lengths
+from bench.scheduling.simulated_worker import FirstCome, Waits, simulate
+from bench.scheduling.workload import (
     CAPACITY,
-    PLANNERS,
     SPEECH_SHARE,
-    FirstCome,
     Scenario,
-    Utterance,
-    Waits,
+    SimulatedUtterance,
     conversation,
-    recorded_lengths,
-    simulate,
 )
 from consumer.core.scheduling.capacity import Budget
 from consumer.core.scheduling.planner import Planner
@@ -55,7 +50,7 @@ def test_the_budget_is_one_that_the_engine_would_measure() -> None:
 
 
 def test_a_final_waits_for_the_decodes_before_it_and_its_own() -> None:
-    utterances = [Utterance("live-a", 1.0, 4.0), Utterance("live-b", 1.0, 4.0)]
+    utterances = [SimulatedUtterance("live-a", 1.0, 4.0), SimulatedUtterance("live-b", 1.0, 4.0)]
     result = simulate(utterances, FirstCome(Budget(10**6, 1)), 10.0)
     one, two = (wait_s for _, wait_s, _ in result.finals)
     assert one == pytest.approx(COST.of([4.0]), abs=0.15)  # and poll, coalescing, commit
@@ -63,13 +58,15 @@ def test_a_final_waits_for_the_decodes_before_it_and_its_own() -> None:
 
 
 def test_what_still_waits_at_the_end_has_waited_until_then() -> None:
-    utterances = [Utterance(f"live-{n}", 1.0, 10.0) for n in range(50)]
+    utterances = [SimulatedUtterance(f"live-{n}", 1.0, 10.0) for n in range(50)]
     result = simulate(utterances, FirstCome(Budget(10**6, 1)), 3.0)
     assert result.quantile_s(1.0) == 2.0
 
 
 def test_first_come_fills_a_batch_up_to_its_budget_in_order() -> None:
-    utterances = [Utterance(f"live-{n}", 1.0, seconds) for n, seconds in enumerate((4, 4, 4, 4))]
+    utterances = [
+        SimulatedUtterance(f"live-{n}", 1.0, seconds) for n, seconds in enumerate((4, 4, 4, 4))
+    ]
     assert simulate(utterances, FirstCome(Budget(700, 16)), 10.0).rows == 2
 
 
@@ -119,17 +116,14 @@ def test_more_gets_done_under_overload(waits: dict[tuple[str, float, str], Waits
 
 def test_other_finals_are_hardly_delayed_by_further_attempts(lengths: list[float]) -> None:
     scenario = Scenario("steady", 0.1, 150.0)
-    others, repeated = (
-        {
-            name: simulate(
-                scenario.utterances(lengths), Planner(BUDGET), scenario.until_s, fallbacks
-            ).quantile_s(0.99 if is_repeated is False else 0.5, repeated=is_repeated)
-            for name, fallbacks in ATTEMPTS.items()
-        }
-        for is_repeated in (False, True)
+    at_once, apart = (
+        simulate(scenario.utterances(lengths), Planner(BUDGET), scenario.until_s, ATTEMPTS[name])
+        for name in ("at once", "apart")
     )
-    assert others["apart"] < 0.7 * others["at once"]
-    assert repeated["apart"] < 2.0 * repeated["at once"]
+    others_s = [each.quantile_s(0.99, repeated=False) for each in (at_once, apart)]
+    repeated_s = [each.quantile_s(0.5, repeated=True) for each in (at_once, apart)]
+    assert others_s[1] < 0.7 * others_s[0]
+    assert repeated_s[1] < 2.0 * repeated_s[0]
 
 
 def test_a_run_repeats_itself(lengths: list[float]) -> None:
