@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from devstack.parent_watchdog import watched
 from devstack.ports import HOST
@@ -38,6 +39,15 @@ class Voter:
         return f"{self.number}@{HOST}:{self.port}"
 
 
+# The controllers have a name of their own: an authorizer that has not read its rules yet lets only
+# super users vote, and several nodes elect no leader where that is every client.
+CONTROLLER_PRINCIPAL: Final = "User:controller"
+_CONTROLLER_LOGIN: Final = (
+    "org.apache.kafka.common.security.plain.PlainLoginModule required "
+    'username="controller" password="controller" user_controller="controller";'
+)
+
+
 def server_properties(
     number: int,
     port: int,
@@ -61,8 +71,11 @@ def server_properties(
         "listeners": _addresses({"PLAINTEXT": port, "CONTROLLER": controller_port} | listeners),
         "advertised.listeners": _addresses({"PLAINTEXT": port} | advertised),
         "listener.security.protocol.map": ",".join(
-            f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *routes)
+            ("CONTROLLER:SASL_PLAINTEXT", *(f"{name}:PLAINTEXT" for name in ("PLAINTEXT", *routes)))
         ),
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.controller.plain.sasl.jaas.config": _CONTROLLER_LOGIN,
         "log.dirs": str(folder / "log"),
         "auto.create.topics.enable": "false",
         "default.replication.factor": replicas,

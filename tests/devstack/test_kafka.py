@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
+from devstack.kafka_node import CONTROLLER_PRINCIPAL
 from schemas.topics import Topics
 from transport.cluster import create_topics
 
@@ -63,9 +64,15 @@ async def test_records_are_kept_across_a_restart_on_the_same_folder(tmp_path: Pa
         await LocalKafka(3, data=tmp_path).start()
 
 
-async def test_a_cluster_of_three_works_without_one_node():
+async def test_a_cluster_of_three_with_an_authorizer_works_without_one_node():
+    """Votes between controllers are authorized, before any rule has been read."""
     topics = Topics()
-    async with LocalKafka(3) as kafka:
+    settings = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+        "super.users": CONTROLLER_PRINCIPAL,
+    }
+    async with LocalKafka(3, settings=settings) as kafka:
         assert kafka.nodes == (1, 2, 3)
         await create_topics(kafka.bootstrap, topics, partitions=1)
         kafka.kill(2)

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from devstack.kafka import LocalKafka
-from devstack.kafka_node import Node
+from devstack.kafka_node import CONTROLLER_PRINCIPAL, Node
 from devstack.ports import HOST, free_ports
 from transport.security import SaslMechanism, Security, SecurityProtocol
 
@@ -168,7 +168,7 @@ class SecureKafka(LocalKafka):
             "listener.name.mutual.ssl.client.auth": "required",
             "ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/,DEFAULT",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:ANONYMOUS",
+            "super.users": f"User:ANONYMOUS;{CONTROLLER_PRINCIPAL}",
         }
 
 

@@ -24,6 +24,7 @@ from consumer.core.streams.records import Partition
 from consumer.kafka.transaction import transactional_id
 from devstack.errors import DevstackError
 from devstack.kafka import LocalKafka
+from devstack.kafka_node import CONTROLLER_PRINCIPAL
 from devstack.proxy import Link
 from schemas.topics import Topics
 from transport.cluster import admin_client, create_topics
@@ -152,6 +153,7 @@ def cluster(brokers: int, workers: Sequence[str], data: Path | None = None) -> L
     settings = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",
+        "super.users": CONTROLLER_PRINCIPAL,
     }
     return LocalKafka(brokers, data=data, links=workers, settings=settings)
 
