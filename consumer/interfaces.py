@@ -14,7 +14,7 @@ from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Found
 from consumer.core.partition.step import DecodedRecord, RejectedRecord
-from consumer.core.scheduling.jobs import Batch
+from consumer.core.scheduling.jobs import Batch, JobFailure
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Lane, Partition, Poll, Record
 from consumer.core.text.hypothesis import Hypothesis
@@ -85,8 +85,8 @@ class SpeechDetector(Protocol):
 class Engine(Protocol):
     """The model, on a thread of its own."""
 
-    async def transcribe(self, batch: Batch) -> list[Hypothesis]:
-        """Return one hypothesis per job, in order. Raises `DeviceLost`."""
+    async def transcribe(self, batch: Batch) -> Sequence[Hypothesis | JobFailure]:
+        """Return one reply per job, in order. Raises `DeviceLost`."""
 
 
 class Broadcast(Protocol):

@@ -65,6 +65,11 @@ METRICS = (
         "counter",
         "Codec processes that a record crashed or hung and that were replaced.",
     ),
+    Spec(
+        "decode_failures",
+        "counter",
+        "Decodes for which the model raised, and for no other utterance.",
+    ),
     Spec("halted", "gauge", "Partitions that wait for an operator; the log has the reason."),
     Spec(
         "behind_seconds",

@@ -30,7 +30,7 @@ from consumer.core.partition.state import Restored
 from consumer.core.partition.step import Decode, Effects, IncomingRecord, Inputs
 from consumer.core.scheduling.capacity import Backpressure
 from consumer.core.scheduling.fold_audit import FoldAudit, disagreement
-from consumer.core.scheduling.jobs import Batch, Job, JobKind
+from consumer.core.scheduling.jobs import Batch, Job, JobFailure, JobKind
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, UnreadableBatch
@@ -283,7 +283,9 @@ class Pipeline:
         if audit is None:
             return await self._jobs_wakeup.wait()
         (unfolded,) = await self._shells.engine.transcribe(Batch((audit.job,), padded=True))
-        self._metrics.observe("fold_disagreement", disagreement(audit.folded_text, unfolded.text))
+        if isinstance(unfolded, Hypothesis):
+            difference = disagreement(audit.folded_text, unfolded.text)
+            self._metrics.observe("fold_disagreement", difference)
         return True
 
     def _next_batch(self) -> Batch | None:
@@ -292,23 +294,26 @@ class Pipeline:
     async def _transcribe(self, batch: Batch) -> None:
         began = self._clock.monotonic()
         self._report_started(batch)
-        hypotheses = await self._shells.engine.transcribe(batch)
+        replies = await self._shells.engine.transcribe(batch)
         decode_s = self._clock.monotonic() - began
         self._metrics.observe_batch(batch, decode_s)
         decodes: dict[Partition, list[Decode]] = defaultdict(list)
-        for job, hypothesis in zip(batch.jobs, hypotheses, strict=True):
-            timed = self._timed(job, hypothesis, began, decode_s)
-            decodes[job.id.session.partition].append(Decode(job, timed))
-            if job.kind is JobKind.FINAL and not (job.is_excerpt or hypothesis.earlier):
-                self._fold_audit.offer(job, hypothesis)
-        for partition, replies in decodes.items():
-            self._step_if_current(partition, replies)
+        for job, reply in zip(batch.jobs, replies, strict=True):
+            text = self._timed(job, reply, began, decode_s)
+            decodes[job.id.session.partition].append(Decode(job, text))
+        for partition, of_partition in decodes.items():
+            self._step_if_current(partition, of_partition)
 
     def _timed(
-        self, job: Job, hypothesis: Hypothesis, began: float, decode_s: float
-    ) -> TimedHypothesis:
+        self, job: Job, reply: Hypothesis | JobFailure, began: float, decode_s: float
+    ) -> TimedHypothesis | JobFailure:
+        if isinstance(reply, JobFailure):
+            self._metrics.count("decode_failures")
+            return reply
+        if job.kind is JobKind.FINAL and not (job.is_excerpt or reply.earlier):
+            self._fold_audit.offer(job, reply)
         queue_ms = round((began - job.closed_at) * 1000)
-        return TimedHypothesis(hypothesis, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
+        return TimedHypothesis(reply, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
 
     def _report_started(self, batch: Batch) -> None:
         """Report to the partitions which finals the engine has taken."""

@@ -46,7 +46,7 @@ from consumer.core.partition.step import Decode, DecodedRecord, Inputs
 from consumer.core.scheduling.jobs import Batch, Job
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Lane, Partition, Record
-from consumer.core.text.hypothesis import TimedHypothesis
+from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.detection import cascade
 from consumer.detection.detector_thread import DetectorThread
 from consumer.engine.local import LocalEngine
@@ -119,6 +119,7 @@ class AudioClockWorker:
             batch = Batch(tuple(jobs[start : start + ROWS]))
             hypotheses = await self.engine.transcribe(batch)
             for job, hypothesis in zip(batch.jobs, hypotheses, strict=True):
+                assert isinstance(hypothesis, Hypothesis)  # the clips are good speech
                 text = TimedHypothesis(hypothesis, 0, round(1000 * self.decode_s), self._now_ms)
                 self._arriving.append((self.now_s + self.decode_s, Decode(job, text)))
 

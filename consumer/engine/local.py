@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -12,19 +13,22 @@ from typing import Final, Protocol, Self, TypeVar
 import numpy as np
 import soundfile
 import soxr
+import structlog
 
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Utterance
 from consumer.core.scheduling.capacity import BatchTiming, positions
-from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job
+from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobFailure
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.chinese import CODE, prompt
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.errors import DeviceLost, OutOfMemory
+from consumer.errors import DeviceLost, OutOfMemory, SttError
 from consumer.inference.device import set_threads
 from schemas.audio import Task
 from schemas.languages import whisper_code
 from schemas.transcript import Model
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -76,19 +80,45 @@ class LocalEngine:
     async def __aexit__(self, *_: object) -> None:
         self._model.shutdown(wait=False, cancel_futures=True)
 
-    async def transcribe(self, batch: Batch) -> list[Hypothesis]:
-        """Return one hypothesis a job. Raises `DeviceLost` when the device fails or hangs."""
+    async def transcribe(self, batch: Batch) -> list[Hypothesis | JobFailure]:
+        """Return one reply a job.
+
+        If the model raises, each job is decoded alone, and a job that raises again is a failure.
+        Raises `DeviceLost` when the device fails or hangs, and any error of the model that known
+        speech causes, too.
+        """
+        try:
+            return [*await self._run(lambda: self._decode(batch))]
+        except (SttError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 -- what a model raises is not known here
+            return [await self._decode_alone(job, padded=batch.padded) for job in batch.jobs]
+
+    async def _decode_alone(self, job: Job, *, padded: bool) -> Hypothesis | JobFailure:
+        try:
+            (hypothesis,) = await self._run(lambda: self._decode(Batch((job,), padded=padded)))
+        except (SttError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001
+            await self._run(self._decode_known)
+            _log_failure(job, error)
+            return JobFailure(type(error).__name__)
+        return hypothesis
+
+    async def _run(self, work: Callable[[], T]) -> T:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await _on(self._model, lambda: self._decode(batch))
+                return await _on(self._model, work)
         except TimeoutError:
             raise DeviceLost(
                 f"the model has not answered for {self._timeout_s:.0f} s; restart the worker"
             ) from None
 
     def _measure(self) -> tuple[BatchTiming, ...]:
-        clip = DecodeRequest(_known_speech(), languages=("en",), words=True)
-        return tuple(self._timing([clip] * rows) for rows in _TIMED_ROWS)
+        return tuple(self._timing([_known_clip()] * rows) for rows in _TIMED_ROWS)
+
+    def _decode_known(self) -> list[Hypothesis]:
+        return self._transcribe([_known_clip()])
 
     def _timing(self, clips: Sequence[DecodeRequest]) -> BatchTiming:
         seconds = min(_seconds(lambda: self._transcribe(clips)) for _ in range(_RUNS))
@@ -147,6 +177,22 @@ def whisper_samples(utterance: Utterance) -> Float32Array:
         return samples
     resampled: Float32Array = soxr.resample(samples, utterance.rate, WHISPER_RATE)
     return resampled
+
+
+def _log_failure(job: Job, error: Exception) -> None:
+    """Log where the model raised, but not the message, which may quote the publisher."""
+    log.error(
+        "decode failed",
+        stream=job.id.session.stream_id,
+        utterance=job.id.utterance,
+        error=type(error).__name__,
+        traceback="".join(traceback.format_tb(error.__traceback__)),
+        action="the utterance is a dead letter; report the traceback",
+    )
+
+
+def _known_clip() -> DecodeRequest:
+    return DecodeRequest(_known_speech(), languages=("en",), words=True)
 
 
 def _known_speech() -> Float32Array:

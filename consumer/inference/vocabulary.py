@@ -82,5 +82,6 @@ class Vocabulary:
 def _encoded(tokenizer: Tokenizer, text: str | None) -> list[int]:
     if text is None or not text.strip():
         return []
-    tokens: list[int] = tokenizer.encode(" " + text.strip())
+    # Names of special tokens are ordinary text here: a publisher wrote them.
+    tokens: list[int] = tokenizer.encode(" " + text.strip(), disallowed_special=())
     return tokens

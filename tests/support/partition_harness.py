@@ -14,7 +14,7 @@ from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.partition import PartitionTask
 from consumer.core.partition.state import Restored, recover
 from consumer.core.partition.step import Decode, DecodedRecord, Effects, Inputs, RejectedRecord
-from consumer.core.scheduling.jobs import Job, JobKind
+from consumer.core.scheduling.jobs import Job, JobFailure, JobKind
 from consumer.core.streams.chunks import Chunk
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Record, UnreadableBatch
@@ -34,7 +34,7 @@ class Worker:
         self,
         restored: Restored | None = None,
         store: MemoryStore | None = None,
-        write: Callable[[Job], Hypothesis] = lambda job: echo(job.utterance.samples),
+        write: Callable[[Job], Hypothesis | JobFailure] = lambda job: echo(job.utterance.samples),
         **changes: Any,
     ) -> None:
         self.store = store or MemoryStore()
@@ -90,11 +90,16 @@ class Worker:
         (self.jobs if job.kind is JobKind.FINAL else self.interims).remove(job)
         return self.answer(job, self.write(job), now)
 
-    def answer(self, job: Job, hypothesis: Hypothesis, now: float = 0.0) -> list[TranscriptFinal]:
+    def answer(
+        self, job: Job, reply: Hypothesis | JobFailure, now: float = 0.0
+    ) -> list[TranscriptFinal]:
         """Answer a job, even one that is not outstanding; return the finals that result."""
         before = len(self.finals)
-        text = TimedHypothesis(hypothesis, 1, 2, self.task.ledger.time_ms)
-        self.step(now, decodes=[Decode(job, text)])
+        if isinstance(reply, Hypothesis):
+            text = TimedHypothesis(reply, 1, 2, self.task.ledger.time_ms)
+            self.step(now, decodes=[Decode(job, text)])
+        else:
+            self.step(now, decodes=[Decode(job, reply)])
         return self.finals[before:]
 
     def finish_all(self) -> None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit, Outcome
-from consumer.core.scheduling.jobs import Job
+from consumer.core.scheduling.jobs import Job, JobFailure
 from consumer.core.streams.chunks import Chunk
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Record, UnreadableBatch, UtteranceId
@@ -46,7 +46,7 @@ class Decode:
     """The engine's reply to a job."""
 
     job: Job
-    text: TimedHypothesis
+    text: TimedHypothesis | JobFailure
 
 
 @dataclass(frozen=True, slots=True, eq=False)

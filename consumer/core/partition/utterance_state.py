@@ -6,7 +6,7 @@
     PENDING       --OFFSET_COMMITTED-> QUEUED
     QUARANTINED   --ATTEMPT_*-->       QUARANTINED, then QUEUED     --GIVEN_UP--> DECODED
     QUEUED        --TAKEN-->           DECODING
-    QUEUED | DECODING --ACCEPTED-->    DECODED      --DOUBTED--> QUEUED
+    QUEUED | DECODING --ACCEPTED-->    DECODED      --DOUBTED--> QUEUED      --FAILED--> DECODED
     DECODED       --MISSING_SPEECH | OTHER_LANGUAGE--> QUEUED
     DECODED       --TURN_CAME-->       SETTLED      --PUBLISHED--> COMMITTED
 
@@ -54,6 +54,7 @@ class UtteranceMove(Enum):
     GIVEN_UP = auto()  # all attempts are used up
     TAKEN = auto()  # the engine has begun to decode it
     ACCEPTED = auto()  # a text was accepted, or is the best after the last fallback
+    FAILED = auto()  # the model raised, for this utterance and no other
     DOUBTED = auto()  # a text was not accepted, and fallback steps remain
     MISSING_SPEECH = auto()  # the text leaves out speech: that stretch is decoded on its own
     OTHER_LANGUAGE = auto()  # at its turn, the held language decides for another one
@@ -82,8 +83,10 @@ TRANSITIONS: Final[Mapping[tuple[UtteranceState | None, UtteranceMove], Utteranc
     (S.QUARANTINED, M.GIVEN_UP): S.DECODED,
     (S.QUEUED, M.TAKEN): S.DECODING,
     (S.QUEUED, M.ACCEPTED): S.DECODED,
+    (S.QUEUED, M.FAILED): S.DECODED,
     (S.QUEUED, M.DOUBTED): S.QUEUED,
     (S.DECODING, M.ACCEPTED): S.DECODED,
+    (S.DECODING, M.FAILED): S.DECODED,
     (S.DECODING, M.DOUBTED): S.QUEUED,
     (S.DECODED, M.MISSING_SPEECH): S.QUEUED,
     (S.DECODED, M.OTHER_LANGUAGE): S.QUEUED,
@@ -118,7 +121,8 @@ class UtteranceRecord:
     requests: int = 0  # number of submitted finals; replies to older ones are ignored
     earlier: tuple[Hypothesis, ...] = ()  # texts that were not accepted
     excerpts: list[Excerpt] = field(default_factory=list)  # nested, the innermost last
-    decoded: TimedHypothesis | None = None  # None: not yet, or given up
+    decoded: TimedHypothesis | None = None  # None: not yet, given up, or failed
+    error: str | None = None  # class of the exception of the model, if it raised
     is_isolated: bool = False  # decoded alone in its batch
     was_redecoded: bool = False  # in another language, which happens once at most
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from consumer.core.audio.utterance import Utterance
 from consumer.core.partition.commit import Commit, EntryId
 from consumer.core.partition.interim import Interim, is_same, started
 from consumer.core.partition.ledger import Ledger
@@ -32,7 +33,7 @@ from consumer.core.partition.utterance_state import (
     UtteranceRecord,
     UtteranceState,
 )
-from consumer.core.scheduling.jobs import JobKind
+from consumer.core.scheduling.jobs import JobFailure, JobKind
 from consumer.core.scheduling.planner import RETRY_DELAY_S
 from consumer.core.streams.entries import InterimDecode, PendingUtterance
 from consumer.core.streams.language import LanguageHold
@@ -167,13 +168,29 @@ class Utterances:
         record = self._records.get(decode.job.id)
         if record is None:
             return
-        if decode.job.kind is JobKind.INTERIM:
-            self._on_interim(record, decode, now)
-        elif record.is_awaited and decode.job.request == record.requests:
-            self._on_reply(record, decode.text, now)
+        is_final = record.is_awaited and decode.job.request == record.requests
+        match decode.job.kind, decode.text:
+            case JobKind.INTERIM, JobFailure():
+                record.interim = None  # its other interim decodes would fail, too
+            case JobKind.INTERIM, TimedHypothesis() as text:
+                self._on_interim(record, decode.job.utterance, text, now)
+            case JobKind.FINAL, JobFailure() as failure if is_final:
+                self._on_failure(record, failure, now)
+            case JobKind.FINAL, TimedHypothesis() as text if is_final:
+                self._on_reply(record, text, now)
 
-    def _on_interim(self, record: UtteranceRecord, decode: Decode, now: float) -> None:
-        utterance, pending = decode.job.utterance, record.pending
+    def _on_failure(self, record: UtteranceRecord, failure: JobFailure, now: float) -> None:
+        """Keep the text that the utterance has without this decode, if any."""
+        record.advance(Move.FAILED)
+        record.error = failure.error
+        if record.excerpts:
+            record.decoded = _merged(record, record.excerpts.pop().text)
+        self._settle(record.id.session, now)
+
+    def _on_interim(
+        self, record: UtteranceRecord, utterance: Utterance, text: TimedHypothesis, now: float
+    ) -> None:
+        pending = record.pending
         is_final = (
             record.is_awaited
             and not record.excerpts
@@ -181,21 +198,23 @@ class Utterances:
             and is_same(pending.utterance, utterance)
         )
         if not record.is_awaited or is_final:
-            self._revise(record, decode)
+            self._revise(record, utterance, text)
         if is_final:
             # The partial is published too: it arrives before the final, which waits for a commit.
-            self._on_interim_of_final(record, decode.text, now)
+            self._on_interim_of_final(record, text, now)
 
-    def _revise(self, record: UtteranceRecord, decode: Decode) -> None:
+    def _revise(
+        self, record: UtteranceRecord, utterance: Utterance, decoded: TimedHypothesis
+    ) -> None:
         """Keep the text of an outstanding request, and publish its partial."""
         interim = record.interim
-        request = None if interim is None else interim.answered(decode.job.utterance)
+        request = None if interim is None else interim.answered(utterance)
         if interim is None or request is None:
             return
         if record.state is UtteranceState.OPEN:
             record.advance(Move.INTERIM_DECODED)
-        interim.keep(request, decode.text)
-        text = self._rendered(request, decode.text.hypothesis)
+        interim.keep(request, decoded)
+        text = self._rendered(request, decoded.hypothesis)
         if text is not None and request.options.partials:
             self._effects.broadcast.append(interim.revise(request, text))
 
@@ -230,9 +249,7 @@ class Utterances:
                 record.advance(Move.MISSING_SPEECH)
                 self._submit(record, record.closed_at)
                 return
-        while record.excerpts:
-            text = merged_text(record.excerpts.pop(), text)
-        record.decoded = text
+        record.decoded = _merged(record, text)
         self._settle(record.id.session, now)
 
     # --- settling
@@ -264,7 +281,7 @@ class Utterances:
             del self._newest[record.id.session.stream_id]
         record.interim = None
         if record.decoded is None:
-            self._ledger.complete(entry, failed(pending), undecodable(pending))
+            self._ledger.complete(entry, failed(pending), undecodable(pending, record.error))
             return
         event = final(pending, record.decoded, self._policy.model, self._policy.finals)
         self._ledger.complete(entry, event)
@@ -309,3 +326,10 @@ class Utterances:
             hypothesis, decode.utterance, decode.options, self._policy.finals
         )
         return None if assessment.is_suppressed or hypothesis.earlier else text
+
+
+def _merged(record: UtteranceRecord, text: TimedHypothesis) -> TimedHypothesis:
+    """Return the text of the utterance, given that of its innermost excerpt; end its excerpts."""
+    while record.excerpts:
+        text = merged_text(record.excerpts.pop(), text)
+    return text

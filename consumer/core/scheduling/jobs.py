@@ -43,6 +43,13 @@ class Job:
         return bool(self.earlier) or self.is_excerpt
 
 
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """The reply to a job that alone makes the model raise; other jobs are decoded."""
+
+    error: str  # the class of the exception; its message may quote the publisher
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Jobs that the model decodes together."""

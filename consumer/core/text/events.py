@@ -101,8 +101,11 @@ def failed(pending: PendingUtterance) -> UtteranceFailed:
     )
 
 
-def undecodable(pending: PendingUtterance) -> DeadLetter:
-    """Return the dead letter of an undecodable utterance: a record that can be published again."""
+def undecodable(pending: PendingUtterance, error: str | None) -> DeadLetter:
+    """Return the dead letter of an undecodable utterance: a record that can be published again.
+
+    `error`: class of the model's exception, or None if its decodes ended the worker.
+    """
     utterance, session = pending.utterance, pending.id.session
     headers = (
         ("codec", b"flac"),
@@ -118,10 +121,12 @@ def undecodable(pending: PendingUtterance) -> DeadLetter:
         None,
         headers,
     )
-    message = (
-        f"{pending.attempts} decodes of this utterance each ended the worker: find the cause in "
-        "its log, then redrive this record"
+    cause = (
+        f"{pending.attempts} decodes of this utterance each ended the worker"
+        if error is None
+        else f"the model raised {error} for this utterance and no other"
     )
+    message = f"{cause}: find the cause in the worker's log, then redrive this record"
     return DeadLetter(record, Reason.UNDECODABLE, message, utterance=utterance)
 
 

@@ -16,7 +16,7 @@ from consumer.core.audio.utterance import (
     Speech,
     Utterance,
 )
-from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobKind
+from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobFailure, JobKind
 from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Lane, SessionKey, UtteranceId
 from consumer.core.text.chinese import PROMPT
@@ -38,6 +38,7 @@ class FakeTranscriber:
     languages: frozenset[str] = frozenset({"en", "zh", "de"})
     fits: int = 100  # most clips in a batch
     before: Callable[[], object] = lambda: None
+    check: Callable[[Sequence[DecodeRequest]], object] = lambda _: None
     batches: list[list[DecodeRequest]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
 
@@ -45,6 +46,7 @@ class FakeTranscriber:
 
     def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
         self.before()
+        self.check(clips)
         self.threads.add(threading.current_thread().name)
         self.batches.append(list(clips))
         if len(clips) > self.fits:
@@ -252,3 +254,44 @@ async def test_a_model_that_does_not_answer_is_device_lost(released: threading.E
         model.before = released.wait
         with pytest.raises(DeviceLost, match="has not answered for 0 s"):
             await engine.transcribe(batch(10))
+
+
+# --- errors that one clip causes
+
+
+def raise_for(length: int, text: str) -> Callable[[Sequence[DecodeRequest]], None]:
+    def check(clips: Sequence[DecodeRequest]) -> None:
+        if any(len(clip.samples) == length for clip in clips):
+            raise ValueError(text)
+
+    return check
+
+
+async def test_a_job_for_which_the_model_raises_is_a_failure_and_others_are_decoded():
+    model = FakeTranscriber()
+    async with started(model) as engine:
+        model.check = raise_for(2, "what a publisher wrote")
+        replies = await engine.transcribe(batch(1, 2, 3))
+    assert [getattr(reply, "text", None) for reply in replies] == ["1 samples", None, "3 samples"]
+    assert replies[1] == JobFailure("ValueError")
+
+
+async def test_the_log_of_a_failure_has_its_place_but_not_the_message(
+    capsys: pytest.CaptureFixture[str],
+):
+    model = FakeTranscriber()
+    async with started(model) as engine:
+        model.check = raise_for(2, "what a publisher wrote")
+        await engine.transcribe(batch(2))
+    logged = capsys.readouterr().out
+    assert "decode failed" in logged
+    assert "raise ValueError(text)" in logged
+    assert "what a publisher wrote" not in logged
+
+
+async def test_an_error_that_known_speech_causes_too_is_raised():
+    model = FakeTranscriber()
+    async with started(model) as engine:
+        model.before = lambda: divmod(1, 0)
+        with pytest.raises(ZeroDivisionError):
+            await engine.transcribe(batch(1, 2))

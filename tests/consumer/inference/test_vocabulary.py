@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from whisper.tokenizer import get_tokenizer
 
 from consumer.core.scheduling.jobs import DecodeRequest
@@ -73,3 +75,21 @@ def test_the_masks_suppress_all_special_tokens_but_the_end():
     assert always[[*TOKENIZER.non_speech_tokens]].isneginf().all()
     assert first[[TOKENIZER.eot, *TOKENIZER.encode(" ")]].isneginf().all()
     assert always.isneginf().sum() + 2 == first.isneginf().sum()
+
+
+HOSTILE_TEXT = st.lists(
+    st.sampled_from([*TOKENIZER.special_tokens, "\u202e", "\ud800", "e\u0301" * 50, "\0"])
+    | st.text(max_size=20)
+).map("".join)
+
+
+@given(prompt=HOSTILE_TEXT, hotwords=HOSTILE_TEXT)
+def test_no_text_of_a_publisher_becomes_a_special_token(prompt: str, hotwords: str):
+    tokens = MULTILINGUAL.prompt(clip(prompt=prompt, hotwords=hotwords), "en")
+    texts = tokens[1 : -MULTILINGUAL.start_length]
+    assert all(token < TOKENIZER.eot for token in texts)
+
+
+def test_the_name_of_a_special_token_is_ordinary_text():
+    tokens = MULTILINGUAL.prompt(clip(prompt="<|endoftext|> and <|en|>"), "en")
+    assert TOKENIZER.decode(tokens[1 : -MULTILINGUAL.start_length]) == " <|endoftext|> and <|en|>"
