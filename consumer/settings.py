@@ -11,7 +11,7 @@ from typing import Any
 from consumer.errors import ConfigError
 from schemas.audio import MAX_ENDPOINT_MS, MAX_RATE, MIN_ENDPOINT_MS, MIN_RATE, AudioCodec
 from schemas.errors import WireError
-from schemas.languages import whisper_code
+from schemas.languages import language_tag
 from schemas.topics import Topics
 from transport.bootstrap import parse_bootstrap
 from transport.environment import read, setting, variable
@@ -208,7 +208,7 @@ def _language_problems(tags: tuple[str, ...]) -> list[str]:
     problems = []
     for tag in tags:
         try:
-            whisper_code(tag)
+            language_tag(tag)
         except WireError as error:
             problems.append(str(error))
     return problems

@@ -7,8 +7,17 @@ from typing import Final
 
 from producer.media import AudioFormat
 from producer.stream import PublishOptions
-from schemas.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioCodec, StreamOptions, Task
-from schemas.options import decode_options, encode_options
+from schemas.audio import (
+    MAX_CHANNELS,
+    MAX_LANGUAGES,
+    MAX_RATE,
+    MIN_RATE,
+    AudioCodec,
+    StreamOptions,
+    Task,
+)
+from schemas.languages import language_tag
+from schemas.options import AUTO, decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
 from transport.arguments import add_kafka, argument_type
 
@@ -136,10 +145,10 @@ def stream(text: str) -> str:
 
 @argument_type
 def languages(text: str) -> tuple[str, ...]:
-    options, problems = decode_options({"language": text.encode()})
-    if problems or options.languages is None:
-        raise ValueError(problems[0])
-    return options.languages
+    tags = () if text.lower() == AUTO else tuple(language_tag(tag) for tag in text.split(","))
+    if len(tags) > MAX_LANGUAGES:
+        raise ValueError(f"{len(tags)} languages: at most {MAX_LANGUAGES} are allowed")
+    return tags
 
 
 @argument_type

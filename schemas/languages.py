@@ -6,8 +6,11 @@ and the script subtag selects the conversion of its text.
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from typing import Final
+
+import langcodes
+from langcodes.tag_parser import LanguageTagError
 
 from schemas.errors import Reason, WireError
 
@@ -31,7 +34,132 @@ _WHISPER_OF: Final = {
     "zh-cmn": "zh",
     "zh-yue": "yue",
 }
-_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,8}")
+# openai-whisper's tokenizer.LANGUAGES and its aliases; a test compares them.
+_NAMES: Final = {
+    name: code
+    for code, names in (
+        line.split(maxsplit=1)
+        for line in """\
+en english
+zh chinese, mandarin
+de german
+es spanish, castilian
+ru russian
+ko korean
+fr french
+ja japanese
+pt portuguese
+tr turkish
+pl polish
+ca catalan, valencian
+nl dutch, flemish
+ar arabic
+sv swedish
+it italian
+id indonesian
+hi hindi
+fi finnish
+vi vietnamese
+he hebrew
+uk ukrainian
+el greek
+ms malay
+cs czech
+ro romanian, moldavian, moldovan
+da danish
+hu hungarian
+ta tamil
+no norwegian
+th thai
+ur urdu
+hr croatian
+bg bulgarian
+lt lithuanian
+la latin
+mi maori
+ml malayalam
+cy welsh
+sk slovak
+te telugu
+fa persian
+lv latvian
+bn bengali
+sr serbian
+az azerbaijani
+sl slovenian
+kn kannada
+et estonian
+mk macedonian
+br breton
+eu basque
+is icelandic
+hy armenian
+ne nepali
+mn mongolian
+bs bosnian
+kk kazakh
+sq albanian
+sw swahili
+gl galician
+mr marathi
+pa punjabi, panjabi
+si sinhala, sinhalese
+km khmer
+sn shona
+yo yoruba
+so somali
+af afrikaans
+oc occitan
+ka georgian
+be belarusian
+tg tajik
+sd sindhi
+gu gujarati
+am amharic
+yi yiddish
+lo lao
+uz uzbek
+fo faroese
+ht haitian creole, haitian
+ps pashto, pushto
+tk turkmen
+nn nynorsk
+mt maltese
+sa sanskrit
+lb luxembourgish, letzeburgesch
+my myanmar, burmese
+bo tibetan
+tl tagalog
+mg malagasy
+as assamese
+tt tatar
+haw hawaiian
+ln lingala
+ha hausa
+ba bashkir
+jw javanese
+su sundanese
+yue cantonese""".splitlines()
+    )
+    for name in names.split(", ")
+}
+
+
+def language_tag(text: str) -> str:
+    """Return the BCP 47 tag that a publisher means.
+
+    `text`: a tag in any case (`zh-hans`), a locale (`en_US.UTF-8`), an ISO 639 code of three
+    letters (`deu`), or one of Whisper's names of languages (`English`). Raises WireError
+    (unknown_language).
+    """
+    name = " ".join(text.split()).lower()
+    if name in _NAMES:
+        return bcp47(_NAMES[name])
+    with suppress(LanguageTagError):
+        tag: str = langcodes.standardize_tag(name.partition(".")[0])
+        whisper_code(tag)
+        return tag
+    raise _unknown(text)
 
 
 def whisper_code(tag: str) -> str:
@@ -39,15 +167,18 @@ def whisper_code(tag: str) -> str:
 
     Raises WireError (unknown_language).
     """
-    if _TAG.fullmatch(tag):
-        language, _, rest = tag.lower().partition("-")
-        extended = f"{language}-{rest.partition('-')[0]}"
-        code = _WHISPER_OF.get(extended) or _WHISPER_OF.get(language, language)
-        if code in WHISPER_CODES:
-            return code
-    raise WireError(
+    language, _, rest = tag.lower().partition("-")
+    extended = f"{language}-{rest.partition('-')[0]}"
+    code = _WHISPER_OF.get(extended) or _WHISPER_OF.get(language, language)
+    if code in WHISPER_CODES:
+        return code
+    raise _unknown(tag)
+
+
+def _unknown(text: str) -> WireError:
+    return WireError(
         Reason.UNKNOWN_LANGUAGE,
-        f"Whisper has no language {tag!r}: send a BCP 47 tag such as zh-Hans, or auto",
+        f"Whisper has no language {text!r}: send a BCP 47 tag such as zh-Hans, or auto",
     )
 
 

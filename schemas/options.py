@@ -13,16 +13,20 @@ from schemas.audio import (
     StreamOptions,
     Task,
 )
-from schemas.errors import Reason, WireError
+from schemas.errors import WireError
 from schemas.headers import shown
-from schemas.languages import whisper_code
+from schemas.languages import language_tag
 
 AUTO: Final = "auto"  # any language of the model
 _NO_OPTIONS: Final = StreamOptions()
 
 
 class _InvalidOptionError(Exception):
-    """An option has an invalid value: the default applies, and the stream is warned."""
+    """An option has an invalid value. `valid`: the part of a list that applies."""
+
+    def __init__(self, message: str, valid: tuple[str, ...] = ()) -> None:
+        self.valid = valid
+        super().__init__(message)
 
 
 def encode_options(options: StreamOptions) -> list[tuple[str, bytes]]:
@@ -42,7 +46,7 @@ def encode_options(options: StreamOptions) -> list[tuple[str, bytes]]:
 def decode_options(known: Mapping[str, bytes]) -> tuple[StreamOptions, tuple[str, ...]]:
     """Return the options that are set, and one line for each invalid one: its default applies.
 
-    Raises WireError for an unknown language, because text in a wrong one is of no use.
+    Of several languages those that are understood apply.
     """
     if known.keys().isdisjoint(OPTION_HEADERS):
         return _NO_OPTIONS, ()
@@ -54,25 +58,30 @@ def decode_options(known: Mapping[str, bytes]) -> tuple[StreamOptions, tuple[str
         try:
             options[field] = parse(value)
         except _InvalidOptionError as error:
-            problems.append(f"{name}: {error}; the default applies")
+            if error.valid:
+                options[field] = error.valid
+            problems.append(f"{name}: {error}; {', '.join(error.valid) or 'the default'} applies")
     return StreamOptions(**options), tuple(problems)
 
 
 def _languages(value: bytes) -> tuple[str, ...]:
-    try:
-        text = value.decode("ascii")
-    except UnicodeDecodeError:
-        raise WireError(
-            Reason.UNKNOWN_LANGUAGE, f"language is {shown(value)}: send a BCP 47 tag, or auto"
-        ) from None
-    if text == AUTO:
+    text = _text(value)
+    if text.strip().lower() == AUTO:
         return ()
-    tags = tuple(dict.fromkeys(tag.strip() for tag in text.split(",")))
-    if len(tags) > MAX_LANGUAGES:
-        raise _InvalidOptionError(f"{len(tags)} tags, at most {MAX_LANGUAGES} are allowed")
-    for tag in tags:
-        whisper_code(tag)
-    return tags
+    given = text.split(",")
+    if len(given) > MAX_LANGUAGES:
+        raise _InvalidOptionError(f"{len(given)} tags, at most {MAX_LANGUAGES} are allowed")
+    tags, unknown = [], []
+    for each in given:
+        try:
+            tags.append(language_tag(each))
+        except WireError:
+            unknown.append(each)
+    valid = tuple(dict.fromkeys(tags))
+    if unknown:
+        names = ", ".join(shown(each.encode()) for each in unknown)
+        raise _InvalidOptionError(f"{names}: send a BCP 47 tag such as zh-Hans, or auto", valid)
+    return valid
 
 
 def _text(value: bytes) -> str:

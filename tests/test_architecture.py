@@ -110,7 +110,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
 
 # Package -> third-party libraries that it may import. A package without an entry is not limited.
 ALLOWED_LIBRARIES: dict[str, tuple[str, ...]] = {
-    "schemas": ("msgspec", "orjson"),
+    "schemas": ("langcodes", "msgspec", "orjson"),
     **dict.fromkeys(("transport.acls", "transport.environment", "transport.security"), ()),
     "consumer.core": ("numpy",),
     "consumer.errors": (),

@@ -454,14 +454,13 @@ async def test_each_invalid_option_has_its_own_warning() -> None:
     assert len(warnings) == len(options) == 3
 
 
-async def test_an_unknown_language_is_a_dead_letter_and_the_partition_continues() -> None:
+async def test_an_unknown_language_is_a_warning_and_no_audio_is_lost() -> None:
     log = log_with_header("language", b"klingon")
-    log.speak("two", loud(1), end=True)
     store = await run(polls_of(log))
-    (letter,) = store.dead_letters
-    assert (letter.record.offset, letter.reason) == (0, Reason.UNKNOWN_LANGUAGE)
-    assert "klingon" in letter.message
-    assert {stream for stream, _, _ in texts(store)} == {"one", "two"}
+    assert store.dead_letters == []
+    (warning,) = [event for event in store.events if isinstance(event, StreamWarning)]
+    assert "klingon" in warning.message
+    assert warning.message.endswith("the default applies")
 
 
 async def test_a_poll_of_very_long_records_is_processed_in_parts() -> None:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from whisper.tokenizer import LANGUAGES
+from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from schemas.errors import Reason, WireError
-from schemas.languages import WHISPER_CODES, bcp47, whisper_code
+from schemas.languages import WHISPER_CODES, bcp47, language_tag, whisper_code
 
 
 def test_the_codes_equal_those_of_whisper() -> None:
@@ -40,11 +40,51 @@ def test_a_tag_maps_to_its_whisper_code(tag: str, code: str) -> None:
     assert whisper_code(tag) == code
 
 
-@pytest.mark.parametrize("tag", ["", "x", "tlh", "english", "zh_CN", "zh-", "-zh", "中文", "zh\n"])
-def test_an_unknown_language_is_rejected(tag: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("en_US", "en-US"),
+        ("EN-us", "en-US"),
+        ("zh_cn", "zh-CN"),
+        (" zh-hans ", "zh-Hans"),
+        ("pt_BR.UTF-8", "pt-BR"),
+        ("eng", "en"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("chi", "zh"),
+        ("nob", "nb"),
+        ("English", "en"),
+        ("MANDARIN", "zh"),
+        ("Haitian  Creole", "ht"),
+        ("javanese", "jv"),
+        ("yue", "yue"),
+    ],
+)
+def test_a_language_is_understood_as_publishers_write_it(text: str, tag: str) -> None:
+    assert language_tag(text) == tag
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "tlh", "zh-", "-zh", "中文", "klingon", "x-klingon", "\0"]
+)
+def test_an_unknown_language_is_rejected(text: str) -> None:
     with pytest.raises(WireError, match="BCP 47") as raised:
-        whisper_code(tag)
+        language_tag(text)
     assert raised.value.reason is Reason.UNKNOWN_LANGUAGE
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_tag_that_whisper_has_or_is_rejected(text: str) -> None:
+    try:
+        tag = language_tag(text)
+    except WireError:
+        return
+    assert whisper_code(tag) in WHISPER_CODES
+    assert language_tag(tag) == tag
+
+
+def test_the_names_are_those_of_whisper() -> None:
+    assert {name: whisper_code(language_tag(name)) for name in TO_LANGUAGE_CODE} == TO_LANGUAGE_CODE
 
 
 @given(st.sampled_from(sorted(WHISPER_CODES)))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.audio import MAX_ENDPOINT_MS, MAX_LANGUAGES, MIN_ENDPOINT_MS, StreamOptions, Task
-from schemas.errors import Reason, WireError
+from schemas.errors import WireError
 from schemas.options import OPTION_HEADERS, decode_options, encode_options
 
 TAGS = ["zh", "zh-Hans", "zh-Hant-TW", "en", "en-US", "yue", "jv", "haw"]
@@ -58,11 +58,25 @@ def test_an_invalid_option_is_reported_and_the_others_apply(
     assert options == StreamOptions(hotwords=None if name == "hotwords" else "Kafka")
 
 
-@pytest.mark.parametrize("value", [b"tlh", b"", b"en,", b"auto,en", b"AUTO", b"en;zh", b"\xff"])
-def test_an_unknown_language_is_rejected(value: bytes) -> None:
-    with pytest.raises(WireError) as raised:
-        decode_options({"language": value})
-    assert raised.value.reason is Reason.UNKNOWN_LANGUAGE
+@pytest.mark.parametrize(
+    ("value", "languages", "applied"),
+    [
+        (b"tlh", None, "the default applies"),
+        (b"", None, "the default applies"),
+        (b"en;zh", None, "the default applies"),
+        (b"\xff", None, "the default applies"),
+        (b"en,", ("en",), "en applies"),
+        (b"auto,en", ("en",), "en applies"),
+        (b"zh-Hant,klingon,en_US", ("zh-Hant", "en-US"), "zh-Hant, en-US applies"),
+    ],
+)
+def test_an_unknown_language_is_reported_and_others_apply(
+    value: bytes, languages: tuple[str, ...] | None, applied: str
+) -> None:
+    options, (problem,) = decode_options({"language": value})
+    assert options.languages == languages
+    assert problem.startswith("language: ")
+    assert problem.endswith(applied)
 
 
 @pytest.mark.parametrize(
