@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -17,6 +18,8 @@ REDRIVEN_FROM: Final = "redriven-from"  # header: topic/partition/offset of the 
 _DROPPED_HEADERS: Final = frozenset(("seq", "start", REDRIVEN_FROM))
 # Details of a letter that is no complete record: truncated, or the bytes of an unreadable batch.
 _INCOMPLETE: Final = frozenset(("sha256", "records"))
+_INVALID_CHARACTERS: Final = re.compile(r"[^A-Za-z0-9._:-]+")  # of a stream id
+_DIGEST_CHARACTERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +103,23 @@ def dead_letter(record: ConsumerRecord) -> ReceivedDeadLetter:
 def new_stream_id(letter: ReceivedDeadLetter, run: str) -> str:
     """Return the new id of a letter's stream, the same for all letters of the stream in one run.
 
-    Under the old id a record would be dropped as a duplicate while the stream is open.
+    Under the old id a record would be dropped as a duplicate while the stream is open. Letters
+    whose key is no stream id are grouped by key, and those without a key by their partition.
     """
     suffix = f".redrive-{run}"
-    old = letter.stream_id or f"dead-letter-{letter.place.replace('/', '-')}"
-    return old[: MAX_STREAM_ID_CHARACTERS - len(suffix)] + suffix
+    room = MAX_STREAM_ID_CHARACTERS - len(suffix)
+    if letter.key is None:
+        topic, partition = (letter.details.get(name, "") for name in ("topic", "partition"))
+        return _without_invalid(f"no-key-{topic}-{partition}")[:room] + suffix
+    if letter.stream_id is not None and len(letter.stream_id) <= room:
+        return letter.stream_id + suffix
+    digest = hashlib.sha256(letter.key).hexdigest()[:_DIGEST_CHARACTERS]
+    text = _without_invalid(letter.key.decode("utf-8", "replace"))
+    return f"key-{digest}-{text}"[:room] + suffix
+
+
+def _without_invalid(text: str) -> str:
+    return _INVALID_CHARACTERS.sub("-", text)
 
 
 def last_record(stream_id: str) -> Redriven:

@@ -53,10 +53,31 @@ def test_any_key_gives_a_valid_stream_id(key: bytes | None) -> None:
     assert valid_stream_id(new_stream_id(replace(LETTER, key=key), "c0ffee"))
 
 
-def test_each_letter_without_a_stream_id_gets_its_own() -> None:
-    nameless = replace(LETTER, key=None)
-    assert nameless.stream_id is None
-    assert new_stream_id(nameless, "ab") == "dead-letter-3-42.redrive-ab"
+@pytest.mark.parametrize(
+    ("key", "stream_id"),
+    [
+        (None, "no-key-speech.audio.v1-3.redrive-ab"),
+        ("通话-7".encode(), "key-32c3bc6a---7.redrive-ab"),
+        (b"", "key-e3b0c442-.redrive-ab"),
+        (b"a b", "key-c8687a08-a-b.redrive-ab"),
+    ],
+)
+def test_letters_with_the_same_invalid_key_become_one_stream(
+    key: bytes | None, stream_id: str
+) -> None:
+    letter = replace(LETTER, key=key)
+    assert letter.stream_id is None
+    assert new_stream_id(letter, "ab") == stream_id
+    assert new_stream_id(replace(letter, place="3/43"), "ab") == stream_id
+
+
+KEYS = st.binary(max_size=200) | st.sampled_from([b"a" * 128, b"a" * 127 + b"b", b"a" * 113])
+
+
+@given(keys=st.tuples(KEYS, KEYS))
+def test_different_keys_become_different_streams(keys: tuple[bytes, bytes]) -> None:
+    one, other = (new_stream_id(replace(LETTER, key=key), "c0ffee") for key in keys)
+    assert (one == other) == (keys[0] == keys[1])
 
 
 @pytest.mark.parametrize(
