@@ -15,7 +15,7 @@ from schemas.topics import MAX_STREAM_ID_CHARACTERS, valid_stream_id
 PREFIX: Final = "dlq."
 REDRIVEN_FROM: Final = "redriven-from"  # header: topic/partition/offset of the original record
 # Positions in the old stream: in a new one they would indicate gaps or duplicates.
-_DROPPED_HEADERS: Final = frozenset(("seq", "start", REDRIVEN_FROM))
+_DROPPED_HEADERS: Final = frozenset(("seq", "start", "run", REDRIVEN_FROM))
 # Details of a letter that is no complete record: truncated, or the bytes of an unreadable batch.
 _INCOMPLETE: Final = frozenset(("sha256", "records"))
 _INVALID_CHARACTERS: Final = re.compile(r"[^A-Za-z0-9._:-]+")  # of a stream id

@@ -63,6 +63,10 @@ AUDIO_HEADERS: Final[Json] = {
     "end": switch("1: last record of the stream", "1", "0"),
     "flush": switch("1: the open utterance ends here", "1", "0"),
     "traceparent": text("W3C trace context, carried through to the events"),
+    "run": text(
+        "id of the publisher's run, on every record: with another one, a session begins",
+        pattern="^[A-Za-z0-9._:-]{1,64}$",
+    ),
     "language": text(f"BCP 47 tag, several with commas, or {AUTO}; on the first record"),
     "prompt": text("taken to come before the speech", maxLength=audio.MAX_PROMPT_CHARACTERS),
     "hotwords": text("words to expect", maxLength=audio.MAX_PROMPT_CHARACTERS),

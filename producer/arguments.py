@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 from typing import Final
 
 from producer.media import AudioFormat
@@ -21,6 +22,7 @@ from schemas.options import AUTO, decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
 from transport.arguments import add_kafka, argument_type
 
+_RUN_BYTES: Final = 4
 STDIN: Final = "-"
 MIN_CHUNK_MS, MAX_CHUNK_MS = 10, 2_000  # 2 s of 48 kHz stereo floats still fit into a record
 EPILOG: Final = (
@@ -103,7 +105,8 @@ def publish_options(options: argparse.Namespace) -> PublishOptions:
         task=options.task,
         words=options.words,
     )
-    return PublishOptions(options.codec, options.chunk_ms, options.realtime, stream_options)
+    run = secrets.token_hex(_RUN_BYTES)
+    return PublishOptions(options.codec, options.chunk_ms, options.realtime, stream_options, run)
 
 
 def topic(options: argparse.Namespace) -> str:

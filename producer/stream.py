@@ -21,6 +21,7 @@ class PublishOptions:
     chunk_ms: int
     realtime: bool  # False: as fast as Kafka accepts it
     options: StreamOptions
+    run: str | None = None  # id of this run of the publisher, on every record
 
 
 class TimedChunk(NamedTuple):
@@ -83,6 +84,7 @@ class OutgoingStream:
             start=self._position,
             end=end,
             options=StreamOptions() if self._seq else self._options.options,
+            run=self._options.run,
         )
         start = self._position
         self._seq += 1

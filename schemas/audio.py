@@ -90,3 +90,4 @@ class AudioChunk:
     options: StreamOptions = StreamOptions()
     problems: tuple[str, ...] = ()  # invalid options: the default applies, the stream is warned
     traceparent: str | None = None  # W3C trace context, copied to the events
+    run: str | None = None  # id of the publisher's run: with another one, a session begins

@@ -32,7 +32,18 @@ from schemas.topics import MAX_STREAM_ID_CHARACTERS, valid_stream_id
 from schemas.transcript import AnyEvent
 
 AUDIO_HEADERS: Final = frozenset(
-    ("codec", "rate", "channels", "seq", "start", "captured_ms", "end", "flush", "traceparent")
+    (
+        "codec",
+        "rate",
+        "channels",
+        "seq",
+        "start",
+        "captured_ms",
+        "end",
+        "flush",
+        "traceparent",
+        "run",
+    )
 )
 EVENT_SOURCE: Final = "/streamscribe"
 EVENT_TYPES: Final[dict[str, type[AnyEvent]]] = {
@@ -40,6 +51,7 @@ EVENT_TYPES: Final[dict[str, type[AnyEvent]]] = {
 }
 _READ_HEADERS = AUDIO_HEADERS | OPTION_HEADERS
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_RUN = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _SEQUENCE_DIGITS = 10  # of ce_sequence, so that events sort as text
 
 
@@ -66,6 +78,8 @@ def encode_audio(chunk: AudioChunk) -> WireRecord:
     headers += encode_options(chunk.options)
     if chunk.traceparent is not None:
         headers.append(("traceparent", chunk.traceparent.encode()))
+    if chunk.run is not None:
+        headers.append(("run", chunk.run.encode()))
     return WireRecord(chunk.stream_id.encode(), chunk.payload, headers)
 
 
@@ -95,6 +109,7 @@ def decode_audio(
         raise WireError(Reason.EMPTY_VALUE, "no audio: send some, or set `end` or `flush`")
     options, problems = decode_options(known)
     traceparent, dropped = _traceparent(known.get("traceparent"))
+    run, ignored = _run(known.get("run"))
     return AudioChunk(
         stream_id,
         payload,
@@ -107,8 +122,9 @@ def decode_audio(
         end,
         flush,
         options,
-        problems + dropped,
+        problems + dropped + ignored,
         traceparent,
+        run,
     )
 
 
@@ -169,6 +185,14 @@ def _traceparent(value: bytes | None) -> tuple[str | None, tuple[str, ...]]:
         return None, ()
     if not _TRACEPARENT.fullmatch(value):
         return None, (f"traceparent: {shown(value)} is not in W3C's format; it is dropped",)
+    return value.decode(), ()
+
+
+def _run(value: bytes | None) -> tuple[str | None, tuple[str, ...]]:
+    if value is None:
+        return None, ()
+    if not _RUN.fullmatch(value):
+        return None, (f"run: {shown(value)} is not 1-64 of [A-Za-z0-9._:-]; it is dropped",)
     return value.decode(), ()
 
 

@@ -25,6 +25,8 @@ class Reason(StrEnum):
     TOO_MANY_STREAMS = "too_many_streams"  # the partition has reached its limit of streams
     TOO_MANY_NEW_STREAMS = "too_many_new_streams"  # new streams arrive above the limit per second
     OVERLAP = "overlap"  # `start` lies before audio that was received already
+    LATE = "late"  # a record whose number was given up before
+    SECOND_PUBLISHER = "second_publisher"  # another record was read under the same number
     BATCH_TOO_LARGE = "batch_too_large"  # a record batch that unpacks to more than the limit
     CORRUPT_BATCH = "corrupt_batch"  # a record batch that cannot be read
     UNDECODABLE = "undecodable"  # every decode of the utterance ended its worker process

@@ -20,10 +20,12 @@ import msgspec
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Halt, PartitionState
 from consumer.core.streams.language import UNKNOWN, LanguageHold
-from consumer.core.streams.state import Identity, StreamState
+from consumer.core.streams.state import Digest, Identity, StreamState
 from schemas.audio import StreamOptions
 
 VERSION: Final = 1  # of the records; a reader rejects a newer one
+
+_ADDED: Final = frozenset(("run", "left_run", "repeated_to", "warned", "recent"))
 
 _T = TypeVar("_T")
 
@@ -51,6 +53,10 @@ class _Order(msgspec.Struct):
     positioned: bool
     uncertain: bool = False
     over: bool = False
+    run: str | None = None
+    left_run: str | None = None
+    repeated_to: int | None = None
+    warned: bool = False
 
 
 class _Session(msgspec.Struct):
@@ -78,6 +84,7 @@ class _Stream(msgspec.Struct):
     order: _Order | None
     session: _Session | None
     decided_offsets: tuple[int, ...] = msgspec.field(name="done", default=())
+    recent: tuple[Digest, ...] = ()
 
 
 class _Tally(msgspec.Struct):
@@ -171,10 +178,15 @@ def _encode_partition(state: PartitionState) -> bytes:
 
 
 def _encode_stream(state: StreamState) -> bytes:
-    return _encode(msgspec.convert(state, _Stream, from_attributes=True))
+    record = msgspec.to_builtins(msgspec.convert(state, _Stream, from_attributes=True))
+    for values in (record, record["order"] or {}):
+        for name in _ADDED & values.keys():
+            if not values[name]:  # the first release wrote nothing in its place
+                del values[name]
+    return _encode(record)
 
 
-def _encode(record: msgspec.Struct) -> bytes:
+def _encode(record: object) -> bytes:
     return msgspec.json.encode({"v": VERSION, "state": record})
 
 

@@ -7,11 +7,12 @@ Steps are taken later, when all audio before them has been scored (`core.streams
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from consumer.core.audio.utterance import EndReason
+from consumer.core.streams.arrival import PADDING_MS, Arrival, is_lower, overlap
 from consumer.core.streams.chunks import Chunk, identity, wall_ms
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.session import SessionStart
@@ -20,7 +21,10 @@ from consumer.core.streams.timeline import AudioSegment
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
-PADDING_MS = 60  # largest overlap that `start` may state: codecs pad
+RESTARTED = (
+    "restart: its numbers began anew with other audio and without an `end`; a header `run` of its "
+    "own for each run of a publisher makes that certain"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,65 +66,64 @@ class RejectRecord(RecordStep):
     letter: DeadLetter
 
 
+@dataclass(frozen=True, slots=True)
+class Warn(RecordStep):
+    message: str
+
+
 StreamStep: TypeAlias = (
-    OpenSession | AudioSegment | InsertGap | ReportLoss | CloseUtterance | EndSession | RejectRecord
+    OpenSession
+    | AudioSegment
+    | InsertGap
+    | ReportLoss
+    | CloseUtterance
+    | EndSession
+    | RejectRecord
+    | Warn
 )
 
 
 def read(
-    chunk: Chunk, order: RecordOrder | None, start: Callable[[Chunk], SessionStart]
+    chunk: Chunk,
+    order: RecordOrder | None,
+    start: Callable[[Chunk], SessionStart],
+    how: Arrival = Arrival.NEXT,
 ) -> tuple[RecordOrder | None, list[StreamStep]]:
-    """Return the order after the next record, and its steps.
+    """Return the order after a record, which is the next one or a restart, and its steps.
 
     `start` returns the start of a session, given its first record. Raises `WireError` if the record
     contradicts the session.
     """
     steps: list[StreamStep] = []
-    if order is not None and (reason := _session_break(chunk, order)) is not None:
+    if order is not None and (reason := _session_break(chunk, order, how)) is not None:
         steps.append(EndSession(chunk.offset, order, reason))
         order = replace(order, over=True)
     if (order is None or order.over) and len(chunk.samples):
-        steps.append(OpenSession(chunk.offset, order, start(chunk)))
-        order = _initial_order(chunk)
+        began = start(chunk)
+        if how is Arrival.RESTART and steps and chunk.audio.run is None:
+            began = replace(began, problems=(*began.problems, RESTARTED))
+        steps.append(OpenSession(chunk.offset, order, began))
+        order = _initial_order(chunk, left=order.run if order is not None and steps[1:] else None)
     if order is not None and not order.over:
         order = _continue(chunk, order, steps)
     return order, steps
 
 
-def is_repeat(chunk: Chunk, order: RecordOrder | None, held_back: Collection[int]) -> bool:
-    """Return whether the record was read before, or its `seq` is among those held back."""
-    seq = chunk.audio.seq
-    if order is None or seq is None or order.next_seq is None or order.uncertain:
-        return False
-    if seq >= order.next_seq:
-        return seq in held_back
-    return not _is_restart(chunk, order)
-
-
-def _is_restart(chunk: Chunk, order: RecordOrder) -> bool:
-    """Return whether `seq` is below the first, or is the first of another record."""
-    seq, first = chunk.audio.seq, order.first_seq
-    if seq is None or first is None:
-        return False
-    return seq < first or (seq == first and identity(chunk) != order.first)
-
-
-def _session_break(chunk: Chunk, order: RecordOrder) -> StreamEndReason | None:
+def _session_break(chunk: Chunk, order: RecordOrder, how: Arrival) -> StreamEndReason | None:
     """Return why the record does not belong to the open session, or None if it does."""
-    seq = chunk.audio.seq
     if order.over:
         return None
-    if seq is not None and order.next_seq is not None and seq < order.next_seq:
+    if how is Arrival.RESTART:
         return StreamEndReason.RESTART
-    if order.uncertain and _overlap(chunk, order) * 1000 > PADDING_MS * chunk.rate:
+    if order.uncertain and is_lower(chunk, order):
         return StreamEndReason.RESTART
     if len(chunk.samples) and (chunk.rate, chunk.channels) != (order.rate, order.channels):
         return StreamEndReason.FORMAT
     return None
 
 
-def _initial_order(chunk: Chunk) -> RecordOrder:
-    """Return the order before the first record of a session."""
+def _initial_order(chunk: Chunk, *, left: str | None) -> RecordOrder:
+    """Return the order before the first record of a session; `left`: the run that it ended."""
     audio = chunk.audio
     return RecordOrder(
         rate=chunk.rate,
@@ -131,6 +134,8 @@ def _initial_order(chunk: Chunk) -> RecordOrder:
         next_seq=audio.seq,
         last_samples=len(chunk.samples),
         positioned=audio.start is not None,
+        run=audio.run,
+        left_run=None if left == audio.run else left,
     )
 
 
@@ -140,7 +145,7 @@ def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> Reco
     if gap is not None:
         steps += [CloseUtterance(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
-    order = replace(order, next_seq=chunk.audio.seq, uncertain=False)
+    order = replace(order, next_seq=chunk.audio.seq, uncertain=False, repeated_to=None)
     after = order
     if len(chunk.samples):
         segment = _segment(chunk, order)
@@ -171,25 +176,20 @@ def _gap(chunk: Chunk, order: RecordOrder) -> InsertGap | None:
     return InsertGap(chunk.offset, order, to, wall_ms(chunk), estimated)
 
 
-def _overlap(chunk: Chunk, order: RecordOrder) -> int:
-    """Return by how many samples `start` lies before the end of the audio so far."""
-    return 0 if chunk.audio.start is None else order.end - chunk.audio.start
-
-
 def _segment(chunk: Chunk, order: RecordOrder) -> AudioSegment:
-    overlap = _overlap(chunk, order)
-    if overlap * 1000 > PADDING_MS * chunk.rate:
+    repeated = overlap(chunk, order)
+    if repeated * 1000 > PADDING_MS * chunk.rate:
         raise WireError(
             Reason.OVERLAP,
-            f"start={chunk.audio.start} lies {overlap} samples before the end of the audio so far: "
-            "send each sample once, or begin a new stream",
+            f"start={chunk.audio.start} lies {repeated} samples before the end of the audio so "
+            "far: send each sample once, or begin a new stream",
         )
-    overlap = min(overlap, len(chunk.samples))
+    repeated = min(repeated, len(chunk.samples))
     return AudioSegment(
-        samples=chunk.samples[overlap:],
+        samples=chunk.samples[repeated:],
         first=order.end,
         offset=chunk.offset,
-        wall_ms=wall_ms(chunk) + overlap * 1000 / chunk.rate,
+        wall_ms=wall_ms(chunk) + repeated * 1000 / chunk.rate,
         appended_ms=chunk.timestamp_ms,
         before=order,
     )

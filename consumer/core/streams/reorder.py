@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from consumer.core.audio.utterance import EndReason
+from consumer.core.streams.arrival import Arrival, arrival
 from consumer.core.streams.chunks import Chunk
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.record_order import (
@@ -23,15 +24,20 @@ from consumer.core.streams.record_order import (
     RejectRecord,
     ReportLoss,
     StreamStep,
-    is_repeat,
+    Warn,
     read,
 )
 from consumer.core.streams.records import Record
+from consumer.core.streams.repeats import RecentRecords, digest, number
 from consumer.core.streams.session import SessionStart
-from consumer.core.streams.state import RecordOrder
-from schemas.errors import WireError
+from consumer.core.streams.state import Digest, RecordOrder
+from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
+SECOND_PUBLISHER: Final = (
+    "second publisher: another one sends records of this stream id; they are dead letters, give "
+    "each an id of its own"
+)
 REORDER_WINDOW: Final = 8  # records that are held back for a missing one
 
 
@@ -46,13 +52,18 @@ class ReorderBuffer:
         start: Callable[[Chunk], SessionStart],
         order: RecordOrder | None,
         decided_offsets: tuple[int, ...],
+        recent: tuple[Digest, ...],
     ) -> None:
-        """`start` returns the start of a session, given its first record."""
+        """`start` returns the start of a session, given its first record.
+
+        The others are of the state to resume from.
+        """
         self.order = order  # after the last record that was read
         self.steps: deque[StreamStep] = deque()
         self._start = start
         self._early: dict[int, Chunk] = {}  # held back, by `seq`
         self._read_offsets = list(decided_offsets)  # in the order in which records were read
+        self._recent = RecentRecords(recent)
 
     @property
     def is_live(self) -> bool:
@@ -75,12 +86,61 @@ class ReorderBuffer:
         self._read_offsets = [*decided, *read_offsets[index:]]
         return tuple(decided)
 
+    def recent_before(self, first: int | None) -> tuple[Digest, ...]:
+        """Return the digests of the records read before the `first` undecided one."""
+        return self._recent.before(first)
+
     def push(self, chunk: Chunk) -> bool:
         """Read the record, or hold it back for a missing one; return False for a repeat."""
+        how = self._arrival(chunk)
+        match how:
+            case Arrival.NEXT:
+                return self._push_next(chunk)
+            case Arrival.RESTART:
+                self.flush()
+                fresh = self._read(chunk, how)
+                self._read_next()
+                return fresh
+            case Arrival.REPEAT:
+                self._repeat(chunk)
+                return False
+            case Arrival.LATE | Arrival.CONFLICT:
+                raise self._refused(chunk, how)
+
+    def _arrival(self, chunk: Chunk) -> Arrival:
+        held = None if chunk.audio.seq is None else self._early.get(chunk.audio.seq)
+        if held is None or chunk.audio.run != held.audio.run:
+            return arrival(chunk, self.order, self._recent)
+        return Arrival.REPEAT if digest(held) == digest(chunk) else Arrival.CONFLICT
+
+    def _repeat(self, chunk: Chunk) -> None:
+        """Note a repeat; the first records of the session, repeated, may begin a restart."""
+        order, stated = self.order, number(chunk)
+        assert order is not None
+        assert stated is not None
+        if stated in {order.first_number, order.repeated_to}:
+            after = stated + (1 if chunk.audio.seq is not None else len(chunk.samples))
+            self.order = replace(order, repeated_to=after)
+        self._note(chunk.offset, digest(chunk))
+
+    def _refused(self, chunk: Chunk, how: Arrival) -> WireError:
+        """Return the error of a record that has no place in the session, which goes on."""
+        order, stated = self.order, number(chunk)
+        assert order is not None
+        if how is Arrival.CONFLICT and not order.warned:
+            self.steps.append(Warn(chunk.offset, order, SECOND_PUBLISHER))
+            self.order = replace(order, warned=True)
+        self._note(chunk.offset)
+        if how is Arrival.LATE:
+            return WireError(Reason.LATE, f"record {stated} arrived after it was given up")
+        return WireError(
+            Reason.SECOND_PUBLISHER,
+            f"number {stated} of run {chunk.audio.run} is of another publisher than the session: "
+            "give each a stream id of its own, then redrive this record",
+        )
+
+    def _push_next(self, chunk: Chunk) -> bool:
         order, seq = self.order, chunk.audio.seq
-        if is_repeat(chunk, order, self._early):
-            self._read_offsets.append(chunk.offset)
-            return False
         if order is None or order.over or order.uncertain or None in {seq, order.next_seq}:
             self.flush()
             return self._read(chunk)
@@ -92,8 +152,6 @@ class ReorderBuffer:
                 self._read_early(min(self._early))
                 self._read_next()
             return True
-        if seq < order.next_seq:  # a restart
-            self.flush()
         fresh = self._read(chunk)
         self._read_next()
         return fresh
@@ -112,7 +170,9 @@ class ReorderBuffer:
         """
         order, offset = self.order, record.offset
         assert order is not None
-        self._read_offsets.append(offset)
+        if self._read_offsets and self._read_offsets[-1] == offset:
+            return  # refused by `push`: nothing is missing
+        self._note(offset)
         self.close_utterance(offset, EndReason.GAP)
         if seq == order.next_seq and not order.positioned:
             to = order.end + order.last_samples
@@ -124,7 +184,7 @@ class ReorderBuffer:
 
     def skip(self, first_offset: int, last_offset: int) -> None:
         """Skip records that cannot be read."""
-        self._read_offsets.append(first_offset)
+        self._note(first_offset)
         self.close_utterance(first_offset, EndReason.GAP)
         self.report_loss(first_offset, first_offset, last_offset)
 
@@ -139,12 +199,17 @@ class ReorderBuffer:
         self.steps.append(EndSession(offset, self.order, reason))
         self.order = replace(self.order, over=True)
 
-    def _read(self, chunk: Chunk) -> bool:
+    def _read(self, chunk: Chunk, how: Arrival = Arrival.NEXT) -> bool:
         """Queue the steps of the next record; return whether there are any."""
-        self.order, steps = read(chunk, self.order, self._start)
+        self.order, steps = read(chunk, self.order, self._start, how)
         self.steps.extend(steps)
-        self._read_offsets.append(chunk.offset)
+        self._note(chunk.offset, digest(chunk))
         return bool(steps)
+
+    def _note(self, offset: int, read: Digest | None = None) -> None:
+        """Note that the record at `offset` was read."""
+        self._read_offsets.append(offset)
+        self._recent.append(offset, read)
 
     def _read_next(self) -> None:
         """Read the held back records that follow the one just read."""
@@ -175,7 +240,7 @@ class ReorderBuffer:
             letter = DeadLetter(chunk.record, error.reason, str(error))
             self.close_utterance(chunk.offset, EndReason.GAP)
             self.steps.append(RejectRecord(chunk.offset, self.order, letter))
-            self._read_offsets.append(chunk.offset)
+            self._note(chunk.offset)
             self._count(chunk.audio.seq)
 
     def _count(self, seq: int | None) -> None:

@@ -181,7 +181,10 @@ class Session:
             channels=self._state.channels,
             languages=self._state.options.languages or (),
         )
-        return (started, *(self._event(StreamWarning, message=problem) for problem in problems))
+        return (started, *map(self.warn, problems))
+
+    def warn(self, message: str) -> StreamWarning:
+        return self._event(StreamWarning, message=message)
 
     def insert_gap(self, to: int, wall_ms: float, *, estimated: bool) -> StreamGap:
         """Skip to sample `to`; the open utterance must have been closed."""

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from consumer.core.streams.language import UNKNOWN, LanguageHold
 from schemas.audio import StreamOptions
 
+Digest: TypeAlias = tuple[int, int]  # number of a record, CRC-32 of the rest of it
 Identity: TypeAlias = tuple[int, int | None, int | None]  # payload's CRC-32, position, wall ms
 
 
@@ -29,6 +30,15 @@ class RecordOrder:
     positioned: bool  # whether the last record stated `start`
     uncertain: bool = False  # records after it were deleted unread, perhaps the session's end
     over: bool = False  # the session has ended; kept to recognise repeats of its records
+    run: str | None = None  # of the publisher, as its records state
+    left_run: str | None = None  # of the session that this one's publisher ended by a restart
+    repeated_to: int | None = None  # number after repeats of the session from its first record on
+    warned: bool = False  # of a second publisher
+
+    @property
+    def first_number(self) -> int:
+        """What numbers the first record: `seq`, else its position."""
+        return (self.first[1] or 0) if self.first_seq is None else self.first_seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class StreamState:
     order: RecordOrder | None  # before all undecided records
     session: SessionState | None  # None: no session is open
     decided_offsets: tuple[int, ...] = ()  # above F, of records read before it
+    recent: tuple[Digest, ...] = ()  # of the last records read before it, oldest first
 
     @property
     def resume_offset(self) -> int:

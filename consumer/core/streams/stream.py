@@ -32,6 +32,7 @@ from consumer.core.streams.record_order import (
     RejectRecord,
     ReportLoss,
     StreamStep,
+    Warn,
 )
 from consumer.core.streams.records import Partition, Record, SessionKey
 from consumer.core.streams.reorder import ReorderBuffer
@@ -73,7 +74,8 @@ class Stream:
         self._read_offset = 0 if state is None else state.resume_offset  # after the last record
         self._decided = () if state is None else state.decided_offsets  # not to be read again
         order = None if state is None else state.order
-        self._records = ReorderBuffer(self._session_start, order, self._decided)
+        recent = () if state is None else state.recent
+        self._records = ReorderBuffer(self._session_start, order, self._decided, recent)
         self._session = None if state is None else self._restored(state)
         self._restored_state = state  # the restored state, until the first record is read
 
@@ -120,15 +122,15 @@ class Stream:
         offsets = [*(each.offset for each in waiting), *self._records.held_offsets()]
         needed = min(offsets, default=None)
         first = waiting[0] if waiting else None
+        first_offset = None if first is None else first.offset
         return StreamState(
             needed_offset=needed,
             read_offset=self._read_offset,
             last_ms=self.last_ms,
             order=self._records.order if first is None else first.before,
             session=None if self._session is None else self._session.state,
-            decided_offsets=self._records.decided_offsets(
-                None if first is None else first.offset, needed
-            ),
+            decided_offsets=self._records.decided_offsets(first_offset, needed),
+            recent=self._records.recent_before(first_offset),
         )
 
     def push(self, chunk: Chunk) -> bool:
@@ -277,6 +279,9 @@ class Stream:
             case ReportLoss() if session:
                 loss = session.report_loss(step.first_offset, step.last_offset)
                 yield StreamEntry(before, (loss,))
+            case Warn():
+                if session is not None:
+                    yield StreamEntry(before, (session.warn(step.message),))
             case CloseUtterance() if session:
                 yield from self._apply(session, session.close_utterance(step.reason))
             case EndSession() if session:

@@ -1,0 +1,98 @@
+"""Proof that a record was read before: its number and its bytes are among those read last.
+
+A lower number alone proves nothing. A publisher that was restarted begins its numbers anew, and a
+second publisher may use the same stream id.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final, NamedTuple, TypeVar
+
+from consumer.core.streams.chunks import Chunk
+from consumer.core.streams.state import Digest
+
+KeyT = TypeVar("KeyT")
+
+RECENT: Final = 256  # records of a stream that are remembered
+
+
+class _Read(NamedTuple):
+    offset: int
+    digest: Digest | None  # None: a record without a number, or an unusable one
+
+
+def number(chunk: Chunk) -> int | None:
+    """Return what numbers the record: `seq`, else `start`, else None."""
+    return chunk.audio.start if chunk.audio.seq is None else chunk.audio.seq
+
+
+def digest(chunk: Chunk) -> Digest | None:
+    """Return the record's number and a CRC-32 of the rest of it; None: it has no number.
+
+    The payload alone does not identify a record, as many begin with the same silence.
+    """
+    audio, stated = chunk.audio, number(chunk)
+    if stated is None:
+        return None
+    headers = f"{audio.run} {audio.start} {audio.captured_ms}".encode()
+    return stated, zlib.crc32(audio.payload, zlib.crc32(headers))
+
+
+class RecentRecords:
+    """The digests of the last `RECENT` records of a stream, in the order of reading.
+
+    Earlier ones are kept until `before` has passed them, as the state of a cut includes them.
+    """
+
+    def __init__(self, digests: Iterable[Digest] = ()) -> None:
+        self._reads: deque[_Read] = deque(_Read(-1, each) for each in digests)
+        self._digests: Counter[Digest] = Counter()
+        self._numbers: Counter[int] = Counter()
+        for read in self._reads:
+            self._count(read, 1)
+
+    def __contains__(self, wanted: Digest | None) -> bool:
+        return wanted in self._digests
+
+    def has_number(self, wanted: int) -> bool:
+        """Return whether a record of that number was read."""
+        return wanted in self._numbers
+
+    def covers(self, wanted: int) -> bool:
+        """Return whether a record of that number, if it was read, is remembered."""
+        return any(stated <= wanted for stated in self._numbers)
+
+    def append(self, offset: int, read: Digest | None) -> None:
+        """Remember the record at `offset`; the oldest one no longer counts."""
+        self._reads.append(_Read(offset, read))
+        self._count(self._reads[-1], 1)
+        if len(self._reads) > RECENT:
+            self._count(self._reads[-RECENT - 1], -1)
+
+    def before(self, offset: int | None) -> tuple[Digest, ...]:
+        """Return the digests as of before the record at `offset` was read; None: as of now.
+
+        `offset` never goes back in the order of reading.
+        """
+        reads = self._reads
+        end = next((i for i, read in enumerate(reads) if read.offset == offset), len(reads))
+        for _ in range(end - RECENT):
+            reads.popleft()
+        end = min(end, RECENT)
+        return tuple(read.digest for read in islice(reads, end) if read.digest is not None)
+
+    def _count(self, read: _Read, by: int) -> None:
+        if read.digest is None:
+            return
+        _add(self._digests, read.digest, by)
+        _add(self._numbers, read.digest[0], by)
+
+
+def _add(counter: Counter[KeyT], key: KeyT, by: int) -> None:
+    counter[key] += by
+    if not counter[key]:
+        del counter[key]
