@@ -4,6 +4,7 @@
     untidy     of a stream of three seconds, out of order: duplicates, gaps, swaps, restarts,
                another format in the middle: rows 11 and 12
     mutant     a right record with bits flipped, cut short, or with another record's headers
+    text       a short stream whose first record has a hostile text in one of the text headers
     flood      a stream of one record, with a new id
 
 Each has an id of its own kind (`hostile-...`), or none: records under a right stream's id would be
@@ -43,6 +44,16 @@ _RIGHT_RECORDS: Final = 48  # of a stream, from which mutants are made
 _UNTIDY_RECORDS: Final = 30
 _MAX_HEADER: Final = 1600  # bytes of a spoilt one
 _SOUND: Final = bytes(320)
+_TEXT_RECORDS: Final = 6  # of a stream with a hostile text
+_TEXT_HEADERS: Final = ("prompt", "hotwords", "language", "traceparent", "run")
+_HOSTILE_TEXTS: Final = (
+    b"Glossary: <|endoftext|> and <|en|><|startofprev|>",
+    b"\x1b[2J\r\n\x07",
+    "\u202eright to left\u2066".encode(),
+    b"\xed\xa0\x80 a lone surrogate",
+    b"NUL \0 inside",
+    ("e" + "\u0301" * 999).encode(),
+)
 
 
 def hostile_records(script: StreamScript, seed: int) -> Iterator[LabelledRecord]:
@@ -51,7 +62,13 @@ def hostile_records(script: StreamScript, seed: int) -> Iterator[LabelledRecord]
     A label names the reason of the dead letter, where that is certain.
     """
     rng = Random(f"{seed}/hostile")
-    sources = [_refused(rng), _untidy(script, rng), _mutants(script, rng), _flood()]
+    sources = [
+        _refused(rng),
+        _untidy(script, rng),
+        _mutants(script, rng),
+        _texts(script, rng),
+        _flood(),
+    ]
     large = _invalid(lambda record: len(record.value) >= MAX_RECORD_BYTES)
     while True:
         yield next(large if rng.random() < _LARGE_SHARE else rng.choice(sources))
@@ -124,6 +141,15 @@ def _disorder(made: list[LabelledRecord], at: int, rng: Random) -> None:
             made[at : 2 * at] = other[: len(made) - at]
         case _:
             made[at:] = [_at_other_rate(record) for record in made[at:]]
+
+
+def _texts(script: StreamScript, rng: Random) -> Iterator[LabelledRecord]:
+    first, *others = _right_records(script, OrderHeaders.SEQ)[:_TEXT_RECORDS]
+    for number in count():
+        text = (rng.choice(_TEXT_HEADERS), rng.choice(_HOSTILE_TEXTS))
+        begin = first._replace(headers=[*first.headers, text])
+        for record in (begin, *others):
+            yield _hostile(b"hostile-text-%d" % number, record.value, record.headers)
 
 
 def _at_other_rate(record: LabelledRecord) -> LabelledRecord:

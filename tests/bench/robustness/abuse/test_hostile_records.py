@@ -18,7 +18,7 @@ RECORDS = list(islice(hostile_records(SCRIPT, seed=1), 1_000))
 
 
 def kind(record: LabelledRecord) -> str:
-    names = ("untidy", "mutant", "flood")
+    names = ("untidy", "mutant", "text", "flood")
     key = record.key or b""
     return next((n for n in names if key.startswith(f"hostile-{n}".encode())), "refused")
 
@@ -50,9 +50,11 @@ def test_each_is_refused_for_the_reason_it_was_made_for():
 
 def test_every_class_of_hostile_records_is_there():
     kinds = Counter(map(kind, RECORDS))
-    assert kinds.keys() == {"refused", "untidy", "mutant", "flood"}
+    assert kinds.keys() == {"refused", "untidy", "mutant", "text", "flood"}
     elsewhere = {
-        *(Reason.OVERLAP, Reason.TOO_MANY_STREAMS, Reason.TOO_MANY_NEW_STREAMS),  # by what was sent
+        *(Reason.OVERLAP, Reason.LATE, Reason.SECOND_PUBLISHER),  # by the records before
+        *(Reason.TOO_MANY_STREAMS, Reason.TOO_MANY_NEW_STREAMS),
+        Reason.UNKNOWN_LANGUAGE,  # of a setting
         *(Reason.BATCH_TOO_LARGE, Reason.CORRUPT_BATCH),  # of batches
         *(Reason.UNDECODABLE, Reason.UNKNOWN_EVENT, Reason.BAD_EVENT),  # of no audio record
     }
