@@ -9,6 +9,7 @@ import numpy as np
 
 from consumer.codecs.decode import decode
 from consumer.codecs.sandbox import CodecSandbox
+from consumer.core.audio.format_hints import hints
 from consumer.core.audio.samples import DecodedAudio, mono
 from consumer.core.partition.step import DecodedRecord, RejectedRecord
 from consumer.core.streams.chunks import Chunk, split
@@ -83,6 +84,7 @@ def decoded_record(
         samples=mono(decoded.samples),
         rate=decoded.rate,
         channels=decoded.samples.shape[1],
+        hints=hints(audio.payload, audio.codec, decoded.samples),
     )
     return DecodedRecord(
         record, split(chunk, decoded.samples) if rules.split_channels else (chunk,)

@@ -56,7 +56,7 @@ class _Order(msgspec.Struct):
     run: str | None = None
     left_run: str | None = None
     repeated_to: int | None = None
-    warned: bool = False
+    warned: tuple[str, ...] = ()
 
 
 class _Session(msgspec.Struct):

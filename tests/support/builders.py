@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from consumer.core.audio.format_hints import hints
 from consumer.core.audio.samples import mono, unpack
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import Int16Array
@@ -64,7 +65,8 @@ def read(record: Record) -> Chunk:
     assert audio.rate is not None
     assert audio.channels is not None
     samples = mono(unpack(audio.payload, audio.codec, audio.channels))
-    return Chunk(record, audio, samples, audio.rate, audio.channels)
+    found = hints(audio.payload, audio.codec, samples[:, None])
+    return Chunk(record, audio, samples, audio.rate, audio.channels, found)
 
 
 def policy(

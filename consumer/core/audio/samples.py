@@ -11,6 +11,8 @@ from consumer.core.audio.utterance import Float32Array, Int16Array
 from schemas.audio import AudioCodec
 from schemas.errors import Reason, WireError
 
+_CANCELLED = 0.1  # power of the mean of the channels, as a share of that of the loudest
+_SILENCE = 16.0  # power below which channels are not compared: samples of 4
 FULL_SCALE = 32_768  # int16 for an amplitude of 1.0
 
 
@@ -72,11 +74,22 @@ def to_float(samples: Int16Array) -> Float32Array:
 
 
 def mono(samples: Int16Array) -> Int16Array:
-    """Return the mean of the channels: [n, channels] -> [n]."""
+    """Return the mean of the channels, or the loudest if they cancel: [n, channels] -> [n]."""
     if samples.shape[1] == 1:
         return samples[:, 0]
+    if cancels(samples):
+        return samples[:, np.square(samples, dtype=np.float32).sum(axis=0).argmax()]
     mixed: Int16Array = (samples.sum(axis=1, dtype=np.int32) // samples.shape[1]).astype(np.int16)
     return mixed
+
+
+def cancels(samples: Int16Array) -> bool:
+    """Return whether the mean of the channels [n, channels] has lost their power."""
+    if samples.shape[1] == 1:
+        return False
+    powers = np.mean(np.square(samples, dtype=np.float32), axis=0)
+    mean = np.mean(np.square(samples.mean(axis=1, dtype=np.float32)))
+    return bool(powers.max() > _SILENCE and mean < _CANCELLED * powers.max())
 
 
 def _mulaw_table() -> Int16Array:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from consumer.core.audio.format_hints import CHANNELS, Hint
 from consumer.core.audio.utterance import Int16Array
 from consumer.core.streams.records import Record
 from consumer.core.streams.state import Identity
@@ -30,6 +31,7 @@ class Chunk:
     samples: Int16Array  # [n] mono
     rate: int  # Hz, of the payload where it states one
     channels: int  # before mixing to mono
+    hints: tuple[Hint, ...] = ()  # what looks wrong with the payload
 
     @property
     def offset(self) -> int:
@@ -65,6 +67,7 @@ def split(chunk: Chunk, samples: Int16Array) -> tuple[Chunk, ...]:
             audio=replace(chunk.audio, stream_id=name, channels=1),
             samples=samples[:, channel],
             channels=1,
+            hints=tuple(hint for hint in chunk.hints if hint.kind != CHANNELS),
         )
         for channel, name in enumerate(names(chunk.audio.stream_id)[: samples.shape[1]])
     )

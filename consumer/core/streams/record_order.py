@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from consumer.core.audio.format_hints import Hint
 from consumer.core.audio.utterance import EndReason
 from consumer.core.streams.arrival import PADDING_MS, Arrival, is_lower, overlap
 from consumer.core.streams.chunks import Chunk, identity, wall_ms
@@ -122,6 +123,16 @@ def _session_break(chunk: Chunk, order: RecordOrder, how: Arrival) -> StreamEndR
     return None
 
 
+def warn_once(
+    order: RecordOrder, hint: Hint, offset: int, add: Callable[[Warn], None]
+) -> RecordOrder:
+    """Add a warning of the hint's kind, unless the session has one; return the order after it."""
+    if hint.kind in order.warned:
+        return order
+    add(Warn(offset, order, hint.message))
+    return replace(order, warned=(*order.warned, hint.kind))
+
+
 def _initial_order(chunk: Chunk, *, left: str | None) -> RecordOrder:
     """Return the order before the first record of a session; `left`: the run that it ended."""
     audio = chunk.audio
@@ -146,6 +157,8 @@ def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> Reco
         steps += [CloseUtterance(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
     order = replace(order, next_seq=chunk.audio.seq, uncertain=False, repeated_to=None)
+    for hint in chunk.hints:
+        order = warn_once(order, hint, chunk.offset, steps.append)
     after = order
     if len(chunk.samples):
         segment = _segment(chunk, order)

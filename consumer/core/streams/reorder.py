@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
+from consumer.core.audio.format_hints import Hint
 from consumer.core.audio.utterance import EndReason
 from consumer.core.streams.arrival import Arrival, arrival
 from consumer.core.streams.chunks import Chunk
@@ -24,8 +25,8 @@ from consumer.core.streams.record_order import (
     RejectRecord,
     ReportLoss,
     StreamStep,
-    Warn,
     read,
+    warn_once,
 )
 from consumer.core.streams.records import Record
 from consumer.core.streams.repeats import RecentRecords, digest, number
@@ -34,9 +35,10 @@ from consumer.core.streams.state import Digest, RecordOrder
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
-SECOND_PUBLISHER: Final = (
+SECOND_PUBLISHER: Final = Hint(
+    "publisher",
     "second publisher: another one sends records of this stream id; they are dead letters, give "
-    "each an id of its own"
+    "each an id of its own",
 )
 REORDER_WINDOW: Final = 8  # records that are held back for a missing one
 
@@ -127,9 +129,8 @@ class ReorderBuffer:
         """Return the error of a record that has no place in the session, which goes on."""
         order, stated = self.order, number(chunk)
         assert order is not None
-        if how is Arrival.CONFLICT and not order.warned:
-            self.steps.append(Warn(chunk.offset, order, SECOND_PUBLISHER))
-            self.order = replace(order, warned=True)
+        if how is Arrival.CONFLICT:
+            self.order = warn_once(order, SECOND_PUBLISHER, chunk.offset, self.steps.append)
         self._note(chunk.offset)
         if how is Arrival.LATE:
             return WireError(Reason.LATE, f"record {stated} arrived after it was given up")

@@ -33,7 +33,7 @@ class RecordOrder:
     run: str | None = None  # of the publisher, as its records state
     left_run: str | None = None  # of the session that this one's publisher ended by a restart
     repeated_to: int | None = None  # number after repeats of the session from its first record on
-    warned: bool = False  # of a second publisher
+    warned: tuple[str, ...] = ()  # kinds of the warnings that its records led to
 
     @property
     def first_number(self) -> int:

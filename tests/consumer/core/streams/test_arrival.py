@@ -139,6 +139,15 @@ def test_a_repeated_position_is_dropped_and_another_one_in_the_middle_rejected()
     assert raised.value.reason is Reason.SECOND_PUBLISHER
 
 
+def test_a_hint_is_one_warning_of_a_session():
+    stream = OneStream()
+    floats = np.full(STEP, 0.1, "<f4").view(np.int16)
+    for seq in range(5):
+        stream.send(floats, seq=seq)
+    (warning,) = [event for event in stream.events() if isinstance(event, StreamWarning)]
+    assert warning.message.startswith("format: ")
+
+
 # --- with a run
 
 

@@ -1,0 +1,74 @@
+"""Hints on payloads that are not what their headers state."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.core.audio.format_hints import hints
+from consumer.core.audio.samples import mono, unpack
+from consumer.core.audio.utterance import Int16Array
+from schemas.audio import AudioCodec
+
+RNG = np.random.default_rng(1)
+TONE = np.rint(np.sin(np.arange(1_600) * 0.2) * 9_000).astype(np.int16)
+NOISE = RNG.integers(-9_000, 9_000, 1_600).astype(np.int16)
+
+
+def kinds(payload: bytes, codec: AudioCodec, channels: int = 1) -> list[str]:
+    return [hint.message for hint in hints(payload, codec, unpack(payload, codec, channels))]
+
+
+@pytest.mark.parametrize(
+    ("payload", "codec", "words"),
+    [
+        ((TONE / 32_768).astype("<f4").tobytes(), AudioCodec.PCM_S16LE, "codec=pcm_f32le"),
+        (TONE.astype("<f4").tobytes(), AudioCodec.PCM_F32LE, "divide them by 32768"),
+        (b"RIFF" + bytes(400), AudioCodec.PCM_S16LE, "codec=wav"),
+        (b"fLaC" + bytes(400), AudioCodec.PCM_S16LE, "codec=flac"),
+        (b"OggS" + bytes(400), AudioCodec.PCM_MULAW, "codec=opus"),
+        (b"ID3\x04" + bytes(400), AudioCodec.PCM_ALAW, "codec=mp3"),
+        (b"\x1aE\xdf\xa3" + bytes(400), AudioCodec.PCM_S16LE, "WebM"),
+        (json.dumps({"event": "media"}).encode(), AudioCodec.PCM_MULAW, "JSON"),
+        (base64.b64encode(TONE.tobytes()), AudioCodec.PCM_MULAW, "base64"),
+    ],
+)
+def test_another_format_is_named(payload: bytes, codec: AudioCodec, words: str):
+    (message,) = kinds(payload, codec)
+    assert words in message
+    assert f"it is read as {codec}" in message
+
+
+@given(st.lists(st.integers(-32_768, 32_767), min_size=64, max_size=400))
+def test_no_16_bit_samples_look_like_floats(samples: list[int]):
+    """Samples of speech change: only a loud constant has the bits of floats."""
+    payload = (np.array(samples, np.int16) + np.arange(len(samples)) % 5 * 4_000).astype("<i2")
+    assert not [m for m in kinds(payload.tobytes(), AudioCodec.PCM_S16LE) if "floats" in m]
+
+
+@pytest.mark.parametrize("samples", [TONE, NOISE, np.zeros(800, np.int16), TONE // 1000])
+def test_good_audio_has_no_hint(samples: Int16Array):
+    floats = (samples / 32_768).astype("<f4").tobytes()
+    assert kinds(samples.astype("<i2").tobytes(), AudioCodec.PCM_S16LE) == []
+    assert kinds(floats, AudioCodec.PCM_F32LE) == []
+    assert kinds(NOISE.astype(np.uint8).tobytes(), AudioCodec.PCM_MULAW) == []
+
+
+@pytest.mark.parametrize("gain", [-1.0, -0.9])
+def test_where_channels_cancel_the_louder_one_is_used(gain: float):
+    samples = np.stack([TONE, np.rint(gain * TONE).astype(np.int16)], axis=1)
+    (hint,) = hints(samples.tobytes(), AudioCodec.PCM_S16LE, samples)
+    assert hint.kind == "channels"
+    assert np.array_equal(mono(samples), TONE)
+
+
+@pytest.mark.parametrize("other", [TONE, NOISE, np.zeros_like(TONE), np.roll(TONE, 7)])
+def test_other_channels_are_mixed(other: Int16Array):
+    samples = np.stack([TONE, other], axis=1)
+    assert hints(samples.tobytes(), AudioCodec.PCM_S16LE, samples) == ()
+    assert np.array_equal(mono(samples), (TONE.astype(int) + other) // 2)
