@@ -211,6 +211,7 @@ def policies(
             final_within_s=settings.final_within_s,
             limits=StreamLimits(settings.max_streams, settings.new_streams_per_s),
             stall_s=settings.stall_s,
+            stall_in_speech_s=settings.stall_in_speech_s,
             idle_s=settings.idle_s,
         )
         for lane, prefix in ((Lane.LIVE, ""), (Lane.BULK, "b"))

@@ -94,6 +94,9 @@ class Settings(Security):
         0.5, "deadline of live finals after their utterance; it orders the model's queue, s"
     )
     stall_s: float = setting(2.0, "an open utterance ends after this long without a record, s")
+    stall_in_speech_s: float = setting(
+        10.0, "likewise in the middle of speech, where numbers show that no record is missing, s"
+    )
     idle_s: float = setting(300.0, "a stream ends after this long without a record, s")
     max_streams: int = setting(
         20_000, "most streams of a partition; records of further streams are rejected"
@@ -159,6 +162,7 @@ _POSITIVE = (
     "final_within_s",
     "partial_every_s",
     "stall_s",
+    "stall_in_speech_s",
     "idle_s",
     "max_streams",
     "pause_above_s",

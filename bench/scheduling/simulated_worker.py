@@ -180,5 +180,6 @@ def _policy(lane: Lane) -> PartitionPolicy:
         final_within_s=0.5,
         limits=StreamLimits(100_000, 10_000.0),
         stall_s=_NEVER_S,
+        stall_in_speech_s=_NEVER_S,
         idle_s=_NEVER_S,
     )

@@ -53,6 +53,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "batch_positions": ("1024", 1024),
     "final_within_s": ("0.25", 0.25),
     "stall_s": ("3", 3.0),
+    "stall_in_speech_s": ("4", 4.0),
     "idle_s": ("60.5", 60.5),
     "max_streams": ("500", 500),
     "new_streams_per_s": ("2.5", 2.5),

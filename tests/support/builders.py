@@ -83,6 +83,7 @@ def policy(
         final_within_s=0.5,
         limits=StreamLimits(int(changes.get("streams", 10_000)), changes.get("new_per_s", 100.0)),
         stall_s=changes.get("stall_s", 2.0),
+        stall_in_speech_s=changes.get("stall_in_speech_s", 10.0),
         idle_s=changes.get("idle_s", 300.0),
     )
 

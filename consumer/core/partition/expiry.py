@@ -90,7 +90,9 @@ class Expiry:
         """Return whether undecided audio has to be decided without waiting for more records."""
         name = stream.stream_id
         idle_s = now - self._last_s.get(name, now)
-        if caught_up and stream.waits and idle_s > self._policy.stall_s:
+        policy = self._policy
+        stall_s = policy.stall_in_speech_s if stream.is_in_speech else policy.stall_s
+        if caught_up and stream.waits and idle_s > stall_s:
             return True
         since_ms = stream.undecided_since_ms
         is_behind = since_ms is not None and since_ms < time_ms - BEHIND_MS

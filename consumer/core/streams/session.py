@@ -94,6 +94,12 @@ class Session:
         return cls(start.key, state, config, start.first)
 
     @property
+    def is_speaking(self) -> bool:
+        """Whether an utterance is open, and its speech has not paused for the post-roll."""
+        span = self._segmenter.open_span()
+        return span is not None and not self._is_pausing(span.speech_end, span.end)
+
+    @property
     def end(self) -> int:
         """Index of the sample after the last one received."""
         return self._timeline.end
@@ -158,12 +164,11 @@ class Session:
         if span is None or self._timeline.end <= self._timeline.start:
             return None
         utterance = self._utterance(span)
-        non_speech = utterance.end - utterance.speech_end
         return InterimDecode(
             id=UtteranceId(self.key, utterance.number),
             utterance=utterance,
             options=self._state.options,
-            is_ending=non_speech >= self._config.post_roll_ms * self.rate // 1000,
+            is_ending=self._is_pausing(utterance.speech_end, utterance.end),
             time_ms=self._timeline.time_ms(utterance.end - 1),
             first_offset=self._timeline.offsets(utterance.start, utterance.start + 1)[0],
             uncut_s=self._config.uncut_ms / 1000,
@@ -185,6 +190,9 @@ class Session:
 
     def warn(self, message: str) -> StreamWarning:
         return self._event(StreamWarning, message=message)
+
+    def _is_pausing(self, speech_end: int, end: int) -> bool:
+        return end - speech_end >= self._config.post_roll_ms * self.rate // 1000
 
     def insert_gap(self, to: int, wall_ms: float, *, estimated: bool) -> StreamGap:
         """Skip to sample `to`; the open utterance must have been closed."""

@@ -89,6 +89,18 @@ class Stream:
         return self._session is not None and self._session.in_speech
 
     @property
+    def is_in_speech(self) -> bool:
+        """Whether the audio ends in the middle of speech, and numbers show that all of it came.
+
+        Then a delay of the next record is no pause of the speaker.
+        """
+        session, order = self._session, self._records.order
+        if session is None or order is None or self._records.holds_back:
+            return False
+        is_numbered = order.next_seq is not None or order.positioned
+        return is_numbered and session.is_speaking
+
+    @property
     def waits(self) -> bool:
         """Whether a record is held back, or audio of an open utterance."""
         session = self._session

@@ -211,15 +211,55 @@ def speaking(worker: Worker, now: float = 0.0) -> None:
     worker.read(*log.records, now=now)
 
 
-def test_an_open_utterance_ends_when_its_stream_stalls():
+def stalled(worker: Worker, *parts: Int16Array, numbered: bool = True) -> list[int]:
+    """Return the seconds without a record after which each job exists."""
+    log = Log()
+    log.speak("s", np.concatenate(parts), end=False)
+    if not numbered:
+        log.records = [record._replace(headers=()) for record in log.records]
+    worker.read(*log.records, now=10.0)
+    found = []
+    for seconds in range(60):
+        before = len(worker.jobs)
+        worker.tick(10.3 + seconds)
+        found += [seconds] * (len(worker.jobs) - before)
+    return found
+
+
+def test_an_open_utterance_ends_after_a_pause_when_its_stream_stalls():
     worker = Worker(stall_s=2.0)
-    speaking(worker, now=10.0)
-    worker.tick(12.0)
-    assert worker.jobs == []
-    worker.tick(12.3)
+    assert stalled(worker, loud(1), quiet(0.3)) == [2]
     assert [job.utterance.end_reason for job in worker.jobs] == [EndReason.STALLED]
-    worker.tick(20.0)
-    assert len(worker.jobs) == 1
+
+
+def test_a_stall_in_the_middle_of_speech_waits_longer_if_numbers_show_that_all_came():
+    assert stalled(Worker(stall_s=2.0, stall_in_speech_s=10.0), loud(1)) == [10]
+    assert stalled(Worker(stall_s=2.0, stall_in_speech_s=10.0), loud(1), numbered=False) == [2]
+
+
+def test_a_stall_while_a_record_is_missing_does_not_wait_longer():
+    log, worker = Log(), Worker(stall_s=2.0, stall_in_speech_s=10.0)
+    log.speak("s", loud(1), end=False)
+    del log.records[8]
+    worker.read(*log.records, now=10.0)
+    worker.tick(12.3)
+    assert worker.jobs
+
+
+@examples(30)
+@given(delays=st.lists(st.floats(0.3, 8.0), min_size=1, max_size=5), data=st.data())
+def test_delays_tear_no_word(delays: list[float], data: st.DataObject):
+    """Speech of five seconds, delivered with delays at any places."""
+    log, worker, now = Log(), Worker(), 0.0
+    log.speak("s", np.concatenate([loud(5), quiet(1)]), end=True)
+    places = {data.draw(st.integers(1, len(log.records) - 1)): delay for delay in delays}
+    for at, record in enumerate(log.records):
+        until = now + places.get(at, 0.1)
+        while now < until:
+            now += 0.1
+            worker.tick(now)
+        worker.read(record, now=now)
+    assert [job.utterance.seconds >= 5 for job in worker.jobs] == [True]
 
 
 def test_nothing_stalls_while_records_wait_in_kafka():
@@ -331,7 +371,7 @@ def test_idle_time_restarts_when_another_worker_takes_over():
     log, first = Log(), Worker(idle_s=300.0)
     log.speak("s", loud(1), end=False)
     first.read(*log.records)
-    first.tick(10.0)  # it stalls, so all its audio is decided
+    first.tick(11.0)  # it stalls, so all its audio is decided
     first.finish_all()
     first.commit()
     second = Worker(recover(first.store.found(PARTITION), from_earliest=True), idle_s=300.0)
