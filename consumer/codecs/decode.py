@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import numpy as np
 import soundfile
 
+from consumer.codecs.recordings import recordings
 from consumer.core.audio.samples import DecodedAudio, from_float, sample_bytes, unpack
 from consumer.core.audio.utterance import Int16Array
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
@@ -27,6 +29,7 @@ _FORMATS = {
     AudioCodec.WAV: ("WAV", "WAVEX", "RF64"),
 }
 _SUBTYPES = {AudioCodec.OPUS: "OPUS", AudioCodec.VORBIS: "VORBIS"}
+_ESTIMATED = (AudioCodec.MP3,)  # libsndfile's frame count is an estimate: recordings.py counts
 _UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's frame count for a FLAC that was written to a pipe
 
 
@@ -60,12 +63,29 @@ class _Container(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is unt
 def _decode_container(
     payload: bytes, codec: AudioCodec, rate: int | None, channels: int | None
 ) -> DecodedAudio:
-    try:
-        with _Container(io.BytesIO(payload)) as container:
+    """Return the samples of all recordings of a container, which must have one format."""
+    blocks: list[Int16Array] = []
+    formats = set()
+    for recording in recordings(payload, codec):
+        with _open(recording.data, codec) as container:
             _check_kind(container, codec)
             _check_format(container.samplerate, container.channels)
             _check_stated(container, codec, rate, channels)
-            return DecodedAudio(_read(container), container.samplerate)
+            formats.add((container.samplerate, container.channels))
+            _check_same(formats)
+            blocks += _blocks(container, codec, _length(blocks))
+        if not recording.is_complete:
+            raise _incomplete(_length(blocks))
+    ((found, _),) = formats
+    return DecodedAudio(np.concatenate(blocks), found)
+
+
+@contextmanager
+def _open(data: bytes, codec: AudioCodec) -> Iterator[_Container]:
+    """Yield the open container. Raises `WireError`, also for errors of reading it."""
+    try:
+        with _Container(io.BytesIO(data)) as container:
+            yield container
     except soundfile.LibsndfileError as error:
         raise WireError(
             Reason.BAD_PAYLOAD,
@@ -74,23 +94,33 @@ def _decode_container(
         ) from error
 
 
-def _read(container: _Container) -> Int16Array:
-    """Return all samples, [n, channels]; decode at most one block above the longest record."""
-    declared = container.frames
-    if declared != _UNKNOWN_LENGTH:
-        _check_length(declared, container.samplerate)
+def _blocks(container: _Container, codec: AudioCodec, before: int) -> list[Int16Array]:
+    """Return all samples, [n, channels] a block, that follow `before` samples of the record.
+
+    Decode at most one block above the longest record.
+    """
+    declared = 0 if codec in _ESTIMATED or container.frames == _UNKNOWN_LENGTH else container.frames
+    _check_length(before + declared, container.samplerate)
     blocks = []
     length = 0
     while len(block := container.read(container.samplerate, dtype="float32", always_2d=True)):
         blocks.append(from_float(block))
         length += len(block)
-        _check_length(length, container.samplerate)
-    if not length or (declared != _UNKNOWN_LENGTH and length < declared):
-        raise WireError(
-            Reason.BAD_PAYLOAD,
-            f"the payload ends after {length} samples; encode each record as a file of its own",
-        )
-    return np.concatenate(blocks)
+        _check_length(before + length, container.samplerate)
+    if not length or length < declared:
+        raise _incomplete(before + length)
+    return blocks
+
+
+def _length(blocks: list[Int16Array]) -> int:
+    return sum(map(len, blocks))
+
+
+def _incomplete(samples: int) -> WireError:
+    return WireError(
+        Reason.BAD_PAYLOAD,
+        f"the payload ends after {samples} samples; encode each record as a file of its own",
+    )
 
 
 def _check_kind(container: _Container, codec: AudioCodec) -> None:
@@ -129,6 +159,15 @@ def _check_stated(
             Reason.FORMAT_CONTRADICTION,
             f"the header channels is {channels}, the payload has {container.channels}; "
             "leave the header out",
+        )
+
+
+def _check_same(formats: set[tuple[int, int]]) -> None:
+    if len(formats) > 1:
+        raise WireError(
+            Reason.BAD_PAYLOAD,
+            "the payload joins recordings of different rates or channels; "
+            "send each as a record of its own",
         )
 
 

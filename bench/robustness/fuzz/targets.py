@@ -47,9 +47,10 @@ class Target:
 
 def _container(codec: AudioCodec, kind: str, *subtypes: str) -> Target:
     def corpus() -> list[bytes]:
-        return [
+        single = [
             _encoded(kind, s, rate, n) for s in subtypes for rate in (8_000, 48_000) for n in (1, 2)
         ]
+        return [*single, 2 * single[0]]
 
     def run(data: bytes) -> None:
         _decode(_in_sandbox(), data, codec, None, None)
