@@ -35,7 +35,7 @@ from devstack.worker_process import WorkerProcess
 from evaluation.report import as_json
 from evaluation.samples import SampleClip, SamplesMissing, load_samples
 from producer.errors import PublishError
-from producer.media import open_file
+from producer.media import max_open_files, open_file
 from producer.pacing import RealtimeClock
 from producer.publish_streams import InputStream, PublishContext, publish_streams
 from producer.publisher import AudioPublisher
@@ -170,7 +170,8 @@ async def transcribe(
 
 
 async def publish(publisher: AudioPublisher, samples: Sequence[SampleClip]) -> None:
-    inputs = [InputStream(sample.stream_id, open_file(sample.path)) for sample in samples]
+    turns = asyncio.Semaphore(max_open_files())
+    inputs = [InputStream(sample.stream_id, open_file(sample.path, turns)) for sample in samples]
     context = PublishContext(publisher.send, RealtimeClock(), asyncio.Event(), FailureReporter())
     options = PublishOptions(
         AudioCodec.PCM_S16LE, _CHUNK_MS, realtime=True, options=StreamOptions()

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from producer import arguments
 from producer.errors import MediaError, PublishError
-from producer.media import AudioInput, StdinSource, open_file
+from producer.media import AudioInput, PipeSource, max_open_files, open_input
 from producer.naming import stream_ids
 from producer.pacing import RealtimeClock
 from producer.progress import Bars, Lines
@@ -51,24 +51,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def open_inputs(options: argparse.Namespace) -> tuple[list[AudioInput], list[str]]:
     """Return all inputs, and a line for each that cannot be read.
 
-    They are opened before anything is published, so that one bad input leaves nothing half done.
+    Files are looked at before anything is published, so that one bad file leaves nothing half done;
+    pipes can be read only once.
     """
     sources: list[AudioInput] = []
     problems = []
+    turns = asyncio.Semaphore(max_open_files())
     for text in options.inputs:
         try:
-            sources.append(open_input(text, options))
+            if text == arguments.STDIN:
+                sources.append(PipeSource(None, arguments.stdin_format(options)))
+            else:
+                sources.append(open_input(Path(text), turns))
         except MediaError as error:
             problems.append(str(error))
     if options.inputs.count(arguments.STDIN) > 1:
         problems.append(f"{arguments.STDIN}: standard input can be read only once: name it once")
     return sources, problems
-
-
-def open_input(text: str, options: argparse.Namespace) -> AudioInput:
-    if text == arguments.STDIN:
-        return StdinSource(arguments.stdin_format(options))
-    return open_file(Path(text))
 
 
 def input_streams(sources: Sequence[AudioInput], stream_id: str | None) -> list[InputStream]:

@@ -6,7 +6,7 @@ import argparse
 import secrets
 from typing import Final
 
-from producer.media import AudioFormat
+from producer.formats import AudioFormat
 from producer.stream import PublishOptions
 from schemas.audio import (
     MAX_CHANNELS,
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="+",
         metavar="FILE",
-        help=f"wav, flac, mp3 or ogg; {STDIN}: raw 16-bit PCM on standard input",
+        help=f"audio or video file, or a pipe; {STDIN}: standard input, raw 16-bit PCM or a file",
     )
     _add_stream(parser)
     _add_pace(parser)
@@ -61,7 +61,7 @@ def _add_stream(parser: argparse.ArgumentParser) -> None:
     add("--hotwords", type=prompt, metavar="TEXT", help="words to expect")
     add("--task", type=Task, choices=list(Task), help="translate: into English")
     add("--words", action="store_true", default=None, help="request word times")
-    add("--rate", type=rate, default=16_000, metavar="HZ", help="of standard input (%(default)s)")
+    add("--rate", type=rate, default=16_000, metavar="HZ", help="of raw PCM (%(default)s)")
     add("--channels", type=channels, default=1, metavar="N", help="likewise (%(default)s)")
 
 

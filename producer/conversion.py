@@ -10,7 +10,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from producer.media import AudioFormat, Float32Array
+from producer.formats import AudioFormat, Float32Array
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioCodec
 
 Int16Array: TypeAlias = npt.NDArray[np.int16]

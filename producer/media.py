@@ -1,32 +1,63 @@
-"""Read audio files and standard input in blocks of floats, never as a whole."""
+"""Read audio files, pipes and standard input in blocks of floats, never as a whole."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import selectors
+import os
+import resource
+import stat
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
+from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import Protocol, TextIO, TypeAlias
+from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
-import soundfile
 
+from producer.byte_reader import ByteReader, Section
+from producer.decoding import MediaDecoder, file_decoder, find_data_chunk, mp3_stated_s, wav_decoder
 from producer.errors import MediaError
+from producer.formats import AudioFormat, Float32Array
+from producer.sniffing import (
+    FRAMES_BYTES,
+    HEAD_BYTES,
+    is_container,
+    may_have_frames,
+    needs_seeking,
+)
+from schemas.ogg import LONGEST_PAGE
+from schemas.riff import FIRST_CHUNK, is_wav, pcm16_format
 
-Float32Array: TypeAlias = npt.NDArray[np.float32]
+_BLOCK_S: Final = 0.1  # of raw PCM
+_COPY_BYTES: Final = 64 << 10
+_MOST_FILES: Final = 256  # open at once
+_TAGGED_BYTES: Final = 4 << 20  # of a file, to find its first frame after its tags
 
-_BLOCK_S = 0.1
-_UNKNOWN_FRAMES = 1 << 62  # libsndfile reports at least this many for an unknown length
+
+def max_open_files() -> int:
+    """Return how many files may be open at once: half of the descriptors of this process."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_FILES if descriptors < 0 else max(1, min(_MOST_FILES, descriptors // 2))
 
 
 @dataclass(frozen=True, slots=True)
-class AudioFormat:
-    rate: int  # Hz
-    channels: int
+class OpenAudio:
+    """An open input."""
+
+    format: AudioFormat
+    blocks: AsyncGenerator[Float32Array, None]  # samples [n, channels] of -1..1; raises MediaError
 
 
 class AudioInput(Protocol):
@@ -39,25 +70,22 @@ class AudioInput(Protocol):
     def stem(self) -> str: ...  # for a stream id
 
     @property
-    def format(self) -> AudioFormat: ...
-
-    @property
     def seconds(self) -> float | None: ...  # None: unknown
 
     @property
     def live(self) -> bool: ...  # whether samples arrive in real time
 
-    def blocks(self, stop: asyncio.Event) -> AsyncGenerator[Float32Array, None]:
-        """Yield samples [n, channels] of -1..1 until the end or `stop`. Raises MediaError."""
+    def open(self, stop: asyncio.Event) -> AbstractAsyncContextManager[OpenAudio]:
+        """Open the input, whose blocks end at its end or on `stop`. Raises MediaError."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """An audio file of any format that libsndfile reads."""
+    """An audio or video file that can be read at any place."""
 
     path: Path
-    format: AudioFormat
     seconds: float | None
+    turns: asyncio.Semaphore  # bounds how many files are open at once
     live: bool = False
 
     @property
@@ -68,113 +96,174 @@ class FileSource:
     def stem(self) -> str:
         return self.path.stem
 
-    async def blocks(self, stop: asyncio.Event) -> AsyncGenerator[Float32Array, None]:
-        for block in self._read():
-            if stop.is_set():
-                return
-            yield block
-
-    def _read(self) -> Iterator[Float32Array]:
-        with _open(self.path) as file:
-            # As floats, because libsndfile does not scale a float file that is read as integers.
-            while len(
-                block := file.read(
-                    round(self.format.rate * _BLOCK_S), dtype="float32", always_2d=True
-                )
-            ):
-                if not np.isfinite(block).all():
-                    raise MediaError(f"{self.path}: contains samples that are not finite numbers")
-                yield block
+    @asynccontextmanager
+    async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
+        async with self.turns:
+            with _file_decoder(self.path, stop.is_set) as decoder:
+                yield OpenAudio(decoder.format, _until(stop, decoder.blocks()))
 
 
-def open_file(path: Path) -> FileSource:
-    """Return the file as an input after reading its header. Raises MediaError."""
-    if path.is_dir():
-        raise MediaError(f"{path}: is a folder: name the files in it, as in {path}/*.wav")
-    with _open(path) as file:
-        if not file.frames:
-            raise MediaError(f"{path}: contains no audio")
-        known = file.frames < _UNKNOWN_FRAMES
-        seconds = file.frames / file.samplerate if known else None
-        return FileSource(path, AudioFormat(file.samplerate, file.channels), seconds)
-
-
-class _ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is untyped
-    """A file without seeks: soundfile seeks after each read, and fails on FLAC of unknown length.
-
-    Only the subclass's `seekable` can prevent that.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Yield the open file. Raises MediaError, also for errors of reading it."""
+def open_input(path: Path, turns: asyncio.Semaphore) -> AudioInput:
+    """Return the input of this name. Raises MediaError, of a pipe only once it is opened."""
     try:
-        # Not opened by libsndfile, whose only message is "System error".
-        with path.open("rb") as raw, _ForwardOnly(raw) as file:
-            yield file
+        is_pipe = not (path.is_dir() or stat.S_ISREG(path.stat().st_mode))
     except OSError as error:
         raise MediaError(f"{path}: {error.strerror}") from error
-    except soundfile.LibsndfileError as error:
-        raise MediaError(f"{path}: cannot be read as audio ({error.error_string})") from error
+    return PipeSource(path, raw=None) if is_pipe else open_file(path, turns)
+
+
+def open_file(path: Path, turns: asyncio.Semaphore) -> FileSource:
+    """Return the file as an input after reading its beginning. Raises MediaError."""
+    if path.is_dir():
+        raise MediaError(f"{path}: is a folder: name the files in it, as in {path}/*.wav")
+    with _file_decoder(path, lambda: False) as decoder:
+        seconds = decoder.seconds
+        if next(decoder.blocks(), None) is None:
+            raise MediaError(f"{path}: contains no audio")
+    return FileSource(path, seconds, turns)
+
+
+@contextmanager
+def _file_decoder(path: Path, stopped: Callable[[], bool]) -> Iterator[MediaDecoder]:
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(path.open("rb", buffering=0))
+            head = file.read(_TAGGED_BYTES)
+            file.seek(0)
+        except OSError as error:
+            raise MediaError(f"{path}: {error.strerror}") from error
+        if is_wav(head):
+            decoder = wav_decoder(str(path), ByteReader(file.fileno(), stopped))
+        else:
+            decoder = file_decoder(str(path), file, head, partial(_tail, file))
+        yield opened.enter_context(decoder)
+
+
+def _tail(file: FileIO) -> bytes:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_PAGE))
+    return file.read()
+
+
+async def _until(
+    stop: asyncio.Event, blocks: Iterator[Float32Array]
+) -> AsyncGenerator[Float32Array, None]:
+    for block in blocks:
+        if stop.is_set():
+            return
+        yield block
 
 
 @dataclass(frozen=True, slots=True)
-class StdinSource:
-    """Raw 16-bit little-endian PCM on standard input, a pipe or a file."""
+class PipeSource:
+    """A pipe, a device or standard input: a container, or raw 16-bit little-endian PCM.
 
-    format: AudioFormat
+    It is read in a thread of its own, because a read may block. What FFmpeg can decode as it
+    arrives is not stored.
+    """
+
+    path: Path | None  # None: standard input
+    raw: AudioFormat | None  # of what is no container; None: that is an error
     seconds: float | None = None
     live: bool = True
-    name: str = "standard input"
-    stem: str = "stdin"
 
-    async def blocks(self, stop: asyncio.Event) -> AsyncGenerator[Float32Array, None]:
+    @property
+    def name(self) -> str:
+        return "standard input" if self.path is None else str(self.path)
+
+    @property
+    def stem(self) -> str:
+        return "stdin" if self.path is None else self.path.stem
+
+    @asynccontextmanager
+    async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
+        closing = threading.Event()
+        with ExitStack() as opened, ThreadPoolExecutor(1, "pipe") as thread:
+            run = partial(asyncio.get_running_loop().run_in_executor, thread)
+            try:
+                format_, blocks = await run(
+                    self._open, opened, lambda: stop.is_set() or closing.is_set()
+                )
+                yield OpenAudio(format_, _stepwise(stop, partial(run, next, blocks, None)))
+            finally:
+                closing.set()  # ends a read of the thread
+
+    def _open(
+        self, opened: ExitStack, stopped: Callable[[], bool]
+    ) -> tuple[AudioFormat, Iterator[Float32Array]]:
+        """Return format and blocks; what must be closed after the last goes to `opened`."""
+        try:
+            reader = ByteReader(self._descriptor(opened), stopped)
+            head = reader.peek(HEAD_BYTES)
+            if may_have_frames(head):
+                head = reader.peek(FRAMES_BYTES)
+            if self.raw is not None and not is_container(head):
+                return self.raw, self._pcm(reader, self.raw)
+            if (live := _skip_live_header(reader, head)) is not None:
+                return live, self._pcm(reader, live)
+            decoder = opened.enter_context(self._decoder(reader, opened))
+        except OSError as error:
+            raise MediaError(f"{self.name}: {error.strerror}") from error
+        return decoder.format, decoder.blocks()
+
+    def _descriptor(self, opened: ExitStack) -> int:
+        if self.path is not None:
+            # A named pipe without a writer would block.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            opened.callback(os.close, descriptor)
+            return descriptor
         if sys.stdin is None:
             raise MediaError(f"{self.name}: is closed")
-        frame_bytes = 2 * self.format.channels
+        return sys.stdin.fileno()
+
+    def _decoder(
+        self, reader: ByteReader, opened: ExitStack
+    ) -> AbstractContextManager[MediaDecoder]:
+        if is_wav(reader.peek(FIRST_CHUNK)):
+            return wav_decoder(self.name, reader)
+        head, rest = reader.peek(FRAMES_BYTES), Section(reader, None)
+        # MP3 that states its length is a file, not live; FFmpeg must seek to trim it alike.
+        if not needs_seeking(head) and mp3_stated_s(head) is None:
+            return file_decoder(self.name, rest, head, lambda: reader.tail)
+        spooled = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `opened`
+        opened.enter_context(spooled)
+        while data := rest.read(_COPY_BYTES):
+            spooled.write(data)
+        spooled.seek(0)
+        return file_decoder(self.name, spooled, head, lambda: reader.tail)
+
+    def _pcm(self, reader: ByteReader, format_: AudioFormat) -> Iterator[Float32Array]:
+        frame_bytes = 2 * format_.channels
         rest = b""
-        async for data in _stdin_bytes(round(self.format.rate * _BLOCK_S) * frame_bytes, stop):
+        while data := reader.read(round(format_.rate * _BLOCK_S) * frame_bytes):
             rest += data
             whole = len(rest) // frame_bytes * frame_bytes
             samples = np.frombuffer(rest[:whole], "<i2").astype(np.float32) / np.float32(32_768)
             rest = rest[whole:]
-            yield samples.reshape(-1, self.format.channels)
-        if rest and not stop.is_set():
+            yield samples.reshape(-1, format_.channels)
+        if rest:
             raise MediaError(
                 f"{self.name}: ended within a sample: check that it is raw 16-bit PCM "
-                f"with {self.format.channels} channel(s)"
+                f"with {format_.channels} channel(s)"
             )
 
 
-async def _stdin_bytes(block_bytes: int, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield standard input as it arrives, until its end or `stop`."""
-    if not _may_block(sys.stdin):
-        while not stop.is_set() and (data := sys.stdin.buffer.read(block_bytes)):
-            yield data
-        return
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    stopped = asyncio.ensure_future(stop.wait())
-    stopped.add_done_callback(lambda _: reader.feed_eof())
-    try:
-        while (data := await reader.read(block_bytes)) and not stop.is_set():
-            yield data
-    finally:
-        stopped.cancel()
-        transport.close()
+def _skip_live_header(reader: ByteReader, head: bytes) -> AudioFormat | None:
+    """Skip the header of a WAV of 16-bit PCM of unknown length, and return its format.
+
+    FFmpeg would decode its first block only after some seconds.
+    """
+    chunk = find_data_chunk(reader) if is_wav(head) else None
+    if chunk is None or chunk.length is not None:
+        return None
+    found = pcm16_format(reader.peek(chunk.start))
+    if found is None:
+        return None
+    reader.skip(chunk.start)
+    return AudioFormat(*found)
 
 
-def _may_block(file: TextIO) -> bool:
-    """Return whether a read may block: a file that cannot be polled (a regular one) never does."""
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(file, selectors.EVENT_READ)
-    except PermissionError:
-        return False
-    return True
+async def _stepwise(
+    stop: asyncio.Event, step: Callable[[], Awaitable[Float32Array | None]]
+) -> AsyncGenerator[Float32Array, None]:
+    while (block := await step()) is not None and not stop.is_set():
+        yield block

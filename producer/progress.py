@@ -16,9 +16,7 @@ class _FailuresToStderr:
     """Prints failures to standard error, whatever standard output is."""
 
     def failed(self, item: InputStream, reason: str) -> None:
-        sys.stderr.write(
-            f"streamscribe publish: {reason}; stream {item.stream_id} ends at that point\n"
-        )
+        sys.stderr.write(f"streamscribe publish: {reason} (stream {item.stream_id})\n")
 
 
 class Bars(_FailuresToStderr):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from producer.conversion import Converter, wire_format
 from producer.errors import MediaError, PublishError
-from producer.media import AudioInput
+from producer.media import AudioInput, OpenAudio
 from producer.pacing import PublishClock, RealtimeSchedule
 from producer.stream import OutgoingStream, PublishOptions, TimedChunk
 from schemas.audio import AudioChunk
@@ -52,23 +52,42 @@ async def publish_streams(
     """Publish all inputs; return whether each could be read to its end. Raises PublishError."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(_StreamPublication(item, options, context).run())
-                for item in inputs
-            ]
+            tasks = [group.create_task(_publish(item, options, context)) for item in inputs]
     except* PublishError as failed:
         raise failed.exceptions[0] from None
     return all(task.result() for task in tasks)
+
+
+async def _publish(item: InputStream, options: PublishOptions, context: PublishContext) -> bool:
+    """Publish one input; return whether it could be read to its end."""
+    try:
+        async with item.source.open(context.stop) as audio:
+            return await _StreamPublication(item, audio, options, context).run()
+    except MediaError as error:
+        return _report_failure(item, error, context)
+
+
+def _report_failure(item: InputStream, error: MediaError, context: PublishContext) -> bool:
+    """Report the error, and return whether the input may count as read to its end."""
+    if context.stop.is_set():  # what was stopped is incomplete
+        return True
+    context.reporter.failed(item, str(error))
+    return False
 
 
 class _StreamPublication:
     """The publication of one input."""
 
     def __init__(
-        self, input_: InputStream, options: PublishOptions, context: PublishContext
+        self,
+        input_: InputStream,
+        audio: OpenAudio,
+        options: PublishOptions,
+        context: PublishContext,
     ) -> None:
-        self._input, self._options, self._context = input_, options, context
-        self._wire = wire_format(input_.source.format, options.codec)
+        self._input, self._audio, self._options, self._context = input_, audio, options, context
+        self._wire = wire_format(audio.format, options.codec)
+        self._converter = Converter(audio.format, self._wire)
         self._stream = OutgoingStream(input_.stream_id, self._wire, options)
         # None before the first block, and always without real time.
         self._schedule: RealtimeSchedule | None = None
@@ -85,22 +104,19 @@ class _StreamPublication:
             await self._send_blocks()
         except MediaError as error:
             failure = error
+        await self._send_all(self._stream.push(self._converter.finish()))
+        if failure is None and self._stream.empty:
+            failure = MediaError(f"{self._input.source.name}: contains no audio")
         await self._end()
-        if failure is not None:
-            reporter.failed(self._input, str(failure))
+        complete = failure is None or _report_failure(self._input, failure, self._context)
         reporter.ended(self._input, self._stream.seconds, self._stream.records)
-        return failure is None
+        return complete
 
     async def _send_blocks(self) -> None:
-        source, stop = self._input.source, self._context.stop
-        converter = Converter(source.format, self._wire)
-        async with aclosing(source.blocks(stop)) as blocks:
+        async with aclosing(self._audio.blocks) as blocks:
             async for block in blocks:
-                self._start_schedule(len(block) / source.format.rate)
-                await self._send_all(self._stream.push(converter.convert(block)))
-        await self._send_all(self._stream.push(converter.finish()))
-        if self._stream.empty and not stop.is_set():
-            raise MediaError(f"{source.name}: contains no audio")
+                self._start_schedule(len(block) / self._audio.format.rate)
+                await self._send_all(self._stream.push(self._converter.convert(block)))
 
     def _start_schedule(self, block_s: float) -> None:
         """Start the schedule at the first block; a live block was recorded before it arrived."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from producer.conversion import Int16Array, encoded
-from producer.media import AudioFormat
+from producer.formats import AudioFormat
 from schemas.audio import AudioChunk, AudioCodec, StreamOptions
 
 

@@ -35,6 +35,7 @@ class Frame(NamedTuple):
 
     length: int  # bytes, of the header too
     samples: int  # of each channel
+    rate: int  # Hz
     is_version_1: bool
     is_mono: bool
 
@@ -55,14 +56,14 @@ def frame_at(data: bytes, at: int) -> Frame | None:
     bitrate, rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
     if version not in _RATES or not layer or bitrate in {0, 15} or rate == 3:
         return None
-    is_version_1 = version == 3
+    is_version_1, is_mono = version == 3, header[3] >> 6 == 3
     bits = _BITRATES[is_version_1, layer][bitrate - 1] * 1_000
     hertz = _RATES[version][rate]
     if layer == 3:
-        return Frame((12 * bits // hertz + padding) * 4, 384, is_version_1, header[3] >> 6 == 3)
+        return Frame((12 * bits // hertz + padding) * 4, 384, hertz, is_version_1, is_mono)
     samples = 576 if layer == 1 and not is_version_1 else 1_152
     length = samples // 8 * bits // hertz + padding
-    return Frame(length, samples, is_version_1, header[3] >> 6 == 3)
+    return Frame(length, samples, hertz, is_version_1, is_mono)
 
 
 def info_at(data: bytes, at: int, frame: Frame) -> InfoFrame | None:

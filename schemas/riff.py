@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
 RIFF: Final = b"RIFF"
 FIRST_CHUNK: Final = 12  # bytes, after "RIFF", a length and "WAVE"
 _CHUNK_HEADER: Final = 8
+_PCM: Final = 1
 # Writers to a pipe state 0, 0xFFFFFFFF or a little below 2 GiB.
 _NO_LENGTH: Final = 0x7FFF_0000
 
@@ -37,6 +39,16 @@ def data_chunk(data: bytes, at: int = 0) -> DataChunk | None:
             return DataChunk(start, None if unknown else length)
         at = after_chunk(data, start, length)
     return None
+
+
+def pcm16_format(data: bytes) -> tuple[int, int] | None:
+    """Return rate in Hz and channels of a WAV of 16-bit PCM, or None for other encodings.
+
+    `data` is the beginning of the file, up to the samples.
+    """
+    at = data.find(b"fmt ", FIRST_CHUNK) + _CHUNK_HEADER
+    encoding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data.ljust(at + 16), at)
+    return (rate, channels) if encoding == _PCM and bits == 16 and rate and channels else None
 
 
 def next_wav(data: bytes, at: int) -> int | None:

@@ -129,6 +129,7 @@ LIBRARY_OWNERS: dict[str, tuple[str, ...]] = {
     "aiokafka": (
         *("transport", "consumer.kafka", "producer", "subscriber", "admin", "devstack", "bench"),
     ),
+    "av": ("producer",),
     "opencc": ("consumer.chinese_conversion", "evaluation"),
     "silero_vad": TORCH_PACKAGES,
     "torch": TORCH_PACKAGES,

@@ -23,7 +23,7 @@ from bench.scraped import TIMEOUT, scraped
 from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.wakeup import Wakeup
 from devstack.worker_process import WorkerProcess
-from producer.media import AudioFormat
+from producer.formats import AudioFormat
 from producer.pacing import RealtimeClock, RealtimeSchedule
 from producer.publisher import AudioPublisher
 from producer.stream import OutgoingStream, PublishOptions, TimedChunk

@@ -14,39 +14,38 @@ from typing import Final
 
 from schemas.audio import AudioCodec
 from schemas.mpeg import InfoFrame, after_tags, frame_at, info_at, next_frame
+from schemas.ogg import after_page, begins_stream
 from schemas.riff import after_chunk, data_chunk, is_wav, next_wav
 
 _FLAC: Final = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # with its first block, STREAMINFO
-_OGG_HEADER_BYTES: Final = 27
-_OGG_FIRST_PAGE: Final = 2  # flag: begins a logical stream
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class EncodedRecording:
     """One recording, as libsndfile reads it."""
 
     data: bytes
     is_complete: bool = True  # False: bytes are missing or damaged
 
 
-def recordings(payload: bytes, codec: AudioCodec) -> Iterator[Recording]:
+def recordings(payload: bytes, codec: AudioCodec) -> Iterator[EncodedRecording]:
     """Yield the recordings of a payload, one after the other; at least one."""
     split = _SPLIT.get(codec)
-    return split(payload) if split else iter((Recording(payload),))
+    return split(payload) if split else iter((EncodedRecording(payload),))
 
 
-def _wav(payload: bytes) -> Iterator[Recording]:
+def _wav(payload: bytes) -> Iterator[EncodedRecording]:
     at: int | None = 0
     while at is not None:
         chunk = data_chunk(payload, at) if is_wav(payload, at) else None
         if chunk is None:
-            yield Recording(payload[at:])
+            yield EncodedRecording(payload[at:])
             return
         if chunk.length is None:
-            yield Recording(_with_length(payload, at, chunk.start))
+            yield EncodedRecording(_with_length(payload, at, chunk.start))
             return
         following = next_wav(payload, after_chunk(payload, chunk.start, chunk.length))
-        yield Recording(
+        yield EncodedRecording(
             payload[at:following], is_complete=chunk.start + chunk.length <= len(payload)
         )
         at = following
@@ -58,37 +57,31 @@ def _with_length(payload: bytes, at: int, start: int) -> bytes:
     return b"".join((payload[at : start - 4], length, payload[start:]))
 
 
-def _flac(payload: bytes) -> Iterator[Recording]:
+def _flac(payload: bytes) -> Iterator[EncodedRecording]:
     starts = [0, *(match.start() for match in _FLAC.finditer(payload, 1))]
     if not _FLAC.match(payload):
         starts = [0]  # a tag comes first, or it is no FLAC
     for start, end in zip(starts, [*starts[1:], len(payload)], strict=True):
-        yield Recording(payload[start:end])
+        yield EncodedRecording(payload[start:end])
 
 
-def _ogg(payload: bytes) -> Iterator[Recording]:
+def _ogg(payload: bytes) -> Iterator[EncodedRecording]:
     start = at = 0
     after_audio = False
-    while payload[at : at + 4] == b"OggS" and len(payload) > at + _OGG_HEADER_BYTES:
-        begins = bool(payload[at + 5] & _OGG_FIRST_PAGE)
+    while (after := after_page(payload, at)) is not None:
+        begins = begins_stream(payload, at)
         if begins and after_audio:
-            yield Recording(payload[start:at])
+            yield EncodedRecording(payload[start:at])
             start = at
         after_audio = not begins
-        at = _after_page(payload, at)
-    yield Recording(payload[start:], is_complete=at <= len(payload))
+        at = after
+    yield EncodedRecording(payload[start:], is_complete=at <= len(payload))
 
 
-def _after_page(payload: bytes, at: int) -> int:
-    segments = at + _OGG_HEADER_BYTES
-    sizes = payload[segments : segments + payload[segments - 1]]
-    return segments + payload[segments - 1] + sum(sizes)
-
-
-def _mp3(payload: bytes) -> Iterator[Recording]:
+def _mp3(payload: bytes) -> Iterator[EncodedRecording]:
     at = after_tags(payload, 0)
     if frame_at(payload, at) is None:
-        yield Recording(payload)  # libsndfile decides what it is
+        yield EncodedRecording(payload)  # libsndfile decides what it is
         return
     walk = _Mp3Walk(payload, at)
     while (recording := walk.next()) is not None:
@@ -104,7 +97,7 @@ class _Mp3Walk:
         self._left: int | None = None  # audio frames that the first frame states, less those read
         self._is_damaged = False
 
-    def next(self) -> Recording | None:
+    def next(self) -> EncodedRecording | None:
         """Return the next recording, or None after the last."""
         self._frames, self._left, self._is_damaged = [], None, False
         while (frame := frame_at(self._payload, self._at)) is not None:
@@ -112,7 +105,9 @@ class _Mp3Walk:
             if self._frames and (info is not None or self._left == 0):
                 break
             self._take(frame.length, info)
-        return Recording(b"".join(self._frames), self._is_complete()) if self._frames else None
+        return (
+            EncodedRecording(b"".join(self._frames), self._is_complete()) if self._frames else None
+        )
 
     def _take(self, length: int, info: InfoFrame | None) -> None:
         if info is not None:
@@ -136,7 +131,7 @@ class _Mp3Walk:
         return not self._is_damaged if self._left is None else self._left <= 1
 
 
-_SPLIT: Final[dict[AudioCodec, Callable[[bytes], Iterator[Recording]]]] = {
+_SPLIT: Final[dict[AudioCodec, Callable[[bytes], Iterator[EncodedRecording]]]] = {
     AudioCodec.WAV: _wav,
     AudioCodec.FLAC: _flac,
     AudioCodec.OPUS: _ogg,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from producer.arguments import parser, publish_options, stdin_format, topic
-from producer.media import AudioFormat
+from producer.formats import AudioFormat
 from schemas.audio import AudioCodec, StreamOptions, Task
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.conversion import Converter, Int16Array, encoded, wire_format
-from producer.media import AudioFormat
+from producer.formats import AudioFormat
 from schemas.audio import MAX_RATE, MIN_RATE, AudioCodec
 
 LOSSLESS = [AudioCodec.PCM_S16LE, AudioCodec.FLAC, AudioCodec.WAV]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from producer.errors import MediaError, PublishError
-from producer.media import AudioFormat, Float32Array
+from producer.formats import AudioFormat, Float32Array
+from producer.media import OpenAudio
 from producer.publish_streams import InputStream, PublishContext, publish_streams
 from producer.stream import PublishOptions
 from schemas.audio import AudioChunk, AudioCodec, StreamOptions
@@ -48,8 +50,15 @@ class Tone:
     format: AudioFormat = TELEPHONE
     live: bool = False
     fails_at_s: float | None = None
+    cannot_be_opened: bool = False
     name: str = "tone"
     stem: str = "tone"
+
+    @asynccontextmanager
+    async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
+        if self.cannot_be_opened:
+            raise MediaError("tone: is missing")
+        yield OpenAudio(self.format, self.blocks(stop))
 
     async def blocks(self, stop: asyncio.Event) -> AsyncGenerator[Float32Array, None]:
         for at in range(0, round(self.seconds * self.format.rate), 700):
@@ -159,6 +168,21 @@ async def test_a_read_error_ends_only_its_own_stream() -> None:
     assert broken[-1].end
     assert sum(len(chunk.payload) for chunk in whole) == 8_000 * 2
     assert "stream-0 tone: read error" in recorder.reports
+
+
+async def test_an_input_that_cannot_be_opened_concerns_no_other() -> None:
+    recorder = Recorder()
+    assert not await recorder.publish(Tone(1.0, cannot_be_opened=True), Tone(1.0))
+    assert {chunk.stream_id for _, chunk in recorder.sent} == {"stream-1"}
+    assert [report for report in recorder.reports if report.startswith("stream-0")] == [
+        "stream-0 tone: is missing"
+    ]
+
+
+async def test_an_input_that_is_stopped_is_no_failure() -> None:
+    recorder = Recorder(stop_after=2)
+    assert await recorder.publish(Tone(1.0, fails_at_s=0.25))
+    assert not [report for report in recorder.reports if "error" in report]
 
 
 async def test_an_input_without_samples_publishes_nothing() -> None:

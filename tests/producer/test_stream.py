@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.media import AudioFormat
+from producer.formats import AudioFormat
 from producer.stream import OutgoingStream, PublishOptions
 from schemas.audio import AudioCodec, StreamOptions
 

@@ -6,6 +6,7 @@ import io
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
@@ -62,3 +63,22 @@ def wav(pcm: bytes, rate: int, channels: int = 1, length: int | None = None) -> 
     layout = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * channels * 2, channels * 2, 16)
     head = b"RIFF" + struct.pack("<I", riff) + b"WAVEfmt " + layout
     return head + b"data" + struct.pack("<I", length) + pcm
+
+
+def encode_by_ffmpeg(
+    samples: npt.NDArray[np.int16], rate: int, codec: str, container: str
+) -> bytes:
+    """Return mono samples in a format that libsndfile does not write."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as sink:
+        stream = sink.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "mono")
+        frame.sample_rate = rate
+        context = stream.codec_context
+        resampler = av.AudioResampler(
+            context.format, context.layout, context.sample_rate, context.frame_size or None
+        )
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            sink.mux(stream.encode(part))
+        sink.mux(stream.encode(None))
+    return file.getvalue()
