@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import soundfile
 
-from consumer.codecs.recordings import recordings
+from consumer.codecs.recordings import EncodedRecording, recordings
 from consumer.core.audio.samples import DecodedAudio, from_float, sample_bytes, unpack
 from consumer.core.audio.utterance import Int16Array
 from schemas.audio import MAX_CHANNELS, MAX_RATE, MAX_RECORD_SECONDS, MIN_RATE, AudioCodec
@@ -30,6 +30,7 @@ _FORMATS = {
 }
 _SUBTYPES = {AudioCodec.OPUS: "OPUS", AudioCodec.VORBIS: "VORBIS"}
 _ESTIMATED = (AudioCodec.MP3,)  # libsndfile's frame count is an estimate: recordings.py counts
+_MAX_RECORDINGS = 1_000  # of a payload: takes less than 0.5 s
 _UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's frame count for a FLAC that was written to a pipe
 
 
@@ -66,18 +67,31 @@ def _decode_container(
     """Return the samples of all recordings of a container, which must have one format."""
     blocks: list[Int16Array] = []
     formats = set()
-    for recording in recordings(payload, codec):
+    length = 0
+    for recording in _bounded(recordings(payload, codec)):
         with _open(recording.data, codec) as container:
             _check_kind(container, codec)
             _check_format(container.samplerate, container.channels)
             _check_stated(container, codec, rate, channels)
             formats.add((container.samplerate, container.channels))
             _check_same(formats)
-            blocks += _blocks(container, codec, _length(blocks))
+            found = _blocks(container, codec, length)
+        blocks += found
+        length += sum(map(len, found))
         if not recording.is_complete:
-            raise _incomplete(_length(blocks))
-    ((found, _),) = formats
-    return DecodedAudio(np.concatenate(blocks), found)
+            raise _incomplete(length)
+    return DecodedAudio(np.concatenate(blocks), formats.pop()[0])
+
+
+def _bounded(found: Iterator[EncodedRecording]) -> Iterator[EncodedRecording]:
+    """Yield the recordings, of which opening each takes time."""
+    for count, recording in enumerate(found):
+        if count == _MAX_RECORDINGS:
+            raise WireError(
+                Reason.BAD_PAYLOAD,
+                f"the payload joins more than {_MAX_RECORDINGS} recordings; send fewer a record",
+            )
+        yield recording
 
 
 @contextmanager
@@ -110,10 +124,6 @@ def _blocks(container: _Container, codec: AudioCodec, before: int) -> list[Int16
     if not length or length < declared:
         raise _incomplete(before + length)
     return blocks
-
-
-def _length(blocks: list[Int16Array]) -> int:
-    return sum(map(len, blocks))
 
 
 def _incomplete(samples: int) -> WireError:

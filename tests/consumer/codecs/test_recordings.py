@@ -57,6 +57,12 @@ def test_a_second_recording_that_is_cut_is_rejected(codec: AudioCodec):
     assert rejection(part + part[: len(part) // 2], codec).reason is Reason.BAD_PAYLOAD
 
 
+def test_very_many_joined_recordings_are_rejected():
+    tiny = wav(b"\1\0", 48_000)
+    assert length(tiny * 1_000, AudioCodec.WAV) == 1_000
+    assert "more than 1000 recordings" in str(rejection(tiny * 1_001, AudioCodec.WAV))
+
+
 def test_mp3_without_the_encoders_first_frame_decodes_completely():
     plain = without_info(MP3)
     assert 0 <= length(plain, AudioCodec.MP3) - len(SHORT) <= PADDING
