@@ -24,7 +24,7 @@ from producer.formats import AudioFormat, Float32Array
 from producer.sniffing import FRAMES_BYTES
 from schemas.mpeg import after_tags, frame_at, info_at
 from schemas.ogg import ends_within_page
-from schemas.riff import FIRST_CHUNK, DataChunk, data_chunk, is_wav, next_wav
+from schemas.riff import FIRST_CHUNK, NEXT_BYTES, DataChunk, data_chunk, is_wav, next_wav
 
 # A container may name other files and addresses: none is opened.
 _OPTIONS: Final = {"protocol_whitelist": "none"}
@@ -74,7 +74,7 @@ class MediaDecoder:
         self.seconds = _duration_s(self._container, self._stream)
         self._least_s = _least_s(self._container, self._stream) if stated_s is None else stated_s
         self._samples = 0
-        self._failures: list[float] = []  # seconds at which packets could not be decoded
+        self._damaged_s: float | None = None  # where the first packet could not be decoded
         self._converter: tuple[object, AudioResampler] | None = None
 
     def set_length(self, length: int) -> None:
@@ -122,8 +122,8 @@ class MediaDecoder:
             try:
                 frames = packet.decode()
             except FFmpegError:
-                if not bytes(packet).startswith(_TAGS):
-                    self._failures.append(self._second)
+                if self._damaged_s is None and not bytes(packet).startswith(_TAGS):
+                    self._damaged_s = self._second
                 continue
             for frame in frames:
                 yield from self._converted(frame)
@@ -166,9 +166,9 @@ class MediaDecoder:
             raise self._stopped("the file is incomplete")
         if self._second < self._least_s:
             raise self._stopped(f"the file states more than {self._least_s:.1f} s")
-        if self._failures:
+        if self._damaged_s is not None:
             raise MediaError(
-                f"{self._name}: damaged at {self._failures[0]:.1f} s: what could not be decoded "
+                f"{self._name}: damaged at {self._damaged_s:.1f} s: what could not be decoded "
                 "is missing; publish the file again from its source"
             )
 
@@ -233,7 +233,7 @@ def find_data_chunk(reader: ByteReader) -> DataChunk | None:
         if len(head) < size or size >= _WAV_HEAD_BYTES:
             return None
         size *= 2
-    return chunk
+    return data_chunk(reader.peek(chunk.start + NEXT_BYTES))
 
 
 def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:

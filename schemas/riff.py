@@ -9,6 +9,7 @@ from typing import Final
 RIFF: Final = b"RIFF"
 FIRST_CHUNK: Final = 12  # bytes, after "RIFF", a length and "WAVE"
 _CHUNK_HEADER: Final = 8
+NEXT_BYTES: Final = _CHUNK_HEADER  # after the header of the samples, to know their length
 _PCM: Final = 1
 # Writers to a pipe state 0, 0xFFFFFFFF or a little below 2 GiB.
 _NO_LENGTH: Final = 0x7FFF_0000
@@ -29,7 +30,7 @@ def is_wav(data: bytes, at: int = 0) -> bool:
 def data_chunk(data: bytes, at: int = 0) -> DataChunk | None:
     """Return the samples of the WAV that begins at this byte, or None without such a chunk.
 
-    `data` may be only the beginning of the file; it needs a few bytes of the samples.
+    `data` may be only the beginning of the file, with `NEXT_BYTES` of what follows the header.
     """
     at += FIRST_CHUNK
     while len(data) >= at + _CHUNK_HEADER:

@@ -121,7 +121,7 @@ def test_a_file_without_audio_is_reported_with_the_reason(tmp_path: Path) -> Non
     text, empty, silent = tmp_path / "notes.txt", tmp_path / "empty.wav", tmp_path / "silent.wav"
     text.write_text("no audio")
     empty.touch()
-    silent.write_bytes(wav(b"", 8_000))
+    silent.write_bytes(wav(b"", 8_000) + b"LIST\4\0\0\0INFO")
     for path, reason in [
         (tmp_path, r"is a folder: name the files in it, as in .*/\*\.wav"),
         (tmp_path / "missing.wav", "No such file"),
