@@ -63,4 +63,5 @@ def _adts_length(head: bytes, at: int) -> int:
 
 
 def _transport_length(head: bytes, at: int) -> int:
-    return _TRANSPORT_PACKET_BYTES if head[at : at + 1] == b"G" else 0
+    is_packet = head[at : at + 1] == b"G" and head[at : at + 4 : 2] != b"GG"  # a constant level
+    return _TRANSPORT_PACKET_BYTES if is_packet else 0
