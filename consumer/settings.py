@@ -95,7 +95,7 @@ class Settings(Security):
     )
     stall_s: float = setting(2.0, "an open utterance ends after this long without a record, s")
     stall_in_speech_s: float = setting(
-        10.0, "likewise in the middle of speech, where numbers show that no record is missing, s"
+        10.0, "likewise in the middle of speech or at a missing record, in numbered streams, s"
     )
     idle_s: float = setting(300.0, "a stream ends after this long without a record, s")
     max_streams: int = setting(

@@ -91,7 +91,7 @@ class Expiry:
         name = stream.stream_id
         idle_s = now - self._last_s.get(name, now)
         policy = self._policy
-        stall_s = policy.stall_in_speech_s if stream.is_in_speech else policy.stall_s
+        stall_s = policy.stall_in_speech_s if stream.is_interrupted else policy.stall_s
         if caught_up and stream.waits and idle_s > stall_s:
             return True
         since_ms = stream.undecided_since_ms

@@ -24,5 +24,5 @@ class PartitionPolicy:
     final_within_s: float  # deadline of a final, from the end of its utterance
     limits: StreamLimits
     stall_s: float  # an open utterance ends after this long without a record
-    stall_in_speech_s: float  # likewise in the middle of speech, if no record is missing
+    stall_in_speech_s: float  # likewise in the middle of speech, or while a record is missing
     idle_s: float  # a stream ends after this long without a record, in append time

@@ -89,16 +89,16 @@ class Stream:
         return self._session is not None and self._session.in_speech
 
     @property
-    def is_in_speech(self) -> bool:
-        """Whether the audio ends in the middle of speech, and numbers show that all of it came.
+    def is_interrupted(self) -> bool:
+        """Whether numbers show that a record is late, or speech goes on without a pause.
 
-        Then a delay of the next record is no pause of the speaker.
+        Then the lack of records is a delay, and no pause of the speaker.
         """
         session, order = self._session, self._records.order
-        if session is None or order is None or self._records.holds_back:
+        if session is None or order is None:
             return False
         is_numbered = order.next_seq is not None or order.positioned
-        return is_numbered and session.is_speaking
+        return self._records.holds_back or (is_numbered and session.is_speaking)
 
     @property
     def waits(self) -> bool:
