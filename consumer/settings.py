@@ -10,8 +10,7 @@ from typing import Any
 
 from consumer.errors import ConfigError
 from schemas.audio import MAX_ENDPOINT_MS, MAX_RATE, MIN_ENDPOINT_MS, MIN_RATE, AudioCodec
-from schemas.errors import WireError
-from schemas.languages import language_tag
+from schemas.languages import language_tags, unknown_language
 from schemas.topics import Topics
 from transport.bootstrap import parse_bootstrap
 from transport.environment import read, setting, variable
@@ -124,9 +123,7 @@ class Settings(Security):
     @property
     def languages(self) -> tuple[str, ...]:
         """BCP 47 tags; empty: any language."""
-        if self.language == "auto":
-            return ()
-        return tuple(tag.strip() for tag in self.language.split(","))
+        return language_tags(self.language)[0]
 
 
 # Old name to present name. Unknown names are ignored, so an old one would have no effect silently.
@@ -196,26 +193,17 @@ def _invalid(settings: Settings) -> list[tuple[str, str]]:
     def value(name: str) -> Any:
         return getattr(settings, name)
 
+    _, unknown = language_tags(settings.language)
     return [
         *((n, "must be above 0") for n in _POSITIVE if not value(n) > 0),
         *((n, f"must be {' or '.join(c)}") for n, c in _CHOICES.items() if value(n) not in c),
         *((n, f"must be {a} to {b}") for n, (a, b) in _RANGES.items() if not a <= value(n) <= b),
-        *(("language", problem) for problem in _language_problems(settings.languages)),
+        *(("language", str(unknown_language(part))) for part in unknown),
         *(("bootstrap", problem) for problem in _bootstrap_problems(settings.bootstrap)),
         *(("prefix", problem) for problem in _prefix_problems(settings.prefix)),
         *((n, "must not be empty") for n in ("prefix", "group") if not value(n)),
         *((n, "must not contain |") for n in ("group",) if "|" in value(n)),
     ]
-
-
-def _language_problems(tags: tuple[str, ...]) -> list[str]:
-    problems = []
-    for tag in tags:
-        try:
-            language_tag(tag)
-        except WireError as error:
-            problems.append(str(error))
-    return problems
 
 
 def _bootstrap_problems(bootstrap: str) -> list[str]:

@@ -20,7 +20,7 @@ from schemas import audio, transcript
 from schemas.audio import AudioCodec, Task
 from schemas.codec import EVENT_SOURCE, EVENT_TYPES
 from schemas.errors import Reason
-from schemas.options import AUTO
+from schemas.languages import AUTO
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, topic_specs
 from schemas.transcript import AnyEvent
 

@@ -17,8 +17,8 @@ from schemas.audio import (
     StreamOptions,
     Task,
 )
-from schemas.languages import language_tag
-from schemas.options import AUTO, decode_options, encode_options
+from schemas.languages import language_tags, unknown_language
+from schemas.options import decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
 from transport.arguments import add_kafka, argument_type
 
@@ -148,7 +148,9 @@ def stream(text: str) -> str:
 
 @argument_type
 def languages(text: str) -> tuple[str, ...]:
-    tags = () if text.lower() == AUTO else tuple(language_tag(tag) for tag in text.split(","))
+    tags, unknown = language_tags(text)
+    if unknown:
+        raise unknown_language(unknown[0])
     if len(tags) > MAX_LANGUAGES:
         raise ValueError(f"{len(tags)} languages: at most {MAX_LANGUAGES} are allowed")
     return tags

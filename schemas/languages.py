@@ -21,6 +21,7 @@ _CODES = (
     "pa si km sn yo so af oc ka be tg sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt "
     "haw ln ha ba jw su yue"
 )
+AUTO: Final = "auto"  # any language of the model
 WHISPER_CODES: Final = frozenset(_CODES.split())
 # Subtags whose Whisper code differs: other names, deprecated names, members of macrolanguages.
 _WHISPER_OF: Final = {
@@ -145,6 +146,22 @@ yue cantonese""".splitlines()
 }
 
 
+def language_tags(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the tags of a list with commas, and the parts that are no language.
+
+    Both are empty for `auto`.
+    """
+    if text.strip().lower() == AUTO:
+        return (), ()
+    tags, unknown = dict[str, None](), []
+    for part in text.split(","):
+        try:
+            tags[language_tag(part)] = None
+        except WireError:
+            unknown.append(part)
+    return tuple(tags), tuple(unknown)
+
+
 def language_tag(text: str) -> str:
     """Return the BCP 47 tag that a publisher means.
 
@@ -159,7 +176,7 @@ def language_tag(text: str) -> str:
         tag: str = langcodes.standardize_tag(name.partition(".")[0])
         whisper_code(tag)
         return tag
-    raise _unknown(text)
+    raise unknown_language(text)
 
 
 def whisper_code(tag: str) -> str:
@@ -172,10 +189,11 @@ def whisper_code(tag: str) -> str:
     code = _WHISPER_OF.get(extended) or _WHISPER_OF.get(language, language)
     if code in WHISPER_CODES:
         return code
-    raise _unknown(tag)
+    raise unknown_language(tag)
 
 
-def _unknown(text: str) -> WireError:
+def unknown_language(text: str) -> WireError:
+    """Return the error for a text that is no language of Whisper."""
     return WireError(
         Reason.UNKNOWN_LANGUAGE,
         f"Whisper has no language {text!r}: send a BCP 47 tag such as zh-Hans, or auto",

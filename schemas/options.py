@@ -13,11 +13,9 @@ from schemas.audio import (
     StreamOptions,
     Task,
 )
-from schemas.errors import WireError
 from schemas.headers import shown
-from schemas.languages import language_tag
+from schemas.languages import AUTO, language_tags
 
-AUTO: Final = "auto"  # any language of the model
 _NO_OPTIONS: Final = StreamOptions()
 
 
@@ -66,22 +64,13 @@ def decode_options(known: Mapping[str, bytes]) -> tuple[StreamOptions, tuple[str
 
 def _languages(value: bytes) -> tuple[str, ...]:
     text = _text(value)
-    if text.strip().lower() == AUTO:
-        return ()
-    given = text.split(",")
-    if len(given) > MAX_LANGUAGES:
-        raise _InvalidOptionError(f"{len(given)} tags, at most {MAX_LANGUAGES} are allowed")
-    tags, unknown = [], []
-    for each in given:
-        try:
-            tags.append(language_tag(each))
-        except WireError:
-            unknown.append(each)
-    valid = tuple(dict.fromkeys(tags))
+    if (count := text.count(",") + 1) > MAX_LANGUAGES:
+        raise _InvalidOptionError(f"{count} tags, at most {MAX_LANGUAGES} are allowed")
+    tags, unknown = language_tags(text)
     if unknown:
         names = ", ".join(shown(each.encode()) for each in unknown)
-        raise _InvalidOptionError(f"{names}: send a BCP 47 tag such as zh-Hans, or auto", valid)
-    return valid
+        raise _InvalidOptionError(f"{names}: send a BCP 47 tag such as zh-Hans, or auto", tags)
+    return tags
 
 
 def _text(value: bytes) -> str:

@@ -16,6 +16,7 @@ from consumer.settings import (
     from_environment,
 )
 from schemas.audio import AudioCodec
+from schemas.languages import whisper_code
 from transport.security import SaslMechanism, SecurityProtocol
 
 # For every setting a text and its value, which is not the default.
@@ -109,10 +110,18 @@ def test_space_around_a_value_is_stripped():
 
 
 @pytest.mark.parametrize(
-    ("text", "tags"), [("auto", ()), ("zh", ("zh",)), ("zh-Hans, en", ("zh-Hans", "en"))]
+    ("text", "tags"),
+    [
+        ("auto", ()),
+        ("zh", ("zh",)),
+        ("zh-Hans, en", ("zh-Hans", "en")),
+        ("en_US,Chinese", ("en-US", "zh")),
+    ],
 )
 def test_a_language_setting_is_a_list_of_tags(text: str, tags: tuple[str, ...]):
-    assert from_environment({"STREAMSCRIBE_LANGUAGE": text}).languages == tags
+    found = from_environment({"STREAMSCRIBE_LANGUAGE": text}).languages
+    assert found == tags
+    assert all(map(whisper_code, found))
 
 
 @pytest.mark.parametrize(
