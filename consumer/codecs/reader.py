@@ -78,13 +78,14 @@ def decoded_record(
     rate, channels = audio.rate or rules.defaults.rate, audio.channels or rules.defaults.channels
     if decoded is None:
         return DecodedRecord(record, (Chunk(record, audio, _SILENT, rate, channels),))
+    mixed = mono(decoded.samples)
     chunk = Chunk(
         record=record,
         audio=audio,
-        samples=mono(decoded.samples),
+        samples=mixed.samples,
         rate=decoded.rate,
         channels=decoded.samples.shape[1],
-        hints=hints(audio.payload, audio.codec, decoded.samples),
+        hints=hints(audio.payload, audio.codec, cancelled=mixed.cancelled),
     )
     return DecodedRecord(
         record, split(chunk, decoded.samples) if rules.split_channels else (chunk,)

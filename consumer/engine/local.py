@@ -115,7 +115,8 @@ class LocalEngine:
             ) from None
 
     def _measure(self) -> tuple[BatchTiming, ...]:
-        return tuple(self._timing([_known_clip()] * rows) for rows in _TIMED_ROWS)
+        clip = _known_clip()
+        return tuple(self._timing([clip] * rows) for rows in _TIMED_ROWS)
 
     def _decode_known(self) -> list[Hypothesis]:
         return self._transcribe([_known_clip()])

@@ -64,9 +64,9 @@ def read(record: Record) -> Chunk:
     audio = decode_audio(record.key, record.value, record.headers, AudioDefaults())
     assert audio.rate is not None
     assert audio.channels is not None
-    samples = mono(unpack(audio.payload, audio.codec, audio.channels))
-    found = hints(audio.payload, audio.codec, samples[:, None])
-    return Chunk(record, audio, samples, audio.rate, audio.channels, found)
+    mixed = mono(unpack(audio.payload, audio.codec, audio.channels))
+    found = hints(audio.payload, audio.codec, cancelled=mixed.cancelled)
+    return Chunk(record, audio, mixed.samples, audio.rate, audio.channels, found)
 
 
 def policy(

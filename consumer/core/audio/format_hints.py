@@ -10,8 +10,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from consumer.core.audio.samples import cancels
-from consumer.core.audio.utterance import Int16Array
 from schemas.audio import AudioCodec
 
 _MAGIC: Final = (
@@ -29,7 +27,6 @@ _LOUDEST: Final = 2.0  # of audio in floats
 _QUIETEST: Final = 1e-6  # of most floats that are not zero; pairs of 16-bit samples are below
 _SHARE: Final = 0.9
 
-
 FORMAT, CHANNELS = "format", "channels"
 
 
@@ -38,12 +35,12 @@ class Hint(NamedTuple):
     message: str
 
 
-def hints(payload: bytes, codec: AudioCodec, samples: Int16Array) -> tuple[Hint, ...]:
-    """Return what looks wrong with a decoded payload; `samples`: [n, channels]."""
+def hints(payload: bytes, codec: AudioCodec, *, cancelled: bool) -> tuple[Hint, ...]:
+    """Return what looks wrong with a payload; `cancelled`: its channels cancel each other."""
     found = []
     if not codec.self_describing and (message := _other_format(payload, codec)) is not None:
         found.append(Hint(FORMAT, f"format: {message}; it is read as {codec}"))
-    if cancels(samples):
+    if cancelled:
         message = "channels: they cancel each other, so the louder one is used; send one of them"
         found.append(Hint(CHANNELS, message))
     return tuple(found)

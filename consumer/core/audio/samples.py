@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,13 @@ class DecodedAudio:
 
     samples: Int16Array  # [n, channels]
     rate: int  # Hz
+
+
+class Mono(NamedTuple):
+    """Samples of one channel."""
+
+    samples: Int16Array  # [n]
+    cancelled: bool  # whether the channels were not mixed, as they cancel each other
 
 
 def sample_bytes(codec: AudioCodec) -> int:
@@ -73,23 +80,19 @@ def to_float(samples: Int16Array) -> Float32Array:
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def mono(samples: Int16Array) -> Int16Array:
-    """Return the mean of the channels, or the loudest if they cancel: [n, channels] -> [n]."""
-    if samples.shape[1] == 1:
-        return samples[:, 0]
-    if cancels(samples):
-        return samples[:, np.square(samples, dtype=np.float32).sum(axis=0).argmax()]
-    mixed: Int16Array = (samples.sum(axis=1, dtype=np.int32) // samples.shape[1]).astype(np.int16)
-    return mixed
-
-
-def cancels(samples: Int16Array) -> bool:
-    """Return whether the mean of the channels [n, channels] has lost their power."""
-    if samples.shape[1] == 1:
-        return False
-    powers = np.mean(np.square(samples, dtype=np.float32), axis=0)
-    mean = np.mean(np.square(samples.mean(axis=1, dtype=np.float32)))
-    return bool(powers.max() > _SILENCE and mean < _CANCELLED * powers.max())
+def mono(samples: Int16Array) -> Mono:
+    """Return the mean of the channels [n, channels], or the loudest one where they cancel."""
+    channels = samples.shape[1]
+    if channels == 1:
+        return Mono(samples[:, 0], cancelled=False)
+    wide = samples.astype(np.int64)  # exact: a replay must decide alike on every machine
+    products = wide.T @ wide
+    energies = products.diagonal()
+    loudest = int(energies.argmax())
+    is_audible = energies[loudest] > _SILENCE * len(samples)
+    if is_audible and products.sum() < _CANCELLED * energies[loudest] * channels**2:
+        return Mono(samples[:, loudest], cancelled=True)
+    return Mono((wide.sum(axis=1) // channels).astype(np.int16), cancelled=False)
 
 
 def _mulaw_table() -> Int16Array:

@@ -47,7 +47,7 @@ def is_lower(chunk: Chunk, order: RecordOrder) -> bool:
     """Return whether the record's number lies before those that may follow."""
     if chunk.audio.seq is not None:
         return order.next_seq is not None and chunk.audio.seq < order.next_seq
-    return overlap(chunk, order) * 1000 > PADDING_MS * chunk.rate
+    return repeats_audio(chunk, order)
 
 
 def _lower(chunk: Chunk, order: RecordOrder, recent: RecentRecords) -> Arrival:
@@ -71,3 +71,8 @@ def _lower(chunk: Chunk, order: RecordOrder, recent: RecentRecords) -> Arrival:
 def overlap(chunk: Chunk, order: RecordOrder) -> int:
     """Return by how many samples `start` lies before the end of the audio so far."""
     return 0 if chunk.audio.start is None else order.end - chunk.audio.start
+
+
+def repeats_audio(chunk: Chunk, order: RecordOrder) -> bool:
+    """Return whether `start` states a larger overlap than the padding of a codec."""
+    return overlap(chunk, order) * 1000 > PADDING_MS * chunk.rate

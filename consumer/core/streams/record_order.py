@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from consumer.core.audio.format_hints import Hint
 from consumer.core.audio.utterance import EndReason
-from consumer.core.streams.arrival import PADDING_MS, Arrival, is_lower, overlap
+from consumer.core.streams.arrival import Arrival, is_lower, overlap, repeats_audio
 from consumer.core.streams.chunks import Chunk, identity, wall_ms
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.session import SessionStart
@@ -96,15 +96,16 @@ def read(
     contradicts the session.
     """
     steps: list[StreamStep] = []
+    left = None  # the run of the session that the record ends
     if order is not None and (reason := _session_break(chunk, order, how)) is not None:
         steps.append(EndSession(chunk.offset, order, reason))
-        order = replace(order, over=True)
+        left, order = order.run, replace(order, over=True)
     if (order is None or order.over) and len(chunk.samples):
         began = start(chunk)
         if how is Arrival.RESTART and steps and chunk.audio.run is None:
             began = replace(began, problems=(*began.problems, RESTARTED))
         steps.append(OpenSession(chunk.offset, order, began))
-        order = _initial_order(chunk, left=order.run if order is not None and steps[1:] else None)
+        order = _initial_order(chunk, left)
     if order is not None and not order.over:
         order = _continue(chunk, order, steps)
     return order, steps
@@ -133,7 +134,7 @@ def warn_once(
     return replace(order, warned=(*order.warned, hint.kind))
 
 
-def _initial_order(chunk: Chunk, *, left: str | None) -> RecordOrder:
+def _initial_order(chunk: Chunk, left: str | None) -> RecordOrder:
     """Return the order before the first record of a session; `left`: the run that it ended."""
     audio = chunk.audio
     return RecordOrder(
@@ -191,7 +192,7 @@ def _gap(chunk: Chunk, order: RecordOrder) -> InsertGap | None:
 
 def _segment(chunk: Chunk, order: RecordOrder) -> AudioSegment:
     repeated = overlap(chunk, order)
-    if repeated * 1000 > PADDING_MS * chunk.rate:
+    if repeats_audio(chunk, order):
         raise WireError(
             Reason.OVERLAP,
             f"start={chunk.audio.start} lies {repeated} samples before the end of the audio so "

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
-from consumer.core.streams.chunks import Chunk
+from consumer.core.streams.chunks import Chunk, identity
 from consumer.core.streams.state import Digest
 
 KeyT = TypeVar("KeyT")
@@ -31,15 +31,11 @@ def number(chunk: Chunk) -> int | None:
 
 
 def digest(chunk: Chunk) -> Digest | None:
-    """Return the record's number and a CRC-32 of the rest of it; None: it has no number.
-
-    The payload alone does not identify a record, as many begin with the same silence.
-    """
-    audio, stated = chunk.audio, number(chunk)
+    """Return the record's number and a CRC-32 of its run and identity; None: it has no number."""
+    stated = number(chunk)
     if stated is None:
         return None
-    headers = f"{audio.run} {audio.start} {audio.captured_ms}".encode()
-    return stated, zlib.crc32(audio.payload, zlib.crc32(headers))
+    return stated, zlib.crc32(f"{chunk.audio.run} {identity(chunk)}".encode())
 
 
 class RecentRecords:

@@ -36,6 +36,11 @@ class RecordOrder:
     warned: tuple[str, ...] = ()  # kinds of the warnings that its records led to
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether the next record shows what is missing before it."""
+        return self.next_seq is not None or self.positioned
+
+    @property
     def first_number(self) -> int:
         """What numbers the first record: `seq`, else its position."""
         return (self.first[1] or 0) if self.first_seq is None else self.first_seq

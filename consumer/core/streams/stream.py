@@ -97,8 +97,7 @@ class Stream:
         session, order = self._session, self._records.order
         if session is None or order is None:
             return False
-        is_numbered = order.next_seq is not None or order.positioned
-        return self._records.holds_back or (is_numbered and session.is_speaking)
+        return self._records.holds_back or (order.is_numbered and session.is_speaking)
 
     @property
     def waits(self) -> bool:
@@ -172,7 +171,7 @@ class Stream:
         order = self._records.order
         if order is None or order.over or last_offset < self._read_offset:
             return False
-        if order.next_seq is not None or order.positioned or first_offset in self._decided:
+        if order.is_numbered or first_offset in self._decided:
             return False
         self._restored_state, self._read_offset = None, last_offset + 1
         self._records.skip(first_offset, last_offset)

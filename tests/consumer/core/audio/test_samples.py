@@ -85,8 +85,8 @@ def test_an_empty_payload_has_no_samples():
 
 def test_stereo_is_mixed_without_overflow():
     both = np.array([[32_767, 32_767], [-32_768, -32_768], [100, -50]], np.int16)
-    assert mono(both).tolist() == [32_767, -32_768, 25]
-    assert mono(both[:, :1]).tolist() == [32_767, -32_768, 100]
+    assert mono(both).samples.tolist() == [32_767, -32_768, 25]
+    assert mono(both[:, :1]).samples.tolist() == [32_767, -32_768, 100]
 
 
 @given(st.integers(0, 10**9), WINDOWS_MS, RATES)
