@@ -16,7 +16,13 @@ inference/device.py only, so that their callers do not depend on the libraries.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
+
+
+def where_raised(error: BaseException) -> str:
+    """Return the traceback without the message, which may quote a publisher."""
+    return "".join(traceback.format_tb(error.__traceback__))
 
 
 class SttError(Exception):

@@ -78,8 +78,11 @@ class Codecs(Protocol):
 class SpeechDetector(Protocol):
     """Voice activity detection, on a thread of its own."""
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
-        """Return, for each request, the speech probabilities of the windows it completes."""
+    async def score(self, requests: Sequence[ScoreRequest]) -> Sequence[Float32Array | None]:
+        """Return, for each request, the speech probabilities of the windows it completes.
+
+        None: the detector raised an unexpected exception. `VadState` states how to go on.
+        """
 
 
 class Engine(Protocol):

@@ -70,6 +70,12 @@ METRICS = (
         "counter",
         "Decodes for which the model raised, and for no other utterance.",
     ),
+    Spec(
+        "contained_errors",
+        "counter",
+        "Unexpected exceptions, each contained to a stream or to a text, by stage.",
+        ("stage",),
+    ),
     Spec("halted", "gauge", "Partitions that wait for an operator; the log has the reason."),
     Spec(
         "behind_seconds",

@@ -17,15 +17,17 @@ from typing import Final
 import structlog
 
 from consumer.core.partition.commit import Commit
+from consumer.core.partition.faults import Exclusions, StreamFault
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.partition import PartitionTask
 from consumer.core.partition.policy import PartitionPolicy
 from consumer.core.partition.state import Found, Halt, PartitionState, Restored, recover
 from consumer.core.partition.step import Effects, IncomingRecord, Inputs
 from consumer.core.partition.stream_admission import REJECTION_REASONS
+from consumer.core.streams.chunks import names
 from consumer.core.streams.records import Partition, Record, UnreadableBatch
 from consumer.decode_window import DecodeWindow, Spawn
-from consumer.errors import ConfigError, Fenced, Retriable
+from consumer.errors import ConfigError, Fenced, Retriable, where_raised
 from consumer.interfaces import Journal, Shells, Timeouts
 from consumer.metrics import Metrics
 from consumer.wakeup import Wakeup
@@ -69,6 +71,8 @@ class PartitionRunner:
         self._rejections_warned_at = -REJECTIONS_WARNING_S  # monotonic
         self._written: tuple[PartitionState, ...] = ()  # states around the newest commit
         self._is_unproven = False  # reassigned: a commit must prove the ownership
+        self._exclusions = Exclusions()
+        self._fault: StreamFault | None = None  # of the task, which was dropped
 
     async def run(self) -> None:
         """Serve the partition until it is revoked or drained."""
@@ -81,12 +85,27 @@ class PartitionRunner:
             except Retriable as error:
                 self._log_failure("partition failed, reopening", error)
                 await self._pause(self._context.timeouts.retry_s)
+            except StreamFault as fault:
+                self._exclude(fault)
+                await self._pause(self._context.timeouts.retry_s)
             except Halt as error:
                 self._halt(error, "streamscribe state show, then streamscribe state reset")
                 await self._pause(self._context.timeouts.halt_s)
             except ConfigError as error:
                 self._halt(error, "streamscribe topics check, and streamscribe acls worker")
                 await self._pause(self._context.timeouts.halt_s)
+
+    def step(self, inputs: Inputs) -> Effects | None:
+        """Return the effects of a step of the task; None: it is not served, or had a fault."""
+        if self.task is None:
+            return None
+        try:
+            return self.task.step(inputs)
+        except StreamFault as fault:
+            self._fault = fault
+            self._drop()
+            self._wakeup.notify()
+            return None
 
     def notify(self) -> None:
         """Request a commit."""
@@ -144,7 +163,7 @@ class PartitionRunner:
     # --- opening and committing
 
     async def _serve_once(self) -> None:
-        self._is_out_of_range = False
+        self._is_out_of_range, self._fault = False, None
         journal = await self._context.shells.store.open(self.partition)
         try:
             task = self._restore(journal.found)
@@ -161,7 +180,8 @@ class PartitionRunner:
             restored = replace(restored, partition=replace(restored.partition, clean=True))
         epoch = self._context.next_epoch()
         ledger = self._context.make_ledger(self.partition, epoch, restored)
-        return PartitionTask(self.partition, epoch, self.policy, restored, ledger)
+        exclusions = self._exclusions
+        return PartitionTask(self.partition, epoch, self.policy, restored, ledger, exclusions)
 
     def _serve(self, task: PartitionTask) -> None:
         if self._is_revoked:
@@ -205,6 +225,7 @@ class PartitionRunner:
         clean: bool = False,
         force: bool = False,
     ) -> None:
+        self._raise_fault()
         commit = task.prepare_commit(progress=progress, clean=clean, force=force)
         if commit is None:
             return
@@ -213,14 +234,37 @@ class PartitionRunner:
         began = clock.monotonic()
         try:
             await journal.commit(commit)
-        except (Fenced, Retriable, ConfigError):
+        except (Fenced, Retriable, ConfigError, StreamFault):
             self._context.metrics.count("commits", result="failed")
             raise
         now = clock.monotonic()
         self._context.metrics.observe_commit(commit, now - began)
         self._warn_of_rejections(commit, now)
+        self._raise_fault()
         effects = task.step(Inputs(now, clock.unix_ms(), committed=commit))
         self._context.execute(self, effects)
+
+    def _raise_fault(self) -> None:
+        """Raise the fault of the task, which must not be used any more."""
+        if self._fault is not None:
+            raise self._fault
+
+    def _exclude(self, fault: StreamFault) -> None:
+        """Exclude the stream from the next task; its channels, too, if each is a stream."""
+        channels = names(fault.stream_id) if self.policy.split_channels else ()
+        for name in (fault.stream_id, *channels):
+            self._exclusions.add(name, fault.next_offset)
+        self._context.metrics.count("contained_errors", stage="stream")
+        cause = fault.__cause__ or fault
+        log.error(
+            "stream failed, reopening its partition",
+            **self._log_keys(),
+            stream=fault.stream_id,
+            error=type(cause).__name__,
+            traceback=where_raised(cause),
+            action="its records are dead letters (internal_error): report the traceback, then "
+            "redrive them",
+        )
 
     def _warn_of_rejections(self, commit: Commit, now: float) -> None:
         rejected = [each for each in commit.dead_letters if each.reason in REJECTION_REASONS]

@@ -15,9 +15,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -27,7 +26,13 @@ from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.partition import PartitionTask
 from consumer.core.partition.policy import PartitionPolicy
 from consumer.core.partition.state import Restored
-from consumer.core.partition.step import Decode, Effects, IncomingRecord, Inputs
+from consumer.core.partition.step import (
+    ContainedError,
+    Decode,
+    Effects,
+    IncomingRecord,
+    Inputs,
+)
 from consumer.core.scheduling.capacity import Backpressure
 from consumer.core.scheduling.fold_audit import FoldAudit, disagreement
 from consumer.core.scheduling.jobs import Batch, Job, JobFailure, JobKind
@@ -35,7 +40,7 @@ from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, UnreadableBatch
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
-from consumer.errors import Fenced, Retriable
+from consumer.errors import Fenced, Retriable, where_raised
 from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
 from consumer.partition_runner import PartitionRunner, RunnerContext
@@ -195,32 +200,39 @@ class Pipeline:
             return 0.0
         begin_s = task.read_s
         while read_s < most_s and (records := runner.take()):
-            effects = task.step(replace(self._inputs(), records=records))
+            effects = self._step(runner, records=records)
+            if effects is None:
+                break
             self._count_outcomes(records, effects)
-            self._execute(runner, effects)
             read_s = task.read_s - begin_s
         return read_s
 
     def _tick(self, runner: PartitionRunner, caught_up: frozenset[Partition] | None) -> None:
         if runner.task is not None and caught_up is not None:
             is_caught_up = runner.partition in caught_up and runner.is_caught_up
-            self._execute(runner, runner.task.step(replace(self._inputs(), caught_up=is_caught_up)))
+            self._step(runner, caught_up=is_caught_up)
 
     async def _score(self) -> None:
         while self._to_score:
             requested, self._to_score = self._to_score, []
             scores = await self._shells.detector.score([request for _, request in requested])
-            by_task: dict[PartitionTask, list[tuple[ScoreRequest, Float32Array]]] = defaultdict(
-                list
-            )
+            by_task: dict[PartitionTask, list[tuple[ScoreRequest, Float32Array | None]]]
+            by_task = defaultdict(list)
             for (task, request), probabilities in zip(requested, scores, strict=True):
                 by_task[task].append((request, probabilities))
+                if probabilities is None and not request.vad.has_failed:
+                    self._metrics.count("contained_errors", stage="detection")
             for runner in list(self._runners.values()):
                 if runner.task is not None and (scored := by_task.get(runner.task)):
-                    self._execute(runner, runner.task.step(replace(self._inputs(), scores=scored)))
+                    self._step(runner, scores=scored)
 
-    def _inputs(self) -> Inputs:
-        return Inputs(self._clock.monotonic(), self._clock.unix_ms())
+    def _step(self, runner: PartitionRunner, **inputs: Any) -> Effects | None:
+        """Run one step of a partition and execute its effects; None: it is not served any more."""
+        clock = self._clock
+        effects = runner.step(Inputs(clock.monotonic(), clock.unix_ms(), **inputs))
+        if effects is not None:
+            self._execute(runner, effects)
+        return effects
 
     def _execute(self, runner: PartitionRunner, effects: Effects) -> None:
         """Execute the effects of a step; score requests are collected for `_score`."""
@@ -236,9 +248,23 @@ class Pipeline:
             self._metrics.count("retries", retries)
         for final in effects.finals:
             self._metrics.observe_final(final)
+        for error in effects.contained:
+            self._report(error)
         self._broadcast.put(effects.broadcast)
         if effects.commit_due:
             runner.notify()
+
+    def _report(self, contained: ContainedError) -> None:
+        self._metrics.count("contained_errors", stage=contained.stage)
+        log.error(
+            "text failed",
+            stream=contained.id.session.stream_id,
+            utterance=contained.id.utterance,
+            stage=contained.stage,
+            error=type(contained.error).__name__,
+            traceback=where_raised(contained.error),
+            action="report the traceback; a final without text is a dead letter with its audio",
+        )
 
     def _count_outcomes(self, records: Sequence[IncomingRecord], effects: Effects) -> None:
         for record, outcome in zip(records, effects.outcomes, strict=True):
@@ -319,8 +345,8 @@ class Pipeline:
         """Report to the partitions which finals the engine has taken."""
         for job in batch.jobs:
             runner = self._current_runner(job)
-            if runner is not None and runner.task is not None and job.kind is JobKind.FINAL:
-                self._execute(runner, runner.task.step(replace(self._inputs(), started=(job.id,))))
+            if runner is not None and job.kind is JobKind.FINAL:
+                self._step(runner, started=(job.id,))
 
     def _current_runner(self, job: Job) -> PartitionRunner | None:
         """Return the runner whose task submitted the job, or None if that task was dropped."""
@@ -333,7 +359,7 @@ class Pipeline:
         if runner is None or runner.task is None:
             return  # the partition was revoked or is being opened again
         current = [each for each in replies if each.job.epoch == runner.task.epoch]
-        self._execute(runner, runner.task.step(replace(self._inputs(), decodes=current)))
+        self._step(runner, decodes=current)
 
     # --- the group's offsets
 

@@ -29,7 +29,8 @@ class Reason(StrEnum):
     SECOND_PUBLISHER = "second_publisher"  # another record was read under the same number
     BATCH_TOO_LARGE = "batch_too_large"  # a record batch that unpacks to more than the limit
     CORRUPT_BATCH = "corrupt_batch"  # a record batch that cannot be read
-    UNDECODABLE = "undecodable"  # every decode of the utterance ended its worker process
+    UNDECODABLE = "undecodable"  # an utterance whose decodes failed, or each ended its worker
+    INTERNAL_ERROR = "internal_error"  # an unexpected exception, for this record or its stream
     UNKNOWN_EVENT = "unknown_event"
     BAD_EVENT = "bad_event"
 

@@ -62,7 +62,7 @@ RETIRED_WORDS = (
 )
 # Where such a word is the right one: quotations, transcripts of speech, and set phrases.
 EXCEPTIONS = re.compile(
-    r"stands for|what is said|tell_suppressed|TELL_SUPPRESSED",
+    r"stands for|what is said|no_speech_heard|tell_suppressed|TELL_SUPPRESSED",
 )
 PROSE = re.compile(rf"(?<![A-Za-z])(?:{RETIRED_WORDS})(?![A-Za-z])", re.IGNORECASE)
 PAGES = sorted(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import structlog
 
 from consumer.codecs.decode import decode
 from consumer.codecs.sandbox import CodecSandbox
@@ -14,9 +15,12 @@ from consumer.core.audio.samples import DecodedAudio, mono
 from consumer.core.partition.step import DecodedRecord, RejectedRecord
 from consumer.core.streams.chunks import Chunk, split
 from consumer.core.streams.records import Record
+from consumer.errors import SttError, where_raised
 from schemas.audio import AudioChunk, AudioDefaults
 from schemas.codec import decode_audio
-from schemas.errors import WireError
+from schemas.errors import Reason, WireError
+
+log = structlog.get_logger(__name__)
 
 _SILENT: Final = np.empty(0, np.int16)
 
@@ -42,8 +46,8 @@ class RecordReader:
             if audio.payload and audio.codec.self_describing:
                 return None
             return decoded_record(record, audio, _raw(audio), self._rules)
-        except WireError as error:
-            return RejectedRecord(record, error.reason, str(error))
+        except Exception as error:  # noqa: BLE001 -- sorted out there
+            return _rejected(record, error)
 
     async def decode(self, record: Record) -> DecodedRecord | RejectedRecord:
         try:
@@ -52,8 +56,8 @@ class RecordReader:
                 audio.payload, audio.codec, audio.rate, audio.channels
             )
             return decoded_record(record, audio, found, self._rules)
-        except WireError as error:
-            return RejectedRecord(record, error.reason, str(error))
+        except Exception as error:  # noqa: BLE001 -- sorted out there
+            return _rejected(record, error)
 
     def _parsed(self, record: Record) -> AudioChunk:
         return decode_audio(record.key, record.value, record.headers, self._rules.defaults)
@@ -90,6 +94,28 @@ def decoded_record(
     return DecodedRecord(
         record, split(chunk, decoded.samples) if rules.split_channels else (chunk,)
     )
+
+
+def _rejected(record: Record, error: Exception) -> RejectedRecord:
+    """Return the record with the reason; an unexpected exception is contained to it.
+
+    Raises again what concerns the process.
+    """
+    if isinstance(error, WireError):
+        return RejectedRecord(record, error.reason, str(error))
+    if isinstance(error, (SttError, MemoryError)):
+        raise error
+    log.error(
+        "record failed",
+        topic=record.partition.topic,
+        partition=record.partition.number,
+        offset=record.offset,
+        error=type(error).__name__,
+        traceback=where_raised(error),
+        action="it is a dead letter (internal_error): report the traceback, then redrive it",
+    )
+    message = f"{type(error).__name__} was raised for this record: find it in the worker's log"
+    return RejectedRecord(record, Reason.INTERNAL_ERROR, message)
 
 
 def _raw(audio: AudioChunk) -> DecodedAudio | None:

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, Self
 
+import structlog
 import torch
 
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import Float32Array, Int16Array
 from consumer.core.streams.entries import ScoreRequest
+from consumer.errors import where_raised
+
+log = structlog.get_logger(__name__)
 
 
 class SpeechScorer(Protocol):
@@ -43,16 +47,48 @@ class DetectorThread:
     async def __aexit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
-        """Return the speech probability of every window that each request completes."""
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array | None]:
+        """Return the speech probability of every window that each request completes.
+
+        All requests are scored in one call, but those that are to be alone.
+        """
         return await self._run(requests)
 
-    async def _run(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
+    async def _run(self, requests: Sequence[ScoreRequest]) -> list[Float32Array | None]:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._score, requests)
 
-    def _score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
+    def _score(self, requests: Sequence[ScoreRequest]) -> list[Float32Array | None]:
+        alone = [each for each in requests if each.vad.is_alone and not each.vad.has_failed]
+        together = [each for each in requests if not each.vad.is_alone]
+        scores: dict[ScoreRequest, Float32Array] = {}
+        for call in (together, *([each] for each in alone)):
+            scores |= zip(call, self._call(call), strict=False)
+        return [scores.get(request) for request in requests]
+
+    def _call(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
+        """Return the scores of the requests, or none after an unexpected exception."""
+        try:
+            return self._scores(requests)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- contained to one stream by a second call
+            if requests[0].vad.is_alone:
+                _log_failure(requests[0], error)
+            return []
+
+    def _scores(self, requests: Sequence[ScoreRequest]) -> list[Float32Array]:
         for request in requests:
             vad = request.vad
             if vad.detector is None:
-                vad.detector, vad.lead_in = self._scorer.open(request.rate, vad.lead_in), None
-        return self._scorer.score([(request.vad.detector, request.samples) for request in requests])
+                vad.detector = self._scorer.open(request.rate, vad.lead_in)
+        return self._scorer.score([(each.vad.detector, each.samples) for each in requests])
+
+
+def _log_failure(request: ScoreRequest, error: Exception) -> None:
+    log.error(
+        "speech detection failed",
+        stream=request.session.stream_id,
+        error=type(error).__name__,
+        traceback=where_raised(error),
+        action="the audio up to the next cut is taken for speech; report the traceback",
+    )

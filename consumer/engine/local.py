@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -22,7 +21,7 @@ from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobFailure
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.chinese import CODE, prompt
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.errors import DeviceLost, OutOfMemory, SttError
+from consumer.errors import DeviceLost, OutOfMemory, SttError, where_raised
 from consumer.inference.device import set_threads
 from schemas.audio import Task
 from schemas.languages import whisper_code
@@ -181,13 +180,12 @@ def whisper_samples(utterance: Utterance) -> Float32Array:
 
 
 def _log_failure(job: Job, error: Exception) -> None:
-    """Log where the model raised, but not the message, which may quote the publisher."""
     log.error(
         "decode failed",
         stream=job.id.session.stream_id,
         utterance=job.id.utterance,
         error=type(error).__name__,
-        traceback="".join(traceback.format_tb(error.__traceback__)),
+        traceback=where_raised(error),
         action="the utterance is a dead letter; report the traceback",
     )
 

@@ -7,12 +7,16 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final, Self
 
+import structlog
 from aiokafka import AIOKafkaProducer
 
+from consumer.errors import where_raised
 from consumer.kafka.errors import deadline, translate_errors
-from schemas.codec import encode_event
+from schemas.codec import WireRecord, encode_event
 from schemas.transcript import AnyEvent
 from transport.credentials import Credentials
+
+log = structlog.get_logger(__name__)
 
 SEND_S: Final = 2.0  # after it a newer partial is due
 _STOP_S: Final = 2.0
@@ -47,13 +51,29 @@ class KafkaBroadcast:
 
     async def publish(self, events: Sequence[AnyEvent]) -> None:
         """Send the events and await the broker's answers. Raises `Retriable`, `ConfigError`."""
+        records = [record for event in events if (record := _encoded(event)) is not None]
         async with deadline(SEND_S, "publishing partials"):
-            pending = [await self._send(event) for event in events]
+            pending = [await self._send(record) for record in records]
             await asyncio.gather(*pending)
 
-    async def _send(self, event: AnyEvent) -> asyncio.Future[object]:
-        key, value, headers = encode_event(event)
+    async def _send(self, record: WireRecord) -> asyncio.Future[object]:
+        key, value, headers = record
         future: asyncio.Future[object] = await self._producer.send(
             self._topic, key=key, value=value, headers=headers
         )
         return future
+
+
+def _encoded(event: AnyEvent) -> WireRecord | None:
+    """Return the record of an event, or None after an unexpected exception."""
+    try:
+        return encode_event(event)
+    except Exception as error:  # noqa: BLE001 -- contained: a partial may be missing
+        log.error(  # noqa: TRY400 -- the message may quote the publisher
+            "partial failed",
+            stream=event.stream_id,
+            error=type(error).__name__,
+            traceback=where_raised(error),
+            action="report the traceback",
+        )
+        return None

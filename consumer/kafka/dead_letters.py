@@ -42,8 +42,12 @@ def dead_record(letter: DeadLetter, worker: str) -> WireRecord:
     if value is not None and len(value) > WHOLE_BYTES:
         added["dlq.sha256"] = sha256(value).hexdigest()
         value = value[:KEPT_BYTES]
-    headers = [*record.headers, *((name, text.encode()) for name, text in added.items())]
+    headers = [*record.headers, *(_header(*item) for item in added.items())]
     return WireRecord(record.key, value, headers)  # type: ignore[arg-type]  # either may be null
+
+
+def _header(name: str, text: str) -> tuple[str, bytes]:
+    return name, text.encode(errors="backslashreplace")  # a message may quote a lone surrogate
 
 
 def _flac(utterance: Utterance) -> bytes:

@@ -25,7 +25,9 @@ from schemas.audio import StreamOptions
 
 VERSION: Final = 1  # of the records; a reader rejects a newer one
 
-_ADDED: Final = frozenset(("run", "left_run", "repeated_to", "warned", "recent"))
+_ADDED: Final = frozenset(
+    ("run", "left_run", "repeated_to", "warned", "recent", "no_speech_samples")
+)
 
 _T = TypeVar("_T")
 
@@ -75,6 +77,8 @@ class _Session(msgspec.Struct):
     speech_samples: int
     attempts: int = msgspec.field(name="tries", default=0)
     language: LanguageHold = msgspec.field(name="held", default=UNKNOWN)  # an array in JSON
+    no_speech_samples: int = 0
+    warned: tuple[str, ...] = ()
 
 
 class _Stream(msgspec.Struct):
@@ -179,7 +183,7 @@ def _encode_partition(state: PartitionState) -> bytes:
 
 def _encode_stream(state: StreamState) -> bytes:
     record = msgspec.to_builtins(msgspec.convert(state, _Stream, from_attributes=True))
-    for values in (record, record["order"] or {}):
+    for values in (record, record["order"] or {}, record["session"] or {}):
         for name in _ADDED & values.keys():
             if not values[name]:  # the first release wrote nothing in its place
                 del values[name]

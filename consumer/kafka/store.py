@@ -10,15 +10,18 @@ import asyncio
 from typing import Final, Protocol
 
 from consumer.core.partition.commit import Commit
+from consumer.core.partition.faults import attributed_to
 from consumer.core.partition.state import Found, GroupOffset
+from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.records import Partition
 from consumer.errors import Fenced
 from consumer.kafka.dead_letters import dead_record
 from consumer.kafka.state_reader import read_states
 from consumer.kafka.state_records import decode_states, encode_open_marker, encode_states
 from consumer.kafka.transaction import Output, TransactionalProducer, transactional_id
-from schemas.codec import encode_event
+from schemas.codec import WireRecord, encode_event
 from schemas.topics import Topics
+from schemas.transcript import AnyEvent
 from transport.credentials import Credentials
 
 _MAX_READERS: Final = 8  # partitions whose state is read concurrently
@@ -131,10 +134,23 @@ class KafkaJournal:
         number, topics = commit.partition.number, self._topics
         states = encode_states(self._group, commit)
         return [
-            *(Output(topics.transcripts, number, *encode_event(e)) for e in commit.events),
+            *(Output(topics.transcripts, number, *_encoded(e, commit)) for e in commit.events),
             *(
-                Output(topics.audio_dlq, number, *dead_record(letter, self._worker))
+                Output(topics.audio_dlq, number, *_letter(letter, self._worker, commit))
                 for letter in commit.dead_letters
             ),
             *(Output(topics.state, number, *state) for state in states),
         ]
+
+
+def _letter(letter: DeadLetter, worker: str, commit: Commit) -> WireRecord:
+    """Return the record of a dead letter. Raises `StreamFault` if it cannot be written."""
+    stream_id = (letter.record.key or b"").decode("latin-1")
+    with attributed_to(stream_id, commit.state.next_offset):
+        return dead_record(letter, worker)
+
+
+def _encoded(event: AnyEvent, commit: Commit) -> WireRecord:
+    """Return the record of an event. Raises `StreamFault` if the event cannot be written."""
+    with attributed_to(event.stream_id, commit.state.next_offset):
+        return encode_event(event)

@@ -99,6 +99,7 @@ def test_labels_are_a_fixed_set_without_values_from_publishers():
         "reason",
         "topic",
         "partition",
+        "stage",
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 from builders import INTERIM, PARTITION, Log, loud, policy, quiet
 from structlog.testing import capture_logs
 
+from bench.robustness.stage_faults import FaultStage, raising
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.interim import InterimPolicy
@@ -164,6 +165,41 @@ async def test_after_a_failed_commit_records_are_read_again_and_nothing_is_repea
     store = await run(polls, store=MemoryStore([None, error, None, error]))
     assert store.opened == 3
     assert texts(store) == texts(expected)
+
+
+@pytest.mark.parametrize("stage", [FaultStage.ORDER, FaultStage.CUT])
+async def test_a_fault_of_one_stream_opens_its_partition_again_and_harms_no_other(
+    stage: FaultStage,
+) -> None:
+    expected = await run(polls_of(two_streams()))
+    store, metrics, stop, call = MemoryStore(), Metrics(), asyncio.Event(), itertools.count()
+    source = ScriptedSource([*polls_of(two_streams()), *[Poll()] * 50], stop)
+    with (
+        raising(stage, lambda stream_id: stream_id == "two" and next(call) == 5),
+        capture_logs() as lines,
+    ):
+        await pipeline(source, EchoEngine(), store, metrics=metrics).run(stop)
+    assert store.opened == 2
+    assert [each for each in texts(store) if each[0] == "one"] == texts(expected)[:2]
+    assert {letter.reason for letter in store.dead_letters} == {Reason.INTERNAL_ERROR}
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert (line["stream"], line["error"]) == ("two", "StageError")
+    assert "in faulty" in line["traceback"]
+    count = metrics.registry.get_sample_value
+    assert count("streamscribe_contained_errors_total", {"stage": "stream"}) == 1
+
+
+async def test_a_final_that_cannot_be_rendered_is_logged_without_its_text() -> None:
+    store, metrics, stop = MemoryStore(), Metrics(), asyncio.Event()
+    source = ScriptedSource(polls_of(two_streams()), stop)
+    with raising(FaultStage.FINAL, lambda stream_id: stream_id == "two"), capture_logs() as lines:
+        await pipeline(source, EchoEngine(), store, metrics=metrics).run(stop)
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert (line["event"], line["stream"], line["utterance"]) == ("text failed", "two", 0)
+    assert "samples" not in str(line)
+    assert [each[0] for each in texts(store)] == ["one", "one"]
+    count = metrics.registry.get_sample_value
+    assert count("streamscribe_contained_errors_total", {"stage": "final"}) == 1
 
 
 async def test_a_commit_without_an_answer_is_not_repeated() -> None:

@@ -11,9 +11,17 @@ from builders import PARTITION, fresh, policy, read
 from hypothesis import strategies as st
 
 from consumer.core.partition.commit import Commit, Outcome
+from consumer.core.partition.faults import Exclusions
 from consumer.core.partition.partition import PartitionTask
 from consumer.core.partition.state import Restored, recover
-from consumer.core.partition.step import Decode, DecodedRecord, Effects, Inputs, RejectedRecord
+from consumer.core.partition.step import (
+    ContainedError,
+    Decode,
+    DecodedRecord,
+    Effects,
+    Inputs,
+    RejectedRecord,
+)
 from consumer.core.scheduling.jobs import Job, JobFailure, JobKind
 from consumer.core.streams.chunks import Chunk
 from consumer.core.streams.entries import ScoreRequest
@@ -35,17 +43,21 @@ class Worker:
         restored: Restored | None = None,
         store: MemoryStore | None = None,
         write: Callable[[Job], Hypothesis | JobFailure] = lambda job: echo(job.utterance.samples),
+        exclusions: Exclusions | None = None,
         **changes: Any,
     ) -> None:
         self.store = store or MemoryStore()
         self.crashes_on_suspects = False  # does not answer decodes of suspects
         self.write = write
         self.read_record: Callable[[Record], tuple[Chunk, ...]] = lambda record: (read(record),)
-        self.task = PartitionTask(PARTITION, 1, policy(**changes), restored or fresh())
+        self.task = PartitionTask(
+            PARTITION, 1, policy(**changes), restored or fresh(), exclusions=exclusions
+        )
         self.jobs: list[Job] = []
         self.interims: list[Job] = []
         self.broadcast: list[AnyEvent] = []
         self.finals: list[TranscriptFinal] = []
+        self.contained: list[ContainedError] = []
         self.commits: list[Commit] = []
         self.now_ms = 0
         self._to_score: list[ScoreRequest] = []
@@ -60,6 +72,7 @@ class Worker:
         self._to_score += effects.score_requests
         self.broadcast += effects.broadcast
         self.finals += effects.finals
+        self.contained += effects.contained
         return effects
 
     def read(self, *records: Record | UnreadableBatch, now: float = 0.0) -> list[Outcome | None]:

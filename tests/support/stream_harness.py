@@ -22,7 +22,7 @@ from consumer.testing import EchoEngine, echo
 from schemas.audio import AudioChunk
 from schemas.transcript import AnyEvent
 
-Score: TypeAlias = Callable[[ScoreRequest], Float32Array]
+Score: TypeAlias = Callable[[ScoreRequest], Float32Array | None]
 
 
 class OneStream:

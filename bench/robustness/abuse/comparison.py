@@ -15,6 +15,7 @@ from bench.robustness.chaos.evidence import (
     PartitionProgress,
 )
 from bench.robustness.chaos.test_streams import RecordKind
+from bench.robustness.stage_faults import FaultStage
 from consumer.core.partition.stream_admission import REJECTION_REASONS
 from evaluation.report import Check, Figures, Sense
 from schemas.errors import Reason
@@ -22,6 +23,7 @@ from schemas.transcript import TranscriptFinal
 
 MEMORY_MB: Final = 200.0  # that hostile records may cost a worker
 THROUGHPUT: Final = 0.7  # of right streams among hostile records, in parts of that without
+_WITHOUT_LETTER: Final = {FaultStage.DETECTION, FaultStage.PARTIAL}  # the stream goes on without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def misjudged(run: AbuseRun) -> Iterator[str]:
     """
     reasons = {each.place: each.reason for each in run.letters}
     for record in run.records:
-        if (found := reasons.get(record.place)) is None:
+        if (found := reasons.get(record.place)) is None or record.label.kind is RecordKind.FAULT:
             continue
         place, expected = f"{record.partition}/{record.offset}", record.label.note
         if record.label.kind is not RecordKind.HOSTILE:
@@ -113,11 +115,24 @@ def misjudged(run: AbuseRun) -> Iterator[str]:
             yield f"{place} is refused for {found}, not {expected}"
 
 
+def uncontained(run: AbuseRun) -> int:
+    """Return the number of stages that raised for a stream, of which no dead letter exists."""
+    letters = {each.place for each in run.dead_letters}
+    raised, contained = set(), set()
+    for record in run.records:
+        if record.label.kind is RecordKind.FAULT and record.label.note not in _WITHOUT_LETTER:
+            raised.add(record.label.note)
+            if record.place in letters:
+                contained.add(record.label.note)
+    return len(raised - contained)
+
+
 def abuse_checks(clean: AbuseRun, abused: AbuseRun) -> Iterator[Check]:
     partitions = [*clean.progress.values(), *abused.progress.values()]
     yield Check("records without exactly one outcome", unaccounted(abused), 0)
     yield Check("dead letters that do not agree with the count", miscounted_letters(abused), 0)
     yield Check("records misjudged", sum(1 for _ in misjudged(abused)), 0)
+    yield Check("stages with a fault and without a dead letter", uncontained(abused), 0)
     yield Check("records that Kafka did not take", clean.failures + abused.failures, 0)
     unread = sum(not each.is_drained for each in partitions)
     yield Check("partitions not read to their end", unread, 0)
@@ -134,7 +149,8 @@ def abuse_figures(clean: AbuseRun, abused: AbuseRun) -> Figures:
     reasons = Counter(each.reason for each in abused.dead_letters)
     return {
         "published": abused.published,
-        "hostile": kinds[RecordKind.HOSTILE],
+        "hostile": kinds[RecordKind.HOSTILE] + kinds[RecordKind.FAULT],
+        "of streams with a fault": kinds[RecordKind.FAULT],
         **{f"outcome {name}": count for name, count in sorted(abused.outcomes.items())},
         **{f"refused for {name}": count for name, count in sorted(reasons.items())},
         "finals of right streams": len(abused.finals),

@@ -6,6 +6,7 @@
     mutant     a right record with bits flipped, cut short, or with another record's headers
     text       a short stream whose first record has a hostile text in one of the text headers
     flood      a stream of one record, with a new id
+    fault      a right stream for which one stage of the bench's worker raises an exception
 
 Each has an id of its own kind (`hostile-...`), or none: records under a right stream's id would be
 part of that stream, and no consumer could distinguish them. Kafka decides who may write under which
@@ -16,7 +17,7 @@ that cannot be read (row 13) are sent by `bench.robustness.chaos.log_faults`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count, islice
+from itertools import count, cycle, islice
 from random import Random
 from typing import Final
 
@@ -32,6 +33,7 @@ from bench.robustness.chaos.test_streams import (
 )
 from bench.robustness.fuzz.mutation import mutated
 from bench.robustness.fuzz.targets import TARGETS
+from bench.robustness.stage_faults import FaultStage
 from consumer.core.audio.utterance import WHISPER_RATE
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
 from schemas.errors import Reason
@@ -44,6 +46,8 @@ _RIGHT_RECORDS: Final = 48  # of a stream, from which mutants are made
 _UNTIDY_RECORDS: Final = 30
 _MAX_HEADER: Final = 1600  # bytes of a spoilt one
 _SOUND: Final = bytes(320)
+_FAULT_SHARE: Final = 0.003  # each opens its partition again
+_FAULT_RECORDS: Final = 12  # of a stream for which a stage raises
 _TEXT_RECORDS: Final = 6  # of a stream with a hostile text
 _TEXT_HEADERS: Final = ("prompt", "hotwords", "language", "traceparent", "run")
 _HOSTILE_TEXTS: Final = (
@@ -70,8 +74,15 @@ def hostile_records(script: StreamScript, seed: int) -> Iterator[LabelledRecord]
         _flood(),
     ]
     large = _invalid(lambda record: len(record.value) >= MAX_RECORD_BYTES)
+    rare = [(_LARGE_SHARE, large), (_FAULT_SHARE, _faults(script))]
     while True:
-        yield next(large if rng.random() < _LARGE_SHARE else rng.choice(sources))
+        chosen = [source for share, source in rare if rng.random() < share]
+        yield next(chosen[0] if chosen else rng.choice(sources))
+
+
+def is_faulty(stage: FaultStage, stream_id: str) -> bool:
+    """Return whether the stage raises an exception for the stream."""
+    return stream_id.startswith(f"hostile-fault-{stage}-")
 
 
 def _hostile(key: bytes | None, value: bytes, headers: Headers, reason: str = "") -> LabelledRecord:
@@ -150,6 +161,17 @@ def _texts(script: StreamScript, rng: Random) -> Iterator[LabelledRecord]:
         begin = first._replace(headers=[*first.headers, text])
         for record in (begin, *others):
             yield _hostile(b"hostile-text-%d" % number, record.value, record.headers)
+
+
+def _faults(script: StreamScript) -> Iterator[LabelledRecord]:
+    """Yield streams for which the stages raise, one stage after the other."""
+    records = _right_records(script, OrderHeaders.SEQ)[:_FAULT_RECORDS]
+    for number, stage in enumerate(cycle(FaultStage)):
+        label = Label(RecordKind.FAULT, note=stage)
+        for record in records:
+            headers = [*record.headers, ("partials", b"1")]
+            key = f"hostile-fault-{stage}-{number}".encode()
+            yield LabelledRecord(label, key, record.value, headers)
 
 
 def _at_other_rate(record: LabelledRecord) -> LabelledRecord:

@@ -52,6 +52,7 @@ class RecordKind(StrEnum):
     REPEAT = "repeat"  # a duplicate: dropped and counted
     BAD = "bad"  # dead-lettered
     HOSTILE = "hostile"  # of the abuse bench; the note is the reason of its dead letter, if certain
+    FAULT = "fault"  # likewise; the note is the stage that raises an exception for its stream
 
 
 class Label(msgspec.Struct, frozen=True):

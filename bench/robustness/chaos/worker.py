@@ -11,15 +11,18 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import consumer.__main__
+from bench.robustness.abuse.hostile_records import is_faulty
 from bench.robustness.chaos import commit_traps
 from bench.robustness.chaos.oracle import Oracle
 from bench.robustness.chaos.planted_bugs import PlantedBug, with_bug
 from bench.robustness.chaos.worker_control import WorkerControl
+from bench.robustness.stage_faults import FaultStage, raising
 from consumer.service import Factories, serve
 
 BLOCK_S: Final = 15.0
@@ -37,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if bug is not None:
         factories = with_bug(factories, bug, trap)
         control.slowness = _SLOW
-    return consumer.__main__.main([], partial(serve, factories=factories))
+    with ExitStack() as stack:
+        for stage in FaultStage:
+            stack.enter_context(raising(stage, partial(is_faulty, stage)))
+        return consumer.__main__.main([], partial(serve, factories=factories))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,6 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+
 from consumer.core.audio.utterance import EndReason, Float32Array, Speech
 from consumer.core.audio.windows import window_at, window_start
 
@@ -109,6 +111,11 @@ class Segmenter:
                 self._has_cut = True
                 return cut
         return None
+
+    def push_speech(self, length: int) -> Cut | None:
+        """Take the windows that are missing up to `length` samples since the cut for speech."""
+        missing = self._index(length) - len(self._probabilities)
+        return self.push(np.ones(missing, np.float32))
 
     def open_span(self) -> UtteranceSpan | None:
         """Return the open utterance as it would end if no more speech followed, or None.

@@ -15,6 +15,7 @@ from typing import Final
 from consumer.core.audio.utterance import Utterance
 from consumer.core.streams.entries import InterimDecode
 from consumer.core.text.agreement import Agreement
+from consumer.core.text.events import FinalPolicy, rendered
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from schemas.languages import bcp47
 from schemas.transcript import TranscriptPartial, UtteranceStarted
@@ -69,12 +70,12 @@ class Interim:
             return None
         return self.candidate_text
 
-    def revise(self, decode: InterimDecode, rendered: Hypothesis) -> TranscriptPartial:
-        """Return the partial after a new text, `rendered` as a final's would be."""
+    def revise(self, decode: InterimDecode, text: Hypothesis) -> TranscriptPartial:
+        """Return the partial after a new `partial_text`."""
         self.agreement = self.agreement.revise(
-            rendered, uncut_s=decode.uncut_s, is_ending=decode.is_ending
+            text, uncut_s=decode.uncut_s, is_ending=decode.is_ending
         )
-        return _partial(decode, self.agreement, rendered.language)
+        return _partial(decode, self.agreement, text.language)
 
     def _is_due(self, decode: InterimDecode, policy: InterimPolicy) -> bool:
         utterance = decode.utterance
@@ -107,6 +108,14 @@ def started(decode: InterimDecode) -> UtteranceStarted:
         utterance=decode.id.utterance,
         start_s=decode.utterance.start / decode.utterance.rate,
     )
+
+
+def partial_text(
+    decode: InterimDecode, hypothesis: Hypothesis, policy: FinalPolicy
+) -> Hypothesis | None:
+    """Return the text as a final would be published, or None if it would be suppressed."""
+    assessment, text = rendered(hypothesis, decode.utterance, decode.options, policy)
+    return None if assessment.is_suppressed or hypothesis.earlier else text
 
 
 def _partial(decode: InterimDecode, agreement: Agreement, language: str) -> TranscriptPartial:

@@ -19,7 +19,7 @@ once it is published. One commit at a time is prepared, made and acknowledged.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from typing import Any, TypeAlias
@@ -129,6 +129,11 @@ class Ledger:
         """Dead-letter the record just read, unless an earlier task did."""
         if not self.is_replay:
             self._dead_letters.append(letter)
+
+    def dead_letter_accepted(self, letters: Sequence[DeadLetter]) -> None:
+        """Dead-letter records that an earlier task accepted."""
+        self._dead_letters.extend(letters)
+        self._recount(letters)
 
     # --- streams
 
@@ -310,8 +315,9 @@ class Ledger:
 
     def _to_write(self, published: Mapping[str, int], *, progress: bool) -> set[str]:
         """Return the streams whose state the commit includes."""
-        names = {*published, *self._admitted, *(entry.stream_id for entry in self._attempts)}
-        return names | self._changed | self._forgotten if progress else names
+        attempted = (entry.stream_id for entry in self._attempts)
+        names = {*published, *self._admitted, *self._forgotten, *attempted}
+        return names | self._changed if progress else names
 
     def _state(self, stream_id: str, published: int, state_of: StateOf) -> StreamState | None:
         """Return the stream's state after `published` entries of its queue are published."""

@@ -10,9 +10,11 @@ may have changed. It calls no model and no codec, and takes times as arguments.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.expiry import Expiry
+from consumer.core.partition.faults import EXCLUDED, ExcludedStreams, Exclusions, attributed_to
 from consumer.core.partition.lag import Lag
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.policy import PartitionPolicy
@@ -32,7 +34,7 @@ from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import Partition, Record, SessionKey, UnreadableBatch
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream
-from schemas.errors import WireError
+from schemas.errors import Reason, WireError
 
 _SEQ_DIGITS = 16
 
@@ -47,6 +49,7 @@ class PartitionTask:
         policy: PartitionPolicy,
         restored: Restored,
         ledger: Ledger | None = None,
+        exclusions: Exclusions | None = None,
     ) -> None:
         """`ledger`: replaces the default one."""
         self.partition = partition
@@ -61,10 +64,11 @@ class PartitionTask:
         self._streams: dict[str, Stream] = {}
         self._changed: dict[str, Stream] = {}  # they may have steps to take
         self._requested: dict[ScoreRequest, Stream] = {}  # outstanding score requests
+        self._excluded = ExcludedStreams(exclusions or Exclusions(), restored.streams)
         for name, state in restored.streams.items():
-            stream = self._streams[name] = self._stream(name, state)
-            if state.resume_offset < restored.deleted:
-                self._append(stream, stream.skip_deleted(restored.deleted), 0.0, 0)
+            if name not in self._excluded:
+                with self._attributed_to(name):
+                    self._restore(name, state, restored.deleted)
 
     # --- measures and admission
 
@@ -101,14 +105,21 @@ class PartitionTask:
 
     def admit(self, record: Record) -> RejectedRecord | None:
         """Return why the next record must not be decoded, or None."""
-        if record.next_offset <= self.ledger.position or self.is_known(record):
+        if record.next_offset <= self.ledger.position:
+            return None
+        if self._excluded.excludes(self._names(record), record.offset):
+            return RejectedRecord(record, Reason.INTERNAL_ERROR, EXCLUDED)
+        if self.is_known(record):
             return None
         return self._admission.decide(record, len(self._streams))
 
     # --- one step
 
     def step(self, inputs: Inputs) -> Effects:
-        """Handle the inputs. Raises `ValueError` for invalid ones, and then changes nothing."""
+        """Handle the inputs. Raises `ValueError` for invalid ones, and then changes nothing.
+
+        Raises `StreamFault` for an unexpected exception of a stream: the task must be dropped.
+        """
         self._check(inputs)
         now, now_ms = inputs.now, inputs.now_ms
         if inputs.committed is not None:
@@ -117,14 +128,17 @@ class PartitionTask:
         for id_ in inputs.started:
             self._utterances.on_started(id_)
         for decode in inputs.decodes:
-            self._utterances.on_decoded(decode, now)
+            with self._attributed_to(decode.job.id.session.stream_id):
+                self._utterances.on_decoded(decode, now)
         for request, probabilities in inputs.scores:
             stream = self._requested.pop(request)
-            self._append(stream, stream.on_scores(probabilities), now, now_ms)
+            with self._attributed_to(stream.stream_id):
+                self._append(stream, stream.on_scores(probabilities), now, now_ms)
         outcomes = [self._read(record, now) for record in inputs.records]
         if inputs.caught_up is not None:
             self._tick(now, caught_up=inputs.caught_up)
         requests = self._take_steps(now, now_ms)
+        self._forget_excluded()
         effects = self._utterances.take_effects()
         effects.score_requests = requests
         effects.outcomes = outcomes
@@ -144,8 +158,12 @@ class PartitionTask:
         if offsets != sorted(offsets):
             raise ValueError("records are out of order")
 
+    def _attributed_to(self, stream_id: str) -> AbstractContextManager[None]:
+        return attributed_to(stream_id, self.ledger.next_offset)
+
     def _state_of(self, stream_id: str) -> StreamState:
-        return self._streams[stream_id].state()
+        with self._attributed_to(stream_id):
+            return self._streams[stream_id].state()
 
     def _set_language(self, session: SessionKey, language: LanguageHold) -> None:
         stream = self._streams.get(session.stream_id)
@@ -164,7 +182,8 @@ class PartitionTask:
             return None
         self.ledger.read(record.offset, record.timestamp_ms)
         self._on_read(record.timestamp_ms, now)
-        outcome = self._outcome(incoming, now)
+        with self._attributed_to(self._names(record)[0]):
+            outcome = self._outcome(incoming, now)
         self.ledger.tally(outcome)
         return None if self.ledger.is_replay else outcome
 
@@ -191,7 +210,11 @@ class PartitionTask:
                 self._mark(stream)
         if rejected.reason is None:
             return Outcome.REFUSED
-        self.ledger.dead_letter(DeadLetter(record, rejected.reason, rejected.message))
+        letter = DeadLetter(record, rejected.reason, rejected.message)
+        if self._excluded.has_undecided(self._names(record), record.offset):
+            self._excluded.keep(letter)
+        else:
+            self.ledger.dead_letter(letter)
         return Outcome.DEAD_LETTER
 
     def _skip(self, batch: UnreadableBatch, now: float) -> Outcome | None:
@@ -246,6 +269,24 @@ class PartitionTask:
     def _stream(self, name: str, state: StreamState | None = None) -> Stream:
         return Stream(self.partition, name, self._policy.stream, state)
 
+    def _restore(self, name: str, state: StreamState, deleted: int) -> None:
+        """Restore a stream; `deleted`: records below it are deleted, some perhaps unread."""
+        stream = self._streams[name] = self._stream(name, state)
+        if state.resume_offset < deleted:
+            self._append(stream, stream.skip_deleted(deleted), 0.0, 0)
+
+    def _forget_excluded(self) -> None:
+        """Delete the states of excluded streams once their undecided records are read again.
+
+        Their dead letters are part of the same commit.
+        """
+        if self.ledger.position >= self.ledger.restored_next:
+            names, letters = self._excluded.take()
+            self.ledger.dead_letter_accepted(letters)
+            for name in names:
+                if name not in self._streams:
+                    self.ledger.forget(name)
+
     def _mark(self, stream: Stream) -> None:
         """Note that the stream may have steps to take, and that its state may have changed."""
         self._changed[stream.stream_id] = stream
@@ -258,16 +299,21 @@ class PartitionTask:
         for name, stream in list(self._changed.items()):
             if name in awaiting:
                 continue
-            request, entries = stream.score_request()
-            self._append(stream, entries, now, now_ms)
+            with self._attributed_to(name):
+                request = self._take_steps_of(stream, now, now_ms)
             if request is not None:
                 self._requested[request] = stream
                 requests.append(request)
-                continue
-            del self._changed[name]
+        return requests
+
+    def _take_steps_of(self, stream: Stream, now: float, now_ms: int) -> ScoreRequest | None:
+        request, entries = stream.score_request()
+        self._append(stream, entries, now, now_ms)
+        if request is None:
+            del self._changed[stream.stream_id]
             if (interim := stream.interim()) is not None:
                 self._utterances.on_open(interim, now)
-        return requests
+        return request
 
     def _append(
         self, stream: Stream, entries: Iterable[StreamEntry], now: float, now_ms: int
@@ -291,10 +337,12 @@ class PartitionTask:
         for stream in expired.forgotten:
             self._forget(stream.stream_id)
         for stream in expired.idle:
-            stream.expire(self.ledger.next_offset)
+            with self._attributed_to(stream.stream_id):
+                stream.expire(self.ledger.next_offset)
             self._mark(stream)
         for stream in expired.stalled:
-            stream.stall(self.ledger.next_offset)
+            with self._attributed_to(stream.stream_id):
+                stream.stall(self.ledger.next_offset)
             self._mark(stream)
 
     def _forget(self, name: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit, Outcome
@@ -49,6 +49,14 @@ class Decode:
     text: TimedHypothesis | JobFailure
 
 
+class ContainedError(NamedTuple):
+    """An unexpected exception that cost a text, and nothing else."""
+
+    id: UtteranceId
+    stage: Literal["partial", "final"]
+    error: Exception
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
     """What has happened since the last step, handled in the order of the fields."""
@@ -58,7 +66,7 @@ class Inputs:
     committed: Commit | None = None  # the open commit, if it was made
     started: Sequence[UtteranceId] = ()  # finals that the engine has taken
     decodes: Sequence[Decode] = ()
-    scores: Sequence[tuple[ScoreRequest, Float32Array]] = ()
+    scores: Sequence[tuple[ScoreRequest, Float32Array | None]] = ()  # None: they failed
     records: Sequence[IncomingRecord] = ()  # in offset order
     caught_up: bool | None = None  # whether no record waits in Kafka; None: not a poll
 
@@ -72,5 +80,6 @@ class Effects:
     cancel: list[UtteranceId] = field(default_factory=list)  # finals that need no decode
     broadcast: list[AnyEvent] = field(default_factory=list)  # outside transactions
     finals: list[TranscriptFinal] = field(default_factory=list)  # for metrics alone
+    contained: list[ContainedError] = field(default_factory=list)  # to be reported
     outcomes: list[Outcome | None] = field(default_factory=list)  # per record; None: counted before
     commit_due: bool = False  # a commit would publish something, or permit a decode

@@ -19,13 +19,13 @@ from dataclasses import replace
 
 from consumer.core.audio.utterance import Utterance
 from consumer.core.partition.commit import Commit, EntryId
-from consumer.core.partition.interim import Interim, is_same, started
+from consumer.core.partition.interim import Interim, is_same, partial_text, started
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.policy import PartitionPolicy
 from consumer.core.partition.quarantine import Quarantine
 from consumer.core.partition.sequencer import UtteranceSequencer
 from consumer.core.partition.state import Restored
-from consumer.core.partition.step import Decode, Effects
+from consumer.core.partition.step import ContainedError, Decode, Effects
 from consumer.core.partition.utterance_jobs import final_job, interim_job, merged_text
 from consumer.core.partition.utterance_state import (
     Excerpt,
@@ -38,10 +38,11 @@ from consumer.core.scheduling.planner import RETRY_DELAY_S
 from consumer.core.streams.entries import InterimDecode, PendingUtterance
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import SessionKey, UtteranceId
-from consumer.core.text.events import failed, final, rendered, undecodable
-from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
+from consumer.core.text.events import failed, final, undecodable
+from consumer.core.text.hypothesis import TimedHypothesis
 from consumer.core.text.missing_speech import MAX_EXCERPTS, excerpt, find_missing_speech
 from schemas.audio import Task
+from schemas.transcript import TranscriptFinal
 
 Move = UtteranceMove
 
@@ -214,7 +215,12 @@ class Utterances:
         if record.state is UtteranceState.OPEN:
             record.advance(Move.INTERIM_DECODED)
         interim.keep(request, decoded)
-        text = self._rendered(request, decoded.hypothesis)
+        try:
+            text = partial_text(request, decoded.hypothesis, self._policy.finals)
+        except Exception as error:  # noqa: BLE001 -- contained: an utterance may lack partials
+            self._effects.contained.append(ContainedError(record.id, "partial", error))
+            record.interim = None
+            return
         if text is not None and request.options.partials:
             self._effects.broadcast.append(interim.revise(request, text))
 
@@ -280,12 +286,23 @@ class Utterances:
         if self._newest.get(record.id.session.stream_id) == record.id:
             del self._newest[record.id.session.stream_id]
         record.interim = None
-        if record.decoded is None:
+        event = None if record.decoded is None else self._final(record, pending, record.decoded)
+        if event is None:
             self._ledger.complete(entry, failed(pending), undecodable(pending, record.error))
             return
-        event = final(pending, record.decoded, self._policy.model, self._policy.finals)
         self._ledger.complete(entry, event)
         self._effects.finals.append(event)
+
+    def _final(
+        self, record: UtteranceRecord, pending: PendingUtterance, decoded: TimedHypothesis
+    ) -> TranscriptFinal | None:
+        """Return the final, or None if an unexpected exception was raised for its text."""
+        try:
+            return final(pending, decoded, self._policy.model, self._policy.finals)
+        except Exception as error:  # noqa: BLE001 -- contained: the utterance fails
+            self._effects.contained.append(ContainedError(record.id, "final", error))
+            record.error = type(error).__name__
+            return None
 
     # --- commits
 
@@ -319,13 +336,6 @@ class Utterances:
         record.requests += 1
         job = final_job(record, self._policy, self._ledger.epoch, since + within_s)
         self._effects.submit.append(job)
-
-    def _rendered(self, decode: InterimDecode, hypothesis: Hypothesis) -> Hypothesis | None:
-        """Return the text as a final would be published, or None if it would be suppressed."""
-        assessment, text = rendered(
-            hypothesis, decode.utterance, decode.options, self._policy.finals
-        )
-        return None if assessment.is_suppressed or hypothesis.earlier else text
 
 
 def _merged(record: UtteranceRecord, text: TimedHypothesis) -> TimedHypothesis:

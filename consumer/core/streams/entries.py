@@ -19,6 +19,8 @@ class VadState:
 
     lead_in: Int16Array | None = None  # audio before a cut that split an utterance
     detector: object | None = None  # the detector's own state, set by its first call
+    is_alone: bool = False  # scored in a call of its own: a call with other streams failed
+    has_failed: bool = False  # that call failed, too: not to be scored any more
 
 
 @dataclass(frozen=True, slots=True, eq=False)

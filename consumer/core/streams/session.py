@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self, TypeVar
 
+from consumer.core.audio.loudness import level_db
 from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array, Utterance
 from consumer.core.streams.entries import InterimDecode, PendingUtterance, ScoreRequest, VadState
@@ -37,6 +38,9 @@ from schemas.transcript import (
 EventT = TypeVar("EventT", bound=Event)
 
 MAX_SCORED_S: Final = 2.0  # of audio in one score request
+NO_SPEECH: Final = "no_speech_heard"  # kind of the warning
+NO_SPEECH_S: Final = 30.0  # of sound without an utterance, after which a session is warned once
+_SOUND_DB: Final = -55.0  # dB of full scale: line noise is below, music and far speech above
 _LEAD_IN_MS: Final = 1_000  # before a cut that split an utterance; detectors need half of it
 
 
@@ -139,9 +143,21 @@ class Session:
         self._scored = end
         return ScoreRequest(self.key, self._vad, self.rate, samples)
 
-    def on_scores(self, probabilities: Float32Array) -> Cut | None:
-        """Take the answer to `score_request`; return the cut that it makes, to be applied."""
-        return self._segmenter.push(probabilities)
+    def on_scores(self, probabilities: Float32Array | None) -> Cut | None:
+        """Take the answer to `score_request`; return the cut that it makes, to be applied.
+
+        None: scoring failed. The audio since the cut is scored again in a call of its own, as
+        another stream may have been the cause. If that fails as well, it is taken for speech.
+        """
+        if probabilities is not None:
+            return self._segmenter.push(probabilities)
+        if not self._vad.is_alone:
+            lead_in, in_speech = self._vad.lead_in, self._state.in_speech
+            self._score_from(self._timeline, in_speech=in_speech, lead_in=lead_in)
+            self._vad.is_alone = True
+            return None
+        self._vad.has_failed = True
+        return self._segmenter.push_speech(self._scored - self._timeline.start)
 
     def close_utterance(self, reason: EndReason) -> Cut:
         """Return the cut at the end of the audio, all of which must have been scored."""
@@ -157,6 +173,23 @@ class Session:
         self._timeline.trim(at)
         self._score_from(self._timeline, in_speech=cut.in_speech, lead_in=lead_in)
         return pending
+
+    def apply_silence(self, cut: Cut) -> StreamWarning | None:
+        """Apply a cut without an utterance; return a warning if there was sound for long."""
+        start = self._timeline.start
+        level = level_db(self._timeline.samples(start, start + cut.at))
+        self.apply(cut)
+        if level < _SOUND_DB or NO_SPEECH in self._state.warned:
+            return None
+        samples = self._state.no_speech_samples + cut.at
+        self._state = replace(self._state, no_speech_samples=samples)
+        if samples < NO_SPEECH_S * self.rate:
+            return None
+        self._state = replace(self._state, warned=(*self._state.warned, NO_SPEECH))
+        return self.warn(
+            f"{NO_SPEECH}: {samples // self.rate} s of sound at {level:.0f} dBFS without speech: "
+            "music or noise, or codec, rate or channels are not as the headers state"
+        )
 
     def interim(self) -> InterimDecode | None:
         """Return the open utterance so far, or None if none is open or it has no audio yet."""
@@ -252,6 +285,7 @@ class Session:
             state,
             events=state.events + 1,
             utterances=state.utterances + 1,
+            no_speech_samples=0,
             speech_samples=state.speech_samples + utterance.end - utterance.start,
             attempts=0,
         )

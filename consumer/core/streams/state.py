@@ -65,6 +65,8 @@ class SessionState:
     speech_samples: int
     attempts: int = 0  # committed attempts at the next utterance, without a known result
     language: LanguageHold = UNKNOWN
+    no_speech_samples: int = 0  # of sound since the last utterance
+    warned: tuple[str, ...] = ()  # kinds of the warnings that its audio led to
 
 
 @dataclass(frozen=True, slots=True)

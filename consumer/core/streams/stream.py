@@ -220,8 +220,8 @@ class Stream:
             steps.popleft()
         return request, entries
 
-    def on_scores(self, probabilities: Float32Array) -> list[StreamEntry]:
-        """Take the scores of the last `score_request`; return the new entries."""
+    def on_scores(self, probabilities: Float32Array | None) -> list[StreamEntry]:
+        """Take the scores of the last `score_request`, or None if it failed; return new entries."""
         if self._session is None:
             raise ValueError("no scores were requested")
         cut = self._session.on_scores(probabilities)
@@ -305,7 +305,9 @@ class Stream:
     def _apply(self, session: Session, cut: Cut) -> Iterator[StreamEntry]:
         """Apply the cut; yield the utterance that ends there."""
         if cut.span is None:
-            session.apply(cut)
+            before = self.state()
+            if (warning := session.apply_silence(cut)) is not None:
+                yield StreamEntry(before, (warning,))
             return
         before, since_ms = self.state(), session.decided_ms
         if (pending := session.apply(cut)) is not None:

@@ -104,7 +104,7 @@ def failed(pending: PendingUtterance) -> UtteranceFailed:
 def undecodable(pending: PendingUtterance, error: str | None) -> DeadLetter:
     """Return the dead letter of an undecodable utterance: a record that can be published again.
 
-    `error`: class of the model's exception, or None if its decodes ended the worker.
+    `error`: class of the exception, or None if its decodes ended the worker.
     """
     utterance, session = pending.utterance, pending.id.session
     headers = (
@@ -124,7 +124,7 @@ def undecodable(pending: PendingUtterance, error: str | None) -> DeadLetter:
     cause = (
         f"{pending.attempts} decodes of this utterance each ended the worker"
         if error is None
-        else f"the model raised {error} for this utterance and no other"
+        else f"{error} was raised for this utterance and no other"
     )
     message = f"{cause}: find the cause in the worker's log, then redrive this record"
     return DeadLetter(record, Reason.UNDECODABLE, message, utterance=utterance)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 from builders import Log, loud
+from structlog.testing import capture_logs
 
+from bench.robustness.stage_faults import FaultStage, raising
 from consumer.codecs.reader import AudioRules, RecordReader, read_record
 from consumer.codecs.sandbox import CodecSandbox
 from consumer.core.partition.step import DecodedRecord, RejectedRecord
@@ -93,3 +95,24 @@ async def test_a_container_that_cannot_be_decoded_is_rejected(sandbox: CodecSand
     found = await RecordReader(sandbox, RULES).decode(bad)
     assert isinstance(found, RejectedRecord)
     assert (found.record, found.reason) == (bad, Reason.BAD_PAYLOAD)
+
+
+async def test_an_unexpected_exception_is_contained_to_its_record(sandbox: CodecSandbox) -> None:
+    reader = RecordReader(sandbox, RULES)
+    with raising(FaultStage.READ, lambda stream_id: stream_id == "call"), capture_logs() as lines:
+        raw = reader.read(record(STEREO.tobytes()))
+        container = await reader.decode(record(flac(), AudioCodec.FLAC))
+    for found in (raw, container):
+        assert isinstance(found, RejectedRecord)
+        assert found.reason is Reason.INTERNAL_ERROR
+        assert "StageError was raised for this record" in found.message
+    assert [(line["error"], line["log_level"]) for line in lines] == [("StageError", "error")] * 2
+
+
+def test_a_lack_of_memory_is_not_contained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("consumer.codecs.reader.decoded_record", exhausted)
+    with pytest.raises(MemoryError):
+        RecordReader(CodecSandbox(), RULES).read(record(STEREO.tobytes()))

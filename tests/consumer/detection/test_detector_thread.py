@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 from builders import PARTITION, RATE, SEGMENTER, loud
+from structlog.testing import capture_logs
 
 from consumer.core.audio.utterance import Float32Array, Int16Array
 from consumer.core.streams.entries import ScoreRequest, VadState
 from consumer.core.streams.records import SessionKey
 from consumer.detection.detector_thread import DetectorThread
 
+SPOKEN = "words of a publisher"
 KEY = SessionKey(PARTITION, "s", "0-0")
 
 
@@ -60,4 +62,46 @@ async def test_the_lead_in_is_processed_first_and_not_scored():
     async with DetectorThread(Counting()) as detector:
         (scores,) = await detector.score([ScoreRequest(KEY, state, RATE, loud(0.1))])
     assert scores.tolist() == [4_800]
-    assert state.lead_in is None
+
+
+class Failing(Counting):
+    """Raises for audio with a sample of 666."""
+
+    def score(self, work: Sequence[tuple[Any, Int16Array]]) -> list[Float32Array]:
+        if any(666 in samples for _, samples in work):
+            raise ValueError(SPOKEN)
+        return super().score(work)
+
+
+def request(state: VadState, stream_id: str, *, fails: bool = False) -> ScoreRequest:
+    key = SessionKey(PARTITION, stream_id, "0-0")
+    return ScoreRequest(key, state, RATE, np.full(RATE, 666 if fails else 1, np.int16))
+
+
+async def test_after_an_exception_in_a_call_no_scores_are_returned():
+    async with DetectorThread(Failing()) as detector:
+        scores = await detector.score(
+            [request(VadState(), "good"), request(VadState(), "bad", fails=True)]
+        )
+    assert scores == [None, None]
+
+
+async def test_a_request_that_is_alone_fails_alone_and_is_logged():
+    good, bad = VadState(is_alone=True), VadState(is_alone=True)
+    async with DetectorThread(Failing()) as detector:
+        with capture_logs() as lines:
+            both = [request(good, "good"), request(bad, "bad", fails=True)]
+            found, failed = await detector.score(both)
+    assert found is not None
+    assert failed is None
+    (line,) = lines
+    assert (line["stream"], line["error"], line["log_level"]) == ("bad", "ValueError", "error")
+    assert SPOKEN not in str(line)
+
+
+async def test_a_state_that_has_failed_is_not_scored_again():
+    scorer = Counting()
+    async with DetectorThread(scorer) as detector:
+        failed = VadState(is_alone=True, has_failed=True)
+        assert await detector.score([request(failed, "bad")]) == [None]
+    assert scorer.opened == []

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from bench.robustness.stage_faults import FaultStage, raising
 from consumer.core.partition.commit import Commit
+from consumer.core.partition.faults import StreamFault
 from consumer.core.partition.state import GroupOffset, Halt, PartitionState, Tally
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.records import Partition, Record
@@ -172,6 +174,18 @@ async def test_records_of_an_uncommitted_transaction_are_never_visible(
     await journal.commit(commit(live))
     await journal.close()
     assert [r.value == b"torn" for r in await read(kafka, topics.transcripts, 0)] == [False]
+
+
+async def test_an_event_that_cannot_be_written_is_a_fault_of_its_stream(
+    kafka: LocalKafka, topics: Topics
+) -> None:
+    live = Partition(topics.audio, 0)
+    journal = await store(kafka, topics).open(live)
+    with raising(FaultStage.EVENT, lambda name: name == "s"), pytest.raises(StreamFault) as fault:
+        await journal.commit(commit(live))
+    assert (fault.value.stream_id, fault.value.next_offset) == ("s", 8)
+    await journal.close()
+    assert await read(kafka, topics.transcripts, 0) == []
 
 
 async def test_a_partition_of_another_worker_is_not_opened(

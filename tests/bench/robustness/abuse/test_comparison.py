@@ -10,6 +10,7 @@ from bench.robustness.abuse.comparison import (
     abuse_figures,
     different_finals,
     misjudged,
+    uncontained,
 )
 from bench.robustness.chaos.evidence import (
     LoggedDeadLetter,
@@ -18,6 +19,7 @@ from bench.robustness.chaos.evidence import (
     PartitionProgress,
 )
 from bench.robustness.chaos.test_streams import Label, RecordKind
+from bench.robustness.stage_faults import FaultStage
 from schemas.errors import Reason
 from schemas.transcript import Model, Source, Timing, TranscriptFinal
 
@@ -60,6 +62,17 @@ RUN = AbuseRun(
     restarts=0,
     failures=0,
 )
+
+
+def test_every_stage_that_raised_has_to_leave_a_dead_letter():
+    records = [
+        LoggedRecord(0, 4, 0.0, Label(RecordKind.FAULT, note=FaultStage.ORDER)),
+        LoggedRecord(0, 5, 0.0, Label(RecordKind.FAULT, note=FaultStage.DETECTION)),
+    ]
+    faulty = replace(RUN, records=records)
+    assert uncontained(faulty) == 1
+    letter = LoggedDeadLetter(0, 4, Reason.INTERNAL_ERROR)
+    assert uncontained(replace(faulty, dead_letters=[letter])) == 0
 
 
 def failed(clean: AbuseRun, abused: AbuseRun) -> list[str]:

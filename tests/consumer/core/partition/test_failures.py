@@ -43,7 +43,7 @@ def test_an_utterance_whose_decode_fails_is_a_dead_letter_with_its_audio():
     assert letter.reason is Reason.UNDECODABLE
     assert letter.utterance is not None
     assert letter.utterance.seconds > 1
-    assert "the model raised ValueError for this utterance and no other" in letter.message
+    assert "ValueError was raised for this utterance and no other" in letter.message
 
 
 def test_a_late_failure_is_ignored():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import pairwise
 from typing import Any
 
@@ -403,6 +403,93 @@ def test_a_reordered_record_that_contradicts_the_stream_is_a_dead_letter():
     assert (letter.reason, letter.record.offset) == (Reason.OVERLAP, 1)
     assert stream.reasons == [EndReason.GAP]
     assert spans(stream) == [(0, 2 * SECOND)]
+
+
+# --- sound without speech
+
+
+def deaf(request: ScoreRequest) -> Float32Array:
+    """Score as the test detector does, but find no speech."""
+    return EchoEngine().score_one(request) * 0
+
+
+def hum(seconds: float, amplitude: int = 300) -> Int16Array:
+    """Return a tone."""
+    times = np.arange(round(seconds * RATE)) / RATE
+    return np.rint(amplitude * np.sin(2 * np.pi * 220 * times)).astype(np.int16)
+
+
+def no_speech_warnings(stream: OneStream) -> list[str]:
+    found = [event for event in stream.events() if isinstance(event, StreamWarning)]
+    return [event.message for event in found if event.message.startswith("no_speech_heard")]
+
+
+def test_sound_without_speech_is_one_warning_with_its_level():
+    stream = OneStream(score=deaf)
+    stream.speak(hum(120), chunk_s=1.0)
+    (message,) = no_speech_warnings(stream)
+    assert message.startswith("no_speech_heard: 38 s of sound at -44 dBFS without speech: ")
+
+
+def test_silence_is_no_sound():
+    stream = OneStream(score=deaf)
+    stream.speak(hum(120, amplitude=20), chunk_s=1.0)
+    assert no_speech_warnings(stream) == []
+
+
+def find_loud(request: ScoreRequest) -> Float32Array:
+    """Score only samples above 900 as speech."""
+    samples = np.where(request.samples > 900, request.samples, 0).astype(np.int16)
+    return EchoEngine().score_one(replace(request, samples=samples))
+
+
+def test_speech_begins_the_time_without_speech_anew():
+    often, rare = OneStream(score=find_loud), OneStream(score=find_loud)
+    for _ in range(4):
+        often.speak(np.concatenate([loud(1), hum(25)]), chunk_s=1.0)
+        rare.speak(np.concatenate([loud(1), hum(45)]), chunk_s=1.0)
+    assert no_speech_warnings(often) == []
+    assert len(no_speech_warnings(rare)) == 1
+
+
+# --- failed detection
+
+
+class FailingDetector:
+    """Scores as the test detector does, but fails the calls with these numbers."""
+
+    def __init__(self, *calls: int) -> None:
+        self._calls = calls
+        self._engine = EchoEngine()
+        self.made = 0
+
+    def __call__(self, request: ScoreRequest) -> Float32Array | None:
+        self.made += 1
+        if request.vad.has_failed or self.made in self._calls:
+            return None
+        return self._engine.score_one(request)
+
+
+def test_after_a_failed_call_a_stream_is_scored_again_from_its_cut_on():
+    expected, stream = OneStream(), OneStream(score=FailingDetector(25))
+    for each in (expected, stream):
+        each.speak(np.concatenate([quiet(1), loud(2), quiet(1), loud(1), quiet(1)]))
+    assert spans(stream) == spans(expected)
+
+
+def test_speech_whose_detection_fails_twice_is_not_lost():
+    stream = OneStream(score=FailingDetector(15, 16))
+    stream.speak(np.concatenate([loud(3), quiet(1), loud(2)]))
+    stream.send(quiet(0), end=True)
+    assert spans(stream) == [(0, 6 * SECOND)]
+
+
+def test_a_detector_that_fails_is_tried_again_after_the_next_cut():
+    stream = OneStream(score=FailingDetector(1, 2))
+    stream.speak(np.concatenate([loud(10), quiet(10), loud(1), quiet(5)]))
+    first, last = spans(stream)[0], spans(stream)[-1]
+    assert first[1] > 14 * SECOND
+    assert last[1] - last[0] < 2 * SECOND
 
 
 # --- rejected records
