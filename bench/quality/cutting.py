@@ -56,7 +56,7 @@ def utterances(samples: Int16Array, scorer: SpeechScorer) -> Iterator[Utterance]
 def _scores(request: ScoreRequest, scorer: SpeechScorer) -> Float32Array:
     vad = request.vad
     if vad.detector is None:
-        vad.detector, vad.lead_in = scorer.open(request.rate, vad.lead_in), None
+        vad.detector = scorer.open(request.rate, vad.lead_in)
     [scores] = scorer.score([(vad.detector, request.samples)])
     return scores
 

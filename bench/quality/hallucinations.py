@@ -20,18 +20,24 @@ from rich.table import Table
 from bench.framework import BenchContext, Findings, add_decoding
 from bench.quality.cutting import utterances
 from bench.quality.decoding import OfflineDecoder, clip_request, published_text
-from bench.quality.known_clips import known_clips, nonspeech, silences
-from consumer.core.audio.utterance import Utterance
+from bench.quality.known_clips import amplified, known_clips, nonspeech, silences
+from bench.quality.recordings import recordings
+from consumer.core.audio.samples import from_float
+from consumer.core.audio.utterance import Int16Array, Utterance
 from consumer.core.text.chinese import prompt
 from consumer.core.text.hallucination import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.quality import assess
 from consumer.detection import cascade
+from consumer.detection.detector_thread import SpeechScorer
 from consumer.settings import Detector, Settings
-from evaluation.report import Check, Figures, table
+from evaluation.report import Check, Figures, Sense, table
 from evaluation.scoring import tokens
 
-MAX_INVENTED: Final = 1  # texts where there is no speech, with the default detector
+MAX_INVENTED: Final = 1  # texts where there is no speech, with the default detector, at any level
+LEVELS_DB: Final = (-20.0, -40.0, 10.0)  # of sound without speech, beside the recorded one
+QUIET_DB: Final = {-20.0: 0.99, -30.0: 0.99, -40.0: 0.9}  # least share of the words as recorded
+AS_RECORDED: Final = "as recorded"
 MAX_LOST: Final = 0.005  # share of correct words
 
 Filter: TypeAlias = Callable[[Hypothesis, Utterance], str]  # returns what is left of a text
@@ -103,17 +109,40 @@ def _silent(folder: Path, languages: Sequence[str]) -> Iterator[FilterCase]:
     for detector in Detector:
         scorer = cascade.load(detector)
         for name, samples in sounds:
-            for cut in utterances(samples, scorer):
-                yield from (FilterCase(name, detector.value, code, cut) for code in languages)
+            yield from _cases(name, detector.value, samples, scorer, languages)
+    default = Settings().detector
+    scorer = cascade.load(default)
+    for level_db in LEVELS_DB:
+        group = f"{default.value} {_at(level_db)}"
+        for name, samples in sounds:
+            yield from _cases(name, group, amplified(samples, level_db), scorer, languages)
+
+
+def _cases(
+    source: str, group: str, samples: Int16Array, scorer: SpeechScorer, languages: Sequence[str]
+) -> Iterator[FilterCase]:
+    for cut in utterances(samples, scorer):
+        yield from (FilterCase(source, group, code, cut) for code in languages)
+
+
+def _at(level_db: float) -> str:
+    return f"at {level_db:+g} dB"
 
 
 def _speech(folder: Path, languages: Sequence[str]) -> Iterator[FilterCase]:
     for known in known_clips(folder, languages):
-        group = "as recorded" if known.snr_db is None else f"noise at {known.snr_db:g} dB"
+        group = AS_RECORDED if known.snr_db is None else f"noise at {known.snr_db:g} dB"
         clip = known.recording
         for cut in known.utterances:
             source = f"{clip.name}, {group}"
             yield FilterCase(source, group, clip.language, cut, clip.reference)
+    scorer = cascade.load(Settings().detector)
+    for level_db in QUIET_DB:
+        for clip in recordings(folder, languages):
+            quiet = amplified(from_float(clip.samples), level_db)
+            for cut in utterances(quiet, scorer):
+                source, group = f"{clip.name}, {_at(level_db)}", _at(level_db)
+                yield FilterCase(source, group, clip.language, cut, clip.reference)
 
 
 def invented(silent: Iterable[DecodedCase]) -> Rows:
@@ -158,11 +187,32 @@ def lost(rows: Rows) -> float:
 
 def _checks(invented_: Rows, correct_: Rows) -> list[Check]:
     default = Settings().detector.value
-    texts = sum(row["ours"] for name, row in invented_.items() if name.startswith(default))
+    groups = {AS_RECORDED: default, **{_at(db): f"{default} {_at(db)}" for db in LEVELS_DB}}
+    recorded = correct_[AS_RECORDED]["ours"]
     return [
-        Check("invented texts", texts, MAX_INVENTED),
+        *(
+            Check(f"invented texts {name}", _texts(invented_, group), MAX_INVENTED)
+            for name, group in groups.items()
+        ),
         Check("words lost", lost(correct_), MAX_LOST),
+        *(
+            Check(
+                f"words {_at(db)}, of recorded",
+                _share(correct_, db, recorded),
+                least,
+                Sense.AT_LEAST,
+            )
+            for db, least in QUIET_DB.items()
+        ),
     ]
+
+
+def _texts(invented_: Rows, group: str) -> int:
+    return sum(row["ours"] for name, row in invented_.items() if name.startswith(f"{group},"))
+
+
+def _share(correct_: Rows, level_db: float, recorded: int) -> float:
+    return correct_[_at(level_db)]["ours"] / recorded
 
 
 def _figures(rows: Rows) -> Figures:

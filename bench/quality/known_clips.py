@@ -72,6 +72,11 @@ def attenuated(noise: Float32Array, speech_level: float, snr_db: float) -> Float
     return (noise * (speech_level / 10 ** (snr_db / 20) / level(noise))).astype(np.float32)
 
 
+def amplified(samples: Int16Array, db: float) -> Int16Array:
+    """Return audio amplified by `db`, clipped at full scale."""
+    return from_float(to_float(samples) * np.float32(10 ** (db / 20)))
+
+
 def level(samples: Float32Array) -> float:
     """Return the root mean square."""
     return float(np.sqrt(np.mean(samples**2)))

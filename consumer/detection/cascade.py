@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import webrtcvad
 
+from consumer.core.audio.gain import RunningGain
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
@@ -39,6 +40,7 @@ class WebrtcFrames:
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._vad = webrtcvad.Vad(_MODE)
+        self._gain = RunningGain(FRAME_MS)
         self.restart()
 
     def restart(self) -> None:
@@ -47,7 +49,7 @@ class WebrtcFrames:
 
     def push(self, samples: Int16Array) -> list[bool]:
         """Return for every frame that these samples complete whether it is speech."""
-        return [self._is_speech(frame) for frame in self._framer.push(samples)]
+        return [self._is_speech(self._gain.apply(frame)) for frame in self._framer.push(samples)]
 
     def _is_speech(self, frame: Int16Array) -> bool:
         rate = self._rate
@@ -123,6 +125,7 @@ class SileroWindows:
         self.state = silero.fresh_state()
         self._gate = gate
         self._framer = Framer(silero.WINDOW_MS, rate, silero.CONTEXT_MS)
+        self._gain = RunningGain(silero.WINDOW_MS)
 
     def restart(self) -> None:
         """Count windows from the next sample on."""
@@ -132,7 +135,7 @@ class SileroWindows:
 
     def push(self, samples: Int16Array) -> tuple[npt.NDArray[np.bool_], list[Int16Array]]:
         """Return whether each window that these samples complete passes, and those that do."""
-        windows = self._framer.push(samples)
+        windows = [self._gain.apply(window) for window in self._framer.push(samples)]
         if self._gate is None:
             return np.ones(len(windows), bool), windows
         self._gate.push(samples)

@@ -1,0 +1,57 @@
+"""The gain in front of a speech detector: quiet speech is detected as loud speech is.
+
+Detectors are made for speech at a usual level: of speech 30 dB below its recording, silero after
+webrtcvad finds two thirds. The gain of a window brings the loudest of the recent windows to
+TARGET_DB, as far as the noise floor stays below NOISE_DB: noise is not lifted into speech. It
+depends on nothing before the cut, as the scores do, and is never negative. Whisper gets the audio
+as it is. docs/quality.md has the figures.
+"""
+
+from __future__ import annotations
+
+from math import log10
+from typing import Final
+
+import numpy as np
+
+from consumer.core.audio.samples import FULL_SCALE
+from consumer.core.audio.utterance import Float32Array, Int16Array
+
+TARGET_DB: Final = -20.0  # root mean square of a window, in dB of full scale
+NOISE_DB: Final = -45.0
+MAX_DB: Final = 50.0
+_LEVEL_FALL: Final = 3.0  # dB a second
+_FLOOR_RISE: Final = 6.0  # dB a second
+_AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
+_SILENCE: Final = 1e-3  # least power: digital silence has a level, too
+
+
+class RunningGain:
+    """The gain of one detector since its cut."""
+
+    def __init__(self, window_ms: int) -> None:
+        self._fall_db = _LEVEL_FALL * window_ms / 1000
+        self._rise_db = _FLOOR_RISE * window_ms / 1000
+        self._level_db = -np.inf  # of the loudest of the recent windows
+        self._floor_db = np.inf  # of the quietest
+
+    def apply(self, window: Int16Array) -> Int16Array:
+        """Return the next window, amplified without its mean and clipped at full scale if quiet."""
+        samples = window.astype(np.float32)
+        samples -= samples.mean()
+        gain_db = self._next(_level_db(samples))
+        if gain_db < _AUDIBLE_DB:
+            return window
+        samples *= 10 ** (gain_db / 20)
+        return np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+    def _next(self, window_db: float) -> float:
+        self._level_db = max(window_db, self._level_db - self._fall_db)
+        self._floor_db = min(window_db, self._floor_db + self._rise_db)
+        return min(TARGET_DB - self._level_db, NOISE_DB - self._floor_db, MAX_DB)
+
+
+def _level_db(samples: Float32Array) -> float:
+    """Return the level of [n] samples whose mean is 0, in dB of full scale."""
+    power = float(samples @ samples) / len(samples)
+    return 10 * log10(max(power, _SILENCE) / FULL_SCALE**2)
