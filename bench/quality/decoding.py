@@ -14,6 +14,7 @@ from consumer.core.audio.samples import to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array, Speech, Utterance
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.chinese import prompt
+from consumer.core.text.hallucination import Given
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.missing_speech import (
     MAX_EXCERPTS,
@@ -132,5 +133,5 @@ def clip_request(samples: Int16Array, language: str, speech: Speech | None = Non
 
 def published_text(hypothesis: Hypothesis, utterance: Utterance) -> str:
     """Return what the worker publishes of a text: nothing where it suppresses it."""
-    assessed = assess(hypothesis, utterance, prompt(hypothesis.language, None))
+    assessed = assess(hypothesis, utterance, Given(prompt(hypothesis.language, None)))
     return "" if assessed.is_suppressed else assessed.hypothesis.text

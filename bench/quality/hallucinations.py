@@ -25,7 +25,7 @@ from bench.quality.recordings import recordings
 from consumer.core.audio.samples import from_float
 from consumer.core.audio.utterance import Int16Array, Utterance
 from consumer.core.text.chinese import prompt
-from consumer.core.text.hallucination import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
+from consumer.core.text.hallucination import MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB, Given
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.quality import assess
 from consumer.detection import cascade
@@ -61,7 +61,7 @@ class DecodedCase(NamedTuple):
     @property
     def reasons(self) -> tuple[str, ...]:
         """The reasons for which our filter removes text; empty where it does not."""
-        given = prompt(self.hypothesis.language, None)
+        given = Given(prompt(self.hypothesis.language, None))
         assessed = assess(self.hypothesis, self.case.utterance, given)
         return assessed.quality.reasons if assessed.removed else ()
 

@@ -9,6 +9,7 @@ from consumer.core.audio.utterance import Utterance
 from consumer.core.streams.entries import DeadLetter, PendingUtterance
 from consumer.core.streams.records import Record
 from consumer.core.text.chinese import Orthography, prompt
+from consumer.core.text.hallucination import Given
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis, TimedWord
 from consumer.core.text.quality import Assessment, assess, confidence
 from schemas.audio import StreamOptions, Task
@@ -78,8 +79,8 @@ def rendered(
 ) -> tuple[Assessment, Hypothesis]:
     """Return the assessment of a text, and the text as it is published unless suppressed."""
     task = options.task or Task.TRANSCRIBE
-    used = prompt(hypothesis.language, options.prompt, task)
-    assessment = assess(hypothesis, utterance, used, task)
+    given = Given(prompt(hypothesis.language, options.prompt, task), options.hotwords)
+    assessment = assess(hypothesis, utterance, given, task)
     normalised = policy.orthography.normalise(assessment.hypothesis, options.languages or ())
     return assessment, normalised
 

@@ -11,14 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import ceil, floor
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from consumer.core.audio.loudness import Loudness
 from consumer.core.audio.utterance import Speech, Utterance
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
-from consumer.core.text.patterns import Repetition, is_echo, is_silence_phrase, longest_repetition
+from consumer.core.text.patterns import (
+    Repetition,
+    is_echo,
+    is_hotword_echo,
+    is_silence_phrase,
+    longest_repetition,
+)
 from consumer.core.text.units import keys
 from schemas.audio import Task
 from schemas.transcript import QualityReason
@@ -49,6 +55,13 @@ _MARGIN_S: Final = 0.2  # error of a word's times
 _SILENT_DB, _CLEAR_DB = 6.0, 15.0  # SNR: of a word without speech, of an utterance without noise
 
 
+class Given(NamedTuple):
+    """The text that the model was given beside the audio; on silence it tends to repeat it."""
+
+    prompt: str | None = None
+    hotwords: str | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TextEvidence:
     """The measures of a text that the rules use."""
@@ -58,7 +71,7 @@ class TextEvidence:
     speech_s: float  # seconds of speech, at least _SHORTEST_S
     keys: tuple[str, ...]  # of the text's words or characters
     repetition: Repetition  # the longest of a phrase
-    prompt: str | None  # that the text was decoded with
+    given: Given  # to the model, to decode the text
     wordless_s: float  # longest stretch of speech without a word
 
     @classmethod
@@ -66,7 +79,7 @@ class TextEvidence:
         cls,
         hypothesis: Hypothesis,
         utterance: Utterance,
-        prompt: str | None,
+        given: Given,
         task: Task = Task.TRANSCRIBE,
     ) -> TextEvidence:
         """Return the evidence; a translation has no reliable word times."""
@@ -78,7 +91,7 @@ class TextEvidence:
             speech_s=max(_SHORTEST_S, utterance.speech_s),
             keys=text_keys,
             repetition=longest_repetition(text_keys),
-            prompt=prompt,
+            given=given,
             wordless_s=speech_without_words(speech, timed)[1] if timed else 0.0,
         )
 
@@ -126,7 +139,9 @@ def _silence_phrase(evidence: TextEvidence) -> bool:
 
 
 def _prompt_echo(evidence: TextEvidence) -> bool:
-    return evidence.is_doubtful and is_echo(evidence.hypothesis.text, evidence.prompt)
+    text, given = evidence.hypothesis.text, evidence.given
+    echoes = is_echo(text, given.prompt) or is_hotword_echo(text, given.hotwords)
+    return evidence.is_doubtful and echoes
 
 
 def _nothing_but_a_loop(evidence: TextEvidence) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 from consumer.core.text.units import keys
 
 LONGEST_PHRASE: Final = 12  # units
+_ECHO_UNITS: Final = 3  # of hotwords, at least
 _LOOP_UNITS, _LOOP_REPEATS = 8, 4  # at least both; speech has "no no no no" and "对对对对"
 
 # Regular expressions over the joined keys of a text, without space, punctuation and case. Phrases
@@ -33,18 +34,38 @@ _ENGLISH: Final = (
     r"you|byebye|bye",
     r"music|applause|laughter|foreign|silence|blankaudio",
 )
+_OTHERS: Final = (  # Japanese, Korean, Arabic, Russian, then by alphabet
+    r"(?:最後まで)?ご(?:視聴|清聴)(?:いただき|頂き)?ありがとうございま(?:した|す)",
+    r"チャンネル登録(?:を|と高評価を?)?(?:よろしく)?お願い(?:いた)?します",
+    r"(?:끝까지)?시청해주셔서감사합니다|구독과좋아요(?:부탁드립니다)?",
+    r"اشتركوافيالقناة|спасибозапросмотр|продолжениеследует",
+    r"bedanktvoorhetkijken|(?:vielen)?dankf[üu]r(?:s|das)zuschauen",
+    r"dzi[ęe]kuj[ęe]zauwag[ęe]|dzi[ęe]kizaogl[ąa]danie",
+    r"graciasporver(?:elv[íi]deo)?|suscr[íi]betealcanal|grazieperlavisione",
+    r"i\u0307?zledi[ğg]inizi[çc]inte[şs]ekk[üu]rederim",
+    r"mercidavoirregard[ée](?:cettevid[ée]o)?|obrigad[oa]porassistir",
+)
 _CREDITS: Final = (
-    r"(?:中文)?字幕(?:由|提供|制作|製作|志[愿願]者|[组組]|by|翻[译譯]|校[对對]|amara).{0,24}",
+    r"(?:中文|小[编編])?字幕(?:由|提供|制作|製作|志[愿願]者|[组組]|by|翻[译譯]|校[对對]|amara).{0,24}",
     r"由.{0,16}提供的?字幕",
     r"amaraorg.{0,12}",
     r"[优優]{2}[独獨]播[剧劇][场場].{0,40}",
     r".{0,4}是普通[话話]的(?:句子)?",  # a usual prompt, echoed
+    r"(?:www)?moojiorg|bfwatchtv\d{0,4}|esoinctranslationby",
+    r"(?:mbc|kbs|sbs|ytn)뉴스.{0,8}입니다|ترجمةنانسيقنقر",
+    r"(?:субтитры(?:сделал|создавал)|редакторсубтитров).{0,40}",
+    r"(?:altyaz[ıi]mk|svensktextning|tekstingav|titulkyvytvo[řr]il).{0,24}",
+    r"(?:ondertitel(?:s|ing)(?:ingediend|door)|napisystworzone|undertexterfr[åa]n).{0,40}",
+    r"legendaspelacomunidade.{0,16}|subt[íi]tulosrealizadospor.{0,40}",
+    r"sottotitoli(?:creatidalla|erevisioneacuradi).{0,24}|h[ãa]ysubscribechok[êe]nh.{0,60}",
+    r"soustitr(?:age(?:soci[ée]t[ée]|st)|esr[ée]alis[ée]spar).{0,40}",
+    r"untertitel(?:ung)?(?:der|des|imauftragdes).{0,40}",
     r"(?:subtitles?|subtitled|captions?|captioned|transcribed|transcription|translated)by.{0,40}",
 )
 # Phrases that are common speech on their own.
 _ALONE: Final = re.compile("(?:大家|您|你[们們]?|我[们們]?)的?|and|like|share|please|everyone")
 _PHRASES: Final = re.compile(  # possessive: no backtracking
-    f"(?:{'|'.join((*_CHINESE, *_ENGLISH))})*+(?:{'|'.join(_CREDITS)})?"
+    f"(?:{'|'.join((*_CHINESE, *_ENGLISH, *_OTHERS))})*+(?:{'|'.join(_CREDITS)})?"
 )
 _LONGEST: Final = 120  # characters: a longer text has more than phrases
 
@@ -95,3 +116,13 @@ def is_echo(text: str, prompt: str | None) -> bool:
     """Return whether the text is the prompt, or a part of it."""
     joined, prompt_joined = "".join(keys(text)), "".join(keys(prompt or ""))
     return bool(joined) and joined in prompt_joined
+
+
+def is_hotword_echo(text: str, hotwords: str | None) -> bool:
+    """Return whether the text is at least half of the hotwords, in their order.
+
+    A hotword alone is likely to be speech: hotwords are what speakers are expected to use.
+    """
+    given = keys(hotwords or "")
+    found = keys(text)
+    return len(found) >= max(_ECHO_UNITS, len(given) / 2) and is_echo(text, hotwords)

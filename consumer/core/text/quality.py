@@ -12,6 +12,7 @@ from consumer.core.audio.utterance import Utterance
 from consumer.core.text.hallucination import (
     REVIEWING,
     SUPPRESSING,
+    Given,
     TextEvidence,
     words_without_speech,
 )
@@ -39,17 +40,14 @@ class Assessment:
 def assess(
     hypothesis: Hypothesis,
     utterance: Utterance,
-    prompt: str | None = None,
+    given: Given = Given(),  # noqa: B008 - frozen
     task: Task = Task.TRANSCRIBE,
 ) -> Assessment:
-    """Return the hypothesis without words that have no speech at their times, and its quality.
-
-    `prompt`: what the text was decoded with. On silence Whisper tends to repeat it.
-    """
+    """Return the hypothesis without words that have no speech at their times, and its quality."""
     loudness = Loudness.of(utterance.samples, utterance.rate)
     removed = words_without_speech(hypothesis.words or (), utterance, loudness)
     left = _without(hypothesis, removed) if removed else hypothesis
-    verdict, reasons = _decide(TextEvidence.of(left, utterance, prompt, task), removed)
+    verdict, reasons = _decide(TextEvidence.of(left, utterance, given, task), removed)
     removed_text = hypothesis.text if verdict is Verdict.SUPPRESSED else _text(removed)
     measured = _measure(left, utterance, loudness)
     quality = replace(measured, verdict=verdict, reasons=tuple(reasons))

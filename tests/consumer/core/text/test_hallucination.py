@@ -14,6 +14,7 @@ from consumer.core.audio.utterance import EndReason, Int16Array, Speech, Utteran
 from consumer.core.text.hallucination import (
     REVIEWING,
     SUPPRESSING,
+    Given,
     TextEvidence,
     words_without_speech,
 )
@@ -51,12 +52,23 @@ SECOND = utterance(np.zeros(RATE, np.int16))
 
 
 def reasons_for(
-    rules: Any = SUPPRESSING, speech: Speech = CLEAR, prompt: str | None = None, **changes: Any
+    rules: Any = SUPPRESSING,
+    speech: Speech = CLEAR,
+    prompt: str | None = None,
+    hotwords: str | None = None,
+    **changes: Any,
 ) -> list[QualityReason]:
     evidence = TextEvidence.of(
-        replace(HYPOTHESIS, **changes), replace(SECOND, speech=speech), prompt
+        replace(HYPOTHESIS, **changes), replace(SECOND, speech=speech), Given(prompt, hotwords)
     )
     return [reason for reason, applies in rules if applies(evidence)]
+
+
+def test_hotwords_that_the_model_repeats_on_silence_are_an_echo():
+    doubtful = {"text": "Acme, Nanjing Road", "no_speech_prob": 0.5}
+    assert reasons_for(hotwords="Acme, Nanjing Road", **doubtful) == [QualityReason.PROMPT_ECHO]
+    assert reasons_for(hotwords="Zhongshan", **doubtful) == []
+    assert reasons_for(hotwords="Acme", text="Acme", no_speech_prob=0.5) == []
 
 
 def test_no_rule_applies_to_clear_speech():

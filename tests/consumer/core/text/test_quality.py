@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
+from consumer.core.text.hallucination import Given
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.core.text.quality import assess
 from consumer.testing import echo
@@ -121,7 +122,7 @@ def test_a_text_without_a_remaining_word_is_suppressed():
 
 def test_an_echo_of_the_prompt_is_suppressed():
     assessment = assess(
-        replace(GOOD, text="A call.", no_speech_prob=0.5), UTTERANCE, prompt="a call"
+        replace(GOOD, text="A call.", no_speech_prob=0.5), UTTERANCE, given=Given(prompt="a call")
     )
     assert assessment.quality.reasons == (QualityReason.PROMPT_ECHO,)
     assert assessment.removed == "A call."
