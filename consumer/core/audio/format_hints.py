@@ -62,14 +62,18 @@ def hints(payload: bytes, codec: AudioCodec, *, cancelled: bool) -> tuple[Hint, 
     return tuple(found)
 
 
-def _other_format(payload: bytes, codec: AudioCodec) -> str | None:
+def encoded_format(payload: bytes) -> str | None:
+    """Return what a payload that is no samples looks like and what to send, or None."""
     if (magic := _MAGIC.match(payload)) is not None:
         name, right = _CONTAINERS[magic.lastindex or 0]
         return f"the audio looks like {name}: send {right}"
-    if payload[:_EXAMINED].isascii() and (message := _text_problem(payload[:_EXAMINED])):
+    beginning = payload[:_EXAMINED]
+    return _text_problem(beginning) if beginning.isascii() else None
+
+
+def _other_format(payload: bytes, codec: AudioCodec) -> str | None:
+    if (message := encoded_format(payload)) is not None or len(payload) < _MIN_BYTES:
         return message
-    if len(payload) < _MIN_BYTES:
-        return None
     match codec:
         case AudioCodec.PCM_F32LE:
             return _amplitude_problem(payload)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from consumer.core.audio.format_hints import encoded_format
 from consumer.core.audio.utterance import Float32Array, Int16Array
 from schemas.audio import AudioCodec
 from schemas.errors import Reason, WireError
@@ -45,8 +46,8 @@ def unpack(payload: bytes, codec: AudioCodec, channels: int) -> Int16Array:
     if len(payload) % frame_bytes:
         raise WireError(
             Reason.BAD_PAYLOAD,
-            f"{len(payload)} bytes of {codec} with {channels} channel(s) end inside a sample;"
-            f" send whole multiples of {frame_bytes} bytes",
+            f"{len(payload)} bytes of {codec} with {channels} channel(s) end inside a sample; "
+            + (encoded_format(payload) or f"send whole multiples of {frame_bytes} bytes"),
         )
     raw = np.frombuffer(payload, _DTYPES[codec]).reshape(-1, channels)
     match codec:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 from fractions import Fraction
@@ -77,6 +78,28 @@ def test_a_truncated_payload_is_rejected(codec: AudioCodec, channels: int, size:
     with pytest.raises(WireError, match="inside a sample") as error:
         unpack(bytes(size), codec, channels)
     assert error.value.reason is Reason.BAD_PAYLOAD
+
+
+TONE = np.rint(np.sin(np.arange(400) * 0.2) * 9_000).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b'{"event": "media", "payload": "AAAA"}', "JSON"),
+        (base64.b64encode(TONE.tobytes()) + b"\n", "base64"),
+        (b"RIFF\x24\0\0\0WAVE" + bytes(401), "codec=wav"),
+        (b"ID3\x04\0" + bytes(396), "codec=mp3"),
+        (TONE.tobytes()[:-1], "whole multiples of 2 bytes"),
+        (TONE.tobytes()[1:], "whole multiples of 2 bytes"),  # cut inside a sample: not swapped
+    ],
+)
+def test_the_rejection_of_a_truncated_payload_names_what_it_looks_like(payload: bytes, words: str):
+    assert len(payload) % 2
+    with pytest.raises(WireError, match="inside a sample") as error:
+        unpack(payload, AudioCodec.PCM_S16LE, 1)
+    assert words in str(error.value)
+    assert str(error.value).isprintable()
 
 
 def test_an_empty_payload_has_no_samples():
