@@ -17,6 +17,7 @@ from schemas.audio import (
     StreamOptions,
     Task,
 )
+from schemas.codec_names import parse_codec
 from schemas.languages import language_tags, unknown_language
 from schemas.options import decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, valid_stream_id
@@ -55,7 +56,7 @@ def _add_stream(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="stream id; for several inputs ID-<file name> (default: <file name>-<random>)",
     )
-    add("--codec", type=AudioCodec, choices=list(AudioCodec), default=AudioCodec.PCM_S16LE)
+    add("--codec", type=codec, choices=list(AudioCodec), default=AudioCodec.PCM_S16LE)
     add("--language", type=languages, metavar="TAG", help="zh, en-US, a list of those, or auto")
     add("--prompt", type=prompt, metavar="TEXT", help="text assumed to precede the speech")
     add("--hotwords", type=prompt, metavar="TEXT", help="words to expect")
@@ -122,6 +123,11 @@ def number(text: str, least: int, most: int) -> int:
     if text.isascii() and text.isdigit() and least <= int(text[:9]) <= most:
         return int(text)
     raise ValueError(f"{text!r} is no number from {least} to {most}")
+
+
+@argument_type
+def codec(text: str) -> AudioCodec:
+    return parse_codec(text)
 
 
 @argument_type

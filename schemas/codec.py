@@ -22,9 +22,9 @@ from schemas.audio import (
     MAX_UNIX_MS,
     MIN_RATE,
     AudioChunk,
-    AudioCodec,
     AudioDefaults,
 )
+from schemas.codec_names import OWN_NAMES, CodecName, codec_name
 from schemas.errors import Reason, WireError
 from schemas.headers import Headers, check_limits, decimal, flag, select, shown
 from schemas.options import OPTION_HEADERS, decode_options, encode_options
@@ -99,7 +99,7 @@ def decode_audio(
     check_limits(headers)
     stream_id = _stream_id(key)
     known = select(headers, _READ_HEADERS)
-    codec = _codec(known.get("codec"), defaults.codec)
+    codec = _codec(known.get("codec"), defaults)
     rate, channels = _format(known, codec, defaults)
     seq = decimal(known, "seq", most=MAX_POSITION)
     start = decimal(known, "start", most=MAX_POSITION)
@@ -113,7 +113,7 @@ def decode_audio(
     return AudioChunk(
         stream_id,
         payload,
-        codec,
+        codec.codec,
         rate,
         channels,
         seq,
@@ -147,21 +147,16 @@ def _stream_id(key: bytes | None) -> str:
     return stream_id
 
 
-def _codec(value: bytes | None, default: AudioCodec) -> AudioCodec:
-    if value is None:
-        return default
-    try:
-        return AudioCodec(value.decode())
-    except ValueError:
-        raise WireError(
-            Reason.UNKNOWN_CODEC, f"codec {shown(value)}: send one of {', '.join(AudioCodec)}"
-        ) from None
+def _codec(value: bytes | None, defaults: AudioDefaults) -> CodecName:
+    return OWN_NAMES[defaults.codec] if value is None else codec_name(value)
 
 
 def _format(
-    known: Mapping[str, bytes], codec: AudioCodec, defaults: AudioDefaults
+    known: Mapping[str, bytes], stated: CodecName, defaults: AudioDefaults
 ) -> tuple[int | None, int | None]:
     """Return rate in Hz and channels: the headers', else the defaults for PCM and None for others.
+
+    A rate that the codec's name states comes before the default.
 
     Raises WireError for values out of range.
     """
@@ -175,9 +170,9 @@ def _format(
         raise WireError(
             Reason.CHANNELS_OUT_OF_RANGE, f"{channels} channels: mix down to 1 or {MAX_CHANNELS}"
         )
-    if codec.self_describing:
+    if stated.codec.self_describing:
         return rate, channels
-    return rate or defaults.rate, channels or defaults.channels
+    return rate or stated.rate or defaults.rate, channels or defaults.channels
 
 
 def _traceparent(value: bytes | None) -> tuple[str | None, tuple[str, ...]]:

@@ -15,6 +15,7 @@ import pytest
 from consumer.metrics import Metrics
 from schemas.audio import AudioCodec
 from schemas.codec import AUDIO_HEADERS, EVENT_TYPES
+from schemas.codec_names import CODEC_ALIASES
 from schemas.errors import Reason
 from schemas.options import OPTION_HEADERS
 from schemas.topics import Topics
@@ -133,6 +134,11 @@ def test_the_wire_page_names_every_header_codec_event_topic_and_reason() -> None
     words = set(re.findall(r"`([^`]+)`", prose(ROOT / "docs/wire.md")))
     known = {*AUDIO_HEADERS, *OPTION_HEADERS, *AudioCodec, *EVENT_TYPES, *Topics(), *Reason}
     assert not known - OF_EVENTS - words
+
+
+def test_the_wire_page_names_every_codec_as_other_systems_do() -> None:
+    words = set(re.findall(r"`([^`]+)`", prose(ROOT / "docs/wire.md").lower()))
+    assert not CODEC_ALIASES.keys() - words
 
 
 def test_the_settings_page_lists_every_variable_in_the_code() -> None:

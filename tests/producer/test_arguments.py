@@ -30,6 +30,20 @@ def test_flags_become_publish_options() -> None:
     assert stdin_format(options) == AudioFormat(16_000, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("linear16", AudioCodec.PCM_S16LE), ("PCMU", AudioCodec.PCM_MULAW)),
+        *(("FLAC", AudioCodec.FLAC), ("ogg_opus", AudioCodec.OPUS)),
+    ],
+)
+def test_a_codec_is_understood_by_the_names_that_records_may_have(
+    name: str, codec: AudioCodec
+) -> None:
+    options = parser().parse_args(["a.wav", "--codec", name])
+    assert publish_options(options).codec is codec
+
+
 def test_defaults_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMSCRIBE_BOOTSTRAP", "one:9092,two:9092")
     monkeypatch.setenv("STREAMSCRIBE_PREFIX", "eu")
@@ -44,6 +58,7 @@ def test_defaults_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("", "required: FILE"),
         ("a.wav --stream call/1", "[A-Za-z0-9._:-]"),
         ("a.wav --codec g722", "pcm_s16le"),
+        ("a.wav --codec L16", "big-endian"),
         ("a.wav --language klingon", "BCP 47"),
         ("a.wav --language auto,zh", "BCP 47"),
         (f"a.wav --prompt {'x' * 1001}", "1001 characters"),

@@ -86,6 +86,12 @@ def test_an_invalid_traceparent_is_dropped_and_reported() -> None:
     assert [problem.split(":")[0] for problem in chunk.problems] == ["words", "traceparent"]
 
 
+@pytest.mark.parametrize("name", [b"PCMU", b"audio/basic", b"g711_ulaw"])
+def test_a_name_of_g711_states_the_rate_unless_the_header_does(name: bytes) -> None:
+    assert decode_audio(KEY, b"x", [("codec", name)]).rate == 8_000
+    assert decode_audio(KEY, b"x", [("codec", name), ("rate", b"16000")]).rate == 16_000
+
+
 REJECTED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
     (Reason.RECORD_TOO_LARGE, KEY, b"x" * (MAX_RECORD_BYTES + 1), []),
     (Reason.TOO_MANY_HEADERS, KEY, b"xx", [("h", b"")] * (MAX_HEADERS + 1)),
@@ -100,7 +106,7 @@ REJECTED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
     (Reason.DUPLICATE_HEADER, KEY, b"xx", [("rate", b"8000"), ("rate", b"8000")]),
     (Reason.BAD_HEADER, KEY, b"xx", [("rate", None)]),
     (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"g722")]),
-    (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"PCM_S16LE")]),
+    (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"audio/L16")]),
     (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"\xff")]),
     (Reason.BAD_HEADER, KEY, b"xx", [("rate", "１６０００".encode())]),
     (Reason.RATE_OUT_OF_RANGE, KEY, b"xx", [("rate", b"0")]),
