@@ -24,6 +24,7 @@ from schemas.audio import (
     AudioChunk,
     AudioDefaults,
 )
+from schemas.capture_time import capture_time
 from schemas.codec_names import OWN_NAMES, CodecName, codec_name
 from schemas.errors import Reason, WireError
 from schemas.headers import Headers, check_limits, decimal, flag, select, shown
@@ -91,7 +92,7 @@ def decode_audio(
 ) -> AudioChunk:
     """Return a record of an audio topic as a chunk. The payload itself is not decoded.
 
-    An invalid option is no error: it is listed in `problems` and the default applies.
+    An invalid option or wall time is no error: it is listed in `problems`, the default applies.
     Raises WireError with the reason of the first rule that the record breaks; cheap checks first.
     """
     payload = value or b""
@@ -103,11 +104,11 @@ def decode_audio(
     rate, channels = _format(known, codec, defaults)
     seq = decimal(known, "seq", most=MAX_POSITION)
     start = decimal(known, "start", most=MAX_POSITION)
-    captured_ms = decimal(known, "captured_ms", most=MAX_UNIX_MS)
     end, flush = flag(known, "end"), flag(known, "flush")
     if not (payload or end or flush):
         raise WireError(Reason.EMPTY_VALUE, "no audio: send some, or set `end` or `flush`")
     options, problems = decode_options(known)
+    captured_ms, corrected = capture_time(known.get("captured_ms"))
     traceparent, dropped = _traceparent(known.get("traceparent"))
     run, ignored = _run(known.get("run"))
     return AudioChunk(
@@ -122,7 +123,7 @@ def decode_audio(
         end,
         flush,
         options,
-        problems + dropped + ignored,
+        problems + corrected + dropped + ignored,
         traceparent,
         run,
     )

@@ -29,7 +29,7 @@ from schemas.errors import Reason
 
 MARGIN: Final = 3  # chunks at either end of a stream without faults, and the fewest of one
 _WRONG_HEADERS: Final = {
-    Reason.BAD_HEADER: ("captured_ms", b"now"),
+    Reason.BAD_HEADER: ("rate", b"fast"),
     Reason.UNKNOWN_CODEC: ("codec", b"pcm_s99"),
     Reason.RATE_OUT_OF_RANGE: ("rate", b"1000000"),
     Reason.CHANNELS_OUT_OF_RANGE: ("channels", b"64"),

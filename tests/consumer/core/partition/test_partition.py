@@ -699,7 +699,7 @@ any_chunks = st.builds(
     channels=st.sampled_from([1, 1, 1, 2]),
     seq=st.none() | st.integers(0, 6),
     start=st.none() | st.integers(0, 20).map(lambda s: s * RATE // 4),
-    captured_ms=st.none() | st.integers(0, 10_000),
+    captured_ms=st.none() | st.integers(0, 10_000).map(lambda ms: 1_700_000_000_000 + ms),
     end=st.booleans(),
     flush=st.booleans(),
 )

@@ -24,6 +24,7 @@ from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEnded, StreamEndReason, StreamWarning, TranscriptFinal
 
 STEP = RATE // 10
+START_MS = 1_700_000_000_000
 
 
 def send(stream: OneStream, *levels: int, first: int = 0, **more: object) -> list[bool]:
@@ -74,9 +75,10 @@ def test_a_restart_has_a_warning():
 def test_a_record_below_those_remembered_is_a_restart():
     stream = OneStream()
     for n in range(RECENT + 20):
-        stream.send(quiet(0.1), seq=n, captured_ms=n)
-    assert stream.send(quiet(0.1), seq=RECENT + 5, captured_ms=RECENT + 5) is False
-    assert stream.send(quiet(0.1), seq=5, captured_ms=5)
+        stream.send(quiet(0.1), seq=n, captured_ms=START_MS + n)
+    again = {"seq": RECENT + 5, "captured_ms": START_MS + RECENT + 5}
+    assert stream.send(quiet(0.1), **again) is False
+    assert stream.send(quiet(0.1), seq=5, captured_ms=START_MS + 5)
     assert ends(stream) == [StreamEndReason.RESTART]
 
 
