@@ -88,6 +88,6 @@ class AudioChunk:
     end: bool = False  # last record of the stream
     flush: bool = False  # end the open utterance now
     options: StreamOptions = StreamOptions()
-    problems: tuple[str, ...] = ()  # invalid options: the default applies, the stream is warned
+    problems: tuple[str, ...] = ()  # headers that do not apply as sent: the stream is warned
     traceparent: str | None = None  # W3C trace context, copied to the events
     run: str | None = None  # id of the publisher's run: with another one, a session begins

@@ -24,33 +24,19 @@ from schemas.audio import (
     AudioChunk,
     AudioDefaults,
 )
+from schemas.audio_headers import select
 from schemas.capture_time import capture_time
 from schemas.codec_names import OWN_NAMES, CodecName, codec_name
 from schemas.errors import Reason, WireError
-from schemas.headers import Headers, check_limits, decimal, flag, select, shown
-from schemas.options import OPTION_HEADERS, decode_options, encode_options
+from schemas.headers import Headers, check_limits, decimal, flag, shown
+from schemas.options import decode_options, encode_options
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, valid_stream_id
 from schemas.transcript import AnyEvent
 
-AUDIO_HEADERS: Final = frozenset(
-    (
-        "codec",
-        "rate",
-        "channels",
-        "seq",
-        "start",
-        "captured_ms",
-        "end",
-        "flush",
-        "traceparent",
-        "run",
-    )
-)
 EVENT_SOURCE: Final = "/streamscribe"
 EVENT_TYPES: Final[dict[str, type[AnyEvent]]] = {
     event_type.TYPE: event_type for event_type in get_args(AnyEvent)
 }
-_READ_HEADERS = AUDIO_HEADERS | OPTION_HEADERS
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _RUN = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _SEQUENCE_DIGITS = 10  # of ce_sequence, so that events sort as text
@@ -92,14 +78,15 @@ def decode_audio(
 ) -> AudioChunk:
     """Return a record of an audio topic as a chunk. The payload itself is not decoded.
 
-    An invalid option or wall time is no error: it is listed in `problems`, the default applies.
+    What does not decide what the samples are, or where they go, is no error: it is listed in
+    `problems`, and the default applies.
     Raises WireError with the reason of the first rule that the record breaks; cheap checks first.
     """
     payload = value or b""
     _check_size(payload)
     check_limits(headers)
     stream_id = _stream_id(key)
-    known = select(headers, _READ_HEADERS)
+    known, problems = select(headers)
     codec = _codec(known.get("codec"), defaults)
     rate, channels = _format(known, codec, defaults)
     seq = decimal(known, "seq", most=MAX_POSITION)
@@ -107,7 +94,7 @@ def decode_audio(
     end, flush = flag(known, "end"), flag(known, "flush")
     if not (payload or end or flush):
         raise WireError(Reason.EMPTY_VALUE, "no audio: send some, or set `end` or `flush`")
-    options, problems = decode_options(known)
+    options, invalid = decode_options(known)
     captured_ms, corrected = capture_time(known.get("captured_ms"))
     traceparent, dropped = _traceparent(known.get("traceparent"))
     run, ignored = _run(known.get("run"))
@@ -123,7 +110,7 @@ def decode_audio(
         end,
         flush,
         options,
-        problems + corrected + dropped + ignored,
+        problems + invalid + corrected + dropped + ignored,
         traceparent,
         run,
     )

@@ -1,15 +1,16 @@
-"""Record headers: their limits, and strict parsing of untrusted values."""
+"""Record headers: their limits, and exact parsing of untrusted values."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 from schemas.audio import MAX_HEADER_BYTES, MAX_HEADERS
 from schemas.errors import Reason, WireError
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]  # in order; Kafka allows null values
 
+_SWITCHES: Final = {b"1": True, b"0": False, b"true": True, b"false": False}
 _SHOWN_BYTES = 40  # of a wrong value in a message
 
 
@@ -24,23 +25,6 @@ def check_limits(headers: Headers) -> None:
         raise WireError(
             Reason.HEADERS_TOO_LARGE, f"{size} bytes of headers: send at most {MAX_HEADER_BYTES}"
         )
-
-
-def select(headers: Headers, names: Collection[str]) -> dict[str, bytes]:
-    """Return the headers of these names; others are ignored.
-
-    Raises WireError if one of them occurs twice or has no value.
-    """
-    known: dict[str, bytes] = {}
-    for name, value in headers:
-        if name not in names:
-            continue
-        if name in known:
-            raise WireError(Reason.DUPLICATE_HEADER, f"header {name} occurs twice: send it once")
-        if value is None:
-            raise WireError(Reason.BAD_HEADER, f"header {name} has no value: leave it out instead")
-        known[name] = value
-    return known
 
 
 def shown(value: bytes) -> str:
@@ -66,9 +50,15 @@ def decimal(known: Mapping[str, bytes], name: str, *, most: int) -> int | None:
 
 def flag(known: Mapping[str, bytes], name: str) -> bool:
     """Return whether the header is `1`; absent means `0`. Raises WireError for other values."""
-    value = known.get(name, b"0")
-    if value not in {b"0", b"1"}:
+    if (value := known.get(name)) is None:
+        return False
+    if (meant := switch(value)) is None:
         raise WireError(
             Reason.BAD_HEADER, f"header {name} is {shown(value)}: send 1, or leave it out"
         )
-    return value == b"1"
+    return meant
+
+
+def switch(value: bytes) -> bool | None:
+    """Return what `1`, `0`, or `true`, `false` in any case, mean; None for another value."""
+    return _SWITCHES.get(value.lower())

@@ -13,7 +13,7 @@ from schemas.audio import (
     StreamOptions,
     Task,
 )
-from schemas.headers import shown
+from schemas.headers import shown, switch
 from schemas.languages import AUTO, language_tags
 
 _NO_OPTIONS: Final = StreamOptions()
@@ -93,9 +93,9 @@ def _task(value: bytes) -> Task:
 
 
 def _switch(value: bytes) -> bool:
-    if value not in {b"0", b"1"}:
+    if (meant := switch(value)) is None:
         raise _InvalidOptionError(f"{shown(value)} is neither 1 nor 0")
-    return value == b"1"
+    return meant
 
 
 def _endpoint_ms(value: bytes) -> int:

@@ -14,7 +14,8 @@ import pytest
 
 from consumer.metrics import Metrics
 from schemas.audio import AudioCodec
-from schemas.codec import AUDIO_HEADERS, EVENT_TYPES
+from schemas.audio_headers import AUDIO_HEADERS
+from schemas.codec import EVENT_TYPES
 from schemas.codec_names import CODEC_ALIASES
 from schemas.errors import Reason
 from schemas.options import OPTION_HEADERS

@@ -16,7 +16,8 @@ from consumer.core.audio.utterance import EndReason
 from consumer.core.partition.commit import Outcome
 from consumer.metrics import METRICS
 from consumer.settings import Settings
-from schemas.codec import AUDIO_HEADERS, EVENT_TYPES
+from schemas.audio_headers import AUDIO_HEADERS
+from schemas.codec import EVENT_TYPES
 from schemas.errors import Reason
 from schemas.options import OPTION_HEADERS
 from schemas.topics import Topics

@@ -19,14 +19,15 @@ from schemas.audio import (
     AudioDefaults,
     StreamOptions,
 )
-from schemas.codec import AUDIO_HEADERS, decode_audio, encode_audio
+from schemas.audio_headers import AUDIO_HEADERS
+from schemas.codec import decode_audio, encode_audio
 from schemas.errors import Reason, WireError
 from schemas.headers import Headers
 from schemas.options import OPTION_HEADERS
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 KEY = b"call-1"
-NAMES = sorted(AUDIO_HEADERS | OPTION_HEADERS)
+NAMES = [*sorted(AUDIO_HEADERS | OPTION_HEADERS), "Codec", "sample_rate", "Content-Type"]
 
 POSITIONS = st.none() | st.integers(0, MAX_POSITION)
 CHUNKS = st.builds(
@@ -85,6 +86,23 @@ def test_an_invalid_traceparent_is_dropped_and_reported() -> None:
     assert [problem.split(":")[0] for problem in chunk.problems] == ["words", "traceparent"]
 
 
+def test_headers_as_other_clients_write_them_are_understood() -> None:
+    headers = [
+        *(("Codec", b'"linear16"'), ("RATE", b"8000"), ("channels", None), ("seq", b'"7"')),
+        *(("end", b"True"), ("Language", b'"en-US"'), ("captured_ms", b"1763868000.25")),
+        *(("traceparent", TRACEPARENT.encode()), ("traceparent", b"00-1-2-3")),
+    ]
+    chunk = decode_audio(KEY, b"xx", headers)
+    assert [problem.split(":")[0] for problem in chunk.problems] == ["traceparent", "captured_ms"]
+    assert replace(chunk, problems=()) == AudioChunk(
+        *("call-1", b"xx", AudioCodec.PCM_S16LE, 8_000, 1, 7),
+        captured_ms=1_763_868_000_250,
+        end=True,
+        options=StreamOptions(languages=("en-US",)),
+        traceparent=TRACEPARENT,
+    )
+
+
 @pytest.mark.parametrize("name", [b"PCMU", b"audio/basic", b"g711_ulaw"])
 def test_a_name_of_g711_states_the_rate_unless_the_header_does(name: bytes) -> None:
     assert decode_audio(KEY, b"x", [("codec", name)]).rate == 8_000
@@ -98,6 +116,19 @@ def test_an_implausible_wall_time_costs_no_audio(value: bytes) -> None:
     assert chunk.problems[0].startswith("captured_ms: ")
 
 
+@given(CHUNKS, st.data())
+def test_case_quotes_nulls_and_repeats_of_headers_change_nothing(
+    chunk: AudioChunk, data: st.DataObject
+) -> None:
+    key, value, headers = encode_audio(chunk)
+    written: list[tuple[str, bytes | None]] = []
+    for name, stated in headers:
+        is_upper, is_quoted = data.draw(st.tuples(st.booleans(), st.booleans()))
+        again = (name.upper() if is_upper else name, b'"%b"' % stated if is_quoted else stated)
+        written += data.draw(st.sampled_from([[again], [again, again], [(name, None), again]]))
+    assert decode_audio(key, value, written) == chunk
+
+
 REJECTED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
     (Reason.RECORD_TOO_LARGE, KEY, b"x" * (MAX_RECORD_BYTES + 1), []),
     (Reason.TOO_MANY_HEADERS, KEY, b"xx", [("h", b"")] * (MAX_HEADERS + 1)),
@@ -109,8 +140,9 @@ REJECTED: list[tuple[Reason, bytes | None, bytes | None, Headers]] = [
     (Reason.BAD_STREAM_ID, b"call\n", b"xx", []),
     (Reason.BAD_STREAM_ID, "通话".encode(), b"xx", []),
     (Reason.BAD_STREAM_ID, b"\xff\xfe", b"xx", []),
-    (Reason.DUPLICATE_HEADER, KEY, b"xx", [("rate", b"8000"), ("rate", b"8000")]),
-    (Reason.BAD_HEADER, KEY, b"xx", [("rate", None)]),
+    (Reason.DUPLICATE_HEADER, KEY, b"xx", [("rate", b"8000"), ("rate", b"16000")]),
+    (Reason.DUPLICATE_HEADER, KEY, b"xx", [("seq", b"1"), ("Seq", b"2")]),
+    (Reason.BAD_HEADER, KEY, b"xx", [("rate", b'"fast"')]),
     (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"g722")]),
     (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"audio/L16")]),
     (Reason.UNKNOWN_CODEC, KEY, b"xx", [("codec", b"\xff")]),
@@ -157,7 +189,9 @@ def test_values_at_the_limits_are_accepted() -> None:
     headers=st.lists(
         st.tuples(
             st.sampled_from(NAMES) | st.text(),
-            st.none() | st.binary() | st.sampled_from([b"1", b"16000", b"flac", b"zh"]),
+            st.none()
+            | st.binary()
+            | st.sampled_from([b"1", b"16000", b"flac", b"zh", b'"PCMU"', b"True", b"1763868000"]),
         )
     ),
 )

@@ -18,8 +18,8 @@ from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 from jsonschema.protocols import Validator
 
 from schemas.audio import AudioChunk, AudioCodec, StreamOptions, Task
+from schemas.audio_headers import AUDIO_HEADERS
 from schemas.codec import (
-    AUDIO_HEADERS,
     EVENT_TYPES,
     WireRecord,
     decode_event,

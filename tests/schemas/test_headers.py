@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.audio import MAX_HEADER_BYTES, MAX_HEADERS, MAX_POSITION
 from schemas.errors import Reason, WireError
-from schemas.headers import Headers, check_limits, decimal, flag, select, shown
+from schemas.headers import Headers, check_limits, decimal, flag, shown, switch
 
 
 def test_headers_at_the_limits_are_accepted() -> None:
@@ -25,24 +25,6 @@ def test_headers_at_the_limits_are_accepted() -> None:
 def test_headers_above_the_limits_are_rejected(headers: Headers, reason: Reason) -> None:
     with pytest.raises(WireError) as raised:
         check_limits(headers)
-    assert raised.value.reason is reason
-
-
-def test_headers_that_are_not_selected_are_ignored() -> None:
-    headers: Headers = [("seq", b"1"), ("foreign", None), ("foreign", b"\xff")]
-    assert select(headers, {"seq"}) == {"seq": b"1"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "reason"),
-    [
-        ([("seq", b"1"), ("seq", b"1")], Reason.DUPLICATE_HEADER),
-        ([("seq", None)], Reason.BAD_HEADER),
-    ],
-)
-def test_a_selected_header_needs_exactly_one_value(headers: Headers, reason: Reason) -> None:
-    with pytest.raises(WireError) as raised:
-        select(headers, {"seq"})
     assert raised.value.reason is reason
 
 
@@ -75,8 +57,22 @@ def test_an_absent_header_is_none_or_false() -> None:
 def test_a_flag_is_one_or_zero() -> None:
     assert flag({"end": b"1"}, "end") is True
     assert flag({"end": b"0"}, "end") is False
-    with pytest.raises(WireError, match="leave it out"):
-        flag({"end": b"true"}, "end")
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [(b"true", True), (b"True", True), (b"TRUE", True), (b"false", False), (b"False", False)],
+)
+def test_true_and_false_in_any_case_are_one_and_zero(value: bytes, meant: bool) -> None:
+    assert flag({"end": value}, "end") is meant
+
+
+@pytest.mark.parametrize("value", [b"", b"yes", b"on", b"2", b"01", b" 1", b"t", b"1.0", b"\xff"])
+def test_any_other_value_of_a_flag_is_rejected(value: bytes) -> None:
+    assert switch(value) is None
+    with pytest.raises(WireError, match="leave it out") as raised:
+        flag({"end": value}, "end")
+    assert raised.value.reason is Reason.BAD_HEADER
 
 
 @given(st.binary())

@@ -89,6 +89,14 @@ def test_the_language_header_lists_the_allowed_languages(
     assert decode_options({"language": value})[0].languages == languages
 
 
+@pytest.mark.parametrize(("value", "words"), [(b"true", True), (b"False", False), (b"1", True)])
+def test_true_and_false_in_any_case_are_one_and_zero(value: bytes, words: bool) -> None:
+    assert decode_options({"words": value, "partials": value}) == (
+        StreamOptions(words=words, partials=words),
+        (),
+    )
+
+
 @given(st.dictionaries(st.sampled_from(sorted(OPTION_HEADERS)), st.binary()))
 def test_arbitrary_bytes_raise_only_wire_errors(known: dict[str, bytes]) -> None:
     try:

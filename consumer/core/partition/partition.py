@@ -34,9 +34,10 @@ from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import Partition, Record, SessionKey, UnreadableBatch
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream
+from schemas.audio import MAX_POSITION
+from schemas.audio_headers import select
 from schemas.errors import Reason, WireError
-
-_SEQ_DIGITS = 16
+from schemas.headers import decimal
 
 
 class PartitionTask:
@@ -359,5 +360,8 @@ def _first_offset(incoming: IncomingRecord) -> int:
 
 def _stated_seq(record: Record) -> int | None:
     """Return the `seq` header of an unusable record, or None if it has no valid one."""
-    stated = dict(record.headers).get("seq", b"")
-    return int(stated) if stated.isdigit() and len(stated) < _SEQ_DIGITS else None
+    try:
+        stated, _ = select(record.headers, {"seq"})
+        return decimal(stated, "seq", most=MAX_POSITION)
+    except WireError:
+        return None

@@ -19,6 +19,7 @@ from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.session import SessionStart
 from consumer.core.streams.state import RecordOrder
 from consumer.core.streams.timeline import AudioSegment
+from schemas.audio_headers import is_option
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
@@ -105,7 +106,7 @@ def read(
         if how is Arrival.RESTART and steps and chunk.audio.run is None:
             began = replace(began, problems=(*began.problems, RESTARTED))
         steps.append(OpenSession(chunk.offset, order, began))
-        order = _initial_order(chunk, left)
+        order = _initial_order(chunk, left, began.problems)
     if order is not None and not order.over:
         order = _continue(chunk, order, steps)
     return order, steps
@@ -134,8 +135,11 @@ def warn_once(
     return replace(order, warned=(*order.warned, hint.kind))
 
 
-def _initial_order(chunk: Chunk, left: str | None) -> RecordOrder:
-    """Return the order before the first record of a session; `left`: the run that it ended."""
+def _initial_order(chunk: Chunk, left: str | None, announced: tuple[str, ...]) -> RecordOrder:
+    """Return the order before the first record of a session.
+
+    `left`: the run that it ended; `announced`: the problems that the session begins with.
+    """
     audio = chunk.audio
     return RecordOrder(
         rate=chunk.rate,
@@ -148,7 +152,13 @@ def _initial_order(chunk: Chunk, left: str | None) -> RecordOrder:
         positioned=audio.start is not None,
         run=audio.run,
         left_run=None if left == audio.run else left,
+        warned=tuple(dict.fromkeys(hint.kind for hint in map(_warning, announced))),
     )
+
+
+def _warning(problem: str) -> Hint:
+    """Return a problem with a header as a hint; its kind is the header's name."""
+    return Hint(problem.partition(":")[0], problem)
 
 
 def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> RecordOrder:
@@ -158,7 +168,8 @@ def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> Reco
         steps += [CloseUtterance(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
     order = replace(order, next_seq=chunk.audio.seq, uncertain=False, repeated_to=None)
-    for hint in chunk.hints:
+    problems = (_warning(each) for each in chunk.audio.problems if not is_option(each))
+    for hint in (*chunk.hints, *problems):
         order = warn_once(order, hint, chunk.offset, steps.append)
     after = order
     if len(chunk.samples):

@@ -54,7 +54,7 @@ class SessionStart:
     rate: int  # Hz
     channels: int
     options: StreamOptions  # complete: no field is None but prompt and hotwords
-    problems: tuple[str, ...]  # options that do not apply, a line each
+    problems: tuple[str, ...]  # options and other headers that do not apply, a line each
     traceparent: str | None
 
 

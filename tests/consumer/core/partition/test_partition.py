@@ -115,6 +115,14 @@ def test_a_dead_letter_has_its_record_and_reason_and_is_published_once():
     assert worker.commit() is None
 
 
+@pytest.mark.parametrize("headers", [[("seq", None)], [("seq", b"1"), ("seq", b"2")]])
+def test_a_rejected_record_without_one_valid_number_is_a_dead_letter(headers: list[Any]):
+    log, worker = Log(), Worker()
+    worker.read(log.append(AudioChunk("s", loud(0.1).tobytes(), seq=0)))
+    bad = log.append_raw(b"s", b"\0\0", [*headers, ("rate", b"fast")])
+    assert worker.read(bad) == [Outcome.DEAD_LETTER]
+
+
 def test_an_unreadable_batch_is_one_dead_letter_that_counts_all_its_records():
     log, worker = Log(), Worker()
     first = log.append_unreadable(5)

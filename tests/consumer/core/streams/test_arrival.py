@@ -150,6 +150,27 @@ def test_a_hint_is_one_warning_of_a_session():
     assert warning.message.startswith("format: ")
 
 
+def test_a_problem_with_a_header_is_one_warning_of_a_session():
+    stream = OneStream()
+    sent = [AudioChunk("s", loud(0.1).tobytes(), seq=seq) for seq in range(6)]
+    wrong = [("captured_ms", b"now"), ("sample_rate", b"16000")]
+    for record, more in zip(map(stream.log.append, sent), [[], *[wrong] * 5], strict=True):
+        stream.take(record._replace(headers=(*record.headers, *more)))
+    warnings = [event for event in stream.events() if isinstance(event, StreamWarning)]
+    assert [warning.message.partition(":")[0] for warning in warnings] == [
+        "sample_rate",
+        "captured_ms",
+    ]
+
+
+def test_a_wrong_option_of_a_later_record_has_no_warning():
+    stream = OneStream()
+    sent = [AudioChunk("s", loud(0.1).tobytes(), seq=seq) for seq in range(3)]
+    for record, words in zip(map(stream.log.append, sent), [b"1", b"maybe", b"maybe"], strict=True):
+        stream.take(record._replace(headers=(*record.headers, ("words", words))))
+    assert not [event for event in stream.events() if isinstance(event, StreamWarning)]
+
+
 # --- with a run
 
 
