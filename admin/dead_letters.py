@@ -10,6 +10,10 @@ from typing import Final, NamedTuple
 from aiokafka import ConsumerRecord
 
 from schemas.audio import MAX_HEADER_BYTES, MAX_RECORD_BYTES
+from schemas.audio_headers import select
+from schemas.errors import WireError
+from schemas.headers import fitting, flag
+from schemas.options import OPTION_HEADERS
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, valid_stream_id
 
 PREFIX: Final = "dlq."
@@ -61,7 +65,21 @@ class ReceivedDeadLetter:
     @property
     def ends(self) -> bool:
         """Whether it is the last record of its stream."""
-        return ("end", b"1") in self.headers
+        try:
+            stated, _ = select(self.headers, {"end"})
+            return flag(stated, "end")
+        except WireError:
+            return False
+
+    @property
+    def options(self) -> list[tuple[str, bytes]]:
+        """Headers with the options of its session, which the record itself does not state."""
+        stated, _ = select(self.headers, OPTION_HEADERS)
+        return [
+            (name, text.encode())
+            for name in sorted(OPTION_HEADERS - stated.keys())
+            if (text := self.details.get(f"option.{name}")) is not None
+        ]
 
     @property
     def may_return(self) -> bool:
@@ -128,11 +146,14 @@ def last_record(stream_id: str) -> Redriven:
 
 
 def redriven(letter: ReceivedDeadLetter, stream_id: str) -> Redriven:
-    """Return the original record in another stream, without its position in the old one."""
+    """Return the original record in another stream, without its position in the old one.
+
+    It has the options of its old session, as far as the limits of headers allow.
+    """
     headers = [
         (name, value)
         for name, value in letter.headers
-        if name not in _DROPPED_HEADERS and value is not None
+        if name.lower() not in _DROPPED_HEADERS and value is not None
     ]
     origin = (REDRIVEN_FROM, letter.origin.encode())
-    return Redriven(stream_id.encode(), letter.value, [*headers, origin])
+    return Redriven(stream_id.encode(), letter.value, fitting(headers, [origin, *letter.options]))

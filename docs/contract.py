@@ -21,6 +21,7 @@ from schemas.audio import AudioCodec, Task
 from schemas.codec import EVENT_SOURCE, EVENT_TYPES
 from schemas.errors import Reason
 from schemas.languages import AUTO
+from schemas.options import OPTION_HEADERS
 from schemas.topics import MAX_STREAM_ID_CHARACTERS, Topics, topic_specs
 from schemas.transcript import AnyEvent
 
@@ -88,6 +89,7 @@ DEAD_LETTER_HEADERS: Final[Json] = {
     "dlq.last_offset": number("of an unreadable batch: the offset of its last record"),
     "dlq.timestamp": text("Unix ms of the record", pattern="^-?[0-9]{1,19}$"),
     "dlq.worker": text("who refused it"),
+    **{f"dlq.option.{name}": AUDIO_HEADERS[name] for name in sorted(OPTION_HEADERS)},
 }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from schemas.audio import MAX_HEADER_BYTES, MAX_HEADERS
 from schemas.errors import Reason, WireError
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]  # in order; Kafka allows null values
+
+Header: TypeAlias = tuple[str, bytes]
 
 _SWITCHES: Final = {b"1": True, b"0": False, b"true": True, b"false": False}
 _SHOWN_BYTES = 40  # of a wrong value in a message
@@ -62,3 +64,19 @@ def flag(known: Mapping[str, bytes], name: str) -> bool:
 def switch(value: bytes) -> bool | None:
     """Return what `1`, `0`, or `true`, `false` in any case, mean; None for another value."""
     return _SWITCHES.get(value.lower())
+
+
+def fitting(headers: Iterable[Header], optional: Iterable[Header]) -> list[Header]:
+    """Return the headers, and those of `optional` that keep within the limits, shortest first."""
+    kept = list(headers)
+    room = MAX_HEADER_BYTES - sum(map(_size, kept))
+    for header in sorted(optional, key=_size):
+        if _size(header) <= room and len(kept) < MAX_HEADERS:
+            kept.append(header)
+            room -= _size(header)
+    return kept
+
+
+def _size(header: Header) -> int:
+    name, value = header
+    return len(name.encode()) + len(value)

@@ -35,6 +35,7 @@ def names() -> list[str]:
     return [
         *(f"command {name}" for name in COMMANDS),
         *(f"dead letter header {name}" for name in sorted(dead_letter_headers())),
+        *(f"dead letter header dlq.option.{name}" for name in sorted(OPTION_HEADERS)),
         *(f"end reason {reason}" for reason in EndReason),
         *(f"event type {name}" for name in sorted(EVENT_TYPES)),
         *(f"header {name}" for name in sorted({*AUDIO_HEADERS, *OPTION_HEADERS})),

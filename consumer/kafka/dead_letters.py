@@ -15,6 +15,7 @@ import soundfile
 from consumer.core.audio.utterance import Utterance
 from consumer.core.streams.entries import DeadLetter
 from schemas.codec import WireRecord
+from schemas.options import encode_options
 
 WHOLE_BYTES: Final = (4 << 20) - (256 << 10)  # largest value that the topic takes beside headers
 KEPT_BYTES: Final = 64 << 10  # of a larger value
@@ -38,6 +39,9 @@ def dead_record(letter: DeadLetter, worker: str) -> WireRecord:
     if letter.records is not None:
         added["dlq.records"] = str(letter.records)
         added["dlq.last_offset"] = str(record.offset + letter.records - 1)
+    if letter.options is not None:
+        options = encode_options(letter.options)
+        added |= {f"dlq.option.{name}": value.decode() for name, value in options}
     value = record.value if letter.utterance is None else _flac(letter.utterance)
     if value is not None and len(value) > WHOLE_BYTES:
         added["dlq.sha256"] = sha256(value).hexdigest()

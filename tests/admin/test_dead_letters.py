@@ -12,8 +12,9 @@ from admin.dead_letters import (
     new_stream_id,
     redriven,
 )
-from schemas.audio import MAX_RECORD_BYTES
+from schemas.audio import MAX_RECORD_BYTES, StreamOptions, Task
 from schemas.codec import decode_audio
+from schemas.headers import check_limits
 from schemas.topics import valid_stream_id
 
 LETTER = ReceivedDeadLetter(
@@ -35,6 +36,38 @@ def test_a_record_is_sent_back_without_its_position_in_the_old_stream() -> None:
     ]
     chunk = decode_audio(*back)
     assert (chunk.stream_id, chunk.payload, chunk.seq) == ("call-7.redrive-1", b"\0\0", None)
+
+
+def test_a_record_is_sent_back_with_the_options_of_its_session() -> None:
+    letter = replace(
+        LETTER,
+        headers=(("Language", b"zh"), ("SEQ", b"9"), ("task", None)),
+        details={
+            **LETTER.details,
+            "option.language": "en",
+            "option.task": "translate",
+            "option.prompt": "你好",
+        },
+    )
+    chunk = decode_audio(*redriven(letter, "call-7.redrive-1"))
+    assert chunk.options == StreamOptions(languages=("zh",), prompt="你好", task=Task.TRANSLATE)
+    assert (chunk.seq, chunk.problems) == (None, ())
+
+
+@given(
+    st.lists(st.integers(0, 5_000), max_size=4),
+    st.lists(st.integers(0, 4_000), min_size=2, max_size=2),
+)
+def test_a_record_that_may_return_is_sent_back_within_the_limits(
+    own: list[int], options: list[int]
+) -> None:
+    details = {
+        f"option.{name}": "x" * n for name, n in zip(["prompt", "task"], options, strict=True)
+    }
+    headers = tuple((f"h{n}", bytes(size)) for n, size in enumerate(own))
+    letter = replace(LETTER, headers=headers, details={**LETTER.details, **details})
+    if letter.may_return:
+        check_limits(redriven(letter, "s").headers)
 
 
 def test_the_redriven_from_header_names_the_latest_origin() -> None:
@@ -101,4 +134,7 @@ def test_only_complete_records_within_the_limits_may_be_sent_back(
 def test_an_end_record_is_recognised_and_can_be_created() -> None:
     assert not LETTER.ends
     assert replace(LETTER, headers=(("end", b"1"),)).ends
+    assert replace(LETTER, headers=(("End", b"true"),)).ends
+    assert not replace(LETTER, headers=(("end", b"0"),)).ends
+    assert not replace(LETTER, headers=(("end", b"yes"),)).ends
     assert decode_audio(*last_record("s")).end

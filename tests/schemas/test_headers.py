@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.audio import MAX_HEADER_BYTES, MAX_HEADERS, MAX_POSITION
 from schemas.errors import Reason, WireError
-from schemas.headers import Headers, check_limits, decimal, flag, shown, switch
+from schemas.headers import Headers, check_limits, decimal, fitting, flag, shown, switch
 
 
 def test_headers_at_the_limits_are_accepted() -> None:
@@ -73,6 +73,25 @@ def test_any_other_value_of_a_flag_is_rejected(value: bytes) -> None:
     with pytest.raises(WireError, match="leave it out") as raised:
         flag({"end": value}, "end")
     assert raised.value.reason is Reason.BAD_HEADER
+
+
+def test_of_optional_headers_the_shortest_are_kept_within_the_limits() -> None:
+    long, short = ("prompt", b"x" * MAX_HEADER_BYTES), ("task", b"translate")
+    assert fitting([("codec", b"flac")], [long, short]) == [("codec", b"flac"), short]
+    full = [("h", b"")] * MAX_HEADERS
+    assert fitting(full, [short]) == full
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=200)), max_size=20),
+    st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=6_000)), max_size=20),
+)
+def test_what_fits_keeps_within_the_limits_and_has_all_that_must_be(
+    headers: list[tuple[str, bytes]], optional: list[tuple[str, bytes]]
+) -> None:
+    kept = fitting(headers, optional)
+    assert kept[: len(headers)] == headers
+    check_limits(kept)
 
 
 @given(st.binary())

@@ -18,6 +18,7 @@ from typing import Final
 
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.state import StreamState
+from schemas.audio import StreamOptions
 
 MAX_FAULTS: Final = 3  # of one stream, before it is excluded for good
 EXCLUDED: Final = (
@@ -77,6 +78,11 @@ class ExcludedStreams:
             for name, state in streams.items()
             if exclusions.excludes(name, state.read_offset - 1)
         }
+        self._options = {
+            name: state.session.options
+            for name, state in self._restored.items()
+            if state.session is not None
+        }
         self._letters: list[DeadLetter] = []
 
     def __contains__(self, stream_id: str) -> bool:
@@ -86,6 +92,11 @@ class ExcludedStreams:
     def excludes(self, names: Collection[str], offset: int) -> bool:
         """Return whether a record that may belong to these streams is excluded."""
         return any(self._exclusions.excludes(name, offset) for name in names)
+
+    def options(self, names: Collection[str], offset: int) -> StreamOptions | None:
+        """Return the options of the session that an excluded record may belong to, or None."""
+        excluded = (name for name in names if self._exclusions.excludes(name, offset))
+        return next((self._options[name] for name in excluded if name in self._options), None)
 
     def has_undecided(self, names: Collection[str], offset: int) -> bool:
         """Return whether an excluded record read by an earlier task was not decided."""

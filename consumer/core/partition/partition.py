@@ -205,14 +205,17 @@ class PartitionTask:
     def _reject(self, rejected: RejectedRecord) -> Outcome:
         record = rejected.record
         self._admission.on_rejected(rejected)
-        for name in self._names(record):
+        ids = self._names(record)
+        options = self._excluded.options(ids, record.offset)
+        for name in ids:
             if (stream := self._streams.get(name)) is not None:
+                options = options or stream.options
                 stream.reject(record, _stated_seq(record))
                 self._mark(stream)
         if rejected.reason is None:
             return Outcome.REFUSED
-        letter = DeadLetter(record, rejected.reason, rejected.message)
-        if self._excluded.has_undecided(self._names(record), record.offset):
+        letter = DeadLetter(record, rejected.reason, rejected.message).of_session(options)
+        if self._excluded.has_undecided(ids, record.offset):
             self._excluded.keep(letter)
         else:
             self.ledger.dead_letter(letter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from consumer.core.audio.utterance import Int16Array, Utterance
@@ -10,6 +10,7 @@ from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Record, SessionKey, UtteranceId
 from consumer.core.streams.state import StreamState
 from schemas.audio import StreamOptions
+from schemas.errors import Reason
 from schemas.transcript import AnyEvent, Source
 
 
@@ -72,6 +73,11 @@ class DeadLetter:
     message: str  # for people
     records: int | None = None  # number of records that a batch replaces; None: not a batch
     utterance: Utterance | None = None  # to be encoded as the record's value
+    options: StreamOptions | None = None  # of its session, which its first record stated
+
+    def of_session(self, options: StreamOptions | None) -> DeadLetter:
+        """Return the letter with the options of the open session, unless it is another's."""
+        return self if self.reason == Reason.SECOND_PUBLISHER else replace(self, options=options)
 
 
 Effect: TypeAlias = AnyEvent | DeadLetter

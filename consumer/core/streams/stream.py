@@ -120,6 +120,16 @@ class Stream:
             return 0.0
         return sum(len(segment.samples) for segment in session.undecided) / session.rate
 
+    @property
+    def options(self) -> StreamOptions | None:
+        """The options of the session that is open after all records, or None."""
+        if not self._records.is_live:
+            return None
+        for step in reversed(self._records.steps):
+            if isinstance(step, OpenSession):
+                return step.start.options
+        return None if self._session is None else self._session.state.options
+
     def is_forgotten_at(self, offset: int) -> bool:
         """Return whether no record of the stream would be read again from `offset` on."""
         return self.is_over and self._read_offset <= offset
@@ -283,7 +293,8 @@ class Stream:
                 yield StreamEntry(before, session.announce(step.start.problems))
                 self._session = session
             case RejectRecord():
-                yield StreamEntry(before, (step.letter,))
+                options = None if session is None else session.state.options
+                yield StreamEntry(before, (step.letter.of_session(options),))
             case InsertGap() if session:
                 gap = session.insert_gap(step.to, step.wall_ms, estimated=step.estimated)
                 yield StreamEntry(before, (gap,))

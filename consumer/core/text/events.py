@@ -14,7 +14,9 @@ from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis, TimedWord
 from consumer.core.text.quality import Assessment, assess, confidence
 from schemas.audio import StreamOptions, Task
 from schemas.errors import Reason
+from schemas.headers import fitting
 from schemas.languages import bcp47
+from schemas.options import encode_options
 from schemas.transcript import Model, Timing, TranscriptFinal, UtteranceFailed, Word
 
 
@@ -108,19 +110,20 @@ def undecodable(pending: PendingUtterance, error: str | None) -> DeadLetter:
     `error`: class of the exception, or None if its decodes ended the worker.
     """
     utterance, session = pending.utterance, pending.id.session
-    headers = (
+    headers = [
         ("codec", b"flac"),
-        ("language", ",".join(pending.options.languages or ()).encode() or b"auto"),
         ("start", b"%d" % utterance.start),
         ("captured_ms", b"%d" % pending.started_at_ms),
-    )
+    ]
+    if pending.traceparent is not None:
+        headers.append(("traceparent", pending.traceparent.encode()))
     record = Record(
         session.partition,
         pending.source.first_offset,
         pending.ended_at_ms,
         session.stream_id.encode(),
         None,
-        headers,
+        tuple(fitting(headers, encode_options(pending.options))),
     )
     cause = (
         f"{pending.attempts} decodes of this utterance each ended the worker"

@@ -9,6 +9,7 @@ from builders import PARTITION
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.records import Record
 from consumer.kafka.dead_letters import KEPT_BYTES, WHOLE_BYTES, dead_record
+from schemas.audio import StreamOptions
 
 
 def letter(value: bytes | None) -> DeadLetter:
@@ -20,6 +21,18 @@ def test_the_dead_letter_of_a_batch_has_its_offsets_and_number_of_records():
     headers = dict(dead_record(replace(letter(b"batch"), records=5), "worker:1").headers)
     assert (headers["dlq.offset"], headers["dlq.last_offset"]) == (b"7", b"11")
     assert headers["dlq.records"] == b"5"
+
+
+def test_the_options_of_the_session_are_beside_the_original_headers():
+    options = StreamOptions(languages=("de", "en"), prompt="你好", words=False)
+    record = dead_record(replace(letter(b""), options=options), "worker:1")
+    assert record.headers[0] == ("codec", b"what")
+    added = {name: value for name, value in record.headers if name.startswith("dlq.option.")}
+    assert added == {
+        "dlq.option.language": b"de,en",
+        "dlq.option.prompt": "你好".encode(),
+        "dlq.option.words": b"0",
+    }
 
 
 @pytest.mark.parametrize("value", [None, b"", b"x" * WHOLE_BYTES])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from budget import examples
-from builders import PARTITION, Log, loud, quiet
+from builders import OPTIONS, PARTITION, RATE, Log, loud, quiet
 from hypothesis import given
 from hypothesis import strategies as st
 from partition_harness import Worker, drive_randomly, without_timing
@@ -17,7 +18,7 @@ from bench.robustness.stage_faults import FaultStage, raising
 from consumer.core.partition.faults import MAX_FAULTS, Exclusions, StreamFault
 from consumer.core.partition.state import recover
 from consumer.testing import MemoryStore
-from schemas.audio import StreamOptions
+from schemas.audio import AudioChunk, StreamOptions
 from schemas.errors import Reason
 from schemas.transcript import AnyEvent, StreamStarted, TranscriptFinal, UtteranceFailed
 
@@ -114,6 +115,24 @@ def test_a_stream_with_faults_again_and_again_is_excluded():
     of_bad = {record.offset for record in log.records if record.key == b"bad"}
     assert letters(store) == Counter(of_bad)
     assert store.found(PARTITION).streams.keys() == {"good"}
+
+
+def test_the_dead_letters_of_an_excluded_session_have_its_options():
+    log, exclusions = Log(), Exclusions()
+    asked = replace(OPTIONS, languages=("de",), prompt="so far")
+    sent = AudioChunk("bad", loud(0.2).tobytes(), rate=RATE, channels=1)
+    before = Worker()
+    before.read(log.append(replace(sent, options=asked)))
+    before.commit()
+    later = log.append(sent)
+    exclusions.add("bad", later.next_offset)
+    restored = recover(before.store.found(PARTITION), from_earliest=True)
+    worker = Worker(restored, store=before.store, exclusions=exclusions)
+    worker.read(*log.records[worker.task.ledger.position :])
+    worker.finish_all()
+    found = {letter.record.offset: letter for letter in worker.store.dead_letters}
+    assert found[later.offset].reason is Reason.INTERNAL_ERROR
+    assert {letter.options for letter in found.values()} == {asked}
 
 
 @examples(60)

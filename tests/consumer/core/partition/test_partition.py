@@ -11,7 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from budget import examples
-from builders import MODEL, PARTITION, RATE, Log, audio_of, fresh, loud, loud_stretches, quiet
+from builders import (
+    MODEL,
+    OPTIONS,
+    PARTITION,
+    RATE,
+    Log,
+    audio_of,
+    fresh,
+    loud,
+    loud_stretches,
+    quiet,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from partition_harness import (
@@ -113,6 +124,53 @@ def test_a_dead_letter_has_its_record_and_reason_and_is_published_once():
     assert commit.state.next_offset == commit.state.resume_offset == 1
     assert worker.task.streams == 0
     assert worker.commit() is None
+
+
+def test_a_dead_letter_in_an_open_session_has_the_options_of_the_session():
+    log, worker = Log(), Worker()
+    asked = replace(OPTIONS, languages=("de",), prompt="so far")
+    first = AudioChunk("s", loud(0.1).tobytes(), rate=RATE, channels=1, options=asked)
+    worker.read(log.append(first), log.append_raw(b"s", b"\0\0", [("codec", b"g722")]))
+    worker.read(log.append(AudioChunk("s", b"", end=True)))
+    worker.read(log.append_raw(b"s", b"\0\0", [("codec", b"g722")]))
+    worker.read(log.append_raw(b"other", b"\0\0", [("codec", b"g722")]))
+    worker.finish_all()
+    assert [letter.options for letter in worker.store.dead_letters] == [asked, None, None]
+
+
+def test_a_dead_letter_has_the_options_of_the_session_that_is_open_after_all_records():
+    log, worker = Log(), Worker()
+    for run, language in (("a", "de"), ("b", "fr")):
+        options = replace(OPTIONS, languages=(language,))
+        sent = AudioChunk("s", loud(1).tobytes(), rate=RATE, channels=1, options=options, run=run)
+        worker.take(log.append(replace(sent, seq=0)))
+    worker.take(log.append_raw(b"s", b"\0\0", [("codec", b"g722")]))
+    worker.score()
+    worker.finish_all()
+    (letter,) = worker.store.dead_letters
+    assert letter.options == replace(OPTIONS, languages=("fr",))
+
+
+def test_a_record_that_was_held_back_and_rejected_has_the_options_of_its_session():
+    log, worker = Log(), Worker()
+    sent = AudioChunk("s", loud(0.1).tobytes(), rate=RATE, channels=1)
+    for more in ({"seq": 0}, {"seq": 2, "start": 0}, {"seq": 1}):
+        worker.read(log.append(replace(sent, **more)))
+    worker.finish_all()
+    (letter,) = worker.store.dead_letters
+    assert (letter.reason, letter.options) == (Reason.OVERLAP, OPTIONS)
+
+
+def test_a_dead_letter_of_a_second_publisher_has_no_options_of_the_session():
+    log, worker = Log(), Worker()
+    sent = AudioChunk("s", loud(0.1).tobytes(), rate=RATE, channels=1)
+    for seq in range(5):
+        payload = loud(0.2).tobytes() if seq == 3 else sent.payload
+        worker.read(log.append(replace(sent, payload=payload, seq=seq)))
+    worker.read(log.append(replace(sent, seq=3)))
+    worker.finish_all()
+    (letter,) = worker.store.dead_letters
+    assert (letter.reason, letter.options) == (Reason.SECOND_PUBLISHER, None)
 
 
 @pytest.mark.parametrize("headers", [[("seq", None)], [("seq", b"1"), ("seq", b"2")]])

@@ -9,10 +9,12 @@ from consumer.core.audio.utterance import EndReason, Speech, Utterance
 from consumer.core.streams.entries import PendingUtterance
 from consumer.core.streams.records import SessionKey, UtteranceId
 from consumer.core.text.chinese import Orthography, Script
-from consumer.core.text.events import FinalPolicy, final
+from consumer.core.text.events import FinalPolicy, final, undecodable
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis, TimedWord
 from consumer.core.text.quality import confidence
-from schemas.codec import decode_event, encode_event
+from schemas.audio import StreamOptions, Task
+from schemas.codec import decode_audio, decode_event, encode_event
+from schemas.headers import check_limits
 from schemas.transcript import Source, Timing, Verdict, Word
 
 END_MS = 1_700_000_000_000
@@ -127,6 +129,25 @@ def test_chinese_has_the_script_of_the_stream():
 def test_a_chinese_text_that_repeats_the_default_prompt_is_suppressed():
     echo = decoded(text="以下是普通話的句子。", language="zh", words=None, avg_logprob=-0.75)
     assert "prompt_echo" in final(PENDING, echo, MODEL).quality.reasons
+
+
+def test_the_dead_letter_of_an_utterance_has_all_options_of_its_session():
+    asked = StreamOptions(("en", "zh-Hans"), "so far", "Kafka", Task.TRANSLATE, True, False, 700)
+    letter = undecodable(replace(PENDING, options=asked), None)
+    chunk = decode_audio(b"call-7", b"fLaC", letter.record.headers)
+    assert chunk.options == asked
+    assert chunk.problems == ()
+    assert (chunk.codec, chunk.start, chunk.captured_ms) == ("flac", 80_000, END_MS - 2_000)
+    assert chunk.traceparent == PENDING.traceparent
+
+
+def test_options_that_exceed_the_limits_of_headers_are_left_out_longest_first():
+    text = "\U0001f600" * 1_000
+    asked = replace(OPTIONS, languages=("zh-Hans-CN", "zh-Hant-TW"), prompt=text, hotwords=text)
+    letter = undecodable(replace(PENDING, options=asked), "ValueError")
+    check_limits(letter.record.headers)
+    options = decode_audio(b"call-7", b"fLaC", letter.record.headers).options
+    assert options == replace(asked, hotwords=None)
 
 
 def test_a_final_is_unchanged_by_encoding_and_decoding():
