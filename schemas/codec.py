@@ -23,6 +23,7 @@ from schemas.audio import (
     MIN_RATE,
     AudioChunk,
     AudioDefaults,
+    StreamOptions,
 )
 from schemas.audio_headers import select
 from schemas.capture_time import capture_time
@@ -92,9 +93,11 @@ def decode_audio(
     seq = decimal(known, "seq", most=MAX_POSITION)
     start = decimal(known, "start", most=MAX_POSITION)
     end, flush = flag(known, "end"), flag(known, "flush")
-    if not (payload or end or flush):
-        raise WireError(Reason.EMPTY_VALUE, "no audio: send some, or set `end` or `flush`")
     options, invalid = decode_options(known)
+    if not (payload or end or flush) and (invalid or options == StreamOptions()):
+        raise WireError(
+            Reason.EMPTY_VALUE, "no audio: send some, or `end`, `flush`, or options of the stream"
+        )
     captured_ms, corrected = capture_time(known.get("captured_ms"))
     traceparent, dropped = _traceparent(known.get("traceparent"))
     run, ignored = _run(known.get("run"))

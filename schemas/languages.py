@@ -6,6 +6,7 @@ and the script subtag selects the conversion of its text.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +23,7 @@ _CODES = (
     "haw ln ha ba jw su yue"
 )
 AUTO: Final = "auto"  # any language of the model
+_AS_AUTO: Final = frozenset((AUTO, "detect", "mul", "multi", "und", "*"))
 WHISPER_CODES: Final = frozenset(_CODES.split())
 # Subtags whose Whisper code differs: other names, deprecated names, members of macrolanguages.
 _WHISPER_OF: Final = {
@@ -35,6 +37,41 @@ _WHISPER_OF: Final = {
     "zh-cmn": "zh",
     "zh-yue": "yue",
 }
+# Countries that are taken for languages, where no language has the subtag.
+_OF_COUNTRY: Final = {
+    "cn": "zh",
+    "cz": "cs",
+    "dk": "da",
+    "gr": "el",
+    "jp": "ja",
+    "kr": "ko",
+    "ua": "uk",
+    "us": "en",
+    "vn": "vi",
+}
+_SCRIPTS: Final = {"zh-chs": "zh-Hans", "zh-cht": "zh-Hant"}  # of older systems
+_OWN_NAMES: Final = {  # of languages, in themselves
+    "中文": "zh",
+    "汉语": "zh",
+    "漢語": "zh",
+    "普通话": "zh",
+    "國語": "zh",
+    "国语": "zh",
+    "粤语": "yue",
+    "粵語": "yue",
+    "英文": "en",
+    "英语": "en",
+    "日本語": "ja",
+    "한국어": "ko",
+    "deutsch": "de",
+    "español": "es",
+    "français": "fr",
+    "italiano": "it",
+    "português": "pt",
+    "русский": "ru",
+}
+_SEPARATOR: Final = re.compile(r"[,;|]")
+_WEIGHT: Final = re.compile(r";\s*q=[\d.]*", re.IGNORECASE)  # of Accept-Language, RFC 9110
 # openai-whisper's tokenizer.LANGUAGES and its aliases; a test compares them.
 _NAMES: Final = {
     name: code
@@ -147,14 +184,15 @@ yue cantonese""".splitlines()
 
 
 def language_tags(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the tags of a list with commas, and the parts that are no language.
+    """Return the tags of a list, and the parts that are no language.
 
-    Both are empty for `auto`.
+    The list has commas, semicolons or bars, or the form of Accept-Language. Both are empty for
+    `auto`, or another word for any language.
     """
-    if text.strip().lower() == AUTO:
+    if text.strip().lower() in _AS_AUTO:
         return (), ()
     tags, unknown = dict[str, None](), []
-    for part in text.split(","):
+    for part in _SEPARATOR.split(_WEIGHT.sub("", text)):
         try:
             tags[language_tag(part)] = None
         except WireError:
@@ -166,14 +204,17 @@ def language_tag(text: str) -> str:
     """Return the BCP 47 tag that a publisher means.
 
     `text`: a tag in any case (`zh-hans`), a locale (`en_US.UTF-8`), an ISO 639 code of three
-    letters (`deu`), or one of Whisper's names of languages (`English`). Raises WireError
-    (unknown_language).
+    letters (`deu`), a name of the language in English or in itself (`English`, `中文`), or a
+    country's code where it states the language (`jp`). Raises WireError (unknown_language).
     """
     name = " ".join(text.split()).lower()
-    if name in _NAMES:
-        return bcp47(_NAMES[name])
+    if (code := _NAMES.get(name) or _OWN_NAMES.get(name)) is not None:
+        return bcp47(code)
+    locale = re.split("[.@]", name)[0].replace("_", "-")
+    language, *rest = locale.split("-")
+    written = _SCRIPTS.get(locale) or "-".join((_OF_COUNTRY.get(language, language), *rest))
     with suppress(LanguageTagError):
-        tag: str = langcodes.standardize_tag(name.partition(".")[0])
+        tag: str = langcodes.standardize_tag(written)
         whisper_code(tag)
         return tag
     raise unknown_language(text)

@@ -26,7 +26,16 @@ from schemas.audio import StreamOptions
 VERSION: Final = 1  # of the records; a reader rejects a newer one
 
 _ADDED: Final = frozenset(
-    ("run", "left_run", "repeated_to", "warned", "recent", "no_speech_samples")
+    (
+        "run",
+        "left_run",
+        "repeated_to",
+        "warned",
+        "wrapped",
+        "options",
+        "recent",
+        "no_speech_samples",
+    )
 )
 
 _T = TypeVar("_T")
@@ -59,6 +68,8 @@ class _Order(msgspec.Struct):
     left_run: str | None = None
     repeated_to: int | None = None
     warned: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()
+    options: StreamOptions | None = None
 
 
 class _Session(msgspec.Struct):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from schemas.errors import Reason, WireError
-from schemas.languages import WHISPER_CODES, bcp47, language_tag, whisper_code
+from schemas.languages import WHISPER_CODES, bcp47, language_tag, language_tags, whisper_code
 
 
 def test_the_codes_equal_those_of_whisper() -> None:
@@ -57,6 +57,17 @@ def test_a_tag_maps_to_its_whisper_code(tag: str, code: str) -> None:
         ("MANDARIN", "zh"),
         ("Haitian  Creole", "ht"),
         ("javanese", "jv"),
+        ("jp", "ja"),
+        ("kr", "ko"),
+        ("jp-JP", "ja-JP"),
+        ("cn", "zh"),
+        ("cz_CZ.ISO8859-2", "cs-CZ"),
+        ("en_US@euro", "en-US"),
+        ("zh-CHT", "zh-Hant"),
+        ("zh_chs", "zh-Hans"),
+        ("中文", "zh"),
+        ("粤语", "yue"),
+        ("Español", "es"),
         ("yue", "yue"),
     ],
 )
@@ -65,7 +76,23 @@ def test_a_language_is_understood_as_publishers_write_it(text: str, tag: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "tlh", "zh-", "-zh", "中文", "klingon", "x-klingon", "\0"]
+    ("text", "tags"),
+    [
+        ("zh-Hans, en", ("zh-Hans", "en")),
+        ("en;zh", ("en", "zh")),
+        ("en|zh", ("en", "zh")),
+        ("zh-CN,zh;q=0.9,en;q=0.8", ("zh-CN", "zh", "en")),
+        ("AUTO", ()),
+        ("und", ()),
+        ("multi", ()),
+    ],
+)
+def test_a_list_is_understood_as_publishers_write_it(text: str, tags: tuple[str, ...]) -> None:
+    assert language_tags(text) == (tags, ())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "tlh", "zh-", "-zh", "中文话", "klingon", "x-klingon", "\0"]
 )
 def test_an_unknown_language_is_rejected(text: str) -> None:
     with pytest.raises(WireError, match="BCP 47") as raised:

@@ -63,7 +63,7 @@ def test_an_invalid_option_is_reported_and_the_others_apply(
     [
         (b"tlh", None, "the default applies"),
         (b"", None, "the default applies"),
-        (b"en;zh", None, "the default applies"),
+        (b"en/zh", None, "the default applies"),
         (b"\xff", None, "the default applies"),
         (b"en,", ("en",), "en applies"),
         (b"auto,en", ("en",), "en applies"),

@@ -10,7 +10,7 @@ may have changed. It calls no model and no codec, and takes times as arguments.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.expiry import Expiry
@@ -31,13 +31,19 @@ from consumer.core.partition.utterances import Utterances
 from consumer.core.streams.chunks import Chunk, addressed, names
 from consumer.core.streams.entries import DeadLetter, PendingUtterance, ScoreRequest, StreamEntry
 from consumer.core.streams.language import LanguageHold
-from consumer.core.streams.records import Partition, Record, SessionKey, UnreadableBatch
+from consumer.core.streams.records import (
+    Partition,
+    Record,
+    SessionKey,
+    StatedHeaders,
+    UnreadableBatch,
+)
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream
 from schemas.audio import MAX_POSITION
 from schemas.audio_headers import select
 from schemas.errors import Reason, WireError
-from schemas.headers import decimal
+from schemas.headers import decimal, flag
 
 
 class PartitionTask:
@@ -210,7 +216,7 @@ class PartitionTask:
         for name in ids:
             if (stream := self._streams.get(name)) is not None:
                 options = options or stream.options
-                stream.reject(record, _stated_seq(record))
+                stream.reject(record, _stated(record))
                 self._mark(stream)
         if rejected.reason is None:
             return Outcome.REFUSED
@@ -361,10 +367,11 @@ def _first_offset(incoming: IncomingRecord) -> int:
     return incoming.offset if isinstance(incoming, UnreadableBatch) else incoming.record.offset
 
 
-def _stated_seq(record: Record) -> int | None:
-    """Return the `seq` header of an unusable record, or None if it has no valid one."""
-    try:
-        stated, _ = select(record.headers, {"seq"})
-        return decimal(stated, "seq", most=MAX_POSITION)
-    except WireError:
-        return None
+def _stated(record: Record) -> StatedHeaders:
+    """Return the headers of an unusable record on its place, as far as they are valid."""
+    seq, end = None, False
+    with suppress(WireError):
+        seq = decimal(select(record.headers, {"seq"})[0], "seq", most=MAX_POSITION)
+    with suppress(WireError):
+        end = flag(select(record.headers, {"end"})[0], "end")
+    return StatedHeaders(seq, end)

@@ -32,6 +32,7 @@ class Chunk:
     rate: int  # Hz, of the payload where it states one
     channels: int  # before mixing to mono
     hints: tuple[Hint, ...] = ()  # what looks wrong with the payload
+    wraps: tuple[str, ...] = ()  # numbers that are larger than stated (`wraparound.py`)
 
     @property
     def offset(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from consumer.core.audio.format_hints import Hint
 from consumer.core.audio.utterance import EndReason
@@ -19,6 +19,7 @@ from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.session import SessionStart
 from consumer.core.streams.state import RecordOrder
 from consumer.core.streams.timeline import AudioSegment
+from schemas.audio import StreamOptions
 from schemas.audio_headers import is_option
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
@@ -27,6 +28,13 @@ RESTARTED = (
     "restart: its numbers began anew with other audio and without an `end`; a header `run` of its "
     "own for each run of a publisher makes that certain"
 )
+
+OTHER_OPTIONS: Final = Hint(
+    "options",
+    "options: those of the session's first record apply; to change them, end the stream (`end`) "
+    "and send them on the next record",
+)
+_NONE_STATED: Final = StreamOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +110,31 @@ def read(
         steps.append(EndSession(chunk.offset, order, reason))
         left, order = order.run, replace(order, over=True)
     if (order is None or order.over) and len(chunk.samples):
+        chunk = _with_options(chunk, order)
         began = start(chunk)
         if how is Arrival.RESTART and steps and chunk.audio.run is None:
             began = replace(began, problems=(*began.problems, RESTARTED))
         steps.append(OpenSession(chunk.offset, order, began))
         order = _initial_order(chunk, left, began.problems)
+    elif (order is None or order.over) and chunk.audio.options != _NONE_STATED:
+        order = order or _initial_order(chunk, None, ())
+        order = replace(order, over=True, options=None if chunk.audio.end else chunk.audio.options)
     if order is not None and not order.over:
         order = _continue(chunk, order, steps)
     return order, steps
+
+
+def _with_options(chunk: Chunk, before: RecordOrder | None) -> Chunk:
+    """Return the first record of a session, with the options before it if it states none itself.
+
+    A session may begin because the format changes, records are missing or the publisher connects
+    again; only the first record of the stream has its options then.
+    """
+    audio = chunk.audio
+    if before is None or before.options is None or audio.options != _NONE_STATED:
+        return chunk
+    is_other_run = audio.run not in {None, before.run}
+    return chunk if is_other_run else replace(chunk, audio=replace(audio, options=before.options))
 
 
 def _session_break(chunk: Chunk, order: RecordOrder, how: Arrival) -> StreamEndReason | None:
@@ -153,6 +178,7 @@ def _initial_order(chunk: Chunk, left: str | None, announced: tuple[str, ...]) -
         run=audio.run,
         left_run=None if left == audio.run else left,
         warned=tuple(dict.fromkeys(hint.kind for hint in map(_warning, announced))),
+        options=None if audio.options == _NONE_STATED else audio.options,
     )
 
 
@@ -167,8 +193,16 @@ def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> Reco
     if gap is not None:
         steps += [CloseUtterance(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
-    order = replace(order, next_seq=chunk.audio.seq, uncertain=False, repeated_to=None)
-    problems = (_warning(each) for each in chunk.audio.problems if not is_option(each))
+    order = replace(
+        order,
+        next_seq=chunk.audio.seq,
+        uncertain=False,
+        repeated_to=None,
+        wrapped=tuple(dict.fromkeys((*order.wrapped, *chunk.wraps))),
+    )
+    problems = [_warning(each) for each in chunk.audio.problems if not is_option(each)]
+    if _has_other_options(chunk, order):
+        problems.append(OTHER_OPTIONS)
     for hint in (*chunk.hints, *problems):
         order = warn_once(order, hint, chunk.offset, steps.append)
     after = order
@@ -185,7 +219,19 @@ def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> Reco
         steps.append(CloseUtterance(chunk.offset, order, EndReason.FLUSH))
     if chunk.audio.end:
         steps.append(EndSession(chunk.offset, order, StreamEndReason.END))
+        after = replace(after, options=None)
     return replace(after, over=chunk.audio.end)
+
+
+def _has_other_options(chunk: Chunk, order: RecordOrder) -> bool:
+    """Return whether the record states an option other than as the session's first record."""
+    later, first = chunk.audio.options, order.options or _NONE_STATED
+    if later in (_NONE_STATED, first):
+        return False
+    return any(
+        getattr(later, name) not in (None, getattr(first, name))
+        for name in StreamOptions.__dataclass_fields__
+    )
 
 
 def _gap(chunk: Chunk, order: RecordOrder) -> InsertGap | None:

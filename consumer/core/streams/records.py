@@ -78,6 +78,13 @@ class Poll:
         return found
 
 
+class StatedHeaders(NamedTuple):
+    """The headers of an unusable record on its place in the stream, as far as they are valid."""
+
+    seq: int | None = None
+    end: bool = False
+
+
 class SessionKey(NamedTuple):
     """Identifies one session of one stream."""
 

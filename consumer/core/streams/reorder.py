@@ -28,10 +28,11 @@ from consumer.core.streams.record_order import (
     read,
     warn_once,
 )
-from consumer.core.streams.records import Record
+from consumer.core.streams.records import Record, StatedHeaders
 from consumer.core.streams.repeats import RecentRecords, digest, number
 from consumer.core.streams.session import SessionStart
 from consumer.core.streams.state import Digest, RecordOrder
+from consumer.core.streams.wraparound import as_stated, unwrapped, unwrapped_seq
 from schemas.errors import Reason, WireError
 from schemas.transcript import StreamEndReason
 
@@ -92,15 +93,16 @@ class ReorderBuffer:
         """Return the digests of the records read before the `first` undecided one."""
         return self._recent.before(first)
 
-    def push(self, chunk: Chunk) -> bool:
+    def push(self, stated: Chunk) -> bool:
         """Read the record, or hold it back for a missing one; return False for a repeat."""
+        chunk = unwrapped(stated, self.order)
         how = self._arrival(chunk)
         match how:
             case Arrival.NEXT:
                 return self._push_next(chunk)
             case Arrival.RESTART:
                 self.flush()
-                fresh = self._read(chunk, how)
+                fresh = self._read(stated, how)
                 self._read_next()
                 return fresh
             case Arrival.REPEAT:
@@ -164,13 +166,14 @@ class ReorderBuffer:
             if not self.is_live:
                 self._push_again()
 
-    def reject(self, record: Record, seq: int | None) -> None:
-        """Treat the audio of an unusable record as missing; `seq` is its number, if it has one.
+    def reject(self, record: Record, stated: StatedHeaders) -> None:
+        """Treat the audio of an unusable record as missing; its `end` ends the session.
 
         The length of the gap is estimated only if no later record will state it.
         """
         order, offset = self.order, record.offset
         assert order is not None
+        seq = unwrapped_seq(stated.seq, order)
         if self._read_offsets and self._read_offsets[-1] == offset:
             return  # refused by `push`: nothing is missing
         self._note(offset)
@@ -180,6 +183,9 @@ class ReorderBuffer:
             self.steps.append(InsertGap(offset, order, to, record.timestamp_ms, estimated=True))
             order = replace(order, end=to)
         self.order = order
+        if stated.end and seq in {None, order.next_seq}:
+            self.flush()
+            self.end_session(offset, StreamEndReason.END)
         self._count(seq)
         self._read_next()
 
@@ -225,7 +231,7 @@ class ReorderBuffer:
         early, self._early = self._early.values(), {}
         for chunk in sorted(early, key=lambda chunk: chunk.offset):
             with self._rejecting(chunk):
-                self.push(chunk)
+                self.push(as_stated(chunk))
 
     def _read_early(self, seq: int) -> None:
         chunk = self._early.pop(seq)

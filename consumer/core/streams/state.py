@@ -34,6 +34,8 @@ class RecordOrder:
     left_run: str | None = None  # of the session that this one's publisher ended by a restart
     repeated_to: int | None = None  # number after repeats of the session from its first record on
     warned: tuple[str, ...] = ()  # kinds of the warnings that its records led to
+    wrapped: tuple[str, ...] = ()  # its numbers that began at 0 again
+    options: StreamOptions | None = None  # as stated, also for the next session of the run
 
     @property
     def is_numbered(self) -> bool:

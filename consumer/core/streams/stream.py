@@ -34,7 +34,7 @@ from consumer.core.streams.record_order import (
     StreamStep,
     Warn,
 )
-from consumer.core.streams.records import Partition, Record, SessionKey
+from consumer.core.streams.records import Partition, Record, SessionKey, StatedHeaders
 from consumer.core.streams.reorder import ReorderBuffer
 from consumer.core.streams.session import Session, SessionStart, complete, servable
 from consumer.core.streams.state import StreamState
@@ -167,11 +167,11 @@ class Stream:
         self._read_offset = chunk.offset + 1
         return fresh
 
-    def reject(self, record: Record, seq: int | None) -> None:
-        """Treat the audio of an unusable record as missing; `seq` is its number, if it has one."""
+    def reject(self, record: Record, stated: StatedHeaders) -> None:
+        """Treat the audio of an unusable record as missing; its `end` ends the session."""
         if self._records.is_live and not self._is_decided(record.offset):
             self._restored_state, self._read_offset = None, record.offset + 1
-            self._records.reject(record, seq)
+            self._records.reject(record, stated)
 
     def skip_unreadable(self, first_offset: int, last_offset: int) -> bool:
         """Skip records that cannot be read; return whether the stream has to report a loss.

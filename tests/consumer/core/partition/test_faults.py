@@ -23,14 +23,15 @@ from schemas.errors import Reason
 from schemas.transcript import AnyEvent, StreamStarted, TranscriptFinal, UtteranceFailed
 
 IN_CORE = (FaultStage.ORDER, FaultStage.CUT)
-SPEECH = np.concatenate([loud(2), quiet(1), loud(1), quiet(1)])
+# Records of 0.4 s: what is left of an utterance after a fault is longer than min_speech_ms.
+SPEECH = np.concatenate([loud(2), quiet(0.8), loud(1.2), quiet(0.8)])
 
 
 def log_of(repeats: int = 1) -> Log:
     """Return the records of two streams in turn."""
     log, streams = Log(), {name: Log() for name in ("good", "bad")}
     for name, stream in streams.items():
-        stream.speak(name, np.concatenate([SPEECH] * repeats), chunk_s=0.2, end=True)
+        stream.speak(name, np.concatenate([SPEECH] * repeats), chunk_s=0.4, end=True)
     for pair in zip(*(stream.records for stream in streams.values()), strict=True):
         for record in pair:
             log.append_raw(record.key, record.value, record.headers)
@@ -93,7 +94,7 @@ def letters(store: MemoryStore) -> Counter[int]:
 
 @pytest.mark.parametrize("stage", IN_CORE)
 def test_a_fault_ends_its_stream_and_the_next_record_begins_a_session(stage: FaultStage):
-    log, faults = log_of(), Faults({12})
+    log, faults = log_of(2), Faults({12})
     clean = run(log)
     with raising(stage, faults):
         store = run(log)
@@ -169,7 +170,7 @@ def assert_all_speech_is_published(log: Log, store: MemoryStore) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_another_worker_may_take_over_after_a_fault(seed: int):
-    log, faults = log_of(2), Faults({15, 30})
+    log, faults = log_of(2), Faults({8, 15})
     clean = run(log)
     with raising(FaultStage.CUT, faults):
         store = run(log, seed, crash_at=1)

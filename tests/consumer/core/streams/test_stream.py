@@ -14,6 +14,7 @@ from stream_harness import OneStream, spans, without_offsets
 
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
 from consumer.core.streams.entries import ScoreRequest
+from consumer.core.streams.records import StatedHeaders
 from consumer.core.streams.reorder import REORDER_WINDOW
 from consumer.core.streams.session import complete
 from consumer.testing import EchoEngine
@@ -495,10 +496,10 @@ def test_a_detector_that_fails_is_tried_again_after_the_next_cut():
 # --- rejected records
 
 
-def reject(stream: OneStream, seq: int | None) -> None:
+def reject(stream: OneStream, seq: int | None, *, end: bool = False) -> None:
     record = stream.log.append_raw(b"s", b"")
     stream.ledger.read(record.offset, record.timestamp_ms)
-    stream.stream.reject(record, seq)
+    stream.stream.reject(record, StatedHeaders(seq, end))
     stream.score()
 
 
@@ -529,6 +530,21 @@ def test_records_do_not_wait_for_a_rejected_record():
     reject(stream, 1)
     assert published_order(stream) == [0, 2, 3]
     assert gaps(stream) == [(8_000, 16_000, True)]
+
+
+@pytest.mark.parametrize("seq", [1, None])
+def test_the_end_that_a_rejected_record_states_ends_the_session(seq: int | None):
+    stream = OneStream()
+    stream.send(loud(1), seq=None if seq is None else 0)
+    reject(stream, seq, end=True)
+    assert stream.kinds()[-1] == "ended"
+
+
+def test_the_end_of_a_rejected_record_is_ignored_out_of_its_turn():
+    stream = OneStream()
+    send_numbered(stream, 0, 1)
+    reject(stream, 0, end=True)
+    assert "ended" not in stream.kinds()
 
 
 def test_a_rejected_record_without_a_session_is_ignored():
