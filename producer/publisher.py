@@ -18,8 +18,8 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
 from producer.errors import PublishError
+from producer.records import checked_record
 from schemas.audio import AudioChunk
-from schemas.codec import decode_audio, encode_audio
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 from transport.authorization import authorization_problem, missing_topic
 from transport.compat import abandon_producer
@@ -104,18 +104,18 @@ class AudioPublisher:
         """
         self._check_acknowledgements()
         self._raise_failure()
-        key, value, headers = record = encode_audio(chunk)
-        if problems := decode_audio(*record).problems:
-            raise ValueError("; ".join(problems))
+        key, value, headers = checked_record(chunk)
         try:
             delivery = await self._producer.send(self._topic, key=key, value=value, headers=headers)
         except KafkaError as error:
+            self._failure = error
             raise self._publish_error(error) from error
         self._unacknowledged += 1
         delivery.add_done_callback(self._on_delivery)
 
     async def flush(self) -> None:
-        """Wait until all records are acknowledged. Raises PublishError."""
+        """Wait until all records are acknowledged. Raises PublishError, also after `send` has."""
+        self._raise_failure()
         try:
             async with asyncio.timeout(self._delivery_timeout_s):
                 await self._producer.flush()

@@ -10,6 +10,7 @@ from functools import partial
 from zlib import crc32
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 from topic_records import read_topic
 
@@ -134,3 +135,19 @@ async def test_a_paused_broker_is_an_error_within_the_delivery_timeout(
     finally:
         kafka.resume(1)
     assert asyncio_records(caplog) == []
+
+
+async def test_a_publisher_that_has_failed_remains_so(
+    kafka: LocalKafka, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise KafkaTimeoutError
+
+    publisher = AudioPublisher(kafka.bootstrap, topics.audio)
+    chunk = AudioChunk("call-1", b"xx")
+    with pytest.raises(PublishError, match="no record acknowledged"):  # noqa: PT012
+        async with publisher:
+            monkeypatch.setattr(publisher._producer, "send", full)
+            with pytest.raises(PublishError, match="no record acknowledged"):
+                await publisher.send(chunk)
+            await publisher.flush()
