@@ -99,9 +99,12 @@ class Session:
 
     @property
     def is_speaking(self) -> bool:
-        """Whether an utterance is open, and its speech has not paused for the post-roll."""
+        """Whether an utterance is open, and its speech has not paused for the post-roll.
+
+        Speech that is still as short as a click may be the beginning of a word.
+        """
         span = self._segmenter.open_span()
-        return span is not None and not self._is_pausing(span.speech_end, span.end)
+        return self.in_speech and (span is None or not self._is_pausing(span.speech_end, span.end))
 
     @property
     def end(self) -> int:

@@ -315,6 +315,17 @@ def test_a_missing_record_is_waited_for_as_long():
     assert len(worker.jobs) == 1
 
 
+@pytest.mark.parametrize("before", range(1, 6))
+def test_a_delay_costs_nothing_of_the_first_syllable(before: int):
+    """A delay after so many records of 0.1 s, while the speech is as short as a click."""
+    log, worker = Log(), Worker(stall_s=2.0, stall_in_speech_s=10.0)
+    log.speak("s", loud(3), end=True)
+    worker.read(*log.records[:before], now=10.0)
+    worker.tick(18.0)
+    worker.read(*log.records[before:], now=18.1)
+    assert [job.utterance.seconds for job in worker.jobs] == [3.0]
+
+
 @examples(30)
 @given(delays=st.lists(st.floats(0.3, 8.0), min_size=1, max_size=5), data=st.data())
 def test_delays_tear_no_word(delays: list[float], data: st.DataObject):
