@@ -27,7 +27,7 @@ from transport.console import silence_client_log
 from transport.security import Security, SecurityError, security_from
 
 USAGE: Final = 2
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUN_BYTES: Final = 3  # of randomness in generated stream ids
 
 
@@ -105,16 +105,24 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[list[signal.Signals]]:
         remove_handlers()
         stop.set()
 
+    handled = handled_signals()
+
     def remove_handlers() -> None:
-        for number in SIGNALS:
+        for number in handled:
             loop.remove_signal_handler(number)
 
-    for number in SIGNALS:
+    for number in handled:
         loop.add_signal_handler(number, receive, number)
     try:
         yield received
     finally:
         remove_handlers()
+
+
+def handled_signals() -> list[signal.Signals]:
+    """Return the signals that end the streams; SIGHUP only if it is not ignored, as by nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in SIGNALS if number is not signal.SIGHUP or not ignored]
 
 
 def new_reporter(topic: str) -> Bars | Lines:

@@ -16,7 +16,8 @@ class _FailuresToStderr:
     """Prints failures to standard error, whatever standard output is."""
 
     def failed(self, item: InputStream, reason: str) -> None:
-        sys.stderr.write(f"streamscribe publish: {reason} (stream {item.stream_id})\n")
+        with suppress(OSError):  # the terminal may be closed
+            sys.stderr.write(f"streamscribe publish: {reason} (stream {item.stream_id})\n")
 
 
 class Bars(_FailuresToStderr):
@@ -36,7 +37,8 @@ class Bars(_FailuresToStderr):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        with suppress(OSError):  # the terminal may be closed
+            self._progress.stop()
 
     def started(self, item: InputStream) -> None:
         self._bars[item.stream_id] = self._progress.add_task(
@@ -75,6 +77,6 @@ class Lines(_FailuresToStderr):
         self._print(f"{item.stream_id}: {seconds:.1f} s in {records} records")
 
     def _print(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # publishing goes on without a reader of the progress
+        with suppress(OSError):  # publishing goes on without a reader of the progress
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ def streams(kafka: LocalKafka) -> ReadStreams:
         return found
 
     return read
+
+
+@pytest.fixture
+def default_hangup() -> Iterator[None]:
+    """Undo a nohup of the test run, which child processes inherit."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
 
 
 def publish(kafka: LocalKafka, topics: Topics, *arguments: str) -> int:
@@ -119,7 +128,8 @@ def test_standard_input_is_published_as_a_stream(
     assert chunks[-1].end
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("default_hangup")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_open_streams_with_an_end_record(
     kafka: LocalKafka, topics: Topics, streams: ReadStreams, number: signal.Signals
 ) -> None:
@@ -139,6 +149,43 @@ def test_a_signal_ends_open_streams_with_an_end_record(
     chunks = streams(topics.audio).get("desk-1", [])
     # The signal may arrive before the first sample: then there is no stream to end.
     assert [chunk.end for chunk in chunks] == [False] * (len(chunks) - 1) + [True] * bool(chunks)
+
+
+@pytest.mark.usefixtures("default_hangup")
+def test_a_closed_terminal_ends_open_streams_with_an_end_record(
+    kafka: LocalKafka, topics: Topics, streams: ReadStreams, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(8_000 * 60), 8_000)
+    command = [sys.executable, "-m", "streamscribe", "publish", str(path), "--stream", "desk-1"]
+    command += ["--bootstrap", kafka.bootstrap, "--prefix", topics.prefix]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, command)
+    while b"desk-1" not in os.read(terminal, 4_096):
+        pass
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    chunks = streams(topics.audio).get("desk-1", [])
+    assert [chunk.end for chunk in chunks] == [False] * (len(chunks) - 1) + [True] * bool(chunks)
+
+
+def test_hangups_are_ignored_with_nohup(
+    kafka: LocalKafka, topics: Topics, streams: ReadStreams
+) -> None:
+    command = ["nohup", sys.executable, "-m", "streamscribe", "publish", "-", "--stream", "night"]
+    command += ["--bootstrap", kafka.bootstrap, "--prefix", topics.prefix]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        os.write(process.stdin.fileno(), bytes(3_200))
+        assert process.stdout.readline().startswith(b"night: standard input")
+        process.send_signal(signal.SIGHUP)
+        process.communicate(bytes(3_200), timeout=30)
+        assert process.returncode == 0
+    chunks = streams(topics.audio)["night"]
+    assert sum(len(chunk.payload) for chunk in chunks) == 6_400
+    assert chunks[-1].end
 
 
 def test_more_files_than_descriptors_are_published(
