@@ -16,6 +16,7 @@ from typing import Final
 from rich.console import Console
 
 from producer import arguments
+from producer.addresses import address_problem
 from producer.errors import MediaError, PublishError
 from producer.media import AudioInput, PipeSource, max_open_files, open_input
 from producer.naming import stream_ids
@@ -58,6 +59,9 @@ def open_inputs(options: argparse.Namespace) -> tuple[list[AudioInput], list[str
     problems = []
     turns = asyncio.Semaphore(max_open_files())
     for text in options.inputs:
+        if (problem := address_problem(text)) is not None:
+            problems.append(problem)
+            continue
         try:
             if text == arguments.STDIN:
                 sources.append(PipeSource(None, arguments.stdin_format(options)))
