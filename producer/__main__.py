@@ -21,7 +21,7 @@ from producer.errors import MediaError, PublishError
 from producer.media import AudioInput, PipeSource, max_open_files, open_input
 from producer.naming import stream_ids
 from producer.pacing import RealtimeClock
-from producer.progress import Bars, Lines
+from producer.progress import Bars, Lines, print_error
 from producer.publish_streams import InputStream, PublishContext, publish_streams
 from producer.publisher import AudioPublisher
 from transport.console import silence_client_log
@@ -138,10 +138,6 @@ def usage_error(problems: Sequence[str]) -> int:
     for problem in problems:
         print_error(problem)
     return USAGE
-
-
-def print_error(problem: str) -> None:
-    sys.stderr.write(f"streamscribe publish: {problem}\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from producer.publish_streams import InputStream
+from transport.console import encodable, printable
+
+
+def print_error(problem: str) -> None:
+    """Print one line to standard error; it may contain any file name."""
+    sys.stderr.write(f"streamscribe publish: {printable(problem)}\n")
 
 
 class _FailuresToStderr:
@@ -17,7 +23,7 @@ class _FailuresToStderr:
 
     def failed(self, item: InputStream, reason: str) -> None:
         with suppress(OSError):  # the terminal may be closed
-            sys.stderr.write(f"streamscribe publish: {reason} (stream {item.stream_id})\n")
+            print_error(f"{reason} (stream {item.stream_id})")
 
 
 class Bars(_FailuresToStderr):
@@ -78,5 +84,5 @@ class Lines(_FailuresToStderr):
 
     def _print(self, line: str) -> None:
         with suppress(OSError):  # publishing goes on without a reader of the progress
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{encodable(printable(line), sys.stdout.encoding)}\n")
             sys.stdout.flush()

@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     return "".join(map(_escaped, text))
 
 
+def encodable(text: str, encoding: str) -> str:
+    """Escape characters that the encoding does not have."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def count(number: int, noun: str) -> str:
     """Return the number and its noun, in the plural unless it is 1."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

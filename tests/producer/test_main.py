@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,39 @@ def test_pipes_are_published_as_files(
     assert set(published) == {"standard-input", "device", "substitution"}
     for chunks in published.values():
         assert b"".join(chunk.payload for chunk in chunks) == samples.tobytes()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_any_file_name_is_printed_on_one_line_and_has_its_own_id(
+    kafka: LocalKafka, topics: Topics, streams: ReadStreams, tmp_path: Path, encoding: str
+) -> None:
+    # No UTF-8, a line break, an escape sequence, other scripts, no allowed character, long.
+    names = [
+        b"\xe9t\xe9",
+        b"a\nb",
+        b"\x1b[31mred",
+        "\u4f1a\u8bae".encode(),
+        b"()",
+        b"-x",
+        b"n" * 250,
+    ]
+    paths = [tmp_path / os.fsdecode(name + b".flac") for name in names]
+    for path in paths:
+        path.symlink_to(MOON)
+    absent = tmp_path / os.fsdecode(b"\xe9\n.flac")
+    command = [sys.executable, "-m", "streamscribe", "publish", "--fast", "--stream", "run"]
+    command += ["--bootstrap", kafka.bootstrap, "--prefix", topics.prefix]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    run = partial(subprocess.run, capture_output=True, env=environment, timeout=60, check=False)
+    done = run([*command, "--", *paths])
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode(encoding).splitlines()
+    assert len(lines) == 2 * len(names)
+    assert all(map(str.isprintable, lines))
+    assert len(streams(topics.audio_bulk)) == len(names)
+    failed = run([*command, "--", absent])
+    (line,) = failed.stderr.decode(encoding).splitlines()
+    assert r"/\udce9\n.flac: No such file" in line
 
 
 def test_unreadable_inputs_are_reported_before_anything_is_published(
