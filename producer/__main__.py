@@ -27,6 +27,7 @@ from producer.publisher import AudioPublisher
 from transport.console import silence_client_log
 from transport.security import Security, SecurityError, security_from
 
+FAILED: Final = 1
 USAGE: Final = 2
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUN_BYTES: Final = 3  # of randomness in generated stream ids
@@ -35,49 +36,58 @@ RUN_BYTES: Final = 3  # of randomness in generated stream ids
 def main(argv: Sequence[str] | None = None) -> int:
     options = arguments.parser().parse_args(argv)
     silence_client_log()
-    sources, problems = open_inputs(options)
-    if problems:
+    if problems := input_problems(options.inputs):
         return usage_error(problems)
     try:
         security = security_from(os.environ)
     except SecurityError as error:
         return usage_error(error.problems)
+    inputs = open_inputs(options)
+    if not inputs:
+        return FAILED
     try:
-        return asyncio.run(publish(input_streams(sources, options.stream), options, security))
+        code = asyncio.run(publish(inputs, options, security))
     except PublishError as error:
         print_error(str(error))
-        return 1
+        return FAILED
+    return code if len(inputs) == len(options.inputs) else code or FAILED
 
 
-def open_inputs(options: argparse.Namespace) -> tuple[list[AudioInput], list[str]]:
-    """Return all inputs, and a line for each that cannot be read.
-
-    Files are looked at before anything is published, so that one bad file leaves nothing half done;
-    pipes can be read only once.
-    """
-    sources: list[AudioInput] = []
-    problems = []
-    turns = asyncio.Semaphore(max_open_files())
-    for text in options.inputs:
-        if (problem := address_problem(text)) is not None:
-            problems.append(problem)
-            continue
-        try:
-            if text == arguments.STDIN:
-                sources.append(PipeSource(None, arguments.stdin_format(options)))
-            else:
-                sources.append(open_input(Path(text), turns))
-        except MediaError as error:
-            problems.append(str(error))
-    if options.inputs.count(arguments.STDIN) > 1:
+def input_problems(inputs: Sequence[str]) -> list[str]:
+    """Return a line for each input that is wrong usage."""
+    problems = [problem for text in inputs if (problem := address_problem(text)) is not None]
+    if inputs.count(arguments.STDIN) > 1:
         problems.append(f"{arguments.STDIN}: standard input can be read only once: name it once")
-    return sources, problems
+    return problems
 
 
-def input_streams(sources: Sequence[AudioInput], stream_id: str | None) -> list[InputStream]:
+def open_inputs(options: argparse.Namespace) -> list[InputStream]:
+    """Return the inputs that can be read, and print an error for each other.
+
+    The ids do not depend on which can be read: they are known before.
+    """
+    turns = asyncio.Semaphore(max_open_files())
     run = secrets.token_hex(RUN_BYTES)
-    ids = stream_ids([source.stem for source in sources], stream_id, run)
-    return [InputStream(*pair) for pair in zip(ids, sources, strict=True)]
+    ids = stream_ids([stem(text) for text in options.inputs], options.stream, run)
+    inputs = []
+    for stream_id, text in zip(ids, options.inputs, strict=True):
+        try:
+            inputs.append(InputStream(stream_id, open_source(text, options, turns)))
+        except MediaError as error:
+            print_error(str(error))
+    return inputs
+
+
+def open_source(text: str, options: argparse.Namespace, turns: asyncio.Semaphore) -> AudioInput:
+    """Return the input of this name. Raises MediaError."""
+    if text == arguments.STDIN:
+        return PipeSource(None, arguments.stdin_format(options))
+    return open_input(Path(text), turns)
+
+
+def stem(text: str) -> str:
+    """Return the part of an input's name that its stream id has."""
+    return "stdin" if text == arguments.STDIN else Path(text).stem
 
 
 async def publish(
@@ -92,7 +102,7 @@ async def publish(
             await publisher.flush()
     if received:
         return 128 + received[0]
-    return 0 if complete else 1
+    return 0 if complete else FAILED
 
 
 @contextmanager

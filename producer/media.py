@@ -67,9 +67,6 @@ class AudioInput(Protocol):
     def name(self) -> str: ...  # for messages
 
     @property
-    def stem(self) -> str: ...  # for a stream id
-
-    @property
     def seconds(self) -> float | None: ...  # None: unknown
 
     @property
@@ -91,10 +88,6 @@ class FileSource:
     @property
     def name(self) -> str:
         return str(self.path)
-
-    @property
-    def stem(self) -> str:
-        return self.path.stem
 
     @asynccontextmanager
     async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
@@ -132,6 +125,8 @@ def _file_decoder(path: Path, stopped: Callable[[], bool]) -> Iterator[MediaDeco
             file.seek(0)
         except OSError as error:
             raise MediaError(f"{path}: {error.strerror}") from error
+        if not head:
+            raise MediaError(f"{path}: is empty: check that it was recorded or copied to its end")
         if is_wav(head):
             decoder = wav_decoder(str(path), ByteReader(file.fileno(), stopped))
         else:
@@ -169,10 +164,6 @@ class PipeSource:
     @property
     def name(self) -> str:
         return "standard input" if self.path is None else str(self.path)
-
-    @property
-    def stem(self) -> str:
-        return "stdin" if self.path is None else self.path.stem
 
     @asynccontextmanager
     async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:

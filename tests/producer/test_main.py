@@ -22,6 +22,7 @@ from topic_records import read_topic
 from devstack.kafka import LocalKafka
 from devstack.ports import free_ports
 from producer.__main__ import main
+from producer.progress import Lines
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import decode_audio
 from schemas.topics import Topics
@@ -260,22 +261,55 @@ def test_any_file_name_is_printed_on_one_line_and_has_its_own_id(
     assert r"/\udce9\n.flac: No such file" in line
 
 
-def test_unreadable_inputs_are_reported_before_anything_is_published(
+def test_unreadable_inputs_are_reported_and_the_others_published(
     kafka: LocalKafka,
     topics: Topics,
     streams: ReadStreams,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    text = tmp_path / "notes.txt"
+    text, empty, broken = tmp_path / "notes.wav", tmp_path / "empty.mp3", tmp_path / "broken.wav"
     text.write_text("no audio")
-    assert publish(kafka, topics, JFK, str(tmp_path), str(text), str(tmp_path / "no.wav")) == 2
+    empty.touch()
+    broken.symlink_to(tmp_path / "no.wav")
+    unreadable = [str(path) for path in (tmp_path, text, empty, broken)]
+    assert publish(kafka, topics, "--fast", "--stream", "run", *unreadable, MOON) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == ["streamscribe publish"] * 3
-    assert "is a folder" in lines[0]
-    assert "cannot be read as audio" in lines[1]
-    assert "No such file" in lines[2]
-    assert streams(topics.audio) == {}
+    assert [line.partition(": ")[0] for line in lines] == ["streamscribe publish"] * 4
+    reasons = ("is a folder", "cannot be read as audio", "is empty", "No such file")
+    assert all(reason in line for reason, line in zip(reasons, lines, strict=True))
+    # The id is that of one of several.
+    assert list(streams(topics.audio_bulk)) == ["run-zh_aishell3_moon"]
+
+
+def test_without_a_readable_input_kafka_is_not_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([str(tmp_path / "no.wav"), "--bootstrap", "localhost:1"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no.wav: No such file" in line
+
+
+def test_a_file_that_disappears_before_its_turn_is_reported(
+    kafka: LocalKafka,
+    topics: Topics,
+    streams: ReadStreams,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "gone.wav"
+    soundfile.write(path, np.zeros(8_000), 8_000)
+
+    def unlink_once(topic: str) -> Lines:
+        path.unlink()
+        return Lines(topic)
+
+    monkeypatch.setattr("producer.__main__.new_reporter", unlink_once)
+    assert publish(kafka, topics, "--fast", "--stream", "run", str(path), MOON) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "gone.wav: No such file or directory (stream run-gone)" in line
+    assert list(streams(topics.audio_bulk)) == ["run-zh_aishell3_moon"]
 
 
 def test_a_truncated_file_is_published_up_to_the_error(

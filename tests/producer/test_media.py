@@ -92,7 +92,6 @@ async def test_a_file_is_read_in_blocks_without_conversion(tmp_path: Path, suffi
     source = open_file(path, TURNS)
     expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
     assert source.seconds == pytest.approx(len(expected) / 22_050, abs=0.06)
-    assert source.stem == "speech"
     # Decoders of lossy formats differ in rounding.
     np.testing.assert_allclose(await read(source), expected, atol=1e-3 * (suffix in {"ogg", "mp3"}))
 
@@ -118,7 +117,7 @@ async def test_reading_a_file_ends_on_stop(tmp_path: Path) -> None:
 
 
 def test_a_file_without_audio_is_reported_with_the_reason(tmp_path: Path) -> None:
-    text, empty, silent = tmp_path / "notes.txt", tmp_path / "empty.wav", tmp_path / "silent.wav"
+    text, empty, silent = tmp_path / "notes.txt", tmp_path / "empty.mp3", tmp_path / "silent.wav"
     text.write_text("no audio")
     empty.touch()
     silent.write_bytes(wav(b"", 8_000) + b"LIST\4\0\0\0INFO")
@@ -126,7 +125,7 @@ def test_a_file_without_audio_is_reported_with_the_reason(tmp_path: Path) -> Non
         (tmp_path, r"is a folder: name the files in it, as in .*/\*\.wav"),
         (tmp_path / "missing.wav", "No such file"),
         (text, "cannot be read as audio"),
-        (empty, "cannot be read as audio"),
+        (empty, "is empty: check"),
         (silent, "contains no audio"),
     ]:
         with pytest.raises(MediaError, match=rf"^{path}: {reason}"):

@@ -52,7 +52,6 @@ class Tone:
     fails_at_s: float | None = None
     cannot_be_opened: bool = False
     name: str = "tone"
-    stem: str = "tone"
 
     @asynccontextmanager
     async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
