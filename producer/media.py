@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import shlex
 import stat
 import sys
 import tempfile
@@ -82,6 +83,7 @@ class FileSource:
 
     path: Path
     seconds: float | None
+    size: int  # bytes when it was first looked at
     turns: asyncio.Semaphore  # bounds how many files are open at once
     live: bool = False
 
@@ -92,8 +94,19 @@ class FileSource:
     @asynccontextmanager
     async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
         async with self.turns:
-            with _file_decoder(self.path, stop.is_set) as decoder:
-                yield OpenAudio(decoder.format, _until(stop, decoder.blocks()))
+            with _opened(self.path) as file, _decoder(self.path, file, stop.is_set) as decoder:
+                blocks = self._checked(file, decoder.blocks())
+                yield OpenAudio(decoder.format, _until(stop, blocks))
+
+    def _checked(self, file: FileIO, blocks: Iterator[Float32Array]) -> Iterator[Float32Array]:
+        """Yield the blocks. Raises MediaError after them if the file has grown since."""
+        yield from blocks
+        if _size(file) > self.size:
+            raise MediaError(
+                f"{self.name}: was still being written: what came later may be missing; publish "
+                "the file again once it is complete, or pipe it: "
+                f"tail -c +1 -f {shlex.quote(self.name)} | streamscribe publish -"
+            )
 
 
 def open_input(path: Path, turns: asyncio.Semaphore) -> AudioInput:
@@ -109,29 +122,42 @@ def open_file(path: Path, turns: asyncio.Semaphore) -> FileSource:
     """Return the file as an input after reading its beginning. Raises MediaError."""
     if path.is_dir():
         raise MediaError(f"{path}: is a folder: name the files in it, as in {path}/*.wav")
-    with _file_decoder(path, lambda: False) as decoder:
-        seconds = decoder.seconds
+    with _opened(path) as file, _decoder(path, file, lambda: False) as decoder:
+        size, seconds = _size(file), decoder.seconds
         if next(decoder.blocks(), None) is None:
             raise MediaError(f"{path}: contains no audio")
-    return FileSource(path, seconds, turns)
+    return FileSource(path, seconds, size, turns)
 
 
 @contextmanager
-def _file_decoder(path: Path, stopped: Callable[[], bool]) -> Iterator[MediaDecoder]:
-    with ExitStack() as opened:
-        try:
-            file = opened.enter_context(path.open("rb", buffering=0))
-            head = file.read(_TAGGED_BYTES)
-            file.seek(0)
-        except OSError as error:
-            raise MediaError(f"{path}: {error.strerror}") from error
-        if not head:
-            raise MediaError(f"{path}: is empty: check that it was recorded or copied to its end")
-        if is_wav(head):
-            decoder = wav_decoder(str(path), ByteReader(file.fileno(), stopped))
-        else:
-            decoder = file_decoder(str(path), file, head, partial(_tail, file))
-        yield opened.enter_context(decoder)
+def _opened(path: Path) -> Iterator[FileIO]:
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _decoder(path: Path, file: FileIO, stopped: Callable[[], bool]) -> Iterator[MediaDecoder]:
+    try:
+        head = file.read(_TAGGED_BYTES)
+        file.seek(0)
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror}") from error
+    if not head:
+        raise MediaError(f"{path}: is empty: check that it was recorded or copied to its end")
+    if is_wav(head):
+        decoding = wav_decoder(str(path), ByteReader(file.fileno(), stopped))
+    else:
+        decoding = file_decoder(str(path), file, head, partial(_tail, file))
+    with decoding as decoder:
+        yield decoder
+
+
+def _size(file: FileIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _tail(file: FileIO) -> bytes:

@@ -234,6 +234,20 @@ async def test_samples_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
         await read(open_file(path, TURNS))
 
 
+@pytest.mark.parametrize("length", [0, None])
+async def test_a_file_that_grows_while_it_is_read_is_reported(
+    tmp_path: Path, length: int | None
+) -> None:
+    path = tmp_path / "recording.wav"
+    source = file_of(path, wav(JFK.tobytes(), RATE, length=length))
+    with path.open("ab") as file:
+        file.write(JFK.tobytes())
+    samples, message = await read_until_error(source)
+    assert len(samples) == (len(JFK) if length is None else 2 * len(JFK))
+    assert "was still being written" in message
+    assert f"tail -c +1 -f {path} | streamscribe publish -" in message
+
+
 async def test_only_as_many_files_as_allowed_are_open_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(JFK.tobytes(), RATE))
