@@ -188,6 +188,8 @@ class FailureReporter:
 
     def ended(self, item: InputStream, seconds: float, records: int) -> None: ...
 
+    def warned(self, item: InputStream, warning: str) -> None: ...
+
     def failed(self, item: InputStream, reason: str) -> None:
         raise DevstackError(f"{item.stream_id}: {reason}")
 

@@ -82,6 +82,19 @@ class MediaDecoder:
         if self._stream.bit_rate:
             self.seconds = 8 * length / self._stream.bit_rate
 
+    @property
+    def warning(self) -> str | None:
+        """Which audio track is decoded, if there are several."""
+        tracks = self._container.streams.audio
+        if len(tracks) < 2:
+            return None
+        languages = ", ".join(track.language or "no language" for track in tracks)
+        return (
+            f"{self._name}: has {len(tracks)} audio tracks ({languages}): only number "
+            f"{tracks.index(self._stream)} is published, counted from 0; for number N, pipe it: "
+            "ffmpeg -loglevel error -i FILE -map 0:a:N -f wav - | streamscribe publish -"
+        )
+
     def close(self) -> None:
         self._container.close()
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class OpenAudio:
 
     format: AudioFormat
     blocks: AsyncGenerator[Float32Array, None]  # samples [n, channels] of -1..1; raises MediaError
+    warning: str | None = None  # one line with the input's name
 
 
 class AudioInput(Protocol):
@@ -96,7 +97,7 @@ class FileSource:
         async with self.turns:
             with _opened(self.path) as file, _decoder(self.path, file, stop.is_set) as decoder:
                 blocks = self._checked(file, decoder.blocks())
-                yield OpenAudio(decoder.format, _until(stop, blocks))
+                yield OpenAudio(decoder.format, _until(stop, blocks), decoder.warning)
 
     def _checked(self, file: FileIO, blocks: Iterator[Float32Array]) -> Iterator[Float32Array]:
         """Yield the blocks. Raises MediaError after them if the file has grown since."""
@@ -174,6 +175,14 @@ async def _until(
         yield block
 
 
+class _PipedAudio(NamedTuple):
+    """Audio whose blocks are read in the thread of their pipe."""
+
+    format: AudioFormat
+    blocks: Iterator[Float32Array]
+    warning: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PipeSource:
     """A pipe, a device or standard input: a container, or raw 16-bit little-endian PCM.
@@ -197,30 +206,27 @@ class PipeSource:
         with ExitStack() as opened, ThreadPoolExecutor(1, "pipe") as thread:
             run = partial(asyncio.get_running_loop().run_in_executor, thread)
             try:
-                format_, blocks = await run(
-                    self._open, opened, lambda: stop.is_set() or closing.is_set()
-                )
-                yield OpenAudio(format_, _stepwise(stop, partial(run, next, blocks, None)))
+                audio = await run(self._open, opened, lambda: stop.is_set() or closing.is_set())
+                steps = _stepwise(stop, partial(run, next, audio.blocks, None))
+                yield OpenAudio(audio.format, steps, audio.warning)
             finally:
                 closing.set()  # ends a read of the thread
 
-    def _open(
-        self, opened: ExitStack, stopped: Callable[[], bool]
-    ) -> tuple[AudioFormat, Iterator[Float32Array]]:
-        """Return format and blocks; what must be closed after the last goes to `opened`."""
+    def _open(self, opened: ExitStack, stopped: Callable[[], bool]) -> _PipedAudio:
+        """Return the audio; what must be closed after the last block goes to `opened`."""
         try:
             reader = ByteReader(self._descriptor(opened), stopped)
             head = reader.peek(HEAD_BYTES)
             if may_have_frames(head):
                 head = reader.peek(FRAMES_BYTES)
             if self.raw is not None and not is_container(head):
-                return self.raw, self._pcm(reader, self.raw)
+                return _PipedAudio(self.raw, self._pcm(reader, self.raw))
             if (live := _skip_live_header(reader, head)) is not None:
-                return live, self._pcm(reader, live)
+                return _PipedAudio(live, self._pcm(reader, live))
             decoder = opened.enter_context(self._decoder(reader, opened))
         except OSError as error:
             raise MediaError(f"{self.name}: {error.strerror}") from error
-        return decoder.format, decoder.blocks()
+        return _PipedAudio(decoder.format, decoder.blocks(), decoder.warning)
 
     def _descriptor(self, opened: ExitStack) -> int:
         if self.path is not None:

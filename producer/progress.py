@@ -18,15 +18,21 @@ def print_error(problem: str) -> None:
     sys.stderr.write(f"streamscribe publish: {printable(problem)}\n")
 
 
-class _FailuresToStderr:
-    """Prints failures to standard error, whatever standard output is."""
+class _ProblemsToStderr:
+    """Prints warnings and failures to standard error, whatever standard output is."""
+
+    def warned(self, item: InputStream, warning: str) -> None:
+        self._print_problem(item, f"warning: {warning}")
 
     def failed(self, item: InputStream, reason: str) -> None:
+        self._print_problem(item, reason)
+
+    def _print_problem(self, item: InputStream, problem: str) -> None:
         with suppress(OSError):  # the terminal may be closed
-            print_error(f"{reason} (stream {item.stream_id})")
+            print_error(f"{problem} (stream {item.stream_id})")
 
 
-class Bars(_FailuresToStderr):
+class Bars(_ProblemsToStderr):
     """One bar per stream; for an unknown length a counter."""
 
     def __init__(self, console: Console) -> None:
@@ -63,7 +69,7 @@ class Bars(_FailuresToStderr):
         )
 
 
-class Lines(_FailuresToStderr):
+class Lines(_ProblemsToStderr):
     """One line when a stream begins and one when it has ended."""
 
     def __init__(self, topic: str) -> None:

@@ -33,6 +33,8 @@ class Reporter(Protocol):
 
     def ended(self, item: InputStream, seconds: float, records: int) -> None: ...
 
+    def warned(self, item: InputStream, warning: str) -> None: ...
+
     def failed(self, item: InputStream, reason: str) -> None: ...
 
 
@@ -99,6 +101,8 @@ class _StreamPublication:
         """
         reporter = self._context.reporter
         reporter.started(self._input)
+        if self._audio.warning is not None:
+            reporter.warned(self._input, self._audio.warning)
         failure = None
         try:
             await self._send_blocks()

@@ -234,6 +234,25 @@ async def test_samples_that_are_not_finite_are_rejected(tmp_path: Path) -> None:
         await read(open_file(path, TURNS))
 
 
+async def test_of_several_tracks_one_is_read_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "two.mka"
+    with av.open(str(path), "w", format="matroska") as file:
+        for language in ("eng", "deu"):
+            track = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
+            track.metadata["language"] = language
+        for n, samples in enumerate((JFK, np.zeros_like(JFK))):
+            frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "mono")
+            frame.sample_rate = RATE
+            file.mux(file.streams.audio[n].encode(frame))
+    with pipe_of(path.read_bytes()) as descriptor:
+        for source in (open_file(path, TURNS), open_input(Path(f"/dev/fd/{descriptor}"), TURNS)):
+            async with source.open(asyncio.Event()) as audio:
+                blocks = [block async for block in audio.blocks]
+            np.testing.assert_array_equal(np.concatenate(blocks)[:, 0] * 32_768, JFK)
+            assert audio.warning is not None
+            assert "has 2 audio tracks (eng, deu): only number 0 is published" in audio.warning
+
+
 @pytest.mark.parametrize("length", [0, None])
 async def test_a_file_that_grows_while_it_is_read_is_reported(
     tmp_path: Path, length: int | None

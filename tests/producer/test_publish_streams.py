@@ -52,12 +52,13 @@ class Tone:
     fails_at_s: float | None = None
     cannot_be_opened: bool = False
     name: str = "tone"
+    warning: str | None = None
 
     @asynccontextmanager
     async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
         if self.cannot_be_opened:
             raise MediaError("tone: is missing")
-        yield OpenAudio(self.format, self.blocks(stop))
+        yield OpenAudio(self.format, self.blocks(stop), self.warning)
 
     async def blocks(self, stop: asyncio.Event) -> AsyncGenerator[Float32Array, None]:
         for at in range(0, round(self.seconds * self.format.rate), 700):
@@ -102,6 +103,9 @@ class Recorder:
 
     def ended(self, item: InputStream, seconds: float, records: int) -> None:
         self.reports.append(f"{item.stream_id} ended {seconds} {records}")
+
+    def warned(self, item: InputStream, warning: str) -> None:
+        self.reports.append(f"{item.stream_id} warned {warning}")
 
     def failed(self, item: InputStream, reason: str) -> None:
         self.reports.append(f"{item.stream_id} {reason}")
@@ -175,6 +179,16 @@ async def test_an_input_that_cannot_be_opened_concerns_no_other() -> None:
     assert {chunk.stream_id for _, chunk in recorder.sent} == {"stream-1"}
     assert [report for report in recorder.reports if report.startswith("stream-0")] == [
         "stream-0 tone: is missing"
+    ]
+
+
+async def test_a_warning_is_no_failure() -> None:
+    recorder = Recorder()
+    assert await recorder.publish(Tone(0.35, warning="tone: has 2 audio tracks"))
+    assert recorder.reports == [
+        "stream-0 started",
+        "stream-0 warned tone: has 2 audio tracks",
+        "stream-0 ended 0.35 4",
     ]
 
 
