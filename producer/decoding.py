@@ -35,6 +35,9 @@ _MATROSKA: Final = "matroska,webm"
 # FFmpeg's names of other formats that state their length; it estimates that of the rest.
 _STATED: Final = {"aiff", "caf", "mov,mp4,m4a,3gp,3g2,mj2", "ogg"}
 _EXACT: Final = {"flac", "w64"}
+# Of those, the ones whose length FFmpeg mistakes by orders of magnitude for compressed samples.
+_STATED_OF_PCM: Final = {"aiff", "w64"}
+_PCM: Final = "pcm_"  # FFmpeg's names of uncompressed samples begin so, those of G.711 too
 _DELAY_FRAMES: Final = 3  # of MP3 that hold no audio of the recording
 _TOLERANCE_S: Final = 0.3  # by which a stated length exceeds what is decoded: delays of encoders
 
@@ -75,6 +78,7 @@ class MediaDecoder:
         self._least_s = _least_s(self._container, self._stream) if stated_s is None else stated_s
         self._samples = 0
         self._damaged_s: float | None = None  # where the first packet could not be decoded
+        self._not_finite_s: float | None = None  # where the first such sample is
         self._converter: tuple[object, AudioResampler] | None = None
 
     def set_length(self, length: int) -> None:
@@ -165,8 +169,12 @@ class MediaDecoder:
     def _checked(self, frame: AudioFrame) -> Float32Array:
         samples = frame.to_ndarray().astype(np.float32, copy=False)
         block: Float32Array = samples.reshape(-1, self.format.channels)
-        if not np.isfinite(block).all():
-            raise MediaError(f"{self._name}: contains samples that are not finite numbers")
+        finite = np.isfinite(block)
+        if not finite.all():
+            if self._not_finite_s is None:
+                first = int(finite.all(axis=1).argmin())
+                self._not_finite_s = self._second + first / self.format.rate
+            block = np.where(finite, block, np.float32(0.0))
         self._samples += len(block)
         return block
 
@@ -183,6 +191,12 @@ class MediaDecoder:
             raise MediaError(
                 f"{self._name}: damaged at {self._damaged_s:.1f} s: what could not be decoded "
                 "is missing; publish the file again from its source"
+            )
+        if self._not_finite_s is not None:
+            raise MediaError(
+                f"{self._name}: contains samples that are not finite numbers, the first at "
+                f"{self._not_finite_s:.1f} s: silence is in their place; publish the file again "
+                "from its source"
             )
 
     def _stopped(self, reason: str) -> MediaError:
@@ -259,6 +273,8 @@ def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:
 def _least_s(container: InputContainer, stream: AudioStream) -> float:
     """Return how long the audio is at least, as far as the file states it."""
     name, duration_s = container.format.name, _duration_s(container, stream) or 0.0
+    if name in _STATED_OF_PCM and not stream.codec_context.name.startswith(_PCM):
+        return 0.0
     if name in _EXACT:
         return duration_s
     only = len(container.streams) == 1  # Matroska states the length of its longest stream
