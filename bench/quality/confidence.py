@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import exp
 from pathlib import Path
 from typing import Final
@@ -31,10 +31,8 @@ from bench.quality.calibration import (
     fit,
     reliability,
 )
-from bench.quality.decoding import OfflineDecoder
+from bench.quality.decoding import OfflineDecoder, clip_request
 from bench.quality.known_clips import SNRS_DB, KnownClip, known_clips
-from consumer.core.audio.samples import to_float
-from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.core.text.quality import OF_TOKENS, OF_WORDS, Calibration
 from consumer.errors import ConfigError
@@ -130,8 +128,8 @@ def run(context: BenchContext) -> Findings:
 def _decoded(decoder: OfflineDecoder, clips: Sequence[KnownClip]) -> Iterator[ScoredText]:
     """Yield the clips with a text: without one there is nothing to be correct."""
     requests = [
-        DecodeRequest(to_float(each.utterances[0].samples), (each.recording.language,), words=True)
-        for each in clips
+        replace(clip_request(clip.utterances[0].samples, clip.recording.language), prompt=None)
+        for clip in clips
     ]
     for clip, text in zip(clips, decoder.decode(requests, "utterances"), strict=True):
         if text.words:

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from bench.checkpoints import use_requested_threads
 from bench.framework import Advance, BenchContext, machine
 from bench.quality.recordings import SCORED
+from consumer.core.audio.gain import levelled
 from consumer.core.audio.samples import to_float
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array, Speech, Utterance
 from consumer.core.scheduling.jobs import DecodeRequest
@@ -128,7 +129,8 @@ def _excerpt(request: DecodeRequest, text: Hypothesis, missing: MissingSpeech) -
 def clip_request(samples: Int16Array, language: str, speech: Speech | None = None) -> DecodeRequest:
     """Return the request for [n] samples at WHISPER_RATE, with the prompt of a live stream."""
     given = prompt(language, None)
-    return DecodeRequest(to_float(samples), (language,), speech=speech, prompt=given, words=True)
+    levels = levelled(to_float(samples))
+    return DecodeRequest(levels, (language,), speech=speech, prompt=given, words=True)
 
 
 def published_text(hypothesis: Hypothesis, utterance: Utterance) -> str:

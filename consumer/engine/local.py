@@ -14,6 +14,7 @@ import soundfile
 import soxr
 import structlog
 
+from consumer.core.audio.gain import levelled
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Utterance
 from consumer.core.scheduling.capacity import BatchTiming, positions
@@ -167,16 +168,15 @@ class LocalEngine:
 
 
 def whisper_samples(utterance: Utterance) -> Float32Array:
-    """Return the samples at WHISPER_RATE, [n], in [-1, 1].
+    """Return the samples at WHISPER_RATE, [n], in [-1, 1], at a usual level.
 
     An utterance is complete, so it is resampled in one call and no filter state is kept.
     """
     samples: Float32Array = utterance.samples.astype(np.float32)
     samples /= FULL_SCALE
-    if utterance.rate == WHISPER_RATE:
-        return samples
-    resampled: Float32Array = soxr.resample(samples, utterance.rate, WHISPER_RATE)
-    return resampled
+    if utterance.rate != WHISPER_RATE:
+        samples = soxr.resample(samples, utterance.rate, WHISPER_RATE)
+    return levelled(samples)
 
 
 def _log_failure(job: Job, error: Exception) -> None:

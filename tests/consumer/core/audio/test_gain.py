@@ -6,8 +6,8 @@ from budget import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.audio.gain import NOISE_DB, TARGET_DB, RunningGain
-from consumer.core.audio.utterance import Int16Array
+from consumer.core.audio.gain import MAX_DB, NOISE_DB, TARGET_DB, RunningGain, levelled
+from consumer.core.audio.utterance import Float32Array, Int16Array
 
 WINDOW_MS, WINDOW = 20, 320
 
@@ -71,3 +71,43 @@ def test_no_window_becomes_quieter_or_wraps(levels: list[float], seed: int):
         assert after.dtype == np.int16
         assert level(after) >= level(before) - 0.1
         assert np.corrcoef(after, before)[0, 1] > 0.8 or level(before) < -90
+
+
+# --- a clip for Whisper
+
+
+def noise(db: float) -> Float32Array:
+    return np.random.default_rng(0).normal(0, 10 ** (db / 20), 16_000).astype(np.float32)
+
+
+def rms_db(samples: Float32Array) -> float:
+    return float(20 * np.log10(samples.std()))
+
+
+@pytest.mark.parametrize("db", [-26, -40, -60])
+def test_a_quiet_clip_reaches_the_target(db: float):
+    assert rms_db(levelled(noise(db))) == pytest.approx(TARGET_DB, abs=0.1)
+
+
+@pytest.mark.parametrize("db", [-20.2, -15, -6])
+def test_a_clip_at_a_usual_level_is_not_changed(db: float):
+    clip = noise(db)
+    assert levelled(clip) is clip
+
+
+def test_the_gain_of_a_clip_is_bounded():
+    assert rms_db(levelled(noise(-90))) == pytest.approx(-90 + MAX_DB, abs=0.1)
+    assert not levelled(np.zeros(100, np.float32)).any()
+
+
+def test_a_constant_offset_is_not_amplified():
+    assert levelled(noise(-60) + np.float32(0.3)) == pytest.approx(levelled(noise(-60)), abs=0.01)
+
+
+@examples(50)
+@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50))
+def test_samples_stay_in_range(values: list[float]):
+    found = levelled(np.array(values, np.float32))
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert (np.abs(found) <= 1).all()
