@@ -24,6 +24,7 @@ BENCHES: Final = {
     "fuzz": Command("bench.robustness.fuzz.run", "whether any bytes crash or stall a parser"),
     "gpu": Command("bench.engine.gpu", "speed, latency and memory of one shape of model"),
     "hallucinations": Command("bench.quality.hallucinations", "text invented without speech"),
+    "host": Command("bench.host.run", "processor time beside the model and the detector"),
     "live": Command("bench.live.run", "latency and error rates of live streams"),
     "partials": Command("bench.quality.partials", "how much of a text is stable before its final"),
     "schedule": Command("bench.scheduling.run", "how long finals wait under load: a simulation"),

@@ -184,7 +184,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             out_of_range += [Partition(tp.topic, tp.partition) for tp in error.args[0]]
             return []
         return [
-            self._guard.unreadable(record) or _record(record)
+            self._guard.unreadable(record) or record_of(record)
             for batch in batches.values()
             for record in batch
         ]
@@ -200,7 +200,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         return self._settings.topics[partition.topic]
 
 
-def _record(record: Any) -> Record:
+def record_of(record: Any) -> Record:
+    """Return a record of aiokafka's as one of this project."""
     return Record(
         Partition(record.topic, record.partition),
         record.offset,

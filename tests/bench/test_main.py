@@ -42,6 +42,7 @@ def test_every_bench_has_a_help_text(name: str, capsys: pytest.CaptureFixture[st
         "engine --json no/such/folder/x.json",
         "fold --break everything",
         "gpu --shape huge",
+        "host --parts nothing",
         "gpu --utterance-s nan",
         "soak --minutes 0",
     ],
