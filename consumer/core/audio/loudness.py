@@ -29,9 +29,10 @@ _CLIPPED: Final = 32_000  # the loudest sample of G.711 is 32 124 (mu-law) or 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loudness:
-    """The power of an utterance's frames; full scale is 1."""
+    """The power of an utterance's frames, and of its background noise; full scale is 1."""
 
     powers: Float32Array  # [frames], at least one
+    noise: float  # mean power
 
     @classmethod
     def of(cls, samples: Int16Array, rate: int) -> Loudness:
@@ -39,13 +40,9 @@ class Loudness:
         length = min(len(samples), FRAME_MS * rate // 1000)
         frames = samples[: len(samples) // length * length].reshape(-1, length)
         centred = frames - frames.mean(axis=1, keepdims=True, dtype=np.float32)
-        return cls(np.einsum("ij,ij->i", centred, centred) / np.float32(length * FULL_SCALE**2))
-
-    @property
-    def noise(self) -> float:
-        """Mean power of the background noise."""
-        quantile = float(np.quantile(self.powers, _NOISE_QUANTILE))
-        return max(quantile * _NOISE_BIAS, _QUANTISATION)
+        powers = np.einsum("ij,ij->i", centred, centred) / np.float32(length * FULL_SCALE**2)
+        quantile = float(np.quantile(powers, _NOISE_QUANTILE))
+        return cls(powers, max(quantile * _NOISE_BIAS, _QUANTISATION))
 
     @property
     def snr_db(self) -> float:
@@ -68,7 +65,8 @@ def level_db(samples: Int16Array) -> float:
 
 def clipped_ratio(samples: Int16Array) -> float:
     """Return the share of samples at full scale, or at the loudest value of G.711."""
-    return float(np.mean((samples >= _CLIPPED) | (samples <= -_CLIPPED)))
+    clipped = np.count_nonzero((samples >= _CLIPPED) | (samples <= -_CLIPPED))
+    return float(clipped / len(samples))
 
 
 def _decibels(power: float, reference: float) -> float:

@@ -95,14 +95,17 @@ def align_prefix(stable: Sequence[str], decoded: Sequence[str]) -> tuple[int, in
     """Return the length of the prefix of `decoded` that fits `stable` best, and its edits.
 
     Edits are Levenshtein's. Of several prefixes with the fewest it is the one nearest in length.
+    What both begin with needs no edits.
     """
-    row = list(range(len(decoded) + 1))
-    for i, left in enumerate(stable, start=1):
+    common = _common_prefix(stable, decoded)
+    rest = stable[common:]
+    row = list(range(len(decoded) - common + 1))
+    for i, left in enumerate(rest, start=1):
         diagonal, row[0] = row[0], i
-        for j, right in enumerate(decoded, start=1):
+        for j, right in enumerate(decoded[common:], start=1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
-    end = min(range(len(row)), key=lambda j: (row[j], abs(j - len(stable))))
-    return end, row[end]
+    end = min(range(len(row)), key=lambda j: (row[j], abs(j - len(rest))))
+    return common + end, row[end]
 
 
 def _keyed_units(text: str) -> list[Unit]:

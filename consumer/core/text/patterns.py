@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import Final
 
 from consumer.core.text.units import keys
@@ -95,11 +96,8 @@ def is_loop(text: str) -> bool:
 
 def _repetition_of(text_keys: Sequence[str], length: int) -> Repetition:
     """Return the longest repetition of a phrase of `length` units."""
-    longest = same = 0
-    shifted = text_keys[length:]
-    for left, right in zip(text_keys, shifted, strict=False):  # up to the end of the shorter
-        same = same + 1 if left == right else 0
-        longest = max(longest, same)
+    repeats = bytes(map(eq, text_keys, text_keys[length:]))  # 1: equal to the unit `length` later
+    longest = max(map(len, repeats.split(b"\0")))
     units = longest + length
     return Repetition(units, units // length) if units >= 3 * length else Repetition()
 

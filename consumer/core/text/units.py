@@ -6,9 +6,10 @@ character with its marks. A mixed text has units of both kinds: "用Python写" h
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterator
-from enum import Enum, auto
+from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 _Blocks: TypeAlias = tuple[tuple[int, int], ...]  # first and last code points
@@ -34,15 +35,22 @@ UNSPACED_LANGUAGES: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 _JOINERS: Final = "\u200c\u200d"  # zero-width: they join two code points to one character
 
 
-class Kind(Enum):
-    """The kind of a code point."""
+class Kind(StrEnum):
+    """The kind of a code point, in one letter: the kinds of a text join to a pattern of it."""
 
-    LETTER = auto()  # part of a word; digits too
-    CHARACTER = auto()  # a unit of its own
-    MARK = auto()  # belongs to the character before it
-    SPACE = auto()
-    OPENING = auto()  # belongs to the following unit
-    CLOSING = auto()  # other punctuation and symbols: belongs to the preceding unit
+    LETTER = "L"  # part of a word; digits too
+    CHARACTER = "C"  # a unit of its own
+    MARK = "M"  # belongs to the character before it
+    SPACE = "S"
+    OPENING = "O"  # belongs to the following unit
+    CLOSING = "P"  # other punctuation and symbols: belongs to the preceding unit
+
+
+# A unit by the kinds of its code points: a word or a character, after what belongs to it. A mark
+# or a symbol before the first letter of a text begins its unit.
+_UNIT: Final = re.compile("[MSOP]*(?:L[LMP]*|C[MP]*)|[MSOP]+")
+_CORE, _AROUND = "LCM", "SOP"  # the kinds that a key is made of, and the others
+_TEXTS: Final = 1024  # and words, whose units are kept: each is compared several times
 
 
 class Unit(NamedTuple):
@@ -55,18 +63,19 @@ class Unit(NamedTuple):
 
 def units(text: str) -> list[Unit]:
     """Return the units of a text; their texts join to it."""
-    return [_unit(piece) for piece in _pieces(text)]
+    return [*_units(text)]
 
 
 def keys(text: str) -> list[str]:
     """Return the keys of a text's units, without those of punctuation alone."""
-    return [unit.key for unit in units(text) if unit.key]
+    return [unit.key for unit in _units(text) if unit.key]
 
 
 def is_han(character: str) -> bool:
     return _lies_in(character, _HAN)
 
 
+@lru_cache(maxsize=1 << 14)
 def kind(character: str) -> Kind:
     """Return the kind of a single code point, by its Unicode category."""
     category = unicodedata.category(character)
@@ -79,35 +88,20 @@ def kind(character: str) -> Kind:
     return Kind.OPENING if category in {"Ps", "Pi"} else Kind.CLOSING
 
 
-def _pieces(text: str) -> Iterator[str]:
-    piece, core = "", None  # core: the kind of its last letter or character
-    for character in text:
-        now = kind(character)
-        if core is not None and _begins(now, core):
-            yield piece
-            piece, core = "", None
-        piece += character
-        core = now if now in {Kind.LETTER, Kind.CHARACTER} else core
-    if piece:
-        yield piece
+@lru_cache(maxsize=_TEXTS)
+def _units(text: str) -> tuple[Unit, ...]:
+    kinds = "".join(map(kind, text))
+    core = [each if its_kind in _CORE else "" for each, its_kind in zip(text, kinds, strict=True)]
+    spans = (match.span() for match in _UNIT.finditer(kinds))
+    return tuple(
+        _unit(text[start:end], kinds[start:end], "".join(core[start:end])) for start, end in spans
+    )
 
 
-def _begins(now: Kind, core: Kind) -> bool:
-    """Return whether a code point of that kind begins a new unit after such a core."""
-    if now is Kind.LETTER:
-        return core is Kind.CHARACTER
-    return now in {Kind.CHARACTER, Kind.SPACE, Kind.OPENING}
-
-
-def _unit(piece: str) -> Unit:
-    letters = [at for at, each in enumerate(piece) if _is_core(each)]
-    bare = "".join(piece[at] for at in letters)
-    key = unicodedata.normalize("NFKC", bare).casefold()
-    return Unit(piece, key, piece[letters[-1] + 1 :] if letters else "")
-
-
-def _is_core(character: str) -> bool:
-    return kind(character) in {Kind.LETTER, Kind.CHARACTER, Kind.MARK}
+def _unit(piece: str, kinds: str, core: str) -> Unit:
+    """Return the unit of a piece of text; `core`: its letters, characters and marks."""
+    key = unicodedata.normalize("NFKC", core).casefold()
+    return Unit(piece, key, piece[len(kinds.rstrip(_AROUND)) :] if core else "")
 
 
 def _lies_in(character: str, blocks: _Blocks) -> bool:

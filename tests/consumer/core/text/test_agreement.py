@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -186,3 +187,20 @@ def test_an_alignment_is_exact_if_possible():
     assert align_prefix("abc", "abcde") == (3, 0)
     assert align_prefix("", "abc") == (0, 0)
     assert align_prefix("abc", "bcde") == (2, 1)
+
+
+@given(st.text("abc", max_size=6), st.text("abc", max_size=8))
+def test_a_common_beginning_needs_no_alignment(stable: str, hypothesis: str):
+    edits = [levenshtein(stable, hypothesis[:end]) for end in range(len(hypothesis) + 1)]
+    best = min(range(len(edits)), key=lambda end: (edits[end], abs(end - len(stable))))
+    assert align_prefix(stable, hypothesis) == (best, edits[best])
+
+
+@cache
+def levenshtein(one: str, other: str) -> int:
+    if not one or not other:
+        return len(one) + len(other)
+    shorter = levenshtein(one[1:], other), levenshtein(one, other[1:])
+    return min(
+        *(each + 1 for each in shorter), levenshtein(one[1:], other[1:]) + (one[0] != other[0])
+    )

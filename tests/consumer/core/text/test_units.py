@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.text.units import is_han, keys, units
+from consumer.core.text.units import Kind, is_han, keys, kind, units
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,25 @@ def test_keys_ignore_case_width_and_punctuation():
 )
 def test_han_is_distinguished_from_kana_and_latin(character: str, han: bool):
     assert is_han(character) is han
+
+
+@given(st.text(st.sampled_from("aB1 你中が\u3099ก้.,!?$(（“”\u200d\u0301\n-…")))
+def test_a_unit_is_a_word_or_a_character_after_what_belongs_to_it(text: str):
+    assert [unit.text for unit in units(text)] == [*one_by_one(text)]
+
+
+def one_by_one(text: str) -> Iterator[str]:
+    """Yield the units of a text, decided at each code point by the kinds before it."""
+    piece, core = "", None  # core: the kind of its last letter or character
+    for character in text:
+        now = kind(character)
+        begins = {Kind.CHARACTER, Kind.SPACE, Kind.OPENING}
+        if core is Kind.CHARACTER:
+            begins.add(Kind.LETTER)
+        if core is not None and now in begins:
+            yield piece
+            piece, core = "", None
+        piece += character
+        core = now if now in {Kind.LETTER, Kind.CHARACTER} else core
+    if piece:
+        yield piece
