@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,6 +54,14 @@ class SegmenterConfig:
         return max(0, self.max_utterance_ms - max(self.split_ms, self.retreat_ms))
 
 
+class OpenExtent(NamedTuple):
+    """The open utterance as it would end if no more speech followed, in samples since the cut."""
+
+    start: int
+    end: int
+    speech_end: int
+
+
 @dataclass(frozen=True, slots=True)
 class UtteranceSpan:
     """An utterance: [start, end) in samples since the last cut."""
@@ -79,6 +88,7 @@ class _Open:
 
     first: int  # first window of speech
     start: int  # first sample, pre-roll included
+    longest_end: int  # the last sample that it may have, + 1
     min_speech: int  # samples
     quiet: int = 0  # windows below `offset` among the last `endpoint_ms`
 
@@ -92,8 +102,11 @@ class Segmenter:
         self._endpoint_windows = round(config.endpoint_ms / config.window_ms)
         self._endpoint_quiet = ceil(self._endpoint_windows * config.endpoint_share)
         self._probabilities: list[float] = []  # bounded by `silence_cut_ms` + `max_utterance_ms`
+        self._pre_roll = self._samples(config.pre_roll_ms)
+        self._post_roll = self._samples(config.post_roll_ms)
+        self._longest = self._samples(config.max_utterance_ms)
         # After a split, speech of any length continues the utterance before: none of it is a click.
-        self._open = _Open(first=0, start=0, min_speech=1) if in_speech else None
+        self._open = _Open(0, 0, self._longest, min_speech=1) if in_speech else None
         self._has_cut = False
 
     @property
@@ -117,16 +130,26 @@ class Segmenter:
         missing = self._index(length) - len(self._probabilities)
         return self.push(np.ones(missing, np.float32))
 
-    def open_span(self) -> UtteranceSpan | None:
-        """Return the open utterance as it would end if no more speech followed, or None.
+    def open_extent(self) -> OpenExtent | None:
+        """Return the extent of the open utterance so far; None: there is none, or it is a click.
 
-        After `post_roll_ms` of non-speech this is the span that an endpoint would give.
+        After `post_roll_ms` of non-speech it is that of the span which an endpoint would give.
         """
         if self._open is None:
             return None
         speech_end = self._speech_end(self._open, len(self._probabilities))
-        end = min(self.scored, speech_end + self._samples(self._config.post_roll_ms))
-        return self._span(self._open, end, speech_end, EndReason.SILENCE)
+        if self._is_click(self._open, speech_end):
+            return None
+        end = min(self.scored, speech_end + self._post_roll)
+        return OpenExtent(self._open.start, end, speech_end)
+
+    def open_span(self) -> UtteranceSpan | None:
+        """Return the open utterance of `open_extent` with its scores, or None."""
+        extent = self.open_extent()
+        if extent is None:
+            return None
+        speech = self._speech(extent.start, extent.end)
+        return UtteranceSpan(*extent, EndReason.SILENCE, speech)
 
     def close(self, length: int, reason: EndReason) -> Cut:
         """End the open utterance after `length` samples since the last cut; return the cut there.
@@ -150,7 +173,7 @@ class Segmenter:
         if (first := self._onset()) is not None:
             self._open = self._opened(first)
         elif self.scored >= self._samples(self._config.silence_cut_ms):
-            return Cut(self.scored - self._samples(self._config.pre_roll_ms), None)
+            return Cut(self.scored - self._pre_roll, None)
         return None
 
     def _onset(self) -> int | None:
@@ -165,10 +188,11 @@ class Segmenter:
 
     def _opened(self, first: int) -> _Open:
         end = len(self._probabilities)
-        start = max(0, self._start(first) - self._samples(self._config.pre_roll_ms))
+        start = max(0, self._start(first) - self._pre_roll)
         examined = range(max(first, end - self._endpoint_windows), end)
         quiet = sum(not self._is_speech(index) for index in examined)
-        return _Open(first, start, self._samples(self._config.min_speech_ms), quiet)
+        least = self._samples(self._config.min_speech_ms)
+        return _Open(first, start, start + self._longest, least, quiet)
 
     def _in_speech(self, utterance: _Open) -> Cut | None:
         newest = len(self._probabilities) - 1
@@ -178,12 +202,12 @@ class Segmenter:
             utterance.quiet -= not self._is_speech(oldest)
         if oldest + 1 >= utterance.first and utterance.quiet >= self._endpoint_quiet:
             return self._endpoint(utterance)
-        longest = utterance.start + self._samples(self._config.max_utterance_ms)
-        return self._split(utterance) if self._start(newest + 2) > longest else None
+        is_longest = self._start(newest + 2) > utterance.longest_end
+        return self._split(utterance) if is_longest else None
 
     def _endpoint(self, utterance: _Open) -> Cut | None:
         speech_end = self._speech_end(utterance, self._endpoint_stop())
-        end = min(self.scored, speech_end + self._samples(self._config.post_roll_ms))
+        end = min(self.scored, speech_end + self._post_roll)
         span = self._span(utterance, end, speech_end, EndReason.SILENCE)
         if span is None:
             self._open = None
@@ -192,7 +216,7 @@ class Segmenter:
 
     def _endpoint_stop(self) -> int:
         """Return the end of the windows that may end the speech: later ones lack a post-roll."""
-        room = self.scored - self._samples(self._config.post_roll_ms)
+        room = self.scored - self._post_roll
         lookback = len(self._probabilities) - self._endpoint_windows
         return max(lookback, self._index(room))
 
@@ -225,16 +249,19 @@ class Segmenter:
     def _span(
         self, utterance: _Open, end: int, speech_end: int, reason: EndReason
     ) -> UtteranceSpan | None:
-        if speech_end - self._start(utterance.first) < utterance.min_speech:
+        if self._is_click(utterance, speech_end):
             return None
         return UtteranceSpan(
             utterance.start, end, speech_end, reason, self._speech(utterance.start, end)
         )
 
+    def _is_click(self, utterance: _Open, speech_end: int) -> bool:
+        return speech_end - self._start(utterance.first) < utterance.min_speech
+
     def _speech(self, start: int, end: int) -> Speech:
         windows = self._probabilities[self._index(start) : self._index(end - 1) + 1]
         return Speech(
-            ratio=sum(probability >= self._config.offset for probability in windows) / len(windows),
+            ratio=sum(map(self._config.offset.__le__, windows)) / len(windows),
             peak=max(windows),
             mean=sum(windows) / len(windows),
             probabilities=tuple(windows),

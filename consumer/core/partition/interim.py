@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consumer.core.audio.utterance import Utterance
-from consumer.core.streams.entries import InterimDecode
+from consumer.core.streams.entries import InterimDecode, OpenUtterance
 from consumer.core.text.agreement import Agreement
 from consumer.core.text.events import FinalPolicy, rendered
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
@@ -43,10 +43,19 @@ class Interim:
     candidate_text: TimedHypothesis | None = None
     agreement: Agreement = field(default_factory=Agreement)
 
+    def is_due(self, opened: OpenUtterance, policy: InterimPolicy) -> bool:
+        """Return whether to decode the utterance as it is now."""
+        if opened.is_ending and policy.eager:
+            return self.candidate is None or not is_same(self.candidate, opened)
+        fresh_s = (opened.end - self.requested_end) / opened.rate
+        return bool(opened.options.partials) and fresh_s >= self._every_s(opened, policy)
+
     def request(self, decode: InterimDecode, policy: InterimPolicy) -> bool:
         """Return whether to decode the utterance as it is now; if so, note the request."""
-        if not self._is_due(decode, policy):
+        if not self.is_due(decode.opened, policy):
             return False
+        if decode.is_ending and policy.eager:
+            self.candidate, self.candidate_text = decode.utterance, None
         self.requested_end = decode.utterance.end
         self.outstanding = (*self.outstanding, decode)[-_OUTSTANDING:]
         return True
@@ -77,22 +86,12 @@ class Interim:
         )
         return _partial(decode, self.agreement, text.language)
 
-    def _is_due(self, decode: InterimDecode, policy: InterimPolicy) -> bool:
-        utterance = decode.utterance
-        if decode.is_ending and policy.eager:
-            if self.candidate is not None and is_same(self.candidate, utterance):
-                return False
-            self.candidate, self.candidate_text = utterance, None
-            return True
-        fresh_s = (utterance.end - self.requested_end) / utterance.rate
-        return bool(decode.options.partials) and fresh_s >= self._every_s(utterance, policy)
-
-    def _every_s(self, utterance: Utterance, policy: InterimPolicy) -> float:
-        is_young = utterance.seconds < _YOUNG_S and not self.agreement.text
+    def _every_s(self, opened: OpenUtterance, policy: InterimPolicy) -> float:
+        is_young = opened.seconds < _YOUNG_S and not self.agreement.text
         return policy.every_s / (_SOONER if is_young else 1)
 
 
-def is_same(one: Utterance, other: Utterance) -> bool:
+def is_same(one: Utterance, other: Utterance | OpenUtterance) -> bool:
     """Return whether two utterances of one session are the same audio."""
     return (one.start, one.end) == (other.start, other.end)
 

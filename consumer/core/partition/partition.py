@@ -108,7 +108,7 @@ class PartitionTask:
 
     def is_known(self, record: Record) -> bool:
         """Return whether the record belongs to a known stream, so that it may be decoded ahead."""
-        return any(name in self._streams for name in self._names(record))
+        return not self._streams.keys().isdisjoint(self._names(record))
 
     def admit(self, record: Record) -> RejectedRecord | None:
         """Return why the next record must not be decoded, or None."""
@@ -271,7 +271,7 @@ class PartitionTask:
 
     def _names(self, record: Record) -> tuple[str, ...]:
         """Return the ids of the streams that the record may belong to."""
-        stream_id = (record.key or b"").decode("latin-1")
+        stream_id = record.key.decode("latin-1") if record.key else ""
         return (stream_id, *names(stream_id)) if self._policy.split_channels else (stream_id,)
 
     # --- streams
@@ -321,8 +321,8 @@ class PartitionTask:
         self._append(stream, entries, now, now_ms)
         if request is None:
             del self._changed[stream.stream_id]
-            if (interim := stream.interim()) is not None:
-                self._utterances.on_open(interim, now)
+            if (opened := stream.open_utterance()) is not None:
+                self._utterances.on_open(opened, stream.interim, now)
         return request
 
     def _append(

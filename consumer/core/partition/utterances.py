@@ -35,7 +35,7 @@ from consumer.core.partition.utterance_state import (
 )
 from consumer.core.scheduling.jobs import JobFailure, JobKind
 from consumer.core.scheduling.planner import RETRY_DELAY_S
-from consumer.core.streams.entries import InterimDecode, PendingUtterance
+from consumer.core.streams.entries import InterimDecode, OpenUtterance, PendingUtterance
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import SessionKey, UtteranceId
 from consumer.core.text.events import failed, final, undecodable
@@ -81,14 +81,18 @@ class Utterances:
 
     # --- open utterances
 
-    def on_open(self, decode: InterimDecode, now: float) -> None:
-        """Handle new audio of an open utterance: note its onset, and request an interim decode."""
-        record = self._records.get(decode.id)
-        if record is None or self._newest.get(decode.id.session.stream_id) != decode.id:
-            record = self._open(decode)
-        if record.interim is None or not self._quarantine.is_beyond(decode):
+    def on_open(
+        self, opened: OpenUtterance, interim: Callable[[], InterimDecode], now: float
+    ) -> None:
+        """Note the onset of an open utterance; request a decode of `interim()` if it is due."""
+        record = self._records.get(opened.id)
+        if record is None or self._newest.get(opened.id.session.stream_id) != opened.id:
+            record = self._open(interim())
+        if record.interim is None or not record.interim.is_due(opened, self._policy.interim):
             return
-        if record.interim.request(decode, self._policy.interim):
+        decode = interim()
+        if self._quarantine.is_beyond(decode):
+            record.interim.request(decode, self._policy.interim)
             record.advance(Move.INTERIM_SUBMITTED)
             self._effects.submit.append(interim_job(decode, self._policy, self._ledger.epoch, now))
 

@@ -51,6 +51,21 @@ class PendingUtterance:
     language: LanguageHold = UNKNOWN  # of its session, as known when it closed
 
 
+class OpenUtterance(NamedTuple):
+    """The extent of an open utterance as it would end if no more speech followed."""
+
+    id: UtteranceId
+    start: int  # samples [start, end) of the session
+    end: int
+    rate: int  # Hz
+    options: StreamOptions
+    is_ending: bool  # non-speech has lasted for the post-roll, so it may be complete
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start) / self.rate
+
+
 class InterimDecode(NamedTuple):
     """An open utterance as it would end if no more speech followed."""
 
@@ -62,6 +77,12 @@ class InterimDecode(NamedTuple):
     first_offset: int  # of the record that it begins in
     uncut_s: float  # leading seconds in which no split can lie
     language: LanguageHold = UNKNOWN  # of its session
+
+    @property
+    def opened(self) -> OpenUtterance:
+        """Its extent."""
+        of = self.utterance
+        return OpenUtterance(self.id, of.start, of.end, of.rate, self.options, self.is_ending)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,25 @@ A session does not write to the ledger: its methods return events and utterances
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
 from consumer.core.audio.loudness import level_db
-from consumer.core.audio.segmenter import Cut, Segmenter, SegmenterConfig, UtteranceSpan
+from consumer.core.audio.segmenter import Cut, OpenExtent, Segmenter, SegmenterConfig, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array, Utterance
-from consumer.core.streams.entries import InterimDecode, PendingUtterance, ScoreRequest, VadState
+from consumer.core.streams.entries import (
+    InterimDecode,
+    OpenUtterance,
+    PendingUtterance,
+    ScoreRequest,
+    VadState,
+)
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import SessionKey, UtteranceId
 from consumer.core.streams.state import SessionState
 from consumer.core.streams.timeline import AudioSegment, Timeline
 from schemas.audio import StreamOptions
-from schemas.languages import whisper_code
 from schemas.transcript import (
     Event,
     Source,
@@ -103,8 +108,8 @@ class Session:
 
         Speech that is still as short as a click may be the beginning of a word.
         """
-        span = self._segmenter.open_span()
-        return self.in_speech and (span is None or not self._is_pausing(span.speech_end, span.end))
+        extent = self._segmenter.open_extent()
+        return self.in_speech and (extent is None or not self._is_pausing(extent))
 
     @property
     def end(self) -> int:
@@ -194,17 +199,31 @@ class Session:
             "music or noise, or codec, rate or channels are not as the headers state"
         )
 
-    def interim(self) -> InterimDecode | None:
+    def open_utterance(self) -> OpenUtterance | None:
         """Return the open utterance so far, or None if none is open or it has no audio yet."""
-        span = self._segmenter.open_span()
-        if span is None or self._timeline.end <= self._timeline.start:
+        extent, cut = self._segmenter.open_extent(), self._timeline.start
+        if extent is None or self._timeline.end <= cut:
             return None
+        return OpenUtterance(
+            id=UtteranceId(self.key, self._state.utterances),
+            start=cut + extent.start,
+            end=cut + extent.end,
+            rate=self.rate,
+            options=self._state.options,
+            is_ending=self._is_pausing(extent),
+        )
+
+    def interim(self) -> InterimDecode:
+        """Return what `open_utterance` returns, with its audio, to be decoded."""
+        opened, span = self.open_utterance(), self._segmenter.open_span()
+        if opened is None or span is None:
+            raise ValueError("no utterance is open")
         utterance = self._utterance(span)
         return InterimDecode(
-            id=UtteranceId(self.key, utterance.number),
+            id=opened.id,
             utterance=utterance,
-            options=self._state.options,
-            is_ending=self._is_pausing(utterance.speech_end, utterance.end),
+            options=opened.options,
+            is_ending=opened.is_ending,
             time_ms=self._timeline.time_ms(utterance.end - 1),
             first_offset=self._timeline.offsets(utterance.start, utterance.start + 1)[0],
             uncut_s=self._config.uncut_ms / 1000,
@@ -227,8 +246,9 @@ class Session:
     def warn(self, message: str) -> StreamWarning:
         return self._event(StreamWarning, message=message)
 
-    def _is_pausing(self, speech_end: int, end: int) -> bool:
-        return end - speech_end >= self._config.post_roll_ms * self.rate // 1000
+    def _is_pausing(self, extent: OpenExtent) -> bool:
+        quiet = extent.end - extent.speech_end
+        return quiet >= self._config.post_roll_ms * self.rate // 1000
 
     def insert_gap(self, to: int, wall_ms: float, *, estimated: bool) -> StreamGap:
         """Skip to sample `to`; the open utterance must have been closed."""
@@ -319,24 +339,3 @@ class Session:
         )
         self._state = replace(self._state, events=self._state.events + 1)
         return event
-
-
-def servable(asked: StreamOptions, known: Collection[str]) -> tuple[StreamOptions, tuple[str, ...]]:
-    """Return the options that the model supports, and one line on those that it does not.
-
-    `known`: the model's languages as Whisper codes.
-    """
-    languages = asked.languages or ()
-    unknown = [tag for tag in languages if whisper_code(tag) not in known]
-    if not unknown:
-        return asked, ()
-    left = tuple(tag for tag in languages if tag not in unknown)
-    applied = f"{', '.join(left)} applies" if left else "the default applies"
-    problem = f"language: this worker's model does not know {', '.join(unknown)}; {applied}"
-    return replace(asked, languages=left or None), (problem,)
-
-
-def complete(asked: StreamOptions, defaults: StreamOptions) -> StreamOptions:
-    """Return the options with defaults in place of those that are None."""
-    given = {f.name: value for f in fields(asked) if (value := getattr(asked, f.name)) is not None}
-    return replace(defaults, **given)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from consumer.core.audio.segmenter import Cut, SegmenterConfig
 from consumer.core.audio.utterance import EndReason, Float32Array
 from consumer.core.streams.chunks import Chunk, wall_ms
-from consumer.core.streams.entries import InterimDecode, ScoreRequest, StreamEntry
+from consumer.core.streams.entries import InterimDecode, OpenUtterance, ScoreRequest, StreamEntry
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.record_order import (
     CloseUtterance,
@@ -36,7 +36,8 @@ from consumer.core.streams.record_order import (
 )
 from consumer.core.streams.records import Partition, Record, SessionKey, StatedHeaders
 from consumer.core.streams.reorder import ReorderBuffer
-from consumer.core.streams.session import Session, SessionStart, complete, servable
+from consumer.core.streams.session import Session, SessionStart
+from consumer.core.streams.session_options import complete, servable
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.timeline import AudioSegment
 from schemas.audio import StreamOptions
@@ -237,9 +238,15 @@ class Stream:
         cut = self._session.on_scores(probabilities)
         return [] if cut is None else [*self._apply(self._session, cut)]
 
-    def interim(self) -> InterimDecode | None:
+    def open_utterance(self) -> OpenUtterance | None:
         """Return the open utterance so far, or None."""
-        return None if self._session is None else self._session.interim()
+        return None if self._session is None else self._session.open_utterance()
+
+    def interim(self) -> InterimDecode:
+        """Return the open utterance with its audio, to be decoded. There must be one."""
+        if self._session is None:
+            raise ValueError("no utterance is open")
+        return self._session.interim()
 
     def set_language(self, session: SessionKey, language: LanguageHold) -> None:
         """Set the held language of the session, if it is still open."""

@@ -16,7 +16,7 @@ from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import StatedHeaders
 from consumer.core.streams.reorder import REORDER_WINDOW
-from consumer.core.streams.session import complete
+from consumer.core.streams.session_options import complete
 from consumer.testing import EchoEngine
 from schemas.audio import AudioChunk, StreamOptions, Task
 from schemas.errors import Reason, WireError
@@ -890,3 +890,19 @@ def test_all_speech_is_in_utterances_with_the_samples_of_the_audio(
         if end - start >= (250 + 32) * MS:  # so that 250 ms of whole windows are in it
             assert covered[start:end].all()
     assert [utterance.number for utterance in utterances] == list(range(len(utterances)))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 12)), max_size=8))
+def test_the_extent_of_an_open_utterance_is_that_of_its_audio(runs: list[tuple[bool, int]]):
+    stream = OneStream()
+    audio = audio_of([(is_loud, 100 * length) for is_loud, length in runs] or [(False, 100)])
+    for start in range(0, len(audio), RATE // 10):
+        stream.send(audio[start : start + RATE // 10])
+        opened = stream.stream.open_utterance()
+        if opened is None:
+            with pytest.raises(ValueError, match="no utterance is open"):
+                stream.stream.interim()
+        else:
+            interim = stream.stream.interim()
+            assert interim.opened == opened
+            assert len(interim.utterance.samples) == opened.end - opened.start
