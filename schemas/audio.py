@@ -38,7 +38,7 @@ class AudioCodec(StrEnum):
     @property
     def self_describing(self) -> bool:
         """Whether the payload has a header of its own with rate and channels."""
-        return not self.value.startswith("pcm_")
+        return not self.startswith("pcm_")
 
 
 class Task(StrEnum):

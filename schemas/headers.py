@@ -22,7 +22,9 @@ def check_limits(headers: Headers) -> None:
         raise WireError(
             Reason.TOO_MANY_HEADERS, f"{len(headers)} headers: send at most {MAX_HEADERS}"
         )
-    size = sum(len(name.encode()) + len(value or b"") for name, value in headers)
+    size = 0
+    for name, value in headers:
+        size += len(name.encode()) + (len(value) if value else 0)
     if size > MAX_HEADER_BYTES:
         raise WireError(
             Reason.HEADERS_TOO_LARGE, f"{size} bytes of headers: send at most {MAX_HEADER_BYTES}"

@@ -13,6 +13,7 @@ The JSON names of the values are persisted: they stay when a field of `consumer.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -193,7 +194,9 @@ def _encode_partition(state: PartitionState) -> bytes:
 
 
 def _encode_stream(state: StreamState) -> bytes:
-    record = msgspec.to_builtins(msgspec.convert(state, _Stream, from_attributes=True))
+    without = replace(state, recent=())  # the digests are what JSON writes: no need to convert them
+    record = msgspec.to_builtins(msgspec.convert(without, _Stream, from_attributes=True))
+    record["recent"] = state.recent
     for values in (record, record["order"] or {}, record["session"] or {}):
         for name in _ADDED & values.keys():
             if not values[name]:  # the first release wrote nothing in its place

@@ -37,6 +37,7 @@ _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{64,}={0,2}\s*")
 _DISTINCT: Final = 24  # characters of base64; samples repeat a few values or leave its alphabet
 _MIN_BYTES: Final = 256  # of a payload that is examined as samples
 _SAMPLES: Final = 256  # examined for their byte order
+_ONES: Final = np.ones(_SAMPLES)
 _ROUGH, _SMOOTH = 1.1, 0.5  # roughness of noise, and of speech
 _FLOATS: Final = 64  # examined
 _LOUDEST: Final = 2.0  # of audio in floats
@@ -120,5 +121,7 @@ def _float_sizes(payload: bytes) -> Float32Array | None:
 
 def _roughness(samples: Int16Array) -> float:
     """Return the mean step between two samples, of their mean size."""
-    wide = samples.astype(np.int32)
-    return float(np.abs(wide[1:] - wide[:-1]).sum() / max(1, np.abs(wide).sum()))
+    wide = samples.astype(np.float64)  # in which the sums are exact
+    ones = _ONES[: len(wide)]
+    steps, sizes = np.abs(wide[1:] - wide[:-1]), np.abs(wide)
+    return float(steps.dot(ones[1:])) / max(1.0, float(sizes.dot(ones)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +16,7 @@ _SILENCE = 16.0  # power below which channels are not compared: samples of 4
 FULL_SCALE = 32_768  # int16 for an amplitude of 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodedAudio:
+class DecodedAudio(NamedTuple):
     """The samples of one payload and their rate."""
 
     samples: Int16Array  # [n, channels]

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
 
 from consumer.core.streams.entries import DeadLetter
 from consumer.core.streams.state import StreamState
@@ -37,18 +36,23 @@ class StreamFault(Exception):  # noqa: N818 - named by what happened
         self.next_offset = next_offset
 
 
-@contextmanager
-def attributed_to(stream_id: str, next_offset: int) -> Iterator[None]:
-    """Raise `StreamFault` in place of any exception but a lack of memory.
+class Attribution(NamedTuple):
+    """Raises `StreamFault` in place of any exception but a lack of memory."""
 
-    `next_offset`: N of the partition.
-    """
-    try:
-        yield
-    except (StreamFault, MemoryError):
-        raise
-    except Exception as error:
-        raise StreamFault(stream_id, next_offset) from error
+    stream_id: str
+    next_offset: int  # N of the partition
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, (StreamFault, MemoryError)):
+            raise StreamFault(self.stream_id, self.next_offset) from error
+
+
+def attributed_to(stream_id: str, next_offset: int) -> Attribution:
+    """Return a context that attributes exceptions to the stream; `next_offset`: N."""
+    return Attribution(stream_id, next_offset)
 
 
 class Exclusions:

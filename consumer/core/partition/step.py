@@ -21,8 +21,7 @@ from schemas.errors import Reason
 from schemas.transcript import AnyEvent, TranscriptFinal
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodedRecord:
+class DecodedRecord(NamedTuple):
     """A record and its audio: one chunk, or one per channel."""
 
     record: Record

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from consumer.core.streams.chunks import Chunk
 from consumer.core.streams.repeats import RecentRecords, digest, number
 from consumer.core.streams.state import RecordOrder
+from consumer.core.streams.wraparound import is_of_other_run
 
 PADDING_MS = 60  # largest overlap that `start` may state: codecs pad
 
@@ -31,8 +32,7 @@ def arrival(chunk: Chunk, order: RecordOrder | None, recent: RecentRecords) -> A
     """Return how the record relates to those read before it."""
     if order is None or order.uncertain:
         return Arrival.NEXT
-    runs = {chunk.audio.run, order.run}
-    is_other_run = len(runs) > 1 and None not in runs
+    is_other_run = is_of_other_run(chunk, order)
     if not is_other_run and not is_lower(chunk, order):
         return Arrival.NEXT
     if digest(chunk) in recent:

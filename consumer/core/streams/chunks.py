@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from consumer.core.audio.format_hints import CHANNELS, Hint
 from consumer.core.audio.utterance import Int16Array
@@ -22,8 +23,7 @@ from schemas.topics import MAX_STREAM_ID_CHARACTERS
 _LONGEST = MAX_STREAM_ID_CHARACTERS - len(".0")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Chunk:
+class Chunk(NamedTuple):
     """A decoded record: its headers and its samples."""
 
     record: Record
@@ -63,8 +63,7 @@ def split(chunk: Chunk, samples: Int16Array) -> tuple[Chunk, ...]:
             "channel becomes a stream",
         )
     return tuple(
-        replace(
-            chunk,
+        chunk._replace(
             audio=replace(chunk.audio, stream_id=name, channels=1),
             samples=samples[:, channel],
             channels=1,
@@ -78,7 +77,7 @@ def addressed(chunk: Chunk, is_open: Callable[[str], bool]) -> tuple[Chunk, ...]
     """Return a chunk without audio once for each open stream of its channels."""
     stream_id = chunk.audio.stream_id
     opened = [name for name in (stream_id, *names(stream_id)) if is_open(name)] or [stream_id]
-    return tuple(replace(chunk, audio=replace(chunk.audio, stream_id=name)) for name in opened)
+    return tuple(chunk._replace(audio=replace(chunk.audio, stream_id=name)) for name in opened)
 
 
 def identity(chunk: Chunk) -> Identity:

@@ -7,7 +7,7 @@ Steps are taken later, when all audio before them has been scored (`core.streams
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -134,7 +134,7 @@ def _with_options(chunk: Chunk, before: RecordOrder | None) -> Chunk:
     if before is None or before.options is None or audio.options != _NONE_STATED:
         return chunk
     is_other_run = audio.run not in {None, before.run}
-    return chunk if is_other_run else replace(chunk, audio=replace(audio, options=before.options))
+    return chunk if is_other_run else chunk._replace(audio=replace(audio, options=before.options))
 
 
 def _session_break(chunk: Chunk, order: RecordOrder, how: Arrival) -> StreamEndReason | None:
@@ -193,34 +193,44 @@ def _continue(chunk: Chunk, order: RecordOrder, steps: list[StreamStep]) -> Reco
     if gap is not None:
         steps += [CloseUtterance(chunk.offset, order, EndReason.GAP), gap]
         order = replace(order, end=gap.to)
-    order = replace(
-        order,
-        next_seq=chunk.audio.seq,
-        uncertain=False,
-        repeated_to=None,
-        wrapped=tuple(dict.fromkeys((*order.wrapped, *chunk.wraps))),
-    )
-    problems = [_warning(each) for each in chunk.audio.problems if not is_option(each)]
-    if _has_other_options(chunk, order):
-        problems.append(OTHER_OPTIONS)
-    for hint in (*chunk.hints, *problems):
+    order = _up_to(chunk, order)
+    for hint in _hints(chunk, order):
         order = warn_once(order, hint, chunk.offset, steps.append)
-    after = order
+    audio, end, last_samples = chunk.audio, order.end, order.last_samples
     if len(chunk.samples):
         segment = _segment(chunk, order)
         steps.append(segment)
-        after = replace(order, end=max(order.end, segment.end), last_samples=len(chunk.samples))
-    after = replace(
-        after,
-        next_seq=None if chunk.audio.seq is None else chunk.audio.seq + 1,
-        positioned=chunk.audio.start is not None,
-    )
-    if chunk.audio.flush:
+        end, last_samples = max(end, segment.end), len(chunk.samples)
+    if audio.flush:
         steps.append(CloseUtterance(chunk.offset, order, EndReason.FLUSH))
-    if chunk.audio.end:
+    if audio.end:
         steps.append(EndSession(chunk.offset, order, StreamEndReason.END))
-        after = replace(after, options=None)
-    return replace(after, over=chunk.audio.end)
+    return order.after(
+        end=end,
+        next_seq=None if audio.seq is None else audio.seq + 1,
+        last_samples=last_samples,
+        positioned=audio.start is not None,
+        over=audio.end,
+    )
+
+
+def _up_to(chunk: Chunk, order: RecordOrder) -> RecordOrder:
+    """Return the order right before a record that is the next one."""
+    wrapped = tuple(dict.fromkeys((*order.wrapped, *chunk.wraps)))
+    known = (order.next_seq, order.uncertain, order.repeated_to, order.wrapped)
+    if known == (chunk.audio.seq, False, None, wrapped):
+        return order
+    return replace(
+        order, next_seq=chunk.audio.seq, uncertain=False, repeated_to=None, wrapped=wrapped
+    )
+
+
+def _hints(chunk: Chunk, order: RecordOrder) -> Iterator[Hint]:
+    """Yield what looks wrong with a record of the session."""
+    yield from chunk.hints
+    yield from (_warning(each) for each in chunk.audio.problems if not is_option(each))
+    if _has_other_options(chunk, order):
+        yield OTHER_OPTIONS
 
 
 def _has_other_options(chunk: Chunk, order: RecordOrder) -> bool:

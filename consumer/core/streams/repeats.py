@@ -7,15 +7,18 @@ second publisher may use the same stream id.
 from __future__ import annotations
 
 import zlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from itertools import islice
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar
 
 from consumer.core.streams.chunks import Chunk, identity
 from consumer.core.streams.state import Digest
 
 KeyT = TypeVar("KeyT")
+
+_DIGEST_OF: Final = attrgetter("digest")
 
 RECENT: Final = 256  # records of a stream that are remembered
 
@@ -46,8 +49,8 @@ class RecentRecords:
 
     def __init__(self, digests: Iterable[Digest] = ()) -> None:
         self._reads: deque[_Read] = deque(_Read(-1, each) for each in digests)
-        self._digests: Counter[Digest] = Counter()
-        self._numbers: Counter[int] = Counter()
+        self._digests: dict[Digest, int] = {}  # how often each was read
+        self._numbers: dict[int, int] = {}
         for read in self._reads:
             self._count(read, 1)
 
@@ -75,11 +78,19 @@ class RecentRecords:
         `offset` never goes back in the order of reading.
         """
         reads = self._reads
-        end = next((i for i, read in enumerate(reads) if read.offset == offset), len(reads))
+        end = len(reads) if offset is None else self._count_before(offset)
         for _ in range(end - RECENT):
             reads.popleft()
-        end = min(end, RECENT)
-        return tuple(read.digest for read in islice(reads, end) if read.digest is not None)
+        return tuple(filter(None, map(_DIGEST_OF, islice(reads, min(end, RECENT)))))
+
+    def _count_before(self, offset: int) -> int:
+        """Return the number of reads before the one at `offset`, which is likely to be recent."""
+        newest_first = enumerate(reversed(self._reads), start=1)
+        later = next((count for count, read in newest_first if read.offset == offset), 0)
+        end = len(self._reads) - later
+        while later and end and self._reads[end - 1].offset == offset:
+            end -= 1  # a refused record that was held back is noted twice
+        return end
 
     def _count(self, read: _Read, by: int) -> None:
         if read.digest is None:
@@ -88,7 +99,9 @@ class RecentRecords:
         _add(self._numbers, read.digest[0], by)
 
 
-def _add(counter: Counter[KeyT], key: KeyT, by: int) -> None:
-    counter[key] += by
-    if not counter[key]:
-        del counter[key]
+def _add(counts: dict[KeyT, int], key: KeyT, by: int) -> None:
+    count = counts.get(key, 0) + by
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]

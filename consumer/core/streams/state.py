@@ -37,6 +37,29 @@ class RecordOrder:
     wrapped: tuple[str, ...] = ()  # its numbers that began at 0 again
     options: StreamOptions | None = None  # as stated, also for the next session of the run
 
+    def after(
+        self, *, end: int, next_seq: int | None, last_samples: int, positioned: bool, over: bool
+    ) -> RecordOrder:
+        """Return the order after a record of the session: `replace`, at a third of its cost."""
+        return RecordOrder(
+            self.rate,
+            self.channels,
+            end,
+            self.first_seq,
+            self.first,
+            next_seq,
+            last_samples,
+            positioned,
+            self.uncertain,
+            over,
+            self.run,
+            self.left_run,
+            self.repeated_to,
+            self.warned,
+            self.wrapped,
+            None if over else self.options,
+        )
+
     @property
     def is_numbered(self) -> bool:
         """Whether the next record shows what is missing before it."""

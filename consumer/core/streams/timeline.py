@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,7 @@ from consumer.core.audio.utterance import Int16Array
 from consumer.core.streams.state import RecordOrder
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AudioSegment:
+class AudioSegment(NamedTuple):
     """The samples of one record."""
 
     samples: Int16Array  # [n] mono
@@ -67,12 +66,13 @@ class Timeline:
 
     def samples(self, start: int, end: int) -> Int16Array:
         """Return a copy of [start, end)."""
-        parts = [
-            segment.samples[max(0, start - segment.first) : end - segment.first]
-            for segment in self._segments[self._index(start) :]
-            if segment.first < end
-        ]
-        return np.concatenate(parts) if parts else np.empty(0, np.int16)
+        segments = self._segments[self._index(start) : self._index(end - 1) + 1]
+        if not segments:
+            return np.empty(0, np.int16)
+        parts = [segment.samples for segment in segments]
+        parts[-1] = parts[-1][: max(0, end - segments[-1].first)]
+        parts[0] = parts[0][max(0, start - segments[0].first) :]
+        return np.concatenate(parts)
 
     def time_ms(self, sample: int) -> int:
         """Return the Unix time of a sample, computed from the nearest record before it."""

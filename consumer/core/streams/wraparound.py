@@ -22,15 +22,21 @@ _NEAR_S: Final = 2
 
 def unwrapped(chunk: Chunk, order: RecordOrder | None) -> Chunk:
     """Return the record with the numbers that continue those of the open session."""
-    if order is None or order.over or _is_of_other_run(chunk, order):
+    if order is None or order.over or is_of_other_run(chunk, order):
         return chunk
     audio = chunk.audio
     seq, start = unwrapped_seq(audio.seq, order), _unwrapped_start(audio.start, order)
+    if (seq, start) == (audio.seq, audio.start):
+        return chunk
     wraps = ((_SEQ, seq != audio.seq), (_START, start != audio.start))
     names = tuple(name for name, is_wrapped in wraps if is_wrapped)
-    return (
-        replace(chunk, audio=replace(audio, seq=seq, start=start), wraps=names) if names else chunk
-    )
+    return chunk._replace(audio=replace(audio, seq=seq, start=start), wraps=names)
+
+
+def is_of_other_run(chunk: Chunk, order: RecordOrder) -> bool:
+    """Return whether the record states another run of its publisher than the session's."""
+    stated, known = chunk.audio.run, order.run
+    return stated is not None and known is not None and stated != known
 
 
 def unwrapped_seq(stated: int | None, order: RecordOrder) -> int | None:
@@ -47,11 +53,7 @@ def as_stated(chunk: Chunk) -> Chunk:
         return chunk
     seq = _if_wrapped(chunk, _SEQ, chunk.audio.seq, _SEQ_MODULUS)
     start = _if_wrapped(chunk, _START, chunk.audio.start, _START_MODULUS)
-    return replace(chunk, audio=replace(chunk.audio, seq=seq, start=start), wraps=())
-
-
-def _is_of_other_run(chunk: Chunk, order: RecordOrder) -> bool:
-    return None not in {chunk.audio.run, order.run} and chunk.audio.run != order.run
+    return chunk._replace(audio=replace(chunk.audio, seq=seq, start=start), wraps=())
 
 
 def _unwrapped_start(stated: int | None, order: RecordOrder) -> int | None:
