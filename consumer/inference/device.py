@@ -16,6 +16,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from consumer.errors import ConfigError, DeviceLost, OutOfMemory, SttError
+from consumer.inference import quantized
 
 NO_CUDA_BUILD: Final = "this torch is built without CUDA"
 NO_CUDA_DEVICE: Final = "torch finds no usable CUDA device"
@@ -29,6 +30,7 @@ OUT_OF_MEMORY: Final = (
     "can't allocate memory",  # of the CPU
 )
 BROKEN: Final = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "CUDNN_STATUS", "cuDNN error")
+_FASTER: Final = 1.2  # int8 products are chosen if they are so many times as fast
 
 
 class RequestedDevice(StrEnum):
@@ -42,7 +44,7 @@ class RequestedDtype(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     FP32 = "fp32"
-    INT8 = "int8"  # the decoder's weights; everything else as with auto
+    INT8 = "int8"  # all products; with bf16 products, the decoder's weights
 
 
 Requested = TypeVar("Requested", RequestedDevice, RequestedDtype)
@@ -63,6 +65,7 @@ class Machine:
     no_gpu: str  # why there is no GPU; empty if there is one
     cpu: str  # model name
     cpu_bf16: str | None  # the instruction set that multiplies bf16 in hardware; None: no such
+    cpu_int8: float = 0.0  # how many times as fast as fp32 int8 products are; 0: unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Device:
     dtype: torch.dtype
     name: str  # of the hardware
     reason: str  # why this device and dtype were chosen
-    int8: bool = False  # whether the decoder's weights are int8
+    int8: bool = False  # whether products are int8: all, or with bf16 the decoder's weights
 
     @property
     def default_model(self) -> str:
@@ -95,11 +98,8 @@ def choose(device: str = "auto", dtype: str = "auto") -> Device:
 
     Raises `ConfigError` for unknown values and for what the machine cannot do.
     """
-    return decide(
-        _requested(RequestedDevice, "device", device),
-        _requested(RequestedDtype, "dtype", dtype),
-        inspect(),
-    )
+    requested = _requested(RequestedDevice, "device", device)
+    return decide(requested, _requested(RequestedDtype, "dtype", dtype), inspect(requested))
 
 
 def _requested(kind: type[Requested], name: str, value: str) -> Requested:
@@ -116,9 +116,8 @@ def decide(device: RequestedDevice, dtype: RequestedDtype, machine: Machine) -> 
     if device is not RequestedDevice.CPU and machine.gpu is not None:
         chosen, reason = _gpu_dtype(dtype, machine)
         return Device(torch.device("cuda", 0), chosen, machine.gpu, reason)
-    chosen, reason = _cpu_dtype(dtype, machine)
+    chosen, int8, reason = _cpu_dtype(dtype, machine)
     where = "cpu requested" if device is RequestedDevice.CPU else machine.no_gpu
-    int8 = dtype is RequestedDtype.INT8
     return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {reason}", int8)
 
 
@@ -133,8 +132,8 @@ def _gpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype
     return DTYPES[requested], f"{requested} requested"
 
 
-def _cpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
-    """Return the dtype on the CPU, and why."""
+def _cpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype, bool, str]:
+    """Return the dtype on the CPU, whether products are int8, and why."""
     if requested is RequestedDtype.FP16:
         raise ConfigError("dtype fp16: slower than fp32 on a CPU; use bf16, fp32 or auto")
     if requested is RequestedDtype.BF16 and machine.cpu_bf16 is None:
@@ -143,21 +142,32 @@ def _cpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype
             "than fp32; use fp32 or auto"
         )
     if requested in DTYPES:
-        return DTYPES[requested], f"{requested} requested"
+        return DTYPES[requested], False, f"{requested} requested"
+    is_int8 = requested is RequestedDtype.INT8
     if machine.cpu_bf16:
-        return torch.bfloat16, f"the CPU has {machine.cpu_bf16}"
-    return torch.float32, "the CPU has neither avx512_bf16 nor amx"
+        return torch.bfloat16, is_int8, f"the CPU has {machine.cpu_bf16}"
+    times = f"int8 products are {machine.cpu_int8:.1f} times as fast as fp32 here"
+    if is_int8 and not machine.cpu_int8:
+        raise ConfigError(f"dtype int8: torch has no int8 products for {machine.cpu}; use fp32")
+    if is_int8 or machine.cpu_int8 >= _FASTER:
+        return torch.float32, True, times
+    return torch.float32, False, f"the CPU has neither avx512_bf16 nor amx, and {times}"
 
 
-def inspect() -> Machine:
-    """Describe this machine. It loads the CUDA driver, so it must not run at import."""
+def inspect(requested: RequestedDevice = RequestedDevice.AUTO) -> Machine:
+    """Describe this machine, and measure int8 products where the CPU may have to compute.
+
+    It loads the CUDA driver, so it must not run at import.
+    """
     found = torch.cuda.is_available()
+    is_on_cpu = requested is RequestedDevice.CPU or not found
     return Machine(
         gpu=torch.cuda.get_device_name(0) if found else None,
         gpu_bf16=found and torch.cuda.is_bf16_supported(including_emulation=False),
         no_gpu="" if found else NO_CUDA_DEVICE if torch.version.cuda else NO_CUDA_BUILD,
         cpu=_cpu_name(),
         cpu_bf16=_cpu_bf16(),
+        cpu_int8=quantized.speedup() if is_on_cpu and _cpu_bf16() is None else 0.0,
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
 from torch import Tensor
+
+from consumer.inference.quantized import QuantizedLinear, balanced
 
 _FEW_ROWS = 4  # up to which the product with int8 weights is faster
 _EXACT_ROWS = 16  # up to which rows are not rounded up: steps of the decoder
@@ -110,6 +113,9 @@ class ByteLinear:
         self(self._scale.new_zeros(rows, self._bytes.shape[1]))
 
 
+Product: TypeAlias = Linear | ByteLinear | QuantizedLinear
+
+
 def _can_pack(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
@@ -140,7 +146,7 @@ class Parameters:
         state: Mapping[str, Tensor],
         device: torch.device,
         dtype: torch.dtype,
-        layer: type[Linear | ByteLinear] = Linear,
+        layer: type[Product] = Linear,
     ) -> None:
         self._state = state
         self.device = device
@@ -153,17 +159,36 @@ class Parameters:
     def norm(self, name: str) -> Norm:
         return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
 
-    def linear(self, *names: str, gelu: bool = False) -> Linear | ByteLinear:
+    def linear(self, *names: str) -> Product:
         """Return one product of several maps of the same input, their outputs concatenated."""
-        weight = torch.cat([self.tensor(f"{name}.weight") for name in names])
-        bias = torch.cat([self._bias(name) for name in names])
-        return self.layer(weight, bias, gelu=gelu)
+        return self.layer(*self._map(names))
 
-    def vocabulary(self, embedding: Tensor) -> Linear | ByteLinear:
+    def normed(self, norm: str, *names: str, gelu: bool = False) -> tuple[Norm, Product]:
+        """Return a layer norm, and the product that has its output as the input."""
+        weight, bias = self._map(names)
+        scale, shift = self.tensor(f"{norm}.weight"), self.tensor(f"{norm}.bias")
+        if self.layer is QuantizedLinear:
+            scale, shift, weight = balanced(scale, shift, weight)
+        return Norm(scale, shift), self.layer(weight, bias, gelu=gelu)
+
+    def after_gelu(self, name: str) -> Product:
+        """Return the product whose input went through GELU."""
+        weight, bias = self._map([name])
+        if self.layer is QuantizedLinear:
+            return QuantizedLinear(weight, bias, after_gelu=True)
+        return self.layer(weight, bias)
+
+    def _map(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+        weight = torch.cat([self.tensor(f"{name}.weight") for name in names])
+        return weight, torch.cat([self._bias(name) for name in names])
+
+    def vocabulary(self, embedding: Tensor) -> Product:
         """Return the map to the logits of all tokens, in int8 where that is faster.
 
         It suffices to find the likeliest tokens, whose logits `Decoder.logits` computes again.
         """
+        if self.layer is QuantizedLinear:
+            return QuantizedLinear(embedding, None)
         return (ByteLinear if _can_pack(embedding) else Linear)(embedding, None)
 
     def convolution(self, name: str) -> Linear:

@@ -48,9 +48,8 @@ class _SelfAttention:
     """Layer normalisation, query, key and value in one product, and the output projection."""
 
     def __init__(self, parameters: Parameters, name: str, heads: int) -> None:
-        self._norm = parameters.norm(f"{name}.attn_ln")
         parts = [f"{name}.attn.{part}" for part in ("query", "key", "value")]
-        self._qkv = parameters.linear(*parts)
+        self._norm, self._qkv = parameters.normed(f"{name}.attn_ln", *parts)
         self.out = parameters.linear(f"{name}.attn.out")
         self._heads = heads
 
@@ -73,9 +72,8 @@ class _SelfAttention:
 
 class _Mlp:
     def __init__(self, parameters: Parameters, name: str) -> None:
-        self._norm = parameters.norm(f"{name}.mlp_ln")
-        self._up = parameters.linear(f"{name}.mlp.0", gelu=True)
-        self._down = parameters.linear(f"{name}.mlp.2")
+        self._norm, self._up = parameters.normed(f"{name}.mlp_ln", f"{name}.mlp.0", gelu=True)
+        self._down = parameters.after_gelu(f"{name}.mlp.2")
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._down(self._up(self._norm(x)))
@@ -150,8 +148,9 @@ class _DecoderBlock:
     ) -> None:
         self._heads = heads
         self._own = _SelfAttention(parameters, name, heads)
-        self._norm = parameters.norm(f"{name}.cross_attn_ln")
-        self._query = parameters.linear(f"{name}.cross_attn.query")
+        self._norm, self._query = parameters.normed(
+            f"{name}.cross_attn_ln", f"{name}.cross_attn.query"
+        )
         self._audio = parameters.linear(f"{name}.cross_attn.key", f"{name}.cross_attn.value")
         self._out = parameters.linear(f"{name}.cross_attn.out")
         self._mlp = _Mlp(parameters, name)
@@ -206,6 +205,7 @@ class Decoder:
         ]
         self._norm = parameters.norm("decoder.ln")
         self._vocabulary = parameters.vocabulary(self._embedding)
+        self._is_exact = parameters.dtype is torch.float32 and isinstance(self._vocabulary, Linear)
         self.alignment_heads = [
             (layer, head) for layer, block in enumerate(self._blocks) for head in block.aligned
         ]
@@ -263,7 +263,7 @@ class Decoder:
         bits or int8 the best two are often equal, and then their order depends on the batch.
         """
         logits = self._vocabulary(states).float()
-        if states.dtype is torch.float32:
+        if self._is_exact:
             return logits
         likeliest = logits.topk(_LIKELIEST).indices
         return logits.scatter_(1, likeliest, self.logits_of(states, likeliest))

@@ -24,8 +24,9 @@ from consumer.inference.decode import BatchDecoder, DecodedRow, DecodeRow
 from consumer.inference.device import Device, DeviceStream, device_errors
 from consumer.inference.fold import MAX_SAMPLES, Folding, folded, kept_positions, runs
 from consumer.inference.graph_capture import StepExecutor
-from consumer.inference.layers import ByteLinear, Linear, Parameters
+from consumer.inference.layers import ByteLinear, Linear, Parameters, Product
 from consumer.inference.model import Decoder, DecoderCache
+from consumer.inference.quantized import QuantizedLinear
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import timed_words
 from consumer.inference.workspace import Workspace
@@ -92,7 +93,8 @@ class WhisperTranscriber:
     ) -> None:
         dims = checkpoint.dims
         source = (checkpoint.state, device.device, device.dtype)
-        parameters = Parameters(*source, ByteLinear if device.int8 else Linear)
+        in_encoder, in_decoder = _layers(device)
+        parameters = Parameters(*source, in_decoder)
         decoder = Decoder(parameters, dims, checkpoint.alignment_heads)
         self.info = Model(checkpoint.name, checkpoint.sha256, device.numbers, fold)
         self._steps = fallback_steps(fold=fold) if attempts is None else attempts
@@ -100,7 +102,9 @@ class WhisperTranscriber:
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
         workspace = Workspace(device.device, device.dtype)
-        self._encoder = ClipEncoder(Parameters(*source), dims, decoder, folding, workspace)
+        self._encoder = ClipEncoder(
+            Parameters(*source, in_encoder), dims, decoder, folding, workspace
+        )
         self._decoder = BatchDecoder(decoder, self._vocabulary, workspace, steps)
         self._stream = DeviceStream(device.device)
 
@@ -244,3 +248,12 @@ class WhisperTranscriber:
             return None
         tokenizer = self._vocabulary.tokenizer(language)
         return timed_words(tokenizer, decoded.tokens, decoded.logprobs, decoded.alignment)
+
+
+def _layers(device: Device) -> tuple[type[Product], type[Product]]:
+    """Return the products of the encoder and of the decoder."""
+    if not device.int8:
+        return Linear, Linear
+    if device.dtype is torch.float32:
+        return QuantizedLinear, QuantizedLinear
+    return Linear, ByteLinear

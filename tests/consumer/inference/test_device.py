@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,10 @@ GPU = Machine("RTX", gpu_bf16=True, no_gpu="", cpu="Xeon", cpu_bf16="amx")
 OLD_GPU = Machine("V100", gpu_bf16=False, no_gpu="", cpu="Xeon", cpu_bf16=None)
 CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Xeon", cpu_bf16="amx")
 OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf16=None)
+FAST_INT8 = replace(OLD_CPU, cpu_int8=1.8)
+SLOW_INT8 = replace(OLD_CPU, cpu_int8=1.1)
+NO_BF16 = "the CPU has neither avx512_bf16 nor amx"
+TIMES = "int8 products are {} times as fast as fp32 here"
 
 
 @pytest.mark.parametrize(
@@ -43,8 +48,27 @@ OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf
             OLD_CPU,
             "cpu",
             "auto",
-            "cpu (Core), float32: cpu requested; the CPU has neither avx512_bf16 nor amx",
+            f"cpu (Core), float32: cpu requested; {NO_BF16}, and {TIMES.format(0.0)}",
         ),
+        (
+            FAST_INT8,
+            "cpu",
+            "auto",
+            f"cpu (Core), float32+int8: cpu requested; {TIMES.format(1.8)}",
+        ),
+        (
+            SLOW_INT8,
+            "cpu",
+            "auto",
+            f"cpu (Core), float32: cpu requested; {NO_BF16}, and {TIMES.format(1.1)}",
+        ),
+        (
+            SLOW_INT8,
+            "cpu",
+            "int8",
+            f"cpu (Core), float32+int8: cpu requested; {TIMES.format(1.1)}",
+        ),
+        (FAST_INT8, "cpu", "fp32", "cpu (Core), float32: cpu requested; fp32 requested"),
         (CPU, "cpu", "fp32", "cpu (Xeon), float32: cpu requested; fp32 requested"),
         (CPU, "cpu", "int8", "cpu (Xeon), bfloat16+int8: cpu requested; the CPU has amx"),
     ],
@@ -61,6 +85,7 @@ def test_the_choice_is_described_with_its_reason(
         (CPU, "cuda", "auto", "device cuda: this torch is built without CUDA; install"),
         (OLD_GPU, "auto", "bf16", "dtype bf16: V100 does not support it; use fp16"),
         (GPU, "auto", "int8", "dtype int8: for CPUs only"),
+        (OLD_CPU, "cpu", "int8", "dtype int8: torch has no int8 products for Core; use fp32"),
         (CPU, "auto", "fp16", "dtype fp16: slower than fp32 on a CPU"),
         (OLD_CPU, "auto", "bf16", "dtype bf16: Core has neither avx512_bf16 nor amx"),
     ],

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from consumer.core.scheduling.capacity import CONTEXT
 from consumer.inference.fold import Fold, folded, padded, stack
-from consumer.inference.layers import ByteLinear, Parameters
+from consumer.inference.layers import ByteLinear, Linear, Parameters, Product
 from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, DecoderCache, Encoder
+from consumer.inference.quantized import QuantizedLinear
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -104,12 +105,17 @@ def test_logits_of_some_tokens_equal_those_of_all():
 
 
 @pytest.mark.parametrize("rows", [4, 500])
+@pytest.mark.parametrize(
+    ("dtype", "layer"), [(torch.bfloat16, Linear), (torch.float32, QuantizedLinear)]
+)
 @torch.inference_mode()
-def test_the_likeliest_token_is_exact_in_every_dtype(rows: int):
+def test_the_likeliest_token_is_exact_in_every_dtype(
+    rows: int, dtype: torch.dtype, layer: type[Product]
+):
     """By rounded bf16 logits one in forty would differ, by int8 logits one in twenty."""
-    decoder = Decoder(Parameters(checkpoint_of(WHISPER).state, CPU, torch.bfloat16), DIMS)
-    states = torch.randn(500, DIMS.n_text_state).bfloat16()
-    rounded = WHISPER.decoder.token_embedding.weight.bfloat16().double()
+    decoder = Decoder(Parameters(checkpoint_of(WHISPER).state, CPU, dtype, layer), DIMS)
+    states = torch.randn(500, DIMS.n_text_state).to(dtype)
+    rounded = WHISPER.decoder.token_embedding.weight.to(dtype).double()
     exact = states.double() @ rounded.T
     best, likeliest = torch.cat([decoder.logits(some) for some in states.split(rows)]).max(1)
     assert (likeliest == exact.argmax(1)).float().mean() > 0.995
@@ -123,7 +129,9 @@ def test_a_linear_map_with_gelu_equals_torchs(dtype: torch.dtype):
     x = torch.randn(5, 32).to(dtype)
     up = WHISPER.encoder.blocks[0].mlp[0].to(dtype)
     expected = torch.nn.functional.gelu(up(x))
-    got = parameters.linear("encoder.blocks.0.mlp.0", gelu=True)(x)
+    block = "encoder.blocks.0"
+    _, product = parameters.normed(f"{block}.mlp_ln", f"{block}.mlp.0", gelu=True)
+    got = product(x)
     up.to(torch.float32)
     torch.testing.assert_close(got, expected, rtol=2e-2, atol=2e-2)
 

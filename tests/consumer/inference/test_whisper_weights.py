@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.inference import checkpoint
 from consumer.inference.checkpoint import Checkpoint
-from consumer.inference.device import Device, choose
+from consumer.inference.device import Device
 from consumer.inference.whisper_engine import WhisperTranscriber
 from evaluation.scoring import score
 from schemas.audio import Task
@@ -31,6 +32,7 @@ from schemas.audio import Task
 SAMPLES = Path(__file__).parents[3] / "samples"
 ROWS = [json.loads(line) for line in (SAMPLES / "manifest.jsonl").read_text("utf-8").splitlines()]
 BF16 = Device(torch.device("cpu"), torch.bfloat16, "processor", "for tests")
+FP32_INT8 = replace(BF16, dtype=torch.float32, int8=True)
 
 
 @cache
@@ -155,7 +157,9 @@ def test_folded_texts_have_few_errors(hypotheses: list[Hypothesis]):
     assert_few_errors(ROWS, hypotheses)
 
 
-@pytest.mark.parametrize("device", [BF16, choose("cpu", "int8")], ids=lambda device: device.numbers)
+@pytest.mark.parametrize(
+    "device", [BF16, replace(BF16, int8=True), FP32_INT8], ids=lambda device: device.numbers
+)
 def test_texts_in_bf16_and_int8_have_few_errors(base: Checkpoint, device: Device):
     """One clip a language, alone and in a batch: int8 weights serve up to four rows.
 
