@@ -19,7 +19,7 @@ from consumer.core.audio.utterance import Float32Array
 from consumer.inference.device import to_device
 from consumer.inference.graph_capture import StepExecutor, executor_for
 from consumer.inference.model import Decoder, DecoderCache
-from consumer.inference.sampling import choose, uniforms
+from consumer.inference.sampling import choose, probability, uniforms
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import alignment
 from consumer.inference.workspace import Workspace
@@ -216,8 +216,8 @@ class _BatchRun:
         positions = (columns - unused).clamp_(min=0)
         tokens = to_device(torch.tensor(prompts), device)
         states = step.decoder(tokens, positions, columns, mask, step.cache)
-        started = step.decoder.logits(states[:, -self._vocabulary.start_length]).softmax(-1)
-        text.no_speech.copy_(started[:, self._vocabulary.no_speech])
+        started = step.decoder.logits(states[:, -self._vocabulary.start_length])
+        text.no_speech.copy_(probability(started, self._vocabulary.no_speech))
         step.append(states[:, -1], at_first)
         self._count += 1
 

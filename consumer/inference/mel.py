@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
@@ -29,17 +30,20 @@ class LogMel:
         `positions` extends at least 0.3 s beyond the longest clip, or is 1500. The floor depends on
         the maximum of each clip; openai-whisper's function takes that of the whole batch.
         """
-        audio = self._padded(clips, positions * FRAMES_PER_POSITION * HOP_LENGTH)
-        spectrum = torch.fft.rfft(audio.unfold(-1, N_FFT, HOP_LENGTH) * self._window)
+        samples = positions * FRAMES_PER_POSITION * HOP_LENGTH
+        audio = padded_audio(clips, samples, self._device)
+        # Reflected at both ends, as torch.stft does.
+        reflected = F.pad(audio[:, None], (N_FFT // 2, N_FFT // 2), "reflect")[:, 0]
+        spectrum = torch.fft.rfft(reflected.unfold(-1, N_FFT, HOP_LENGTH) * self._window)
         power = torch.view_as_real(spectrum[:, :-1]).square().sum(-1)
         mel = (power @ self._filters).clamp_(min=1e-10).log10_()
         floor = mel.amax(dim=(1, 2), keepdim=True) - _DYNAMIC_RANGE
         return torch.maximum(mel, floor).add_(4.0).div_(4.0)
 
-    def _padded(self, clips: Sequence[Float32Array], samples: int) -> Tensor:
-        """Return audio [B, samples + N_FFT], reflected at both ends as torch.stft does."""
-        audio = torch.zeros(len(clips), samples)
-        for row, clip in zip(audio, clips, strict=True):
-            row[: len(clip)] = torch.from_numpy(clip)
-        audio = to_device(audio, self._device)
-        return torch.nn.functional.pad(audio[:, None], (N_FFT // 2, N_FFT // 2), "reflect")[:, 0]
+
+def padded_audio(clips: Sequence[Float32Array], samples: int, device: torch.device) -> Tensor:
+    """Return the clips on a device, [B, samples], each padded with zeros."""
+    audio = torch.zeros(len(clips), samples)
+    for row, clip in zip(audio, clips, strict=True):
+        row[: len(clip)] = torch.from_numpy(clip)
+    return to_device(audio, device)

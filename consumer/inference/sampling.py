@@ -23,6 +23,11 @@ def choose(logits: Tensor, temperature: Tensor | None, uniform: Tensor) -> tuple
     return token, logprob - shifted.exp_().sum(-1, keepdim=True).log_()
 
 
+def probability(logits: Tensor, token: int) -> Tensor:
+    """Return the probability of one token, [B], from logits [B, V]."""
+    return logits.softmax(-1)[:, token]
+
+
 def uniforms(seed: int, count: int) -> Tensor:
     """Return random numbers [count] in (0, 1] that depend on the seed alone."""
     return 1 - torch.rand(count, generator=torch.Generator().manual_seed(seed))
