@@ -5,18 +5,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from whisper.utils import compression_ratio
 
 from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.core.scheduling.capacity import POSITION_SAMPLES
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.streams.language import IdentifiedLanguage, identify
-from consumer.core.text.fallback import FallbackStep, fallback_steps, is_accepted, remaining, select
+from consumer.core.text.fallback import (
+    FallbackStep,
+    fallback_steps,
+    is_accepted,
+    remaining,
+    select,
+)
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
+from consumer.core.text.patterns import compression_ratio
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.clip_encoder import ClipEncoder
@@ -49,11 +55,17 @@ class _ClipRow:
     clip: DecodeRequest
     language: _Language | None  # None: not identified yet
     steps: Sequence[FallbackStep]  # that remain
-    texts: list[Hypothesis]  # of all attempts so far
+    texts: list[Hypothesis] = field(default_factory=list)  # of all attempts so far
+    accepted: Hypothesis | None = None  # the first of them that is
+
+    def add(self, text: Hypothesis) -> None:
+        self.texts.append(text)
+        if self.accepted is None and is_accepted(text):
+            self.accepted = text
 
     @property
     def is_settled(self) -> bool:
-        return not self.steps or any(map(is_accepted, self.texts))
+        return not self.steps or self.accepted is not None
 
     @property
     def due(self) -> FallbackStep | None:
@@ -64,7 +76,7 @@ class _ClipRow:
     @property
     def hypothesis(self) -> Hypothesis:
         """The best text, with all texts in `earlier` unless the clip is settled."""
-        found = select(self.texts)
+        found = self.accepted or select(self.texts)
         return found if self.is_settled else replace(found, earlier=tuple(self.texts))
 
 
@@ -158,7 +170,10 @@ class WhisperTranscriber:
     def _row(self, clip: DecodeRequest) -> _ClipRow:
         steps = [step for step in self._steps if not (step.folded and clip.padded)]
         rest = remaining(steps, len(clip.earlier))
-        return _ClipRow(clip, self._given(clip), rest, [*clip.earlier])
+        row = _ClipRow(clip, self._given(clip), rest)
+        for text in clip.earlier:
+            row.add(text)
+        return row
 
     def _batches(
         self, rows: Sequence[_ClipRow], step: FallbackStep
@@ -184,8 +199,7 @@ class WhisperTranscriber:
         decoded = self._decoder.decode(cache, requests)
         for (row, language, temperature), result in zip(decodes, decoded, strict=True):
             row.language = language
-            text = self._hypothesis(result, language, temperature, folded=step.folded)
-            row.texts.append(text)
+            row.add(self._hypothesis(result, language, temperature, folded=step.folded))
         for row in rows:
             row.steps = row.steps[1:]
 
@@ -209,7 +223,7 @@ class WhisperTranscriber:
         ]
 
     def _identified(self, clip: DecodeRequest, probabilities: Sequence[float]) -> _Language:
-        """Return the likeliest allowed language, or the held one where that takes precedence."""
+        """Return the select allowed language, or the held one where that takes precedence."""
         by_code = dict(zip(self._vocabulary.language_tokens, probabilities, strict=True))
         identified = identify(by_code, clip.languages, clip.speech_s)
         code = clip.language.decide(identified)

@@ -17,7 +17,7 @@ from consumer.core.text.hallucination import (
     indicates_silence,
 )
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.core.text.patterns import is_loop
+from consumer.core.text.patterns import longest_repetition
 from consumer.core.text.units import keys
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -51,18 +51,23 @@ def remaining(steps: Sequence[FallbackStep], earlier: int) -> Sequence[FallbackS
 
 def is_whole(text: Hypothesis) -> bool:
     """Return whether the text is neither a loop nor cut off."""
-    repeats = text.compression_ratio > MAX_COMPRESSION_RATIO
-    return text.ended and not repeats and not is_loop(text.text)
+    return _is_whole(text, keys(text.text))
 
 
 def is_accepted(text: Hypothesis) -> bool:
     """Return whether the clip need not be decoded again."""
-    if text.folded and (indicates_silence(text) or not keys(text.text)):
+    text_keys = keys(text.text)
+    if text.folded and (indicates_silence(text) or not text_keys):
         return False  # the fold may have lost the speech
     is_guess = text.avg_logprob < MIN_AVG_LOGPROB
     if is_guess and text.no_speech_prob > MAX_NO_SPEECH_PROB:
         return True  # silence: another decode would only invent words
-    return is_whole(text) and not is_guess
+    return not is_guess and _is_whole(text, text_keys)
+
+
+def _is_whole(text: Hypothesis, text_keys: Sequence[str]) -> bool:
+    repeats = text.compression_ratio > MAX_COMPRESSION_RATIO
+    return text.ended and not repeats and not longest_repetition(text_keys).is_loop
 
 
 def select(texts: Sequence[Hypothesis]) -> Hypothesis:

@@ -7,6 +7,7 @@ better than a sentence. Here the longest run of one phrase is found, however sho
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import eq
@@ -68,6 +69,7 @@ _ALONE: Final = re.compile("(?:大家|您|你[们們]?|我[们們]?)的?|and|lik
 _PHRASES: Final = re.compile(  # possessive: no backtracking
     f"(?:{'|'.join((*_CHINESE, *_ENGLISH, *_OTHERS))})*+(?:{'|'.join(_CREDITS)})?"
 )
+_SMALL_WINDOW, _SMALL_BYTES = 12, 3_500  # log2 of the bytes of a window; it has 4096
 _LONGEST: Final = 120  # characters: a longer text has more than phrases
 
 
@@ -85,13 +87,23 @@ class Repetition:
 
 def longest_repetition(text_keys: Sequence[str]) -> Repetition:
     """Return the longest repetition of at least three repeats among the keys of a text's units."""
-    lengths = range(1, min(LONGEST_PHRASE, len(text_keys) // 3) + 1)
+    # Of three repeats of a phrase, all units of two are equal to others.
+    repeated = len(text_keys) - len({*text_keys})
+    longest = min(LONGEST_PHRASE, len(text_keys) // 3, repeated // 2)
+    lengths = range(1, longest + 1)
     return max((_repetition_of(text_keys, length) for length in lengths), default=Repetition())
 
 
-def is_loop(text: str) -> bool:
-    """Return whether the text repeats itself so much that it should be decoded again."""
-    return longest_repetition(keys(text)).is_loop
+def compression_ratio(text: str) -> float:
+    """Return the bytes of the text divided by those of its zlib compression, as in openai-whisper.
+
+    A window that holds the whole text finds the same matches as the largest one, which takes longer
+    to allocate than a text to compress.
+    """
+    encoded = text.encode()
+    window = _SMALL_WINDOW if len(encoded) <= _SMALL_BYTES else zlib.MAX_WBITS
+    compressor = zlib.compressobj(wbits=window)
+    return len(encoded) / (len(compressor.compress(encoded)) + len(compressor.flush()))
 
 
 def _repetition_of(text_keys: Sequence[str], length: int) -> Repetition:

@@ -50,6 +50,8 @@ class Kind(StrEnum):
 # or a symbol before the first letter of a text begins its unit.
 _UNIT: Final = re.compile("[MSOP]*(?:L[LMP]*|C[MP]*)|[MSOP]+")
 _CORE, _AROUND = "LCM", "SOP"  # the kinds that a key is made of, and the others
+_MARK: Final = "\ufffe"  # a code point that no text has
+_KNOWN_KINDS: Final = 1 << 14  # code points whose kind is kept
 _TEXTS: Final = 1024  # and words, whose units are kept: each is compared several times
 
 
@@ -68,14 +70,19 @@ def units(text: str) -> list[Unit]:
 
 def keys(text: str) -> list[str]:
     """Return the keys of a text's units, without those of punctuation alone."""
-    return [unit.key for unit in _units(text) if unit.key]
+    bare = text.translate(_BARE)
+    if bare.isascii():
+        return bare.lower().split()
+    if _MARK in bare:
+        return [unit.key for unit in _units(text) if unit.key]
+    return [_key(each) for each in bare.split()]
 
 
 def is_han(character: str) -> bool:
     return _lies_in(character, _HAN)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=_KNOWN_KINDS)
 def kind(character: str) -> Kind:
     """Return the kind of a single code point, by its Unicode category."""
     category = unicodedata.category(character)
@@ -100,8 +107,39 @@ def _units(text: str) -> tuple[Unit, ...]:
 
 def _unit(piece: str, kinds: str, core: str) -> Unit:
     """Return the unit of a piece of text; `core`: its letters, characters and marks."""
-    key = unicodedata.normalize("NFKC", core).casefold()
-    return Unit(piece, key, piece[len(kinds.rstrip(_AROUND)) :] if core else "")
+    return Unit(piece, _key(core), piece[len(kinds.rstrip(_AROUND)) :] if core else "")
+
+
+def _key(bare: str) -> str:
+    return unicodedata.normalize("NFKC", bare).casefold()
+
+
+class _BareUnits(dict[int, str | None]):
+    """A table for `str.translate`: words and characters alone, with spaces between them.
+
+    Any mark becomes `_MARK`: which unit it belongs to depends on more than what is next to it.
+    """
+
+    def __missing__(self, code_point: int) -> str | None:
+        bare = _bare(chr(code_point))
+        if len(self) >= _KNOWN_KINDS:  # the text of a publisher may have any
+            self.clear()
+        self[code_point] = bare
+        return bare
+
+
+def _bare(character: str) -> str | None:
+    found = kind(character)
+    if found is Kind.LETTER:
+        return character
+    if found is Kind.CHARACTER:
+        return f" {character} "
+    if found is Kind.CLOSING:
+        return None
+    return _MARK if found is Kind.MARK else " "
+
+
+_BARE: Final = _BareUnits()
 
 
 def _lies_in(character: str, blocks: _Blocks) -> bool:

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import pytest
+import whisper.utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.text.patterns import LONGEST_PHRASE, Repetition, is_loop, longest_repetition
+from consumer.core.text.patterns import (
+    LONGEST_PHRASE,
+    Repetition,
+    compression_ratio,
+    longest_repetition,
+)
 from consumer.core.text.units import keys
 
 
@@ -37,7 +43,7 @@ def test_the_longest_repetition_of_one_phrase_is_found(text: str, repetition: Re
     ],
 )
 def test_a_loop_has_more_repeats_than_speech(text: str, loops: bool):
-    assert is_loop(text) is loops
+    assert longest_repetition(keys(text)).is_loop is loops
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=LONGEST_PHRASE), st.integers(3, 6))
@@ -48,3 +54,21 @@ def test_a_repeated_phrase_of_any_length_is_found(phrase: list[str], times: int)
 @given(st.lists(st.integers(), unique=True))
 def test_a_text_without_repeats_has_no_repetition(numbers: list[int]):
     assert longest_repetition([str(number) for number in numbers]) == Repetition()
+
+
+@given(st.lists(st.sampled_from("abcde"), max_size=30))
+def test_no_repetition_is_left_out(text_keys: list[str]):
+    repeats = [
+        Repetition(length, length // of)
+        for of in range(1, LONGEST_PHRASE + 1)
+        for length in range(3 * of, len(text_keys) + 1)
+        for at in range(len(text_keys) - length + 1)
+        if text_keys[at : at + length - of] == text_keys[at + of : at + length]
+    ]
+    assert longest_repetition(text_keys) == max(repeats, default=Repetition())
+
+
+@given(st.lists(st.sampled_from(["no", " no", "对对", "é", "🙂 ok"]), max_size=900))
+def test_the_compression_ratio_is_that_of_openai_whisper(parts: list[str]):
+    text = "".join(parts)
+    assert compression_ratio(text) == whisper.utils.compression_ratio(text)

@@ -44,6 +44,21 @@ def test_keys_ignore_case_width_and_punctuation():
     assert keys("……") == []
 
 
+@given(st.text())
+def test_keys_are_those_of_the_units(text: str):
+    assert keys(text) == [unit.key for unit in units(text) if unit.key]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "Ｂ", "用", "が\u3099", "\u0301", " ", "(", ".", "\ufdfa", "\0"])
+    )
+)
+def test_keys_are_those_of_the_units_of_mixed_scripts(parts: list[str]):
+    text = "".join(parts)
+    assert keys(text) == [unit.key for unit in units(text) if unit.key]
+
+
 @pytest.mark.parametrize(
     ("character", "han"), [("中", True), ("〇", True), ("𠮷", True), ("か", False), ("a", False)]
 )
