@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 from whisper.model import ModelDimensions
 
-from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Float32Array, Speech, Utterance
-from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Speech, Utterance
+from consumer.core.scheduling.capacity import POSITION_SAMPLES
+from consumer.core.scheduling.jobs import DecodeRequest, Samples
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.engine.local import whisper_samples
-from consumer.inference import clip_encoder, decode, mel, whisper_engine, words
+from consumer.engine.local import request_samples
+from consumer.inference import alignment, clip_encoder, decode, mel, token_step, whisper_engine
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.clip_encoder import ClipEncoder
 from consumer.inference.decode import BatchDecoder
@@ -148,21 +149,22 @@ class NullModel:
                 (clip_encoder, "LogMel", lambda *_: self._mel),
                 (clip_encoder, "Encoder", lambda *_: self._encode),
                 (whisper_engine, "Decoder", lambda *_: self),
-                (decode, "choose", self._choose),
+                (token_step, "choose", self._choose),
                 (decode, "probability", lambda logits, _: torch.full((len(logits),), 0.01)),
                 (Vocabulary, "masks", lambda *_: (zeros, zeros)),
-                (decode, "alignment", self._clock.timed("alignment", words.alignment)),
+                (alignment, "alignments", self._clock.timed("alignment", alignment.alignments)),
             ):
                 patches.enter_context(mock.patch.object(owner, name, substitute))
+            patches.enter_context(mock.patch.dict(decode.POLL_STEPS, cpu=decode.POLL_STEPS["cuda"]))
             yield
 
     def replay(self, step: Callable[[], None]) -> Callable[[], None]:
         """Return the replay of a step, as a recording of it on a device."""
         return self._clock.timed(_MODEL, step)
 
-    def _mel(self, clips: Sequence[Float32Array], positions: int) -> Tensor:
+    def _mel(self, clips: Sequence[Samples], positions: int) -> Tensor:
         """Return the number of each clip, [B, 1, 1], after the host's part of the spectrogram."""
-        mel.padded_audio(clips, positions * 320, torch.device("cpu"))
+        mel.padded(clips, positions * POSITION_SAMPLES)
         return torch.tensor([self._index[len(clip)] for clip in clips])[:, None, None]
 
     def _encode(self, numbers: Tensor, source: Tensor, *_: Tensor) -> Tensor:
@@ -199,9 +201,6 @@ class NullModel:
             token = self._tokens[number, count.clamp_(max=self._tokens.shape[1] - 1)]
             return token[:, None], torch.full((len(token), 1), _LOGPROB)
 
-    def alignment_keys(self, cache: DecoderCache, row: int) -> Tensor:
-        return cache.cross[row, :, 0, 0]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelThread:
@@ -214,7 +213,7 @@ class ModelThread:
     def transcribe(self, *, words: bool) -> list[Hypothesis]:
         """Do all that the model's thread does for one batch."""
         clips = [
-            DecodeRequest(whisper_samples(utterance), (language,), words=words)
+            DecodeRequest(request_samples(utterance), (language,), words=words)
             for utterance, (language, _) in zip(self.utterances, TEXTS, strict=True)
         ]
         return self.transcriber.transcribe(clips)
@@ -251,12 +250,13 @@ def _parts(clock: PartClock) -> Iterator[None]:
     """Time the parts of the model's thread apart."""
     with ExitStack() as patches:
         for owner, name, part in (
-            (mel, "padded_audio", "audio"),
+            (mel, "padded", "audio"),
             (ClipEncoder, "encode", "encode"),
             (Vocabulary, "prompt", "prompts"),
             (Vocabulary, "text", "texts"),
             (BatchDecoder, "decode", "batch"),
             (GraphCache, "run", "steps"),
+            (decode, "starts_s", "times"),
             (whisper_engine, "timed_words", "words"),
             (whisper_engine, "compression_ratio", "compression"),
             (whisper_engine, "is_accepted", "acceptance"),

@@ -18,7 +18,7 @@ from consumer.core.audio.gain import levelled
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Utterance
 from consumer.core.scheduling.capacity import BatchTiming, positions
-from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobFailure
+from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobFailure, Samples
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.chinese import CODE, prompt
 from consumer.core.text.hypothesis import Hypothesis
@@ -152,7 +152,7 @@ class LocalEngine:
         task = options.task or Task.TRANSCRIBE
         given = languages[0] if len(languages) == 1 else ""
         return DecodeRequest(
-            samples=whisper_samples(job.utterance),
+            samples=request_samples(job.utterance),
             languages=languages,
             language=held,
             speech=job.utterance.speech,
@@ -165,6 +165,11 @@ class LocalEngine:
             earlier=job.earlier,
             once=not job.isolated or job.is_excerpt,
         )
+
+
+def request_samples(utterance: Utterance) -> Samples:
+    """Return the samples at WHISPER_RATE, [n]: as recorded if that is the utterance's own rate."""
+    return utterance.samples if utterance.rate == WHISPER_RATE else whisper_samples(utterance)
 
 
 def whisper_samples(utterance: Utterance) -> Float32Array:

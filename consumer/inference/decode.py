@@ -1,41 +1,29 @@
 """Decode a batch of rows token by token, each row with its own prompt, length and end.
 
 Prompts are padded on the left, so that all rows write the same cache column at every step, and the
-text of every row starts at the same column. A step works in place on reused buffers, has no shape
-that depends on a value and never synchronises with the host, so a device can replay it. End flags
-are read every few steps, and rows that have ended leave the batch.
+text of every row starts at the same column. End flags are read every few steps, and rows that have
+ended leave the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Self, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from consumer.core.audio.utterance import Float32Array
+from consumer.inference.alignment import Spans, starts_s
 from consumer.inference.device import to_device
 from consumer.inference.graph_capture import StepExecutor, executor_for
 from consumer.inference.model import Decoder, DecoderCache
-from consumer.inference.sampling import choose, probability, uniforms
+from consumer.inference.sampling import probability
+from consumer.inference.token_step import DecodeRow, Drawing, Text, TokenStep, kept_slots
 from consumer.inference.vocabulary import Vocabulary
-from consumer.inference.words import alignment
 from consumer.inference.workspace import Workspace
 
 _COLUMN_BUCKET = 32  # attended cache columns are a multiple of this, which bounds the shapes
-_POLL_STEPS = {"cpu": 1, "cuda": 8}  # steps between two reads of the end flags
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodeRow:
-    """The decode that one row requests."""
-
-    prompt: Sequence[int]  # tokens before the text
-    seed: int  # of the row's own random numbers
-    temperature: float = 0.0  # 0: greedy; above 0: tokens are drawn
-    align: int | None = None  # leading audio positions of the speech; None: no word times
+POLL_STEPS = {"cpu": 1, "cuda": 8}  # steps between two reads of the end flags
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,95 +34,7 @@ class DecodedRow:
     logprobs: tuple[float, ...]  # of each token, and of the end token if there is one
     ended: bool  # by the end token; False: by the token limit
     no_speech_prob: float
-    alignment: Float32Array | None  # [tokens + 1, align] of `words.alignment`
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Text:
-    """The growing texts of all rows; tensors on the device, rows first."""
-
-    mask: Tensor  # [B, 1, 1, C] 0 where a row may attend to a column, else -inf
-    token: Tensor  # [B, 1] the newest
-    position: Tensor  # [B, 1] of that token, counted from the row's own first token
-    tokens: Tensor  # [B, limit]
-    logprobs: Tensor  # [B, limit] fp32
-    temperature: Tensor  # [B, 1] fp32
-    uniform: Tensor  # [B, limit] random numbers in (0, 1], fp32
-    ended: Tensor  # [B] bool
-    no_speech: Tensor  # [B] probability, fp32
-
-    @classmethod
-    def begun(
-        cls, workspace: Workspace, requests: Sequence[DecodeRow], columns: int, limit: int
-    ) -> Self:
-        """Return texts without tokens, positioned after the prompts."""
-        rows, buffer = len(requests), workspace.buffer
-        positions = torch.tensor([[len(request.prompt)] for request in requests])
-        temperatures = torch.tensor([[request.temperature] for request in requests])
-        drawn = torch.stack([uniforms(request.seed, limit) for request in requests])
-        device = workspace.device
-        return cls(
-            mask=buffer("mask", rows, 1, 1, columns).fill_(-torch.inf),
-            token=buffer("token", rows, 1, dtype=torch.long),
-            position=buffer("position", rows, 1, dtype=torch.long).copy_(
-                to_device(positions, device)
-            ),
-            tokens=buffer("tokens", rows, limit, dtype=torch.long),
-            logprobs=buffer("logprobs", rows, limit, dtype=torch.float),
-            temperature=buffer("temperature", rows, 1, dtype=torch.float).copy_(
-                to_device(temperatures, device)
-            ),
-            uniform=buffer("uniform", rows, limit, dtype=torch.float).copy_(
-                to_device(drawn, device)
-            ),
-            ended=buffer("ended", rows, dtype=torch.bool).fill_(False),
-            no_speech=buffer("no_speech", rows, dtype=torch.float),
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _TokenStep:
-    """Appends one token to every row, in place. All steps of a bucket run the same operations."""
-
-    decoder: Decoder
-    cache: DecoderCache
-    text: _Text
-    column: Tensor  # [1] the cache column to write next
-    count: Tensor  # [1] tokens of every row so far
-    mask: Tensor  # [V] added to the logits
-    end: int  # the end token
-    draws: bool  # whether any row's temperature is above 0
-    width: int = 0  # leading cache columns that are attended to
-
-    @property
-    def bucket(self) -> Hashable:
-        buffers = (*_tensors(self.cache).values(), *_tensors(self.text).values())
-        places = tuple((each.data_ptr(), each.shape) for each in buffers)
-        return self.width, self.draws, places
-
-    def __call__(self) -> None:
-        text = self.text
-        text.mask.index_fill_(3, self.column, 0)
-        mask = text.mask[..., : self.width]
-        states = self.decoder(text.token, text.position, self.column, mask, self.cache)
-        self.column.add_(1)
-        text.position.add_(1)
-        self.append(states[:, -1], self.mask)
-
-    def append(self, states: Tensor, mask: Tensor) -> None:
-        """Choose and append the tokens that follow the states [B, D]."""
-        text = self.text
-        logits = self.decoder.logits(states).add_(mask)
-        uniform = text.uniform.index_select(1, self.count)
-        token, logprob = choose(logits, text.temperature if self.draws else None, uniform)
-        text.token.copy_(token)
-        text.tokens.index_copy_(1, self.count, token)
-        text.logprobs.index_copy_(1, self.count, logprob)
-        text.ended.logical_or_(token[:, 0] == self.end)
-        self.count.add_(1)
-
-
-_Rows = TypeVar("_Rows", DecoderCache, _Text)
+    starts_s: Sequence[float] | None  # of each token and of the end; None: no word times
 
 
 class BatchDecoder:
@@ -173,19 +73,19 @@ class BatchDecoder:
         """Return the texts of all rows, in order. The contents of the cache are overwritten."""
         run = _BatchRun(self._vocabulary, requests, self._first_step(cache, requests))
         run.read_prompts(self._at_first)
-        return run.finish(self._steps, _POLL_STEPS[self._workspace.device.type])
+        return run.finish(self._steps, POLL_STEPS[self._workspace.device.type])
 
-    def _first_step(self, cache: DecoderCache, requests: Sequence[DecodeRow]) -> _TokenStep:
+    def _first_step(self, cache: DecoderCache, requests: Sequence[DecodeRow]) -> TokenStep:
         buffer, limit = self._workspace.buffer, self._vocabulary.sample_limit
-        return _TokenStep(
+        return TokenStep(
             decoder=self._decoder,
             cache=cache,
-            text=_Text.begun(self._workspace, requests, cache.own.shape[-2], limit),
+            text=Text.begun(self._workspace, len(requests), cache.own.shape[-2], limit),
+            drawing=Drawing.begun(self._workspace, requests, limit),
             column=buffer("column", 1, dtype=torch.long).fill_(_begin(requests)),
             count=buffer("count", 1, dtype=torch.long).zero_(),
             mask=self._always,
             end=self._vocabulary.end,
-            draws=any(request.temperature > 0 for request in requests),
         )
 
 
@@ -193,7 +93,7 @@ class _BatchRun:
     """One batch, from its prompts to the end of its last row."""
 
     def __init__(
-        self, vocabulary: Vocabulary, requests: Sequence[DecodeRow], step: _TokenStep
+        self, vocabulary: Vocabulary, requests: Sequence[DecodeRow], step: TokenStep
     ) -> None:
         self._vocabulary = vocabulary
         self._requests = requests
@@ -215,6 +115,7 @@ class _BatchRun:
         mask = prompt_mask(unused, columns).to(text.mask.dtype)
         positions = (columns - unused).clamp_(min=0)
         tokens = to_device(torch.tensor(prompts), device)
+        text.position.copy_(self._begin - unused)
         states = step.decoder(tokens, positions, columns, mask, step.cache)
         started = step.decoder.logits(states[:, -self._vocabulary.start_length])
         text.no_speech.copy_(probability(started, self._vocabulary.no_speech))
@@ -229,7 +130,7 @@ class _BatchRun:
                 self._retire(self._step.text.ended.tolist())
             if self._slots:
                 self._advance(steps)
-        self._retire([True] * len(self._slots))
+        self._retire([1] * len(self._slots))
         return [self._decoded[index] for index in range(len(self._requests))]
 
     def _advance(self, steps: StepExecutor) -> None:
@@ -241,43 +142,62 @@ class _BatchRun:
         steps.run(self._step)
         self._count += 1
 
-    def _retire(self, ended: list[bool]) -> None:
+    def _retire(self, ended: Sequence[int]) -> None:
         """Remove the rows that have ended, once they are a quarter of the batch."""
-        if 4 * sum(ended) < len(ended):
+        done = [slot for slot, has_ended in enumerate(ended) if has_ended]
+        if not done or 4 * len(done) < len(ended):
             return
-        cache, text = self._step.cache, self._step.text
-        for slot in reversed(range(len(ended))):
-            if ended[slot]:
-                self._decoded[self._slots[slot]] = self._result(slot)
-                self._slots[slot] = self._slots[-1]
-                self._slots.pop()
-                _move(cache, source=len(self._slots), target=slot)
-                _move(text, source=len(self._slots), target=slot)
-        rows = len(self._slots)
-        self._step = replace(self._step, cache=_narrowed(cache, rows), text=_narrowed(text, rows))
+        for slot, row in zip(done, self._results(done), strict=True):
+            self._decoded[self._slots[slot]] = row
+        kept = kept_slots(ended)
+        if kept:
+            self._step = self._step.kept(kept, self._begin + self._count)
+        self._slots = [self._slots[slot] for slot in kept]
 
-    def _result(self, slot: int) -> DecodedRow:
-        text = self._step.text
-        tokens = text.tokens[slot, : self._count].tolist()
-        ended = self._vocabulary.end in tokens
-        length = tokens.index(self._vocabulary.end) if ended else len(tokens)
-        return DecodedRow(
-            tokens=tuple(tokens[:length]),
-            logprobs=tuple(text.logprobs[slot, : length + ended].tolist()),
-            ended=ended,
-            no_speech_prob=float(text.no_speech[slot]),
-            alignment=self._alignment(slot, length),
+    def _results(self, slots: Sequence[int]) -> Iterator[DecodedRow]:
+        """Yield the rows at `slots`, by one copy of their texts to the host and one of times."""
+        text, count, end = self._step.text, self._count, self._vocabulary.end
+        rows = to_device(torch.tensor(slots), text.numbers.device)
+        # As fp64, in which tokens and probabilities are exact.
+        parts = text.tokens[:, :count], text.scores[:, : 1 + count]
+        packed = torch.cat([part.index_select(0, rows).double() for part in parts], 1).tolist()
+        tokens = [[int(token) for token in row[:count]] for row in packed]
+        lengths = [row.index(end) if end in row else count for row in tokens]
+        starts = self._starts_s(slots, rows, lengths)
+        for row, ids, length, times in zip(packed, tokens, lengths, starts, strict=True):
+            yield DecodedRow(
+                tokens=tuple(ids[:length]),
+                logprobs=tuple(row[count + 1 : count + 1 + min(length + 1, count)]),
+                ended=length < count,
+                no_speech_prob=row[count],
+                starts_s=times,
+            )
+
+    def _starts_s(
+        self, slots: Sequence[int], rows: Tensor, lengths: Sequence[int]
+    ) -> list[Sequence[float] | None]:
+        """Return when the tokens of each row begin; None: no word times were requested."""
+        aligned = [self._requests[self._slots[slot]].align for slot in slots]
+        cache, wanted = self._step.cache, [at for at, each in enumerate(aligned) if each]
+        starts: list[Sequence[float] | None] = [None] * len(slots)
+        if cache.queries is None or not wanted:
+            return starts
+        if len(wanted) < len(slots):
+            rows = rows[to_device(torch.tensor(wanted), rows.device)]
+        found = starts_s(
+            cache,
+            self._step.decoder.alignment_heads,
+            rows,
+            Spans(
+                first=self._begin - self._vocabulary.start_length,
+                before=self._vocabulary.start_length,
+                tokens=[lengths[at] for at in wanted],
+                positions=[aligned[at] or 0 for at in wanted],
+            ),
         )
-
-    def _alignment(self, slot: int, length: int) -> Float32Array | None:
-        align = self._requests[self._slots[slot]].align
-        cache = self._step.cache
-        if align is None or cache.queries is None:
-            return None
-        start = self._begin - self._vocabulary.start_length
-        keys = self._step.decoder.alignment_keys(cache, slot)[:, :align]
-        queries = cache.queries[slot, :, start : self._begin + length]
-        return alignment(queries, keys)[self._vocabulary.start_length - 1 :].cpu().numpy()
+        for at, times in zip(wanted, found, strict=True):
+            starts[at] = times
+        return starts
 
 
 def _begin(requests: Sequence[DecodeRow]) -> int:
@@ -295,22 +215,3 @@ def prompt_mask(unused: Tensor, columns: Tensor) -> Tensor:
     visible = (key <= query) & (key >= unused[:, :, None]) | (key == query)
     scores = torch.zeros_like(visible, dtype=torch.float)
     return scores.masked_fill_(~visible, -torch.inf)[:, None]
-
-
-def _move(rows: DecoderCache | _Text, source: int, target: int) -> None:
-    """Copy one row over another."""
-    if source == target:
-        return
-    for tensor in _tensors(rows).values():
-        tensor[target].copy_(tensor[source])
-
-
-def _narrowed(rows: _Rows, count: int) -> _Rows:
-    """Return views of the first `count` rows."""
-    return replace(rows, **{name: tensor[:count] for name, tensor in _tensors(rows).items()})
-
-
-def _tensors(rows: DecoderCache | _Text) -> dict[str, Tensor]:
-    """Return the tensors by field, without absent ones."""
-    values = {field.name: getattr(rows, field.name) for field in fields(rows)}
-    return {name: value for name, value in values.items() if value is not None}

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,11 @@ Int64Array: TypeAlias = npt.NDArray[np.int64]
 
 MAX_SAMPLES = CONTEXT * POSITION_SAMPLES
 BUCKET = 64  # the positions of a batch are a multiple of it
+
+
+_ALL: Final = np.arange(CONTEXT)
+_EACH: Final = np.ones(CONTEXT, np.int64)
+_KNOWN_FOLDS: Final = 512  # about 6 KB each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,19 +65,23 @@ class FoldBatch:
 
 def padded(samples: int) -> Fold:
     """Return the fold that keeps all 1500 positions, as openai-whisper computes them."""
-    return Fold(real_positions(samples), np.arange(CONTEXT), np.ones(CONTEXT, np.int64))
+    return Fold(real_positions(samples), _ALL, _EACH)
 
 
 def folded(samples: int) -> Fold:
     """Return the fold of a clip: its real positions, and the middle of each group of the tail."""
-    real = real_positions(samples)
+    return _folded(real_positions(samples))
+
+
+@lru_cache(maxsize=_KNOWN_FOLDS)
+def _folded(real: int) -> Fold:
     starts = np.arange(real, CONTEXT, STRIDE)
     sizes = np.minimum(STRIDE, CONTEXT - starts)
-    return Fold(
-        real,
-        np.concatenate([np.arange(real), starts + sizes // 2]),
-        np.concatenate([np.ones(real, np.int64), sizes]),
-    )
+    positions = np.concatenate([_ALL[:real], starts + sizes // 2])
+    counts = np.concatenate([_EACH[:real], sizes])
+    for array in (positions, counts):
+        array.flags.writeable = False  # all clips of that length share them
+    return Fold(real, positions, counts)
 
 
 def kept_positions(samples: int, *, fold: bool) -> int:
@@ -83,8 +93,10 @@ def stack(folds: Sequence[Fold]) -> FoldBatch:
     """Batch folds. Each row keeps its own R: a shared one would make texts depend on the batch."""
     stem = bucket(max(fold.real for fold in folds) + 2)
     longest = bucket(max(len(fold.positions) for fold in folds))
-    positions = np.stack([_padded(fold.positions, longest) for fold in folds])
-    counts = np.stack([_padded(fold.counts, longest) for fold in folds])
+    positions, counts = np.zeros((2, len(folds), longest), np.int64)
+    for row, fold in enumerate(folds):
+        positions[row, : len(fold.positions)] = fold.positions
+        counts[row, : len(fold.counts)] = fold.counts
     with np.errstate(divide="ignore"):
         bias = np.log(counts.astype(np.float32))
     return FoldBatch(stem, positions, _source(positions, stem), bias)
@@ -109,10 +121,6 @@ def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
 def bucket(positions: int) -> int:
     """Round up to one of few lengths: each costs compiled products on a CPU, a graph on a GPU."""
     return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
-
-
-def _padded(values: Int64Array, length: int) -> Int64Array:
-    return np.pad(values, (0, length - len(values)))
 
 
 def _source(positions: Int64Array, stem: int) -> Int64Array:

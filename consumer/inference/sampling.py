@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def choose(logits: Tensor, temperature: Tensor | None, uniform: Tensor) -> tuple[Tensor, Tensor]:
+def choose(
+    logits: Tensor, temperature: Tensor | None, uniform: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Return the next tokens [B, 1] and their log-probabilities [B, 1] from fp32 logits [B, V].
 
     Rows at temperature 0, and all rows without `temperature` [B, 1], get the likeliest token. Other
@@ -15,7 +17,7 @@ def choose(logits: Tensor, temperature: Tensor | None, uniform: Tensor) -> tuple
     """
     peak, token = logits.max(dim=-1, keepdim=True)
     shifted = logits - peak
-    if temperature is not None:
+    if temperature is not None and uniform is not None:
         mass = (shifted / temperature).exp_().cumsum(-1)
         drawn = torch.searchsorted(mass, uniform * mass[:, -1:])
         token = torch.where(temperature > 0, drawn, token)

@@ -26,13 +26,15 @@ from consumer.core.text.patterns import compression_ratio
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.clip_encoder import ClipEncoder
-from consumer.inference.decode import BatchDecoder, DecodedRow, DecodeRow
+from consumer.inference.decode import BatchDecoder, DecodedRow
 from consumer.inference.device import Device, DeviceStream, device_errors
 from consumer.inference.fold import MAX_SAMPLES, Folding, folded, kept_positions, runs
 from consumer.inference.graph_capture import StepExecutor
 from consumer.inference.layers import ByteLinear, Linear, Parameters, Product
+from consumer.inference.mel import amplitudes
 from consumer.inference.model import Decoder, DecoderCache
 from consumer.inference.quantized import QuantizedLinear
+from consumer.inference.token_step import DecodeRow
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.words import timed_words
 from consumer.inference.workspace import Workspace
@@ -233,7 +235,7 @@ class WhisperTranscriber:
         positions = max(1, len(clip.samples) // POSITION_SAMPLES)
         return DecodeRow(
             prompt=self._vocabulary.prompt(clip, language),
-            seed=zlib.crc32(clip.samples.tobytes()),
+            seed=zlib.crc32(amplitudes(clip.samples).tobytes()) if temperature else 0,
             temperature=temperature,
             align=positions if clip.words else None,
         )
@@ -258,10 +260,10 @@ class WhisperTranscriber:
         )
 
     def _words(self, decoded: DecodedRow, language: str) -> tuple[TimedWord, ...] | None:
-        if decoded.alignment is None:
+        if decoded.starts_s is None:
             return None
         tokenizer = self._vocabulary.tokenizer(language)
-        return timed_words(tokenizer, decoded.tokens, decoded.logprobs, decoded.alignment)
+        return timed_words(tokenizer, decoded.tokens, decoded.logprobs, decoded.starts_s)
 
 
 def _layers(device: Device) -> tuple[type[Product], type[Product]]:

@@ -1,7 +1,6 @@
-"""Word times from the cross-attention of the alignment heads.
+"""Words of a text, with their times and probabilities.
 
-They are computed as in openai-whisper's timing.py (median filter, dynamic time warping, rules for
-words and punctuation), but from the queries of the decode itself instead of a second pass.
+The rules for words and punctuation are those of openai-whisper's timing.py and tokenizer.py.
 """
 
 from __future__ import annotations
@@ -9,110 +8,81 @@ from __future__ import annotations
 import codecs
 import string
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from functools import lru_cache, partial
+from math import exp
+from typing import NamedTuple, Self
 
-import numba
-import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
-from torch import Tensor, std_mean
-from whisper.timing import WordTiming, dtw_cpu, merge_punctuations
+from tiktoken import Encoding
 from whisper.tokenizer import Tokenizer
 
-from consumer.core.audio.utterance import Float32Array
 from consumer.core.text.hypothesis import TimedWord
 from consumer.core.text.units import UNSPACED_LANGUAGES
 
-# The pairs of seven numbers to put in order, in turn, so that the fourth is the median
-# (Devillard 1998, "Fast median search"). Sorting all seven takes ten times the memory.
-_EXCHANGES = (
-    *((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6)),
-    *((2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)),
-)
-_MEDIAN_SIDE = 3  # neighbours on each side
-_POSITIONS_PER_S = 50
 _OPENING = "\"'“¿([{-"  # joins the word after it
 _CLOSING = "\"'.。,，!！?？:：”)]}、"  # joins the word before it
-
-# Compiled without `parallel`, which starts a thread for each core of the host and thereby changes
-# the number of torch's threads, regardless of `set_threads` and the container's quota.
-_warp = numba.njit(dtw_cpu.py_func)
-
-
-def alignment(queries: Tensor, keys: Tensor) -> Tensor:
-    """Return how much each text column attends to each audio position, [S, R], fp32.
-
-    `queries` [A, S, d] and `keys` [A, R, d] are those of the alignment heads. The attention over
-    these positions alone is standardised over the text, smoothed, and averaged over the heads.
-    """
-    # In fp32: products in bf16 are compiled for their shape and cached, and few texts share one.
-    scores = queries.float() @ keys.float().transpose(1, 2) * queries.shape[-1] ** -0.5
-    weights = scores.softmax(-1)
-    deviation, mean = std_mean(weights, dim=-2, keepdim=True, unbiased=False)
-    distinct = (weights - mean) / deviation.clamp(min=1e-10)
-    return smoothed(distinct).mean(0)
-
-
-def smoothed(x: Tensor) -> Tensor:
-    """Return the medians of seven neighbours along the last dimension, reflected at its ends.
-
-    It equals openai-whisper's `median_filter`, which leaves dimensions too short for that as is.
-    """
-    length = x.shape[-1]
-    if length <= _MEDIAN_SIDE:
-        return x
-    reflected = F.pad(x, (_MEDIAN_SIDE, _MEDIAN_SIDE), "reflect")
-    near = [reflected[..., at : at + length] for at in range(2 * _MEDIAN_SIDE + 1)]
-    for low, high in _EXCHANGES:
-        pair = near[low], near[high]
-        near[low], near[high] = torch.minimum(*pair), torch.maximum(*pair)
-    return near[_MEDIAN_SIDE]
 
 
 def timed_words(
     tokenizer: Tokenizer,
     tokens: Sequence[int],
     logprobs: Sequence[float],
-    matrix: Float32Array,
+    starts_s: Sequence[float],
 ) -> tuple[TimedWord, ...]:
     """Return words in order of time that concatenate to the tokens' text, stripped of spaces.
 
-    `matrix` [tokens + 1, R] has the row of an alignment for every token and for the end. A word's
-    probability is the mean of those of its tokens, as in openai-whisper.
+    `starts_s` has the start of every token and of the end. A word's probability is the mean of
+    those of its tokens, as in openai-whisper.
     """
     pieces = split_words(tokenizer, tokens)
-    bounds = [0, *accumulate(count for _, count in pieces)]
-    starts = _starts_s(matrix)
-    timings = [
-        WordTiming(
-            word=text,
-            tokens=list(tokens[first:after]),
-            start=starts[first],
-            end=starts[after],
-            probability=float(np.exp(logprobs[first:after]).mean()),
-        )
-        for (text, _), (first, after) in zip(pieces, pairwise(bounds), strict=True)
-    ]
-    merge_punctuations(timings, _OPENING, _CLOSING)
-    return tuple(_trimmed(timings))
-
-
-def _starts_s(matrix: Float32Array) -> list[float]:
-    """Return the time in seconds at which each row of an alignment begins, not decreasing."""
-    rows, positions = _warp(-matrix.astype(np.float64))
-    first = np.diff(rows, prepend=-1) > 0
-    return [float(position) / _POSITIONS_PER_S for position in positions[first]]
-
-
-def _trimmed(timings: Sequence[WordTiming]) -> Iterator[TimedWord]:
-    """Yield words without the spaces at both ends of the text; drop words that are only those."""
-    rest = "".join(timing.word for timing in timings).rstrip()
-    leading = len(rest) - len(rest.lstrip())
-    for timing in timings:
-        text, rest = rest[: len(timing.word)], rest[len(timing.word) :]
-        text, leading = text[leading:], max(0, leading - len(text))
+    texts = [text for text, _ in pieces]
+    _merge_punctuation(texts)
+    _strip(texts)
+    probabilities = [exp(logprob) for logprob in logprobs[: len(tokens)]]
+    words, first = [], 0
+    for text, (_, count) in zip(texts, pieces, strict=True):
+        after = first + count
         if text:
-            yield TimedWord(text, timing.start, timing.end, timing.probability)
+            probability = sum(probabilities[first:after]) / count
+            words.append(TimedWord(text, starts_s[first], starts_s[after], probability))
+        first = after
+    return tuple(words)
+
+
+def _merge_punctuation(texts: list[str]) -> None:
+    """Join punctuation to the word after or before it, in place; the merged texts become empty.
+
+    The rules are those of openai-whisper's `merge_punctuations`.
+    """
+    following = len(texts) - 1
+    for at in range(len(texts) - 2, -1, -1):
+        text = texts[at]
+        if text.startswith(" ") and text.strip() in _OPENING:
+            texts[following] = text + texts[following]
+            texts[at] = ""
+        else:
+            following = at
+    previous = 0
+    for at in range(1, len(texts)):
+        text = texts[at]
+        if text in _CLOSING and not texts[previous].endswith(" "):
+            texts[previous] += text
+            texts[at] = ""
+        else:
+            previous = at
+
+
+def _strip(texts: list[str]) -> None:
+    """Remove the spaces at both ends of the whole, in place."""
+    for at in range(len(texts)):
+        if stripped := texts[at].lstrip():
+            texts[at] = stripped
+            break
+        texts[at] = ""
+    for at in reversed(range(len(texts))):
+        if stripped := texts[at].rstrip():
+            texts[at] = stripped
+            break
+        texts[at] = ""
 
 
 def split_words(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[tuple[str, int]]:
@@ -120,30 +90,61 @@ def split_words(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[tuple[str, 
 
     The rules are Whisper's, on bytes: its own function fails on text cut inside a character.
     """
+    pieces = _whole_characters(tokenizer, tokens)
+    if tokenizer.language in UNSPACED_LANGUAGES:
+        return [(piece.text, count) for piece, count in pieces]
     words: list[tuple[str, int]] = []
-    spaced = tokenizer.language not in UNSPACED_LANGUAGES
-    for text, count in _whole_characters(tokenizer, tokens):
-        if spaced and words and not _begins_word(text):
-            before, already = words.pop()
-            words.append((before + text, already + count))
+    for piece, count in pieces:
+        if words and not piece.begins_word:
+            before, already = words[-1]
+            words[-1] = before + piece.text, already + count
         else:
-            words.append((text, count))
+            words.append((piece.text, count))
     return words
 
 
-def _begins_word(text: str) -> bool:
-    return text.startswith(" ") or text.strip() in string.punctuation
+class _Piece(NamedTuple):
+    """Whole characters."""
+
+    text: str
+    begins_word: bool
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        return cls(text, text.startswith(" ") or text.strip() in string.punctuation)
 
 
-def _whole_characters(tokenizer: Tokenizer, tokens: Sequence[int]) -> Iterator[tuple[str, int]]:
-    """Yield the shortest runs of tokens that end at the end of a character: text and count."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    text, count = "", 0
-    for index, token in enumerate(tokens):
-        last = index == len(tokens) - 1
-        piece: bytes = tokenizer.encoding.decode_single_token_bytes(token)
-        text += decoder.decode(piece, final=last)
+class _TokenPieces(dict[int, _Piece | None]):
+    """The characters of tokens of an encoding, by token; None: it ends inside a character."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self.bytes_of = encoding.decode_single_token_bytes
+
+    def __missing__(self, token: int) -> _Piece | None:
+        decoder = _utf8_decoder()
+        text = decoder.decode(self.bytes_of(token))
+        self[token] = piece = None if decoder.getstate()[0] else _Piece.of(text)
+        return piece
+
+
+_token_pieces = lru_cache(maxsize=None)(_TokenPieces)
+_utf8_decoder = partial(codecs.getincrementaldecoder("utf-8"), errors="replace")
+
+
+def _whole_characters(tokenizer: Tokenizer, tokens: Sequence[int]) -> Iterator[tuple[_Piece, int]]:
+    """Yield the shortest runs of tokens that end at the end of a character, and their numbers."""
+    known = _token_pieces(tokenizer.encoding)
+    decoder, text, count = _utf8_decoder(), "", 0
+    for token in tokens:
+        piece = known[token]
+        if piece is not None and not count:
+            yield piece, 1
+            continue
+        text += decoder.decode(known.bytes_of(token))
         count += 1
-        if last or not decoder.getstate()[0]:
-            yield text, count
+        if not decoder.getstate()[0]:
+            yield _Piece.of(text), count
             text, count = "", 0
+    if count:
+        yield _Piece.of(text + decoder.decode(b"", final=True)), count

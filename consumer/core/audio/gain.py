@@ -24,8 +24,8 @@ NOISE_DB: Final = -45.0
 MAX_DB: Final = 50.0
 _LEVEL_FALL: Final = 3.0  # dB a second
 _FLOOR_RISE: Final = 6.0  # dB a second
-_AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
-_SILENCE: Final = 1e-3  # least power: digital silence has a level, too
+AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
+SILENCE: Final = 1e-3  # least power: digital silence has a level, too
 
 
 class RunningGain:
@@ -42,7 +42,7 @@ class RunningGain:
         samples = window.astype(np.float32)
         samples -= samples.mean()
         gain_db = self._next(_level_db(samples))
-        if gain_db < _AUDIBLE_DB:
+        if gain_db < AUDIBLE_DB:
             return window
         samples *= 10 ** (gain_db / 20)
         return np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
@@ -57,7 +57,7 @@ def levelled(samples: Float32Array) -> Float32Array:
     """Return [n] samples in [-1, 1], amplified without their mean to TARGET_DB if quieter."""
     centred: Float32Array = samples - samples.mean()
     gain_db = min(TARGET_DB - _level_db(centred * np.float32(FULL_SCALE)), MAX_DB)
-    if gain_db < _AUDIBLE_DB:
+    if gain_db < AUDIBLE_DB:
         return samples
     centred *= 10 ** (gain_db / 20)
     np.clip(centred, -1.0, 1.0, out=centred)
@@ -67,4 +67,4 @@ def levelled(samples: Float32Array) -> Float32Array:
 def _level_db(samples: Float32Array) -> float:
     """Return the level of [n] samples whose mean is 0, in dB of full scale."""
     power = float(samples @ samples) / len(samples)
-    return 10 * log10(max(power, _SILENCE) / FULL_SCALE**2)
+    return 10 * log10(max(power, SILENCE) / FULL_SCALE**2)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeAlias
 
-from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Speech, Utterance
+from consumer.core.audio.utterance import (
+    WHISPER_RATE,
+    Float32Array,
+    Int16Array,
+    Speech,
+    Utterance,
+)
 from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Lane, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
@@ -58,11 +65,14 @@ class Batch:
     padded: bool = False  # without the fold, for an audit
 
 
+Samples: TypeAlias = Int16Array | Float32Array  # as recorded, or in -1..1 at a usual level
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodeRequest:
     """The engine's input for one utterance."""
 
-    samples: Float32Array  # [n] mono at WHISPER_RATE, -1..1
+    samples: Samples  # [n] mono at WHISPER_RATE
     languages: tuple[str, ...] = ()  # Whisper codes; one: given; several: allowed; (): any
     language: LanguageHold = UNKNOWN  # where the language is not given
     speech: Speech | None = None  # None: all of it counts as speech

@@ -19,13 +19,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from consumer.core.scheduling.jobs import DecodeRequest
-from consumer.inference import clip_encoder, decode, mel
+from consumer.inference import clip_encoder, decode, mel, token_step
 from consumer.inference.clip_encoder import ClipEncoder
-from consumer.inference.decode import BatchDecoder, DecodeRow
+from consumer.inference.decode import BatchDecoder
 from consumer.inference.fold import folded
 from consumer.inference.graph_capture import DecodeStep
 from consumer.inference.layers import Parameters
 from consumer.inference.model import Decoder
+from consumer.inference.token_step import DecodeRow
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.workspace import Workspace
 
@@ -84,7 +85,7 @@ class LoggingExecutor:
 
 @pytest.fixture
 def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for module in (clip_encoder, decode, mel):  # pinning memory needs a GPU
+    for module in (clip_encoder, decode, mel, token_step):  # pinning memory needs a GPU
         monkeypatch.setattr(module, "to_device", lambda tensor, device: tensor.to(device))
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
