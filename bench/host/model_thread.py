@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 from unittest import mock
 
 import numpy as np
@@ -89,35 +89,36 @@ class PartClock:
     _parts: list[str] = field(default_factory=lambda: [_REST])
     _since: float = field(default_factory=time.thread_time)
 
-    def _switch(self) -> None:
+    def _enter(self, part: str) -> None:
+        self._add_up()
+        self._parts.append(part)
+
+    def _leave(self) -> None:
+        self._add_up()
+        self._parts.pop()
+
+    def _add_up(self) -> None:
         now = time.thread_time()
         part = self._parts[-1]
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
         self._since = now
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        self._switch()
-        self._parts.append(name)
-        try:
-            yield
-        finally:
-            self._switch()
-            self._parts.pop()
 
     def timed(self, name: str, function: Callable[P, T]) -> Callable[P, T]:
         """Return the function as the part `name`."""
 
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            with self.part(name):
+            self._enter(name)
+            try:
                 return function(*args, **kwargs)
+            finally:
+                self._leave()
 
         return run
 
     def taken(self) -> dict[str, float]:
         """Return the seconds by part since the last call."""
-        self._switch()
+        self._add_up()
         seconds, self.seconds = self.seconds, {}
         return seconds
 
@@ -132,6 +133,9 @@ class NullModel:
         self, lengths: Sequence[int], texts: Sequence[Sequence[int]], end: int, clock: PartClock
     ) -> None:
         self._clock = clock
+        self.read_audio = clock.timed(_MODEL, self._read_audio)
+        self.logits = clock.timed(_MODEL, torch.clone)
+        self._states = clock.timed(_MODEL, self._decode)
         self._index = {length: at for at, length in enumerate(lengths)}
         width = max(map(len, texts)) + 1
         padded = [[*text] + [end] * (width - len(text)) for text in texts]
@@ -143,14 +147,14 @@ class NullModel:
     @contextmanager
     def replaced(self) -> Iterator[None]:
         """Replace the products of every transcriber that is made meanwhile."""
-        zeros = torch.zeros(1)
+        zeros, timed = torch.zeros(1), partial(self._clock.timed, _MODEL)
         with ExitStack() as patches:
             for owner, name, substitute in (
                 (clip_encoder, "LogMel", lambda *_: self._mel),
-                (clip_encoder, "Encoder", lambda *_: self._encode),
+                (clip_encoder, "Encoder", lambda *_: timed(self._encode)),
                 (whisper_engine, "Decoder", lambda *_: self),
-                (token_step, "choose", self._choose),
-                (decode, "probability", lambda logits, _: torch.full((len(logits),), 0.01)),
+                (token_step, "choose", timed(self._choose)),
+                (decode, "probability", timed(_probability)),
                 (Vocabulary, "masks", lambda *_: (zeros, zeros)),
                 (alignment, "alignments", self._clock.timed("alignment", alignment.alignments)),
             ):
@@ -168,38 +172,38 @@ class NullModel:
         return torch.tensor([self._index[len(clip)] for clip in clips])[:, None, None]
 
     def _encode(self, numbers: Tensor, source: Tensor, *_: Tensor) -> Tensor:
-        with self._clock.part(_MODEL):
-            return numbers.expand(*source.shape, _DIMS.n_audio_state).float()
+        return numbers.expand(*source.shape, _DIMS.n_audio_state).float()
 
-    def read_audio(self, features: Tensor, out: Tensor) -> None:
+    def _read_audio(self, features: Tensor, out: Tensor) -> None:
         """Write random keys of one head, of which the first number is that of the text."""
-        with self._clock.part(_MODEL):
-            rows = out.view(len(features), -1, *out.shape[1:])
-            rows.copy_(torch.randn(rows.shape[-2:], generator=self._random))
-            rows[:, :, 0, 0, 0, 0, 0] = features[:, :1, 0]
+        rows = out.view(len(features), -1, *out.shape[1:])
+        rows.copy_(torch.randn(rows.shape[-2:], generator=self._random))
+        rows[:, :, 0, 0, 0, 0, 0] = features[:, :1, 0]
 
-    def __call__(
+    def __call__(self, *arguments: Any) -> Tensor:
+        return self._states(*arguments)
+
+    def _decode(
         self, tokens: Tensor, _: Tensor, columns: Tensor, __: Tensor, cache: DecoderCache
     ) -> Tensor:
         """Return the number of each row's text and of the next token, [B, S, 2]."""
-        with self._clock.part(_MODEL):
-            if tokens.shape[1] > 1:
-                self._begin = tokens.shape[1]
-                if cache.queries is not None:
-                    cache.queries.normal_(generator=self._random)
-            number = cache.cross[:, 0, 0, 0, 0, 0, None].expand(tokens.shape)
-            count = (columns + 1 - self._begin).expand(tokens.shape)
-            return torch.stack([number, count.float()], -1)
-
-    def logits(self, states: Tensor) -> Tensor:
-        return states.clone()
+        if tokens.shape[1] > 1:
+            self._begin = tokens.shape[1]
+            if cache.queries is not None:
+                cache.queries.normal_(generator=self._random)
+        number = cache.cross[:, 0, 0, 0, 0, 0, None].expand(tokens.shape)
+        count = (columns + 1 - self._begin).expand(tokens.shape)
+        return torch.stack([number, count.float()], -1)
 
     def _choose(self, states: Tensor, *_: object) -> tuple[Tensor, Tensor]:
         """Return the next tokens of the texts and their log-probabilities, [B, 1]."""
-        with self._clock.part(_MODEL):
-            number, count = states.long().unbind(1)
-            token = self._tokens[number, count.clamp_(max=self._tokens.shape[1] - 1)]
-            return token[:, None], torch.full((len(token), 1), _LOGPROB)
+        number, count = states.long().unbind(1)
+        token = self._tokens[number, count.clamp_(max=self._tokens.shape[1] - 1)]
+        return token[:, None], torch.full((len(token), 1), _LOGPROB)
+
+
+def _probability(logits: Tensor, _: int) -> Tensor:
+    return torch.full((len(logits),), 0.01)
 
 
 @dataclass(frozen=True, slots=True)

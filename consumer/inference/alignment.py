@@ -41,6 +41,7 @@ _WEIGHTS = {"cpu": 2**18, "cuda": 2**24}
 class Spans:
     """The columns and positions of the rows that are aligned."""
 
+    rows: Sequence[int]  # of the cache
     first: int  # cache column of the first token that is aligned, in all rows
     before: int  # tokens that are aligned before the text, in all rows
     tokens: Sequence[int]  # of each row's text
@@ -48,27 +49,25 @@ class Spans:
 
 
 def starts_s(
-    cache: DecoderCache, heads: Sequence[tuple[int, int]], rows: Tensor, spans: Spans
+    cache: DecoderCache, heads: Sequence[tuple[int, int]], spans: Spans
 ) -> list[list[float]]:
-    """Return for each of the `rows` [N] when its tokens and its end begin, in seconds.
+    """Return for each row of `spans` when its tokens and its end begin, in seconds.
 
     The times of a row are those of an alignment of this row alone.
     """
     assert cache.queries is not None
     found: list[list[float]] = []
-    columns = spans.before + max(spans.tokens)
-    most = max(1, _WEIGHTS[rows.device.type] // (len(heads) * columns))
-    for run in runs(spans.positions, rows=len(rows), positions=most):
-        tokens, positions = np.array(spans.tokens[run]), np.array(spans.positions[run])
-        chosen, length = rows[run], int(positions.max())
+    device, columns = cache.queries.device, spans.before + max(spans.tokens)
+    most = max(1, _WEIGHTS[device.type] // (len(heads) * columns))
+    sizes = np.array([spans.rows, spans.tokens, spans.positions])
+    for run in runs(spans.positions, rows=len(spans.rows), positions=most):
+        tokens, positions = sizes[1:, run]
+        after, length = spans.first + spans.before + tokens.max(), positions.max()
+        chosen, ends, limits = to_device(torch.from_numpy(sizes[:, run].copy()), device)
         parts = [cache.cross[:, layer, 0, head, :length] for layer, head in heads]
         keys = torch.stack([part.index_select(0, chosen) for part in parts], 1)
-        after = spans.first + spans.before + int(tokens.max())
         queries = cache.queries[:, :, spans.first : after].index_select(0, chosen)
-        sizes = to_device(
-            torch.from_numpy(np.stack([spans.before + tokens, positions])), rows.device
-        )
-        matrices = alignments(queries, keys, *sizes)[:, spans.before - 1 :]
+        matrices = alignments(queries, keys, ends + spans.before, limits)[:, spans.before - 1 :]
         found += row_starts_s(matrices.contiguous().cpu().numpy(), tokens + 1, positions)
     return found
 

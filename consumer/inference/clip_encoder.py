@@ -73,15 +73,12 @@ class ClipEncoder:
         """Write the keys, values and bias of a part, padded to its own longest clip."""
         batch = stack(folds)
         own = self._tensor(batch.bias)[:, None, None].to(self._dtype)
-        features = self._encoder(
-            self._mel([clip.samples for clip in clips], batch.stem),
-            self._tensor(batch.source),
-            self._tensor(batch.positions),
-            own,
-        )
-        length = own.shape[-1]
+        positions, source = self._tensor(batch.indices).unbind()
+        mel = self._mel([clip.samples for clip in clips], batch.stem)
+        features = self._encoder(mel, source, positions, own)
+        length, times = own.shape[-1], len(bias) // len(own)
         self._decoder.read_audio(features, cross[..., :length, :])
-        bias[..., :length] = own.repeat_interleave(len(bias) // len(own), 0)
+        bias[..., :length] = own if times == 1 else own.repeat_interleave(times, 0)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return to_device(torch.from_numpy(array), self._device)

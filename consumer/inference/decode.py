@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -157,44 +158,40 @@ class _BatchRun:
     def _results(self, slots: Sequence[int]) -> Iterator[DecodedRow]:
         """Yield the rows at `slots`, by one copy of their texts to the host and one of times."""
         text, count, end = self._step.text, self._count, self._vocabulary.end
-        rows = to_device(torch.tensor(slots), text.numbers.device)
         # As fp64, in which tokens and probabilities are exact.
         parts = text.tokens[:, :count], text.scores[:, : 1 + count]
-        packed = torch.cat([part.index_select(0, rows).double() for part in parts], 1).tolist()
-        tokens = [[int(token) for token in row[:count]] for row in packed]
+        packed = torch.cat([part.double() for part in parts], 1).cpu().numpy()[slots]
+        tokens, scores = packed[:, :count].astype(np.int64).tolist(), packed[:, count:].tolist()
         lengths = [row.index(end) if end in row else count for row in tokens]
-        starts = self._starts_s(slots, rows, lengths)
-        for row, ids, length, times in zip(packed, tokens, lengths, starts, strict=True):
+        starts = self._starts_s(slots, lengths)
+        for ids, (no_speech, *logprobs), length, times in zip(
+            tokens, scores, lengths, starts, strict=True
+        ):
             yield DecodedRow(
                 tokens=tuple(ids[:length]),
-                logprobs=tuple(row[count + 1 : count + 1 + min(length + 1, count)]),
+                logprobs=tuple(logprobs[: length + 1]),
                 ended=length < count,
-                no_speech_prob=row[count],
+                no_speech_prob=no_speech,
                 starts_s=times,
             )
 
     def _starts_s(
-        self, slots: Sequence[int], rows: Tensor, lengths: Sequence[int]
+        self, slots: Sequence[int], lengths: Sequence[int]
     ) -> list[Sequence[float] | None]:
         """Return when the tokens of each row begin; None: no word times were requested."""
-        aligned = [self._requests[self._slots[slot]].align for slot in slots]
-        cache, wanted = self._step.cache, [at for at, each in enumerate(aligned) if each]
+        aligned = [self._requests[self._slots[slot]].align or 0 for slot in slots]
         starts: list[Sequence[float] | None] = [None] * len(slots)
-        if cache.queries is None or not wanted:
+        wanted = [at for at, positions in enumerate(aligned) if positions]
+        if self._step.cache.queries is None or not wanted:
             return starts
-        if len(wanted) < len(slots):
-            rows = rows[to_device(torch.tensor(wanted), rows.device)]
-        found = starts_s(
-            cache,
-            self._step.decoder.alignment_heads,
-            rows,
-            Spans(
-                first=self._begin - self._vocabulary.start_length,
-                before=self._vocabulary.start_length,
-                tokens=[lengths[at] for at in wanted],
-                positions=[aligned[at] or 0 for at in wanted],
-            ),
+        spans = Spans(
+            rows=[slots[at] for at in wanted],
+            first=self._begin - self._vocabulary.start_length,
+            before=self._vocabulary.start_length,
+            tokens=[lengths[at] for at in wanted],
+            positions=[aligned[at] for at in wanted],
         )
+        found = starts_s(self._step.cache, self._step.decoder.alignment_heads, spans)
         for at, times in zip(wanted, found, strict=True):
             starts[at] = times
         return starts

@@ -38,6 +38,7 @@ BUCKET = 64  # the positions of a batch are a multiple of it
 
 _ALL: Final = np.arange(CONTEXT)
 _EACH: Final = np.ones(CONTEXT, np.int64)
+_NO_BIAS: Final = np.zeros(CONTEXT, np.float32)
 _KNOWN_FOLDS: Final = 512  # about 6 KB each
 
 
@@ -48,6 +49,7 @@ class Fold:
     real: int  # leading positions that are all kept
     positions: Int64Array  # [T] ascending, of 0..1499
     counts: Int64Array  # [T] how many positions each represents; their sum is 1500
+    bias: Float32Array  # [T] added to attention scores: log(count)
 
 
 Folding: TypeAlias = Callable[[int], Fold]  # maps the number of a clip's samples to its fold
@@ -58,14 +60,25 @@ class FoldBatch:
     """Folds of several clips, shorter ones padded to the longest with positions of weight 0."""
 
     stem: int  # positions that the convolutions compute, P
-    positions: Int64Array  # [B, T] of 0..1499
-    source: Int64Array  # [B, T] index of each position in the convolutions' output [B, P, D]
+    indices: Int64Array  # [2, B, T] `positions` and `source`
     bias: Float32Array  # [B, T] added to attention scores: log(count), -inf for padding
+
+    @property
+    def positions(self) -> Int64Array:
+        """[B, T] of 0..1499."""
+        positions: Int64Array = self.indices[0]
+        return positions
+
+    @property
+    def source(self) -> Int64Array:
+        """[B, T] index of each position in the convolutions' output [B, P, D]."""
+        source: Int64Array = self.indices[1]
+        return source
 
 
 def padded(samples: int) -> Fold:
     """Return the fold that keeps all 1500 positions, as openai-whisper computes them."""
-    return Fold(real_positions(samples), _ALL, _EACH)
+    return Fold(real_positions(samples), _ALL, _EACH, _NO_BIAS)
 
 
 def folded(samples: int) -> Fold:
@@ -79,9 +92,7 @@ def _folded(real: int) -> Fold:
     sizes = np.minimum(STRIDE, CONTEXT - starts)
     positions = np.concatenate([_ALL[:real], starts + sizes // 2])
     counts = np.concatenate([_EACH[:real], sizes])
-    for array in (positions, counts):
-        array.flags.writeable = False  # all clips of that length share them
-    return Fold(real, positions, counts)
+    return Fold(real, positions, counts, np.log(counts.astype(np.float32)))
 
 
 def kept_positions(samples: int, *, fold: bool) -> int:
@@ -93,13 +104,14 @@ def stack(folds: Sequence[Fold]) -> FoldBatch:
     """Batch folds. Each row keeps its own R: a shared one would make texts depend on the batch."""
     stem = bucket(max(fold.real for fold in folds) + 2)
     longest = bucket(max(len(fold.positions) for fold in folds))
-    positions, counts = np.zeros((2, len(folds), longest), np.int64)
+    indices = np.zeros((2, len(folds), longest), np.int64)
+    bias = np.full((len(folds), longest), -np.inf, np.float32)
     for row, fold in enumerate(folds):
-        positions[row, : len(fold.positions)] = fold.positions
-        counts[row, : len(fold.counts)] = fold.counts
-    with np.errstate(divide="ignore"):
-        bias = np.log(counts.astype(np.float32))
-    return FoldBatch(stem, positions, _source(positions, stem), bias)
+        kept = len(fold.positions)
+        indices[0, row, :kept] = fold.positions
+        bias[row, :kept] = fold.bias
+    _source(indices[0], stem, out=indices[1])
+    return FoldBatch(stem, indices, bias)
 
 
 def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
@@ -123,12 +135,12 @@ def bucket(positions: int) -> int:
     return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
 
 
-def _source(positions: Int64Array, stem: int) -> Int64Array:
-    """Return the index of each position in the output of convolutions over `stem` positions.
+def _source(positions: Int64Array, stem: int, out: Int64Array) -> None:
+    """Write the index of each position in the output of convolutions over `stem` positions.
 
     After the clip all positions are equal but the last one of 1500, which is next to the zero
     padding of the convolutions. The last position of the shorter run has the same neighbours and
     represents it; the one before represents all others.
     """
-    last = positions == CONTEXT - 1
-    return np.where(last, stem - 1, np.minimum(positions, stem - 2))
+    np.minimum(positions, stem - 2, out=out)
+    out[positions == CONTEXT - 1] = stem - 1

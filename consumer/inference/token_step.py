@@ -170,7 +170,9 @@ class TokenStep:
             queries=None if queries is None else queries[:, :, :used],
         )
         if moved := [(slot, row) for row, slot in enumerate(slots) if slot != row]:
-            source, target = to_device(torch.tensor(moved).T, self.text.mask.device)
+            source, target = to_device(
+                torch.tensor([*zip(*moved, strict=True)]), self.text.mask.device
+            )
             for tensor in (*tensors(written), *tensors(self.text), *tensors(self.drawing)):
                 tensor.index_copy_(0, target, tensor.index_select(0, source))
         return replace(
@@ -199,10 +201,8 @@ def _place(_: Hashable) -> int:
 
 def _narrowed(rows: _Rows, count: int) -> _Rows:
     """Return views of the first `count` rows."""
-    values = {field.name: getattr(rows, field.name) for field in fields(rows)}
-    return replace(
-        rows, **{name: value[:count] for name, value in values.items() if value is not None}
-    )
+    values = [(field.name, getattr(rows, field.name)) for field in fields(rows)]
+    return replace(rows, **{name: value[:count] for name, value in values if value is not None})
 
 
 def tensors(rows: DecoderCache | Text | Drawing | None) -> list[Tensor]:

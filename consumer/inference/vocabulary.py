@@ -26,6 +26,7 @@ class Vocabulary:
         self.sample_limit = n_text_ctx // 2
         self._tokenizer = lru_cache(maxsize=None)(self._make_tokenizer)
         plain = self._tokenizer("en", Task.TRANSCRIBE)
+        self._encoding = plain.encoding
         self.end, self.start, self.no_speech = plain.eot, plain.sot, plain.no_speech
         self.language_tokens: dict[str, int] = (
             dict(zip(plain.all_language_codes, plain.all_language_tokens, strict=True))
@@ -45,8 +46,8 @@ class Vocabulary:
         return self._tokenizer(language, Task.TRANSCRIBE)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, without leading and trailing space."""
-        text: str = self.tokenizer("en").decode(list(tokens))
+        """Return the text of tokens, of which none is special, without space at its ends."""
+        text: str = self._encoding.decode(tokens)
         return text.strip()
 
     def prompt(self, clip: DecodeRequest, language: str) -> list[int]:

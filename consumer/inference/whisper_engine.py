@@ -115,6 +115,7 @@ class WhisperTranscriber:
         self._max_rows = max_rows
         self._max_positions = max_positions
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
+        self._languages = frozenset(self._vocabulary.language_tokens or {"en"})
         workspace = Workspace(device.device, device.dtype)
         self._encoder = ClipEncoder(
             Parameters(*source, in_encoder), dims, decoder, folding, workspace
@@ -125,7 +126,7 @@ class WhisperTranscriber:
     @property
     def languages(self) -> frozenset[str]:
         """The Whisper codes that clips may name; "en" alone for an English-only checkpoint."""
-        return frozenset(self._vocabulary.language_tokens or {"en"})
+        return self._languages
 
     @torch.inference_mode()
     def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
@@ -191,7 +192,7 @@ class WhisperTranscriber:
         clips = [row.clip for row in rows]
         times = len(step.temperatures)
         cache = self._encoder.encode(clips, fold=step.folded, times=times)
-        languages = self._languages(rows, cache)
+        languages = self._languages_of(rows, cache)
         decodes = [
             (row, language, temperature)
             for row, language in zip(rows, languages, strict=True)
@@ -214,7 +215,7 @@ class WhisperTranscriber:
             return _Language("en", None)
         return _Language(clip.languages[0], None) if len(clip.languages) == 1 else None
 
-    def _languages(self, rows: Sequence[_ClipRow], cache: DecoderCache) -> list[_Language]:
+    def _languages_of(self, rows: Sequence[_ClipRow], cache: DecoderCache) -> list[_Language]:
         """Return each row's language; unknown ones are identified in one step for all rows."""
         if all(row.language for row in rows):
             return [row.language for row in rows if row.language]

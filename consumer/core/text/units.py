@@ -75,6 +75,8 @@ def keys(text: str) -> list[str]:
         return bare.lower().split()
     if _MARK in bare:
         return [unit.key for unit in _units(text) if unit.key]
+    if unicodedata.is_normalized("NFKC", bare):
+        return bare.casefold().split()
     return [_key(each) for each in bare.split()]
 
 

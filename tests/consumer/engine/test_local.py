@@ -21,7 +21,7 @@ from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Lane, SessionKey, UtteranceId
 from consumer.core.text.chinese import PROMPT
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.engine.local import LocalEngine, whisper_samples
+from consumer.engine.local import LocalEngine, request_samples, whisper_samples
 from consumer.errors import DeviceLost, OutOfMemory
 from consumer.testing import echo
 from schemas.audio import StreamOptions, Task
@@ -120,6 +120,13 @@ def test_samples_are_resampled_to_whispers_rate(rate: int):
 def test_full_scale_is_one():
     samples = np.array([-32_768, 0, 16_384], np.int16)
     assert whisper_samples(job(samples).utterance).tolist() == [-1.0, 0.0, 0.5]
+
+
+def test_samples_at_whispers_rate_are_passed_as_recorded():
+    utterance = job(loud(0.1), WHISPER_RATE).utterance
+    assert request_samples(utterance) is utterance.samples
+    other = job(loud(0.1), 8_000).utterance
+    np.testing.assert_array_equal(request_samples(other), whisper_samples(other))
 
 
 async def test_options_are_passed_to_the_model():

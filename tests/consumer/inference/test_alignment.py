@@ -57,21 +57,17 @@ def test_smoothing_equals_the_median_filter_of_openai_whisper(length: int, seed:
     assert smoothed(scores, torch.tensor([length] * 2)).equal(median_filter(scores, 7))
 
 
-@given(SIZES, st.integers(0, 1000))
-def test_the_alignments_of_a_batch_are_those_of_each_row_alone(
-    sizes: list[tuple[int, int]], seed: int
-):
+@pytest.mark.parametrize("seed", range(20))
+def test_the_alignments_of_a_batch_are_those_of_each_row_alone(seed: int):
     generator = torch.Generator().manual_seed(seed)
-    columns, positions = torch.tensor(sizes).T
-    queries = 3 * torch.randn(len(sizes), 2, 12, 8, generator=generator)
-    keys = 3 * torch.randn(len(sizes), 2, 30, 8, generator=generator)
-    for row, (one, (s, r)) in enumerate(
-        zip(alignments(queries, keys, columns, positions), sizes, strict=True)
-    ):
+    columns = torch.randint(2, 13, (5,), generator=generator)
+    positions = torch.randint(1, 31, (5,), generator=generator)
+    queries = 3 * torch.randn(5, 2, 12, 8, generator=generator)
+    keys = 3 * torch.randn(5, 2, 30, 8, generator=generator)
+    found = alignments(queries, keys, columns, positions)
+    for row, (s, r) in enumerate(zip(columns.tolist(), positions.tolist(), strict=True)):
         alone = expected(queries[row, :, :s], keys[row, :, :r])
-        # One column alone has no deviation: its quotient is of two rounding errors.
-        tolerance = 1e-4 if s > 1 else 1e4
-        torch.testing.assert_close(one[:s, :r], alone, rtol=1e-3, atol=tolerance)
+        torch.testing.assert_close(found[row, :s, :r], alone, rtol=0, atol=2e-3)
 
 
 @given(SIZES, st.integers(0, 1000), st.booleans())
@@ -106,12 +102,12 @@ def test_starts_do_not_depend_on_how_many_rows_are_aligned_together(
         bias=torch.zeros(0),
         queries=torch.randn(4, 2, 40, 8, generator=generator),
     )
-    spans = Spans(first=2, before=4, tokens=[5, 0, 9], positions=[20, 64, 33])
-    rows, heads = torch.tensor([3, 0, 1]), [(0, 1), (1, 0)]
-    together = starts_s(cache, heads, rows, spans)
+    spans = Spans(rows=[3, 0, 1], first=2, before=4, tokens=[5, 0, 9], positions=[20, 64, 33])
+    heads = [(0, 1), (1, 0)]
+    together = starts_s(cache, heads, spans)
     assert [len(one) for one in together] == [6, 1, 10]
     monkeypatch.setitem(alignment._WEIGHTS, "cpu", 1)
-    assert starts_s(cache, heads, rows, spans) == together
+    assert starts_s(cache, heads, spans) == together
 
 
 def test_an_alignment_is_largest_at_the_attended_position():

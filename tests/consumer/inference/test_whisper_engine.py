@@ -11,6 +11,7 @@ from small_whisper import CPU, checkpoint_of, small_whisper
 
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.inference.mel import amplitudes
 from consumer.inference.whisper_engine import WhisperTranscriber
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -59,6 +60,14 @@ def test_drawn_tokens_do_not_depend_on_the_batch(small: WhisperTranscriber):
     alone = [small.transcribe([clip])[0] for clip in clips]
     assert [h.tokens for h in together] == [h.tokens for h in alone]
     assert len({h.tokens for h in together}) > 1
+
+
+def test_recorded_samples_give_the_texts_of_their_amplitudes(small: WhisperTranscriber):
+    """Those drawn at higher temperatures, too: their seed is that of the amplitudes."""
+    clips = [(32_768 * noise(0.5 + n, seed=n)).astype(np.int16) for n in range(3)]
+    recorded = small.transcribe([DecodeRequest(clip, ("en",)) for clip in clips])
+    given = small.transcribe([DecodeRequest(amplitudes(clip), ("en",)) for clip in clips])
+    assert recorded == given
 
 
 def test_no_clips_give_no_hypotheses(small: WhisperTranscriber):

@@ -71,7 +71,7 @@ def test_punctuation_is_merged_as_by_openai_whisper(tokenizer: Tokenizer, texts:
 
 
 def test_the_probability_of_a_word_is_the_mean_of_its_tokens():
-    tokens = ENGLISH.encode(" Kerstinette said")
+    tokens = ENGLISH.encode(" Kerstinette sang")
     logprobs = [-0.1 * at for at in range(len(tokens))]
     first, last = timed_words(ENGLISH, tokens, [*logprobs, -9.0], range(len(tokens) + 1))
     assert first.probability == pytest.approx(np.exp(logprobs[:-1]).mean())
