@@ -226,7 +226,7 @@ class WhisperTranscriber:
         ]
 
     def _identified(self, clip: DecodeRequest, probabilities: Sequence[float]) -> _Language:
-        """Return the select allowed language, or the held one where that takes precedence."""
+        """Return the likeliest allowed language, or the held one where that takes precedence."""
         by_code = dict(zip(self._vocabulary.language_tokens, probabilities, strict=True))
         identified = identify(by_code, clip.languages, clip.speech_s)
         code = clip.language.decide(identified)
