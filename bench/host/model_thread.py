@@ -7,12 +7,12 @@ with the real vocabulary, by steps that are replayed as on a GPU.
 
 from __future__ import annotations
 
-import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import partial, wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 from unittest import mock
 
 import numpy as np
@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 from whisper.model import ModelDimensions
 
+from bench.framework import Advance
+from bench.host.host_part import PartFindings
+from bench.host.part_times import PartTimes
 from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Speech, Utterance
 from consumer.core.scheduling.capacity import POSITION_SAMPLES
 from consumer.core.scheduling.jobs import DecodeRequest, Samples
@@ -34,15 +37,10 @@ from consumer.inference.graph_capture import GraphCache
 from consumer.inference.model import DecoderCache
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.whisper_engine import WhisperTranscriber
-from evaluation.report import Figures
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from evaluation.report import Check, Figures
 
 ROWS: Final = 16  # of a batch
-ROUNDS: Final = 7  # the fastest counts: the others share the core
-MAX_WORDS_MS: Final = 0.6  # target, an utterance with word times
-MAX_TEXT_MS: Final = 0.15  # target, without
+MAX_MS: Final = {"words": 0.6, "text": 0.15}  # targets: an utterance with word times, and without
 _DIMS: Final = ModelDimensions(
     n_mels=80,
     n_audio_ctx=1500,
@@ -81,48 +79,6 @@ TEXTS: Final = (
 )
 
 
-@dataclass(slots=True)
-class PartClock:
-    """Adds up the processor time of this thread by part; an inner part is not in the outer one."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    _parts: list[str] = field(default_factory=lambda: [_REST])
-    _since: float = field(default_factory=time.thread_time)
-
-    def _enter(self, part: str) -> None:
-        self._add_up()
-        self._parts.append(part)
-
-    def _leave(self) -> None:
-        self._add_up()
-        self._parts.pop()
-
-    def _add_up(self) -> None:
-        now = time.thread_time()
-        part = self._parts[-1]
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
-        self._since = now
-
-    def timed(self, name: str, function: Callable[P, T]) -> Callable[P, T]:
-        """Return the function as the part `name`."""
-
-        @wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            self._enter(name)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._leave()
-
-        return run
-
-    def taken(self) -> dict[str, float]:
-        """Return the seconds by part since the last call."""
-        self._add_up()
-        seconds, self.seconds = self.seconds, {}
-        return seconds
-
-
 class NullModel:
     """Replaces mel spectrogram, encoder and decoder: clips of known lengths have known texts.
 
@@ -130,12 +86,12 @@ class NullModel:
     """
 
     def __init__(
-        self, lengths: Sequence[int], texts: Sequence[Sequence[int]], end: int, clock: PartClock
+        self, lengths: Sequence[int], texts: Sequence[Sequence[int]], end: int, times: PartTimes
     ) -> None:
-        self._clock = clock
-        self.read_audio = clock.timed(_MODEL, self._read_audio)
-        self.logits = clock.timed(_MODEL, torch.clone)
-        self._states = clock.timed(_MODEL, self._decode)
+        self._times = times
+        self.read_audio = times.timed(_MODEL, self._read_audio)
+        self.logits = times.timed(_MODEL, torch.clone)
+        self._states = times.timed(_MODEL, self._decode)
         self._index = {length: at for at, length in enumerate(lengths)}
         width = max(map(len, texts)) + 1
         padded = [[*text] + [end] * (width - len(text)) for text in texts]
@@ -147,7 +103,7 @@ class NullModel:
     @contextmanager
     def replaced(self) -> Iterator[None]:
         """Replace the products of every transcriber that is made meanwhile."""
-        zeros, timed = torch.zeros(1), partial(self._clock.timed, _MODEL)
+        zeros, timed = torch.zeros(1), partial(self._times.timed, _MODEL)
         with ExitStack() as patches:
             for owner, name, substitute in (
                 (clip_encoder, "LogMel", lambda *_: self._mel),
@@ -156,7 +112,7 @@ class NullModel:
                 (token_step, "choose", timed(self._choose)),
                 (decode, "probability", timed(_probability)),
                 (Vocabulary, "masks", lambda *_: (zeros, zeros)),
-                (alignment, "alignments", self._clock.timed("alignment", alignment.alignments)),
+                (alignment, "alignments", self._times.timed("alignment", alignment.alignments)),
             ):
                 patches.enter_context(mock.patch.object(owner, name, substitute))
             patches.enter_context(mock.patch.dict(decode.POLL_STEPS, cpu=decode.POLL_STEPS["cuda"]))
@@ -164,7 +120,7 @@ class NullModel:
 
     def replay(self, step: Callable[[], None]) -> Callable[[], None]:
         """Return the replay of a step, as a recording of it on a device."""
-        return self._clock.timed(_MODEL, step)
+        return self._times.timed(_MODEL, step)
 
     def _mel(self, clips: Sequence[Samples], positions: int) -> Tensor:
         """Return the number of each clip, [B, 1, 1], after the host's part of the spectrogram."""
@@ -212,7 +168,7 @@ class ModelThread:
 
     transcriber: WhisperTranscriber
     utterances: Sequence[Utterance]
-    clock: PartClock
+    times: PartTimes
 
     def transcribe(self, *, words: bool) -> list[Hypothesis]:
         """Do all that the model's thread does for one batch."""
@@ -224,33 +180,33 @@ class ModelThread:
 
     def seconds(self, *, words: bool) -> dict[str, float]:
         """Return the processor time of one batch by part."""
-        self.clock.taken()
-        self.transcribe(words=words)
-        return self.clock.taken()
+        self.times.seconds.clear()
+        self.times.run(_REST, self.transcribe, words=words)
+        return dict(self.times.seconds)
 
 
 @contextmanager
 def model_thread() -> Iterator[ModelThread]:
     """Yield the model's thread with a null model, warm."""
-    vocabulary, clock = Vocabulary(_DIMS.n_vocab, _DIMS.n_text_ctx), PartClock()
+    vocabulary, times = Vocabulary(_DIMS.n_vocab, _DIMS.n_text_ctx), PartTimes()
     tokens = [vocabulary.tokenizer(language).encode(text) for language, text in TEXTS]
     utterances = [_utterance(at, len(text)) for at, text in enumerate(tokens)]
     lengths = [len(utterance.samples) for utterance in utterances]
-    model = NullModel(lengths, tokens, vocabulary.end, clock)
+    model = NullModel(lengths, tokens, vocabulary.end, times)
     checkpoint = Checkpoint("null", "", _DIMS, {"": torch.zeros(1)}, ())
     device = Device(torch.device("cpu"), torch.float32, "processor", "for a bench")
     with model.replaced(), torch.inference_mode():
         transcriber = WhisperTranscriber(
             checkpoint, device, fold=True, max_rows=ROWS, steps=GraphCache(model.replay)
         )
-        thread = ModelThread(transcriber, utterances, clock)
+        thread = ModelThread(transcriber, utterances, times)
         for words in (True, False, True, False):
             thread.transcribe(words=words)
         yield thread
 
 
 @contextmanager
-def _parts(clock: PartClock) -> Iterator[None]:
+def _parts(times: PartTimes) -> Iterator[None]:
     """Time the parts of the model's thread apart."""
     with ExitStack() as patches:
         for owner, name, part in (
@@ -266,13 +222,28 @@ def _parts(clock: PartClock) -> Iterator[None]:
             (whisper_engine, "is_accepted", "acceptance"),
             (whisper_engine, "select", "acceptance"),
         ):
-            timed = clock.timed(part, getattr(owner, name))
+            timed = times.timed(part, getattr(owner, name))
             patches.enter_context(mock.patch.object(owner, name, timed))
         yield
 
 
-def measured(rounds: int = ROUNDS) -> Figures:
-    """Return the milliseconds of the model's thread for an utterance, in total and by part.
+def arguments(_: ArgumentParser) -> None:
+    """Add nothing: `--rounds` is a flag of ingest."""
+
+
+def measure(given: Namespace, advance: Advance) -> PartFindings:
+    """Return the milliseconds of the model's thread for an utterance, in total and by part."""
+    found = measured(given.rounds)
+    advance(1, "model thread")
+    checks = [
+        Check(f"model thread: {name}", float(found[f"{name}.ms"] or 0), most, required=False)
+        for name, most in MAX_MS.items()
+    ]
+    return PartFindings({f"model thread: {name}": ms for name, ms in found.items()}, checks)
+
+
+def measured(rounds: int) -> Figures:
+    """Return the milliseconds of an utterance. The fastest round counts: others share the core.
 
     The totals are measured without the parts, whose clock takes time itself. Alignments are part of
     the model; their time on this processor is a figure of its own.
@@ -284,7 +255,7 @@ def measured(rounds: int = ROUNDS) -> Figures:
             run = partial(thread.seconds, words=timed)
             total = [run() for _ in range(rounds)]
             figures[f"{name}.ms"] = min(map(_counted, total)) / ROWS * 1000
-            with _parts(thread.clock):
+            with _parts(thread.times):
                 by_part = [run() for _ in range(rounds)]
             fastest = min(by_part, key=_counted)
             for part in sorted({*fastest} - {_MODEL}):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -29,6 +30,15 @@ class PartTimes:
             took = self._clock() - began
             self.seconds[part] += took - self._inner_s
             self._inner_s = outer_inner_s + took
+
+    def timed(self, part: str, function: Callable[P, T]) -> Callable[P, T]:
+        """Return the function, with its time counted for the part."""
+
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self.run(part, function, *args, **kwargs)
+
+        return run
 
 
 def least(rounds: Iterable[Mapping[str, float]]) -> dict[str, float]:

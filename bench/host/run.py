@@ -1,6 +1,7 @@
 """The processor time of a worker beside the model and the detector, on one core.
 
     ingest    the event loop: records in, finals out
+    model     the model's thread: jobs in, texts out, with a null model
 
 Ingest reads streams of real speech at the pace of live publishers: a poll every 50 ms, each record
 of 100 ms in a batch of its own, with `seq`, `start` and `captured_ms`; every second stream asks for
@@ -25,7 +26,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bench.framework import Advance, BenchContext, Findings, add_data, list_of, machine, one_of
-from bench.host import ingest
+from bench.host import ingest, model_thread
 from bench.host.host_part import PartFindings
 from evaluation.report import Check, Figures
 
@@ -38,6 +39,7 @@ class _Part(NamedTuple):
 # A part is a module of this package: its flags, and its figures with a prefix of their own.
 PARTS: Final = {
     "ingest": _Part(ingest.arguments, ingest.measure),
+    "model": _Part(model_thread.arguments, model_thread.measure),
 }
 
 

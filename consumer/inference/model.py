@@ -252,10 +252,6 @@ class Decoder:
             cache.queries.index_copy_(2, columns, torch.stack(captured, 1))
         return self._norm(x)
 
-    def alignment_keys(self, cache: DecoderCache, row: int) -> Tensor:
-        """Return the keys of the alignment heads in one row, [A, T, d]."""
-        return torch.stack([cache.cross[row, at, 0, head] for at, head in self.alignment_heads])
-
     def logits(self, states: Tensor) -> Tensor:
         """Map states [N, D] to the logits of all tokens [N, V], fp32.
 

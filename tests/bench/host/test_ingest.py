@@ -77,7 +77,7 @@ def test_rounds_do_the_same_work(log: SpeechLog):
 
 
 def test_the_bench_reports_every_step_and_the_targets(run_bench: Callable[..., Any]):
-    found = run_bench("host --streams 2 --seconds 12 --rounds 1")
+    found = run_bench("host --parts ingest --streams 2 --seconds 12 --rounds 1")
     steps = [f"record: {step}_us" for step in RECORD_STEPS]
     steps += [f"final: {step}_us" for step in FINAL_STEPS]
     assert all(found["figures"][step] > 0 for step in steps)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from bench.host.model_thread import ROWS, TEXTS, PartClock, measured, model_thread
+from bench.host.model_thread import ROWS, TEXTS, measured, model_thread
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,19 +28,8 @@ def test_figures_are_in_total_and_by_part():
     assert len(TEXTS) == ROWS
 
 
-def test_an_inner_part_is_not_in_the_outer_one():
-    clock = PartClock()
-    inner = clock.timed("inner", lambda: sum(range(200_000)))
-    outer = clock.timed("outer", inner)
-    clock.taken()
-    outer()
-    seconds = clock.taken()
-    assert {*seconds} == {"inner", "outer", "rest"}
-    assert seconds["inner"] > seconds["outer"]
-
-
-def test_a_read_clock_begins_again():
-    clock = PartClock()
-    clock.timed("part", lambda: None)()
-    clock.taken()
-    assert {*clock.taken()} == {"rest"}
+def test_the_bench_reports_the_model_thread_and_its_targets(run_bench: Callable[..., Any]):
+    found = run_bench("host --parts model --rounds 1")
+    assert found["figures"]["model thread: words.ms"] > 0
+    names = [check["name"] for check in found["checks"]]
+    assert names == ["model thread: words", "model thread: text"]
