@@ -112,7 +112,7 @@ def _compared(padded: Sequence[Score], cut: Sequence[Score]) -> LanguageCheck:
 def unbiased(samples: int) -> Fold:
     """Return a fold in which a kept tail position counts once, however many it stands for."""
     fold = folded(samples)
-    return replace(fold, counts=np.ones_like(fold.counts))
+    return replace(fold, counts=np.ones_like(fold.counts), bias=np.zeros_like(fold.bias))
 
 
 BREAKS: Final[dict[str, Folding]] = {"no-bias": unbiased}

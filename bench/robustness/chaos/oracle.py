@@ -17,8 +17,8 @@ import numpy as np
 
 from bench.robustness.chaos.hidden_counters import Piece, find
 from consumer.core.audio.samples import FULL_SCALE
-from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
+from consumer.core.scheduling.jobs import DecodeRequest, Samples
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import OutOfMemory
 from schemas.transcript import Model
@@ -83,8 +83,15 @@ def read(text: str) -> list[Piece]:
     return [Piece(stream, start, end) for stream, start, end in found]
 
 
+def _recorded(samples: Samples) -> Int16Array:
+    """Return the samples as published; those at WHISPER_RATE come so."""
+    if samples.dtype == np.int16:
+        return samples.astype(np.int16, copy=False)
+    return np.rint(samples * FULL_SCALE).astype(np.int16)
+
+
 def _hypothesis(clip: DecodeRequest) -> Hypothesis:
-    pieces = find(np.rint(clip.samples * FULL_SCALE).astype(np.int16))
+    pieces = find(_recorded(clip.samples))
     if any(piece.poisoned for piece in pieces):
         os.write(2, f"device assert at {write(pieces)}\n".encode())
         os._exit(DEVICE_ASSERT)
