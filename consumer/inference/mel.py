@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 -- torch's own name for it
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
-from consumer.core.audio.gain import AUDIBLE_DB, MAX_DB, SILENCE, TARGET_DB, levelled
+from consumer.core.audio.gain import MAX_DB, QUIET_DB, SILENCE, TARGET_DB, levelled
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.scheduling.jobs import Samples
@@ -83,4 +83,4 @@ def levelled_rows(audio: Tensor, lengths: Tensor) -> Tensor:
     level_db = 10 * power.clamp(min=SILENCE / FULL_SCALE**2).log10()
     gain_db = (TARGET_DB - level_db).clamp(max=MAX_DB)
     amplified = (centred * 10 ** (gain_db / 20)).clamp_(-1.0, 1.0)
-    return torch.where(gain_db < AUDIBLE_DB, samples, amplified)
+    return torch.where(level_db > QUIET_DB, samples, amplified)

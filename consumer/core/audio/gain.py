@@ -22,9 +22,10 @@ from consumer.core.audio.utterance import Float32Array, Int16Array
 TARGET_DB: Final = -20.0  # root mean square, in dB of full scale
 NOISE_DB: Final = -45.0
 MAX_DB: Final = 50.0
+QUIET_DB: Final = -35.0  # of a clip: Whisper gets a louder one as it is
 _LEVEL_FALL: Final = 3.0  # dB a second
 _FLOOR_RISE: Final = 6.0  # dB a second
-AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
+_AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
 SILENCE: Final = 1e-3  # least power: digital silence has a level, too
 
 
@@ -42,7 +43,7 @@ class RunningGain:
         samples = window.astype(np.float32)
         samples -= samples.mean()
         gain_db = self._next(_level_db(samples))
-        if gain_db < AUDIBLE_DB:
+        if gain_db < _AUDIBLE_DB:
             return window
         samples *= 10 ** (gain_db / 20)
         return np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
@@ -54,11 +55,12 @@ class RunningGain:
 
 
 def levelled(samples: Float32Array) -> Float32Array:
-    """Return [n] samples in [-1, 1], amplified without their mean to TARGET_DB if quieter."""
+    """Return [n] samples in [-1, 1]; below QUIET_DB amplified to TARGET_DB, without their mean."""
     centred: Float32Array = samples - samples.mean()
-    gain_db = min(TARGET_DB - _level_db(centred * np.float32(FULL_SCALE)), MAX_DB)
-    if gain_db < AUDIBLE_DB:
+    level_db = _level_db(centred * np.float32(FULL_SCALE))
+    if level_db > QUIET_DB:
         return samples
+    gain_db = min(TARGET_DB - level_db, MAX_DB)
     centred *= 10 ** (gain_db / 20)
     np.clip(centred, -1.0, 1.0, out=centred)
     return centred

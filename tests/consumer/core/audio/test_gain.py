@@ -84,12 +84,12 @@ def rms_db(samples: Float32Array) -> float:
     return float(20 * np.log10(samples.std()))
 
 
-@pytest.mark.parametrize("db", [-26, -40, -60])
+@pytest.mark.parametrize("db", [-36, -45, -60])
 def test_a_quiet_clip_reaches_the_target(db: float):
     assert rms_db(levelled(noise(db))) == pytest.approx(TARGET_DB, abs=0.1)
 
 
-@pytest.mark.parametrize("db", [-20.2, -15, -6])
+@pytest.mark.parametrize("db", [-34, -26, -6])
 def test_a_clip_at_a_usual_level_is_not_changed(db: float):
     clip = noise(db)
     assert levelled(clip) is clip
