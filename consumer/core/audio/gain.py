@@ -25,7 +25,7 @@ MAX_DB: Final = 50.0
 QUIET_DB: Final = -35.0  # of a clip: Whisper gets a louder one as it is
 _LEVEL_FALL: Final = 3.0  # dB a second
 _FLOOR_RISE: Final = 6.0  # dB a second
-_AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
+_AUDIBLE_DB: Final = 8.0  # a smaller gain is not applied: speech at a usual level stays as it is
 SILENCE: Final = 1e-3  # least power: digital silence has a level, too
 
 
