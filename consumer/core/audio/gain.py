@@ -5,13 +5,16 @@ quarters of some speech, and Whisper gets more words wrong of what is found. A g
 negative. docs/quality.md has the figures, decision 23 what was weighed.
 
 `RunningGain` is for a detector: it brings the loudest of the recent windows to TARGET_DB, as far as
-the noise floor stays below NOISE_DB, so that noise is not lifted into speech. It depends on nothing
-before the cut, as the scores do. `levelled` is for Whisper: one gain for a whole clip.
+the noise floor stays below NOISE_DB, so that noise is not lifted into speech. The floor is the
+quietest 100 ms, and digital silence is none: behind it ordinary noise would be amplified as speech.
+The gain depends on nothing before the cut, as the scores do. `levelled` is for Whisper: one gain
+for a whole clip.
 """
 
 from __future__ import annotations
 
-from math import log10
+from collections import deque
+from math import ceil, log10
 from typing import Final
 
 import numpy as np
@@ -25,7 +28,8 @@ MAX_DB: Final = 50.0
 QUIET_DB: Final = -35.0  # of a clip: Whisper gets a louder one as it is
 _LEVEL_FALL: Final = 3.0  # dB a second
 _FLOOR_RISE: Final = 6.0  # dB a second
-_AUDIBLE_DB: Final = 8.0  # a smaller gain is not applied: speech at a usual level stays as it is
+_BACKGROUND_MS: Final = 100  # half of it has to be quiet: a recording may fade in
+_AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
 SILENCE: Final = 1e-3  # least power: digital silence has a level, too
 
 
@@ -36,12 +40,15 @@ class RunningGain:
         self._fall_db = _LEVEL_FALL * window_ms / 1000
         self._rise_db = _FLOOR_RISE * window_ms / 1000
         self._level_db = -np.inf  # of the loudest of the recent windows
-        self._floor_db = np.inf  # of the quietest
+        self._floor_db = np.inf  # of the quietest background
+        self._newest_db: deque[float] = deque(maxlen=ceil(_BACKGROUND_MS / window_ms))
 
     def apply(self, window: Int16Array) -> Int16Array:
         """Return the next window, amplified without its mean and clipped at full scale if quiet."""
         samples = window.astype(np.float32)
         samples -= samples.mean()
+        if not samples.any():  # a muted microphone or padding is no background
+            return window
         gain_db = self._next(_level_db(samples))
         if gain_db < _AUDIBLE_DB:
             return window
@@ -50,7 +57,11 @@ class RunningGain:
 
     def _next(self, window_db: float) -> float:
         self._level_db = max(window_db, self._level_db - self._fall_db)
-        self._floor_db = min(window_db, self._floor_db + self._rise_db)
+        self._newest_db.append(window_db)
+        if len(self._newest_db) < (self._newest_db.maxlen or 0):
+            return 0.0
+        background_db = sorted(self._newest_db)[len(self._newest_db) // 2]
+        self._floor_db = min(background_db, self._floor_db + self._rise_db)
         return min(TARGET_DB - self._level_db, NOISE_DB - self._floor_db, MAX_DB)
 
 

@@ -44,6 +44,20 @@ def test_noise_alone_stays_below_its_limit(db: float):
     assert max(map(level, amplified(windows(db, 500)))) < NOISE_DB + 2
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(windows(-90, 1), id="the recording fades in"),
+        pytest.param([np.zeros(WINDOW, np.int16)] * 30, id="digital silence"),
+        pytest.param([np.zeros(WINDOW, np.int16)] * 30 + windows(-70, 1), id="both"),
+    ],
+)
+def test_background_after_silence_that_is_none_is_not_amplified(before: list[Int16Array]):
+    background = windows(-43, 100)
+    found = amplified(before, background)[len(before) :]
+    assert all(map(np.array_equal, found, background))
+
+
 def test_after_loud_speech_quiet_speech_is_amplified_within_seconds():
     pause = windows(-90, 25)
     found = amplified(pause, windows(-20, 50), *[pause, windows(-50, 100)] * 6)
