@@ -13,12 +13,12 @@ from typing import Protocol
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.state import Found
-from consumer.core.partition.step import DecodedRecord, RejectedRecord
-from consumer.core.scheduling.jobs import Batch, JobFailure
+from consumer.core.partition.step import Decode, DecodedRecord, RejectedRecord
+from consumer.core.scheduling.jobs import Batch, Job, JobFailure
 from consumer.core.streams.entries import ScoreRequest
-from consumer.core.streams.records import Lane, Partition, Poll, Record
+from consumer.core.streams.records import Lane, Partition, Poll, Record, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
-from schemas.transcript import AnyEvent
+from schemas.transcript import AnyEvent, Model
 
 
 class RecordSource(Protocol):
@@ -85,11 +85,56 @@ class SpeechDetector(Protocol):
         """
 
 
-class Engine(Protocol):
+class BatchTranscriber(Protocol):
     """The model, on a thread of its own."""
 
     async def transcribe(self, batch: Batch) -> Sequence[Hypothesis | JobFailure]:
         """Return one reply per job, in order. Raises `DeviceLost`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a worker has to know of the model."""
+
+    model: Model
+    languages: frozenset[str]  # Whisper codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EngineReport:
+    """What an engine has done since its last report."""
+
+    started: Sequence[Job] = ()  # their decode begins now
+    decodes: Sequence[Decode] = ()  # replies
+    dropped: Sequence[Job] = ()  # interims that were superseded, or are past their deadline
+
+
+class Engine(Protocol):
+    """The planner and the model behind it, in this process or in one of its own."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Add jobs; each gets one reply, unless it is cancelled or dropped."""
+
+    def cancel(self, id_: UtteranceId) -> None:
+        """Cancel the waiting final of that utterance."""
+
+    def discard_stale(self, epochs: Mapping[Partition, int]) -> None:
+        """Cancel the jobs of partitions that were revoked or opened again since."""
+
+    async def next_report(self) -> EngineReport | None:
+        """Wait for the next report. None: `drain` was called, and no job waits.
+
+        Raises `DeviceLost`.
+        """
+
+    def drain(self) -> None:
+        """End after the jobs that wait and those that their replies cause."""
+
+    def waiting_jobs(self) -> int:
+        """Return the number of jobs that wait."""
+
+    def waiting_s(self, lane: Lane) -> float:
+        """Return the seconds of speech that wait."""
 
 
 class Broadcast(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,6 @@ from prometheus_client.metrics import MetricWrapperBase
 from consumer.core.partition.commit import Commit
 from consumer.core.partition.partition import PartitionTask
 from consumer.core.scheduling.jobs import Batch
-from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.records import Lane
 from schemas.transcript import TranscriptFinal
 
@@ -98,6 +97,7 @@ METRICS = (
         "counter",
         "Interim decodes dropped: late, or superseded by a newer one or the final.",
     ),
+    Spec("engine_losses", "counter", "Losses of the connection to the engine process."),
     Spec("partitions", "gauge", "Partitions served."),
     Spec("streams", "gauge", "Open streams."),
     Spec("ready", "gauge", "1 once the model is warm and the group is joined."),
@@ -144,7 +144,11 @@ class Metrics:
         self.observe("commit_seconds", seconds)
 
     def update_gauges(
-        self, tasks: Collection[PartitionTask], planner: Planner, now: float, now_ms: int
+        self,
+        tasks: Collection[PartitionTask],
+        waiting_s: Mapping[Lane, float],
+        now: float,
+        now_ms: int,
     ) -> None:
         """Update the gauges of partitions and lanes; `now`: monotonic, `now_ms`: Unix time."""
         self.set("partitions", len(tasks))
@@ -155,9 +159,8 @@ class Metrics:
             topic, number = task.partition
             lag_s = task.lag_ms(now, now_ms) / 1000
             self.set("lag_seconds", lag_s, topic=topic, partition=str(number))
-        self.count("partials_dropped", planner.dropped_interims())
-        for lane in Lane:
-            self.set("waiting_seconds", planner.waiting_s(lane), lane=lane.name.lower())
+        for lane, seconds in waiting_s.items():
+            self.set("waiting_seconds", seconds, lane=lane.name.lower())
 
 
 def _make(spec: Spec, registry: CollectorRegistry) -> MetricWrapperBase:

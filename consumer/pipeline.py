@@ -1,7 +1,7 @@
-"""The pipeline of one worker: ingest | dispatch | broadcast, over the Protocols of `interfaces.py`.
+"""The pipeline of one worker: ingest | collect | broadcast, over the Protocols of `interfaces.py`.
 
-    Kafka --poll--> ingest:    records -> audio -> speech scores -> utterances -> planner
-                    dispatch:  planner -> batch -> engine -> texts
+    Kafka --poll--> ingest:    records -> audio -> speech scores -> utterances -> engine
+                    collect:   engine -> texts
                     runners:   events and progress, in one transaction --> Kafka
                     broadcast: partials --> Kafka, outside transactions
 
@@ -34,14 +34,11 @@ from consumer.core.partition.step import (
     Inputs,
 )
 from consumer.core.scheduling.capacity import Backpressure
-from consumer.core.scheduling.fold_audit import FoldAudit, disagreement
-from consumer.core.scheduling.jobs import Batch, Job, JobFailure, JobKind
-from consumer.core.scheduling.planner import Planner
+from consumer.core.scheduling.jobs import Job, JobKind
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, UnreadableBatch
-from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.errors import Fenced, Retriable, where_raised
-from consumer.interfaces import Shells, Timeouts
+from consumer.interfaces import EngineReport, Shells, Timeouts
 from consumer.metrics import Metrics
 from consumer.partition_runner import PartitionRunner, RunnerContext
 from consumer.wakeup import Wakeup
@@ -64,10 +61,8 @@ class Pipeline:
         self,
         shells: Shells,
         policies: Mapping[Lane, PartitionPolicy],
-        planner: Planner,
         backpressure: Mapping[Lane, Backpressure],
         *,
-        fold_audit: FoldAudit,
         timeouts: Timeouts,
         metrics: Metrics,
         make_ledger: Callable[[Partition, int, Restored], Ledger] = Ledger,
@@ -75,9 +70,8 @@ class Pipeline:
         self._shells = shells
         self._clock = shells.clock
         self._policies = policies
-        self._planner = planner
+        self._engine = shells.engine
         self._backpressure = backpressure
-        self._fold_audit = fold_audit
         self._timeouts = timeouts
         self._metrics = metrics
         self._make_ledger = make_ledger
@@ -87,9 +81,8 @@ class Pipeline:
         self._to_score: list[tuple[PartitionTask, ScoreRequest]] = []
         self._scoring = asyncio.Lock()  # one at a time: a stream has one score request
         self._decoded_wakeup = Wakeup()  # a container was decoded
-        self._jobs_wakeup = Wakeup()  # a job waits
         self._broadcast = BroadcastQueue(shells.broadcast, metrics)
-        self._watchdog = Watchdog(self, planner, shells.clock, metrics)
+        self._watchdog = Watchdog(self, shells.engine, shells.clock, metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`, then drain. Raises `TimeoutError` after `drain_s`."""
@@ -97,7 +90,7 @@ class Pipeline:
             self._context = self._runner_context(group)
             group.create_task(self._ingest(stop, group), name="ingest")
             group.create_task(self._ingest_decoded(), name="ingest decoded")
-            group.create_task(self._dispatch(), name="dispatch")
+            group.create_task(self._collect(), name="collect")
             group.create_task(self._broadcast.run(), name="broadcast")
             group.create_task(self._watchdog.run(), name="watchdog")
             offsets = group.create_task(self._commit_offsets(), name="offsets")
@@ -142,7 +135,7 @@ class Pipeline:
                     runner.offer(records)
             await self._read_and_score(poll.caught_up)
         self._decoded_wakeup.close()
-        self._jobs_wakeup.close()
+        self._engine.drain()
 
     async def _ingest_decoded(self) -> None:
         """Read containers as they are decoded, without waiting for the next poll."""
@@ -162,7 +155,7 @@ class Pipeline:
 
     def _served_lanes(self) -> frozenset[Lane]:
         """Return the lanes to read; waiting live speech counts for bulk, too."""
-        live, bulk = (self._planner.waiting_s(lane) for lane in (Lane.LIVE, Lane.BULK))
+        live, bulk = (self._engine.waiting_s(lane) for lane in (Lane.LIVE, Lane.BULK))
         waiting = {Lane.LIVE: live, Lane.BULK: live + bulk}
         return frozenset(lane for lane in Lane if self._backpressure[lane].update(waiting[lane]))
 
@@ -190,8 +183,6 @@ class Pipeline:
                 left_s -= self._read(runner, left_s)
                 self._tick(runner, caught_up)
             await self._score()
-            if len(self._planner):
-                self._jobs_wakeup.notify()
 
     def _read(self, runner: PartitionRunner, most_s: float) -> float:
         """Read decoded records of about `most_s` seconds of audio; return the seconds."""
@@ -240,10 +231,9 @@ class Pipeline:
         if task is not None:
             self._to_score += ((task, request) for request in effects.score_requests)
         for id_ in effects.cancel:
-            self._planner.cancel(id_)
+            self._engine.cancel(id_)
         if effects.submit:
-            self._planner.add(effects.submit)
-            self._jobs_wakeup.notify()
+            self._engine.submit(effects.submit)
         if retries := sum(bool(job.earlier) for job in effects.submit):
             self._metrics.count("retries", retries)
         for final in effects.finals:
@@ -290,76 +280,38 @@ class Pipeline:
         )
 
     def _discard_stale(self) -> None:
-        self._planner.discard_stale({task.partition: task.epoch for task in self.tasks})
+        self._engine.discard_stale({task.partition: task.epoch for task in self.tasks})
 
-    # --- dispatch
+    # --- replies of the engine
 
-    async def _dispatch(self) -> None:
-        while (batch := self._next_batch()) is not None or await self._audit_or_wait():
-            if batch is not None:
-                await self._transcribe(batch)
+    async def _collect(self) -> None:
+        while (report := await self._engine.next_report()) is not None:
+            self._on_report(report)
         self._watchdog.close()
         self._broadcast.close()
         for runner in self._runners.values():
             runner.drain()
 
-    async def _audit_or_wait(self) -> bool:
-        """Audit the fold, or wait for a job; return False once the pipeline is drained."""
-        audit = None if self._jobs_wakeup.is_closed else self._fold_audit.take()
-        if audit is None:
-            return await self._jobs_wakeup.wait()
-        (unfolded,) = await self._shells.engine.transcribe(Batch((audit.job,), padded=True))
-        if isinstance(unfolded, Hypothesis):
-            difference = disagreement(audit.folded_text, unfolded.text)
-            self._metrics.observe("fold_disagreement", difference)
-        return True
-
-    def _next_batch(self) -> Batch | None:
-        return self._planner.take(self._clock.monotonic())
-
-    async def _transcribe(self, batch: Batch) -> None:
-        began = self._clock.monotonic()
-        self._report_started(batch)
-        replies = await self._shells.engine.transcribe(batch)
-        decode_s = self._clock.monotonic() - began
-        self._metrics.observe_batch(batch, decode_s)
+    def _on_report(self, report: EngineReport) -> None:
+        """Pass a report to the partitions; those that submitted a job may be gone by now."""
+        self._metrics.count("partials_dropped", len(report.dropped))
+        finals = [job for job in report.started if job.kind is JobKind.FINAL]
+        started: dict[Partition, list[Job]] = defaultdict(list)
+        for job in finals:
+            started[job.id.session.partition].append(job)
         decodes: dict[Partition, list[Decode]] = defaultdict(list)
-        for job, reply in zip(batch.jobs, replies, strict=True):
-            text = self._timed(job, reply, began, decode_s)
-            decodes[job.id.session.partition].append(Decode(job, text))
-        for partition, of_partition in decodes.items():
-            self._step_if_current(partition, of_partition)
-
-    def _timed(
-        self, job: Job, reply: Hypothesis | JobFailure, began: float, decode_s: float
-    ) -> TimedHypothesis | JobFailure:
-        if isinstance(reply, JobFailure):
-            self._metrics.count("decode_failures")
-            return reply
-        if job.kind is JobKind.FINAL and not (job.is_excerpt or reply.earlier):
-            self._fold_audit.offer(job, reply)
-        queue_ms = round((began - job.closed_at) * 1000)
-        return TimedHypothesis(reply, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
-
-    def _report_started(self, batch: Batch) -> None:
-        """Report to the partitions which finals the engine has taken."""
-        for job in batch.jobs:
-            runner = self._current_runner(job)
-            if runner is not None and job.kind is JobKind.FINAL:
-                self._step(runner, started=(job.id,))
-
-    def _current_runner(self, job: Job) -> PartitionRunner | None:
-        """Return the runner whose task submitted the job, or None if that task was dropped."""
-        runner = self._runners.get(job.id.session.partition)
-        task = None if runner is None else runner.task
-        return None if task is None or task.epoch != job.epoch else runner
-
-    def _step_if_current(self, partition: Partition, replies: Sequence[Decode]) -> None:
-        runner = self._runners.get(partition)
-        if runner is None or runner.task is None:
-            return  # the partition was revoked or is being opened again
-        current = [each for each in replies if each.job.epoch == runner.task.epoch]
-        self._step(runner, decodes=current)
+        for decode in report.decodes:
+            decodes[decode.job.id.session.partition].append(decode)
+        for partition in started.keys() | decodes.keys():
+            runner = self._runners.get(partition)
+            if runner is None or runner.task is None:
+                continue  # the partition was revoked or is being opened again
+            epoch = runner.task.epoch
+            self._step(
+                runner,
+                started=[job.id for job in started[partition] if job.epoch == epoch],
+                decodes=[each for each in decodes[partition] if each.job.epoch == epoch],
+            )
 
     # --- the group's offsets
 

@@ -8,9 +8,9 @@ from typing import Final, Protocol
 import structlog
 
 from consumer.core.partition.partition import PartitionTask
-from consumer.core.scheduling.planner import Planner
+from consumer.core.streams.records import Lane
 from consumer.errors import SttError
-from consumer.interfaces import Clock
+from consumer.interfaces import Clock, Engine
 from consumer.metrics import Metrics
 from consumer.wakeup import Wakeup
 
@@ -36,9 +36,9 @@ class Watched(Protocol):
 class Watchdog:
     """`run` checks until `close`; it raises `SttError` if the process must restart."""
 
-    def __init__(self, watched: Watched, planner: Planner, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, watched: Watched, engine: Engine, clock: Clock, metrics: Metrics) -> None:
         self._watched = watched
-        self._planner = planner
+        self._engine = engine
         self._clock = clock
         self._metrics = metrics
         self._heartbeat = Wakeup()
@@ -71,5 +71,6 @@ class Watchdog:
             )
 
     def _update_gauges(self, now: float) -> None:
-        tasks = self._watched.tasks
-        self._metrics.update_gauges(tasks, self._planner, now, self._clock.unix_ms())
+        waiting_s = {lane: self._engine.waiting_s(lane) for lane in Lane}
+        unix_ms = self._clock.unix_ms()
+        self._metrics.update_gauges(self._watched.tasks, waiting_s, now, unix_ms)

@@ -24,7 +24,7 @@ from consumer.core.audio.utterance import (
 )
 from consumer.core.streams.entries import ScoreRequest
 from consumer.detection import cascade
-from consumer.engine.local import Transcriber
+from consumer.engine.transcriber_thread import Transcriber
 from consumer.model_loading import load_transcriber
 from consumer.settings import Detector, Settings
 from evaluation.samples import SAMPLES, load_samples

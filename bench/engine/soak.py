@@ -25,7 +25,7 @@ from bench.framework import (
 )
 from bench.quality.recordings import Recording, batches, recordings
 from consumer.core.scheduling.jobs import DecodeRequest
-from consumer.engine.local import Transcriber
+from consumer.engine.transcriber_thread import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
 from evaluation.report import Check, Figures
 from weights.resolve import Resolved, resolve_here

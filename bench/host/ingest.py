@@ -13,11 +13,10 @@ from bench.host.looped_speech import SpokenTexts, speech_log
 from bench.host.part_times import least
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.partition.policy import PartitionPolicy
-from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.streams.records import Lane
-from consumer.core.text.hypothesis import Hypothesis
 from consumer.detection import cascade
 from consumer.inference.device import set_threads
+from consumer.interfaces import EngineInfo
 from consumer.service import policies
 from consumer.settings import Detector, Settings
 from evaluation.report import Check, Figures
@@ -94,19 +93,9 @@ def _rounds(given: Namespace) -> Iterator[IngestResult]:
         yield IngestWorker(log, live_policy(scorer.segmenter), texts, scores.of).run()
 
 
+_INFO: Final = EngineInfo(Model("none", "0" * 64, "float32", fold=True), frozenset(WHISPER_CODES))
+
+
 def live_policy(segmenter: SegmenterConfig) -> PartitionPolicy:
     """Return the policy of a worker with default settings."""
-    return policies(Settings(), _NoModel(), segmenter)[Lane.LIVE]
-
-
-class _NoModel:
-    """A transcriber by name alone."""
-
-    info = Model("none", "0" * 64, "float32", fold=True)
-    languages = frozenset(WHISPER_CODES)
-
-    def warm_up(self) -> None:
-        """Do nothing."""
-
-    def transcribe(self, clips: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        raise ValueError(f"{len(clips)} clips, and no model")
+    return policies(Settings(), _INFO, segmenter)[Lane.LIVE]

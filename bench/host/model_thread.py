@@ -27,7 +27,7 @@ from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Speech, Utter
 from consumer.core.scheduling.capacity import POSITION_SAMPLES
 from consumer.core.scheduling.jobs import DecodeRequest, Samples
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.engine.local import request_samples
+from consumer.engine.transcriber_thread import request_samples
 from consumer.inference import alignment, clip_encoder, decode, mel, token_step, whisper_engine
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.clip_encoder import ClipEncoder

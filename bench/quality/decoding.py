@@ -25,7 +25,7 @@ from consumer.core.text.missing_speech import (
     within,
 )
 from consumer.core.text.quality import assess
-from consumer.engine.local import Transcriber
+from consumer.engine.transcriber_thread import Transcriber
 from consumer.inference.device import set_threads
 from consumer.model_loading import load_transcriber
 from consumer.settings import Settings

@@ -49,7 +49,8 @@ from consumer.core.streams.records import Lane, Partition, Record
 from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.detection import cascade
 from consumer.detection.detector_thread import DetectorThread
-from consumer.engine.local import LocalEngine
+from consumer.engine.transcriber_thread import TranscriberThread
+from consumer.engine_service import info_of
 from consumer.service import audio_rules, policies
 from consumer.settings import Settings
 from evaluation.report import Figures, prefixed
@@ -76,7 +77,7 @@ class AudioClockWorker:
 
     task: PartitionTask
     detector: DetectorThread
-    engine: LocalEngine
+    engine: TranscriberThread
     rules: AudioRules
     decode_s: float
     now_s: float = 0.0
@@ -148,11 +149,11 @@ def run(context: BenchContext) -> Findings:
     decoder = OfflineDecoder.load(context, settings)
     clips = evenly_by_language(recordings(asked.data, decoder.languages), asked.clips)
     scorer = cascade.load(settings.detector)
-    policy = policies(settings, decoder.transcriber, scorer.segmenter)[Lane.LIVE]
+    policy = policies(settings, info_of(decoder.transcriber), scorer.segmenter)[Lane.LIVE]
     worker = AudioClockWorker(
         PartitionTask(_PARTITION, 0, policy, Restored(PartitionState(0, 0))),
         DetectorThread(scorer),
-        LocalEngine(
+        TranscriberThread(
             decoder.transcriber, threads=decoder.threads, timeout_s=settings.engine_timeout_s
         ),
         audio_rules(settings),

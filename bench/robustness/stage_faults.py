@@ -14,7 +14,7 @@ from consumer.core.partition import utterances
 from consumer.core.streams.session import Session
 from consumer.core.streams.stream import Stream
 from consumer.detection.detector_thread import DetectorThread
-from consumer.engine.local import LocalEngine
+from consumer.engine.transcriber_thread import TranscriberThread
 from consumer.kafka import store
 
 
@@ -44,7 +44,7 @@ _STAGES: Final[dict[FaultStage, tuple[Any, str, Callable[..., set[str]]]]] = {
         lambda _, requests: {request.session.stream_id for request in requests},
     ),
     FaultStage.CUT: (Session, "on_scores", lambda session, _: {session.key.stream_id}),
-    FaultStage.JOB: (LocalEngine, "_clip", lambda _, job, **__: {job.id.session.stream_id}),
+    FaultStage.JOB: (TranscriberThread, "_clip", lambda _, job, **__: {job.id.session.stream_id}),
     FaultStage.PARTIAL: (
         utterances,
         "partial_text",

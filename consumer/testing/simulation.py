@@ -29,6 +29,7 @@ from consumer.core.scheduling.jobs import Batch, Job
 from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll, Record
 from consumer.core.text.hypothesis import Hypothesis
+from consumer.engine.local import LocalEngine
 from consumer.interfaces import Codecs, Shells, Timeouts
 from consumer.metrics import Metrics
 from consumer.pipeline import Pipeline
@@ -301,22 +302,21 @@ class Simulation:
             stop.set() if self.drains else running.cancel()
 
     def _pipeline(self) -> Pipeline:
+        clock = LoopClock()
         shells = Shells(
             source=self.source,
             codecs=self.codecs,
             detector=self.engine,
-            engine=self.engine,
+            engine=LocalEngine(self.engine, self.planner, clock, self.metrics, FoldAudit(0.0)),
             store=self.store,
             broadcast=self.broadcast,
-            clock=LoopClock(),
+            clock=clock,
         )
         marks = self.pause_above_s
         return Pipeline(
             shells,
             self.policies,
-            self.planner,
             {lane: Backpressure(mark, mark / 2) for lane, mark in marks.items()},
-            fold_audit=FoldAudit(0.0),
             timeouts=_TIMEOUTS,
             metrics=self.metrics,
         )

@@ -50,7 +50,8 @@ def test_gauges_show_partitions_streams_lag_and_waiting_speech():
     worker.read(*log.records[1:])
     planner = Planner(Budget(positions=4096, rows=16))
     planner.add(worker.jobs)
-    metrics.update_gauges([worker.task], planner, 5.0, log.now_ms + 5_000)
+    waiting_s = {lane: planner.waiting_s(lane) for lane in Lane}
+    metrics.update_gauges([worker.task], waiting_s, 5.0, log.now_ms + 5_000)
     assert value(metrics, "partitions") == 1
     assert value(metrics, "streams") == 1
     assert lag(metrics, PARTITION) == pytest.approx(5.9)  # decided 0.9 s before the end
@@ -63,15 +64,15 @@ def lag(metrics: Metrics, partition: Partition) -> float | None:
 
 
 def test_lag_is_exposed_for_assigned_partitions_only():
-    metrics, planner = Metrics(), Planner(Budget(positions=4096, rows=16))
+    metrics = Metrics()
     partitions = [Partition(PARTITION.topic, number) for number in range(3)]
     tasks = [PartitionTask(partition, 1, policy(), fresh()) for partition in partitions]
     for task in tasks:
         record = RejectedRecord(Record(task.partition, 0, 1_000, b"s", b"", ()), None)
         task.step(Inputs(0.0, 1_000, records=[record], caught_up=task is tasks[0]))
-    metrics.update_gauges(tasks, planner, 7.0, 8_000)
+    metrics.update_gauges(tasks, {}, 7.0, 8_000)
     assert lag(metrics, partitions[1]) == 7.0
-    metrics.update_gauges(tasks[:1], planner, 9.0, 10_000)
+    metrics.update_gauges(tasks[:1], {}, 9.0, 10_000)
     assert [lag(metrics, partition) is None for partition in partitions] == [False, True, True]
 
 

@@ -22,6 +22,7 @@ from consumer.core.scheduling.planner import Planner
 from consumer.core.streams.entries import ScoreRequest
 from consumer.core.streams.records import Assignment, Lane, Partition, Poll
 from consumer.core.text.hypothesis import Hypothesis
+from consumer.engine.local import LocalEngine
 from consumer.errors import ConfigError, Fenced, Retriable, SttError
 from consumer.interfaces import Shells, Timeouts
 from consumer.metrics import Metrics
@@ -65,22 +66,23 @@ def pipeline(
     timeouts: Timeouts = TIMEOUTS,
     **changes: float,
 ) -> Pipeline:
+    clock, metrics = clock or ManualClock(), metrics or Metrics()
+    planner = Planner(Budget(positions=4096, rows=16))
+    audit = FoldAudit(fold_audit_share)
     return Pipeline(
         Shells(
             source=source,
             codecs=InlineCodecs(),
             detector=engine,
-            engine=engine,
+            engine=LocalEngine(engine, planner, clock, metrics, audit),
             store=store,
             broadcast=broadcast or MemoryBroadcast(),
-            clock=clock or ManualClock(),
+            clock=clock,
         ),
         {lane: policy(lane, interim, **changes) for lane in Lane},
-        Planner(Budget(positions=4096, rows=16)),
         {lane: Backpressure(60, 30) for lane in Lane},
-        fold_audit=FoldAudit(fold_audit_share),
         timeouts=timeouts,
-        metrics=metrics or Metrics(),
+        metrics=metrics,
     )
 
 

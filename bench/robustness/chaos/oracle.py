@@ -48,7 +48,7 @@ class OracleMode(ctypes.Structure):
 
 
 class Oracle:
-    """A `consumer.engine.local.Transcriber`."""
+    """A `consumer.engine.transcriber_thread.Transcriber`."""
 
     info = Model("oracle", "0" * 64, "int1", fold=False)
     languages = frozenset({"en", "zh"})

@@ -15,7 +15,7 @@ Reasons: docs/decisions/0002-which-utterances-go-first.md.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -58,7 +58,7 @@ class Planner:
         self._interims: dict[SessionKey, _Waiting] = {}
         self._waiting_ms = dict.fromkeys(Lane, 0)
         self._arrivals = 0
-        self._dropped = 0
+        self._dropped: list[Job] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -67,9 +67,9 @@ class Planner:
         """Return the seconds of speech that wait."""
         return self._waiting_ms[lane] / 1000
 
-    def dropped_interims(self) -> int:
-        """Return the number dropped since the last call: superseded, or past their deadline."""
-        dropped, self._dropped = self._dropped, 0
+    def dropped_interims(self) -> list[Job]:
+        """Return those dropped since the last call: superseded, or past their deadline."""
+        dropped, self._dropped = self._dropped, []
         return dropped
 
     def add(self, jobs: Iterable[Job]) -> None:
@@ -100,6 +100,13 @@ class Planner:
         for waiting in [each for each in self._waiting if each.job.id == id_]:
             if waiting.kind is JobKind.FINAL:
                 self._remove(waiting)
+
+    def discard(self, jobs: Container[Job]) -> list[Job]:
+        """Drop the waiting ones of these jobs, and return them."""
+        cancelled = [each for each in self._waiting if each.job in jobs]
+        for waiting in cancelled:
+            self._remove(waiting)
+        return [waiting.job for waiting in cancelled]
 
     def discard_stale(self, epochs: Mapping[Partition, int]) -> None:
         """Drop jobs of partitions that were revoked or opened again since."""
@@ -136,12 +143,12 @@ class Planner:
         older = self._interims.get(newer.id.session)
         if older is not None and older.job.id.utterance <= newer.id.utterance:
             self._remove(older)
-            self._dropped += 1
+            self._dropped.append(older.job)
 
     def _drop_stale(self, now: float) -> None:
         for stale in [each for each in self._interims.values() if each.due < now]:
             self._remove(stale)
-            self._dropped += 1
+            self._dropped.append(stale.job)
 
     def _remove(self, waiting: _Waiting) -> None:
         del self._waiting[bisect_left(self._waiting, waiting)]

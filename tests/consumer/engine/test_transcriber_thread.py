@@ -21,7 +21,7 @@ from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Lane, SessionKey, UtteranceId
 from consumer.core.text.chinese import PROMPT
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.engine.local import LocalEngine, request_samples, whisper_samples
+from consumer.engine.transcriber_thread import TranscriberThread, request_samples, whisper_samples
 from consumer.errors import DeviceLost, OutOfMemory
 from consumer.testing import echo
 from schemas.audio import StreamOptions, Task
@@ -81,15 +81,17 @@ def batch(*lengths: int) -> Batch:
 
 
 @asynccontextmanager
-async def started(model: FakeTranscriber, timeout_s: float = 60) -> AsyncIterator[LocalEngine]:
+async def started(
+    model: FakeTranscriber, timeout_s: float = 60
+) -> AsyncIterator[TranscriberThread]:
     """Yield a warm engine, without the batches of the warm-up."""
-    engine = LocalEngine(model, threads=1, timeout_s=timeout_s)
+    engine = TranscriberThread(model, threads=1, timeout_s=timeout_s)
     async with engine:
         model.batches.clear()
         yield engine
 
 
-async def texts(engine: LocalEngine, *lengths: int) -> list[str]:
+async def texts(engine: TranscriberThread, *lengths: int) -> list[str]:
     return [hypothesis.text for hypothesis in await engine.transcribe(batch(*lengths))]
 
 
@@ -203,7 +205,7 @@ async def test_a_clip_has_the_held_language_and_the_seconds_of_speech():
 
 async def test_starting_measures_a_small_and_a_large_batch_of_speech():
     model = FakeTranscriber()
-    async with LocalEngine(model, threads=1, timeout_s=60) as engine:
+    async with TranscriberThread(model, threads=1, timeout_s=60) as engine:
         small, large = engine.timings
     assert {len(clips) for clips in model.batches} == {1, 8}
     assert all(np.abs(clip.samples).max() > 0.1 for clip in model.batches[0])
@@ -211,7 +213,7 @@ async def test_starting_measures_a_small_and_a_large_batch_of_speech():
 
 
 async def test_a_device_too_small_for_the_large_batch_is_measured_too():
-    async with LocalEngine(FakeTranscriber(fits=4), threads=1, timeout_s=60) as engine:
+    async with TranscriberThread(FakeTranscriber(fits=4), threads=1, timeout_s=60) as engine:
         assert len(engine.timings) == 2
 
 
