@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import structlog
 from rich.console import Console
 
-from consumer.engine.local import Transcriber
+from consumer.engine.transcriber_thread import Transcriber
 from consumer.errors import ConfigError
 from consumer.inference import checkpoint, device
 from consumer.inference.whisper_engine import WhisperTranscriber
+from consumer.interfaces import EngineInfo
 from consumer.settings import FoldMode, Settings
 from schemas.languages import whisper_code
 from weights import fold_record
@@ -65,17 +66,17 @@ def may_fold(mode: FoldMode, found: Resolved) -> bool:
     return record is not None and record.passed
 
 
-def warn_of_language(settings: Settings, transcriber: Transcriber) -> None:
+def warn_of_language(settings: Settings, info: EngineInfo) -> None:
     """Log a warning if the model lacks a default language.
 
     A stream that names an unknown language itself gets a warning event instead.
     """
-    lacking = [tag for tag in settings.languages if whisper_code(tag) not in transcriber.languages]
+    lacking = [tag for tag in settings.languages if whisper_code(tag) not in info.languages]
     if lacking:
         log.warning(
             "model lacks the default language",
             languages=lacking,
-            model=transcriber.info.name,
+            model=info.model.name,
             action="set STREAMSCRIBE_LANGUAGE to a language of the model or to auto, "
             "or use another model",
         )

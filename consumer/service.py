@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from consumer.chinese_conversion import converters
+from consumer.clock import SystemClock
 from consumer.codecs.reader import AudioRules, RecordReader
 from consumer.codecs.sandbox import CodecSandbox
 from consumer.core.audio.segmenter import SegmenterConfig
@@ -25,20 +26,19 @@ from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.policy import PartitionPolicy
 from consumer.core.partition.state import Restored
 from consumer.core.partition.stream_admission import StreamLimits
-from consumer.core.scheduling.capacity import Backpressure, BatchTiming, Budget, measured_budget
-from consumer.core.scheduling.fold_audit import FoldAudit
-from consumer.core.scheduling.planner import Planner
+from consumer.core.scheduling.capacity import Backpressure
 from consumer.core.streams.records import Lane, Partition
 from consumer.core.streams.stream import StreamPolicy
 from consumer.core.text.chinese import Orthography, Script
 from consumer.core.text.events import FinalPolicy
 from consumer.detection import cascade
 from consumer.detection.detector_thread import DetectorThread, SpeechScorer
-from consumer.engine.local import LocalEngine, Transcriber
+from consumer.engine.client import EngineClient
+from consumer.engine.transcriber_thread import Transcriber, TranscriberThread
+from consumer.engine_service import info_of, local_engine, transcriber_thread
 from consumer.errors import ConfigError
 from consumer.health import Health
-from consumer.inference import device
-from consumer.interfaces import Clock, Shells, Store, Timeouts
+from consumer.interfaces import Engine, EngineInfo, Shells, Store, Timeouts
 from consumer.kafka.broadcast import KafkaBroadcast
 from consumer.kafka.errors import ignore_unretrieved_errors, translate_errors
 from consumer.kafka.source import KafkaSource, SourceSettings
@@ -53,19 +53,6 @@ from transport.cluster import check_topics
 from transport.credentials import Credentials
 
 log = structlog.get_logger(__name__)
-
-
-class SystemClock(Clock):
-    """`consumer.interfaces.Clock` over the clocks of the machine."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def unix_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,42 +102,63 @@ class _Worker:
         self._metrics = metrics
         self._factories = factories
         self._credentials = Credentials(settings)
-        self._transcriber: Transcriber  # set by `load`, like the scorer
+        self._model: TranscriberThread | EngineClient  # set by `load`, like the two below
+        self._info: EngineInfo
         self._scorer: SpeechScorer
 
     async def load(self) -> None:
-        """Load the models. Raises `ConfigError`, `DeviceLost`."""
-        self._transcriber = await asyncio.to_thread(self._factories.transcriber, self._settings)
-        warn_of_language(self._settings, self._transcriber)
-        self._scorer = await asyncio.to_thread(cascade.load, self._settings.detector)
+        """Load the models, or connect to the engine. Raises `ConfigError`, `DeviceLost`."""
+        settings = self._settings
+        if settings.engine:
+            self._model = EngineClient(Path(settings.engine), self._metrics)
+            self._info = await self._model.connect()
+        else:
+            transcriber = await asyncio.to_thread(self._factories.transcriber, settings)
+            self._model = transcriber_thread(settings, transcriber)
+            self._info = info_of(transcriber)
+        warn_of_language(settings, self._info)
+        self._scorer = await asyncio.to_thread(cascade.load, settings.detector)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Pipeline]:
         """Start the shells and join the group; yield the pipeline over them."""
         settings, metrics = self._settings, self._metrics
-        threads = settings.threads or device.usable_cores()
         detector = DetectorThread(self._scorer)
-        engine = LocalEngine(
-            self._transcriber, threads=threads, timeout_s=settings.engine_timeout_s
-        )
         source = KafkaSource(_source_settings(settings, self.topics), self._credentials)
         broadcast = KafkaBroadcast(settings.bootstrap, self._credentials, self.topics.partials)
         sandbox = CodecSandbox(partial(metrics.count, "decoder_crashes"))
-        shells = Shells(
-            source=source,
-            codecs=RecordReader(sandbox, audio_rules(settings)),
-            detector=detector,
-            engine=engine,
-            store=self._store(source),
-            broadcast=broadcast,
-            clock=SystemClock(),
-        )
         # The detector first: threads that torch starts by itself use the number of threads that was
         # set last, which must be the model's.
-        async with detector, engine, broadcast, source, sandbox, asyncio.TaskGroup() as group:
+        async with (
+            detector,
+            self._engine() as engine,
+            broadcast,
+            source,
+            sandbox,
+            asyncio.TaskGroup() as group,
+        ):
             watcher = group.create_task(self._credentials.watch(), name="watch secrets")
-            yield self._pipeline(shells, engine.timings)
+            shells = Shells(
+                source=source,
+                codecs=RecordReader(sandbox, audio_rules(settings)),
+                detector=detector,
+                engine=engine,
+                store=self._store(source),
+                broadcast=broadcast,
+                clock=SystemClock(),
+            )
+            yield self._pipeline(shells)
             watcher.cancel()
+
+    @asynccontextmanager
+    async def _engine(self) -> AsyncIterator[Engine]:
+        """Warm the model up, or keep the connection to the engine process."""
+        if isinstance(self._model, EngineClient):
+            async with self._model.running():
+                yield self._model
+        else:
+            async with self._model as model:
+                yield local_engine(self._settings, model, self._metrics)
 
     def _store(self, source: KafkaSource) -> Store:
         settings = self._settings
@@ -164,14 +172,12 @@ class _Worker:
         )
         return self._factories.store(store)
 
-    def _pipeline(self, shells: Shells, timings: Sequence[BatchTiming]) -> Pipeline:
+    def _pipeline(self, shells: Shells) -> Pipeline:
         settings = self._settings
         return Pipeline(
             shells,
-            policies(settings, self._transcriber, self._scorer.segmenter),
-            Planner(_budget(settings, timings)),
+            policies(settings, self._info, self._scorer.segmenter),
             _backpressure(settings),
-            fold_audit=FoldAudit(settings.fold_audit_share),
             timeouts=_timeouts(settings),
             metrics=self._metrics,
             make_ledger=self._factories.ledger,
@@ -189,7 +195,7 @@ async def _check(settings: Settings) -> None:
 
 
 def policies(
-    settings: Settings, transcriber: Transcriber, segmenter: SegmenterConfig
+    settings: Settings, info: EngineInfo, segmenter: SegmenterConfig
 ) -> dict[Lane, PartitionPolicy]:
     """Return the policy of each audio topic; they differ in lane and session prefix only."""
     options = StreamOptions(
@@ -203,9 +209,9 @@ def policies(
         lane: PartitionPolicy(
             lane=lane,
             from_earliest=settings.start_at == "earliest",
-            stream=StreamPolicy(segmenter, options, transcriber.languages, prefix),
+            stream=StreamPolicy(segmenter, options, info.languages, prefix),
             split_channels=settings.split_channels,
-            model=transcriber.info,
+            model=info.model,
             finals=FinalPolicy(orthography(settings.script), settings.publish_suppressed),
             interim=InterimPolicy(settings.partial_every_s, settings.eager),
             final_within_s=settings.final_within_s,
@@ -236,15 +242,6 @@ def _source_settings(settings: Settings, topics: Topics) -> SourceSettings:
         group=settings.group,
         topics={topics.audio: Lane.LIVE, topics.audio_bulk: Lane.BULK},
     )
-
-
-def _budget(settings: Settings, timings: Sequence[BatchTiming]) -> Budget:
-    """Return the batch budget measured at warm-up, with the positions of the settings if given."""
-    budget = measured_budget(*timings, rows=settings.batch_rows)
-    if settings.batch_positions:
-        budget = replace(budget, positions=settings.batch_positions)
-    log.info("batch budget", **asdict(budget), timings=[asdict(t) for t in timings])
-    return budget
 
 
 def _backpressure(settings: Settings) -> dict[Lane, Backpressure]:

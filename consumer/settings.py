@@ -74,6 +74,12 @@ class Settings(Security):
     script: ChineseScript = setting(
         ChineseScript.HANS, "script of Chinese where no language tag names one: Hans, Hant or any"
     )
+    engine: str = setting(
+        "", "socket of an engine process that has the model; empty: it is in this process"
+    )
+    ingest: int = setting(
+        0, "start one engine process and this many workers on it; 0: one worker with the model"
+    )
     words: bool = setting(default=True, help="word times in finals")
     partials: bool = setting(default=False, help="publish partials of streams without that header")
     partial_every_s: float = setting(0.7, "new audio between two partials of a stream, s")
@@ -180,6 +186,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "endpoint_ms": (MIN_ENDPOINT_MS, MAX_ENDPOINT_MS),
     "http_port": (0, 65_535),
     "threads": (0, 1024),
+    "ingest": (0, 256),
     "batch_positions": (0, 1_000_000),
     "coalesce_s": (0, 10),
     "fold_audit_share": (0, 1),

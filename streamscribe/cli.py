@@ -44,6 +44,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
     },
     "Use": {
         "worker": Command("consumer.__main__", "transcribe: one member of the consumer group"),
+        "engine": Command("consumer.engine_main", "hold the model for several workers"),
         "publish": Command("producer.__main__", "audio in: publish files or standard input"),
         "tail": Command("subscriber.__main__", "transcripts out: print them as they are published"),
     },

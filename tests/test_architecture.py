@@ -1,6 +1,7 @@
 """Import rules: which package may import which.
 
-    __main__ -> service
+    __main__ -> { service | supervisor }; engine_main -> engine_service; both -> command
+    service -> engine_service
              -> { kafka | engine -> inference | detection | codecs | health | logs
                 | chinese_conversion
                 | pipeline -> { partition_runner -> decode_window | watchdog | broadcast_queue } }
@@ -76,7 +77,9 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     "consumer.process_tuning": (),
     "consumer.kafka": ("transport", *SHARED),
     "consumer.inference": ("weights", *SHARED),
-    "consumer.engine": ("consumer.inference", *SHARED),
+    "consumer.engine": ("consumer.wakeup", *SHARED),
+    "consumer.engine.local": ("consumer.wakeup", *SHARED),
+    "consumer.engine.transcriber_thread": ("consumer.inference", *SHARED),
     "consumer.detection": SHARED,
     "consumer.codecs": SHARED,
     "consumer.health": SHARED,
@@ -90,21 +93,44 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
         *("consumer.broadcast_queue", "consumer.partition_runner", "consumer.watchdog"),
         *("consumer.wakeup", *SHARED),
     ),
-    "consumer.testing": ("consumer.codecs", "consumer.pipeline", *SHARED),
+    "consumer.testing": (
+        *("consumer.codecs", "consumer.engine.local", "consumer.pipeline", *SHARED),
+    ),
     "consumer.chinese_conversion": CORE,
     "consumer.model_loading": ("consumer.engine", "consumer.inference", "weights", *SHARED),
+    "consumer.clock": (),
+    "consumer.engine_service": (
+        *("consumer.clock", "consumer.engine", "consumer.health", "consumer.inference"),
+        *("consumer.model_loading", *SHARED),
+    ),
     "consumer.service": (
-        *("consumer.model_loading", "consumer.inference", "transport"),
+        *("consumer.clock", "consumer.engine_service", "consumer.model_loading", "transport"),
         *(*SHELLS, *SHARED),
     ),
-    "consumer.__main__": ("consumer.service", "consumer.logs", "consumer.process_tuning", *SHARED),
+    "consumer.supervisor": ("consumer.engine", "transport.environment", *SHARED),
+    "consumer.command": ("consumer.process_tuning", *SHARED),
+    "consumer.__main__": (
+        *("consumer.command", "consumer.logs", "consumer.service", "consumer.supervisor", *SHARED),
+    ),
+    "consumer.engine_main": (
+        *("consumer.command", "consumer.logs", "consumer.engine_service", *SHARED),
+    ),
     "producer": ("schemas", "transport"),
     "subscriber": ("schemas", "transport"),
     "admin": (*BASE, "consumer.kafka", "transport"),
     "devstack": tuple(package for package in PACKAGES if package != "bench"),
     "bench": PACKAGES,
     "streamscribe": (
-        *("consumer.__main__", "producer", "subscriber", "admin", "devstack", "weights", "schemas"),
+        *(
+            "consumer.__main__",
+            "consumer.engine_main",
+            "producer",
+            "subscriber",
+            "admin",
+            "devstack",
+            "weights",
+            "schemas",
+        ),
     ),
 }
 
@@ -387,7 +413,7 @@ def test_a_planted_violation_is_found(path: str, source: str, problem: str) -> N
     [
         ("consumer/core/x.py", "import math\nimport numpy as np\nfrom schemas.audio import Task"),
         ("consumer/core/x.py", "from consumer.core.scheduling.jobs import Job"),
-        ("consumer/engine/local.py", "from consumer.inference.decode import decode"),
+        ("consumer/engine/transcriber_thread.py", "from consumer.inference.decode import decode"),
         ("consumer/kafka/x.py", "async def f(tg): tg.create_task(g())"),
         ("bench/x.py", "import torch, aiokafka\nfrom consumer.core import planner\nprint(1)"),
     ],

@@ -1,11 +1,14 @@
-"""Exactly-once output across a killed worker, with a real broker, real weights and real speech."""
+"""Exactly-once output across killed processes, with a real broker, weights and speech."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,57 @@ async def test_after_a_killed_worker_no_final_is_lost_or_repeated(
         await publish(publisher, [half(stream, 1) for stream in streams])
         async with WorkerProcess(settings, tmp_path / "second.log"):
             await read_until(reading, events, StreamEnded, len(clips))
+    check_transcripts(events, clips)
+
+
+@pytest.mark.whisper
+async def test_after_a_killed_engine_its_workers_lose_and_repeat_nothing(
+    kafka: LocalKafka, prefix: str, base_weights: Path, tmp_path: Path
+) -> None:
+    topics = Topics(prefix)
+    await create_topics(kafka.bootstrap, topics, partitions=2)
+    clips = {row["file"]: row for row in manifest() if row["file"] in CLIPS}
+    streams = [list(chunks(clip["file"], clip["lang"])) for clip in clips.values()]
+    settings = {"bootstrap": kafka.bootstrap, "prefix": prefix, "model": str(base_weights)}
+    settings |= {"ingest": "2", "http_port": "0", "log_format": "json"}
+    events: list[AnyEvent] = []
+    log = tmp_path / "supervisor.log"
+    worker = WorkerProcess(settings, log)
+    async with (
+        asyncio.timeout(180),
+        AudioPublisher(kafka.bootstrap, topics.audio) as publisher,
+        TranscriptReader(kafka.bootstrap, topics.transcripts) as reader,
+    ):
+        reading = aiter(reader)
+        await worker.spawn()
+        await publish(publisher, [half(stream, 0) for stream in streams])
+        await read_until(reading, events, TranscriptFinal, 1)
+        os.kill(processes(log)["engine"][0], signal.SIGKILL)
+        await publish(publisher, [half(stream, 1) for stream in streams])
+        await read_until(reading, events, StreamEnded, len(clips))
+        await worker.stop()
+    check_transcripts(events, clips)
+    started = processes(log)
+    assert {name: len(pids) for name, pids in started.items()} == {
+        "engine": 2,
+        "worker 1": 1,
+        "worker 2": 1,
+    }
+    for pid in chain.from_iterable(started.values()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def processes(log: Path) -> dict[str, list[int]]:
+    """Return the pids of the processes that a supervisor has started, by their names."""
+    started = defaultdict(list)
+    for line in map(json.loads, log.read_text().splitlines()):
+        if line["event"] == "process started":
+            started[line["process"]].append(line["pid"])
+    return started
+
+
+def check_transcripts(events: list[AnyEvent], clips: dict[str, dict[str, str]]) -> None:
     for file, clip in clips.items():
         text = " ".join(final.text for final in transcript(events, file))
         assert score(clip["text"], text, clip["lang"]).rate <= MAX_ERROR_RATE[clip["lang"]], text

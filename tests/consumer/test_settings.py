@@ -33,6 +33,8 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "sasl_without_tls": ("true", True),
     "bootstrap": ("kafka-1:9092,kafka-2:9092", "kafka-1:9092,kafka-2:9092"),
     "prefix": ("calls", "calls"),
+    "engine": ("/run/engine.sock", "/run/engine.sock"),
+    "ingest": ("4", 4),
     "group": ("night", "night"),
     "start_at": ("latest", "latest"),
     "codec": ("flac", AudioCodec.FLAC),
