@@ -67,6 +67,10 @@ class WrittenAudio:
         self._map = mmap.mmap(self.descriptor, size)
         self._allocator = Allocator(size)
 
+    @property
+    def is_empty(self) -> bool:
+        return self._allocator.free_bytes == self.size
+
     def write(self, samples: Int16Array) -> AudioBlock | None:
         """Copy [n] samples into the memory, or return None if there is no room for them now."""
         offset = self._allocator.allocate(samples.nbytes)

@@ -102,7 +102,6 @@ def _scenario(args: argparse.Namespace) -> ChaosScenario:
         partitions=4,
         drain_s=300.0,
         name="abuse",
-        worker=("--engine", "oracle"),
         settings=_LIMITS,
     )
 

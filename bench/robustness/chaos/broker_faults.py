@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from bench.robustness.chaos.environment import ChaosEnvironment
+from bench.robustness.chaos.process_slots import NotFired, wait_until
 from bench.robustness.chaos.worker_faults import ARMED_S
-from bench.robustness.chaos.worker_slots import NotFired, wait_until
 from devstack.proxy import Proxy
 
 END_TXN: Final = 26  # Kafka's number of the request

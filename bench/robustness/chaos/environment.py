@@ -16,9 +16,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from bench.quality.recordings import recordings
 from bench.robustness.chaos.event_log import EventLog, read_progress
 from bench.robustness.chaos.evidence import DeletedRange, PartitionProgress
+from bench.robustness.chaos.process_slots import ProcessSlot, wait_until
 from bench.robustness.chaos.publishers import Publishers
 from bench.robustness.chaos.test_streams import Header, StreamScript
-from bench.robustness.chaos.worker_slots import WorkerSlot, wait_until
+from bench.robustness.chaos.worker_slots import WorkerSlot, engine_slot
 from consumer.core.audio.samples import from_float
 from consumer.core.streams.records import Partition
 from consumer.kafka.transaction import transactional_id
@@ -45,6 +46,7 @@ class Fault:
     row: int  # of the fault matrix
     run: Callable[[ChaosEnvironment], Awaitable[str]]
     brokers: int = 1  # at least
+    engine_process: bool = False  # whether it needs one
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class ChaosScenario:
     model: str = ""  # of the workers, if they run Whisper
     long: bool = False  # faults last as long as the matrix states
     settings: Mapping[str, str] = field(default_factory=dict)  # of the workers
+    engine: str = "oracle"  # what transcribes: oracle or whisper
+    engine_process: bool = False  # whether it is a process of its own
 
     def script(self) -> StreamScript:
         clips = [from_float(clip.samples) for clip in recordings(self.data)]
@@ -89,15 +93,25 @@ class ChaosEnvironment:
     kafka: LocalKafka
     topics: Topics
     slots: list[WorkerSlot]
+    engine: ProcessSlot | None  # None: each worker has its own
     publishers: Publishers
     log: EventLog
     rng: random.Random
     kills: list[Kill] = field(default_factory=list)
     deleted: list[DeletedRange] = field(default_factory=list)
+    resumed_s: list[float] = field(default_factory=list)  # from an engine that is ready to a final
 
     @property
     def group(self) -> str:
         return self.scenario.name
+
+    @property
+    def processes(self) -> list[ProcessSlot]:
+        return [*self.slots, *([] if self.engine is None else [self.engine])]
+
+    def model_of(self, slot: WorkerSlot) -> ProcessSlot:
+        """Return the slot of the process that transcribes for a worker."""
+        return self.engine or slot
 
     def any_slot(self) -> WorkerSlot:
         return self.rng.choice(self.slots)
@@ -132,14 +146,14 @@ class ChaosEnvironment:
 
     async def until_ready(self) -> None:
         """Return when all workers are ready. Raises `DevstackError`."""
-        if not await wait_until(lambda: all(slot.url for slot in self.slots), _READY_S):
+        if not await wait_until(lambda: all(slot.url for slot in self.processes), _READY_S):
             raise DevstackError(
                 f"not all workers were ready after {_READY_S:.0f} s: see {self.slots[0].log_file}"
             )
 
     async def heal(self) -> None:
         """Return when all brokers and workers run again. Raises `DevstackError`."""
-        for slot in self.slots:
+        for slot in self.processes:
             slot.heal()
         for node in self.kafka.nodes:
             self.kafka.resume(node)
@@ -174,15 +188,23 @@ async def environment(
         await create_topics(kafka.bootstrap, topics, partitions=scenario.partitions)
         publishers = Publishers(kafka.bootstrap, topics.audio, scenario.script())
         await stack.enter_async_context(publishers)
+        settings, engine = _settings(scenario), None
+        if scenario.engine_process:
+            socket = folder / "engine.sock"
+            engine = engine_slot(socket, settings, folder, ("--engine", scenario.engine))
+            settings["engine"] = str(socket)
+        arguments = ("--engine", scenario.engine, *scenario.worker)
         slots = []
         for name in scenario.workers:
             link = await stack.enter_async_context(Link(kafka.routes(name)))
-            slots.append(WorkerSlot(name, link, _settings(scenario), folder, scenario.worker))
-        rng = random.Random(scenario.seed)
+            slots.append(WorkerSlot(name, link, settings, folder, arguments))
+        env = ChaosEnvironment(
+            scenario, kafka, topics, slots, engine, publishers, log, random.Random(scenario.seed)
+        )
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(slot.run()) for slot in slots]
+            tasks = [group.create_task(slot.run()) for slot in env.processes]
             tasks.append(group.create_task(log.follow(kafka.bootstrap, topics)))
-            yield ChaosEnvironment(scenario, kafka, topics, slots, publishers, log, rng)
+            yield env
             for task in tasks:
                 task.cancel()
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from bench.robustness.chaos import broker_faults as brokers
+from bench.robustness.chaos import engine_faults as engines
 from bench.robustness.chaos import log_faults as logs
 from bench.robustness.chaos import operator_faults as operators
 from bench.robustness.chaos import worker_faults as workers
@@ -53,6 +54,8 @@ FAULTS: Final = {
         _network("slow-network", 8, "all took 200 ms", lambda p: setattr(p, "delay_s", 0.2)),
         _engine("slow-engine", 9, slowness=10.0),
         Fault("hung-engine", 9, workers.hung_engine),
+        Fault("kill-engine", 9, engines.kill_engine, engine_process=True),
+        Fault("hang-engine", 9, engines.hang_engine, engine_process=True),
         _engine("small-memory", 10, max_rows=1),
         Fault("poison", 10, workers.poison),
         Fault("bad-records", 11, logs.bad_records),

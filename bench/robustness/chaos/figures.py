@@ -23,6 +23,7 @@ _TAKEOVER_P50_S: Final = 13.0
 _TAKEOVER_MAX_S: Final = 20.0
 _COMMIT_P50_S: Final = 0.060
 _ROLLING_P95_S: Final = 5.0
+_ENGINE_RESUMED_S: Final = 2.0
 
 
 def takeovers(kills: Iterable[Kill], events: Sequence[LoggedEvent]) -> list[float]:
@@ -59,6 +60,7 @@ def chaos_figures(result: ScenarioResult) -> Figures:
     took, waits = takeovers(env.kills, env.log.events), final_waits(env.log.records, env.log.events)
     fired = Counter(each.name for each in result.fired if each.proof is not None)
     exits = Counter(each.code for slot in env.slots for each in slot.exits)
+    ended = Counter(each.code for each in env.engine.exits) if env.engine else {}
     return {
         "seed": scenario.seed,
         "brokers": scenario.brokers,
@@ -68,6 +70,7 @@ def chaos_figures(result: ScenarioResult) -> Figures:
         "seconds": scenario.seconds,
         **result.verdict.counts,
         **{f"worker exits {code}": count for code, count in sorted(exits.items())},
+        **{f"engine exits {code}": count for code, count in sorted(ended.items())},
         **{f"fired {name}": count for name, count in fired.items()},
         "faults fired": fired.total(),
         "faults not fired": len(result.fired) - fired.total(),
@@ -75,6 +78,7 @@ def chaos_figures(result: ScenarioResult) -> Figures:
         "takeovers": len(took),
         "takeover p50 s": percentile(took, 0.5),
         "takeover max s": max(took, default=None),
+        "engine resumed max s": max(env.resumed_s, default=None),
         "commit p50 s": result.commits.quantile(0.5),
         "commit p95 s": result.commits.quantile(0.95),
         "commits timed": result.commits.total,
@@ -92,6 +96,8 @@ def chaos_checks(result: ScenarioResult) -> Iterator[Check]:
     if took := takeovers(env.kills, log.events):
         yield Check("takeover p50 s", percentile(took, 0.5) or 0.0, _TAKEOVER_P50_S)
         yield Check("takeover max s", max(took), _TAKEOVER_MAX_S)
+    if env.resumed_s:
+        yield Check("engine resumed max s", max(env.resumed_s), _ENGINE_RESUMED_S)
     if (commit := result.commits.quantile(0.5)) is not None:
         yield Check("commit p50 s", commit, _COMMIT_P50_S, required=False)
     rolled = [each for each in result.fired if each.name == "rolling" and each.proof]

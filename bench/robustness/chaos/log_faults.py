@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLarge
 
 from bench.robustness.chaos.environment import ChaosEnvironment
 from bench.robustness.chaos.evidence import DeletedRange
+from bench.robustness.chaos.process_slots import NotFired, wait_until
 from bench.robustness.chaos.test_streams import HEADER, Label, RecordKind
-from bench.robustness.chaos.worker_slots import NotFired, wait_until
 from schemas.errors import Reason
 from schemas.topics import topic_specs
 from transport.compat import producer_epoch

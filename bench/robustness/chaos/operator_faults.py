@@ -17,7 +17,7 @@ from aiokafka.protocol.admin import DeleteAclsRequest
 from admin.acls import grant
 from bench.robustness.chaos.environment import ChaosEnvironment
 from bench.robustness.chaos.event_log import read_progress
-from bench.robustness.chaos.worker_slots import NotFired, wait_until
+from bench.robustness.chaos.process_slots import NotFired, wait_until
 from schemas.topics import Topics
 from transport.acls import Acl, Operation, Resource
 from transport.cluster import create_topics

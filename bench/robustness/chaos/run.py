@@ -72,6 +72,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="what transcribes (default: oracle); texts are checked with the oracle alone",
     )
     parser.add_argument(
+        "--engine-process",
+        action="store_true",
+        help="one engine process for all workers, and the faults of one",
+    )
+    parser.add_argument(
         "--long",
         action="store_true",
         help="faults as long as the fault matrix states: minutes each",
@@ -129,7 +134,9 @@ def scenario_of(args: argparse.Namespace) -> ChaosScenario:
         faults=args.faults,
         seconds=60 * args.minutes,
         rounds=args.rounds,
-        worker=("--engine", args.engine, *(("--planted-bug", bug) if bug else ())),
+        worker=("--planted-bug", bug) if bug else (),
+        engine=args.engine,
+        engine_process=args.engine_process,
         model=args.model if args.engine == "whisper" else "",
         long=args.long,
     )

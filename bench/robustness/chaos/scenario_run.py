@@ -24,8 +24,8 @@ from bench.robustness.chaos.evidence import (
     stream_logs,
 )
 from bench.robustness.chaos.invariants import RunVerdict, check
+from bench.robustness.chaos.process_slots import NotFired, wait_until
 from bench.robustness.chaos.speech_spans import speech_spans
-from bench.robustness.chaos.worker_slots import NotFired, wait_until
 from bench.scraped import TIMEOUT, scraped
 from consumer.detection import cascade
 from consumer.errors import SttError
@@ -119,7 +119,11 @@ def _has_final(env: ChaosEnvironment) -> bool:
 def _schedule(scenario: ChaosScenario) -> Iterator[Fault]:
     """Yield all kinds in a random order, then all in another one."""
     rng = random.Random(f"{scenario.seed}/faults")
-    kinds = [fault for fault in scenario.faults if fault.brokers <= scenario.brokers]
+    kinds = [
+        fault
+        for fault in scenario.faults
+        if fault.brokers <= scenario.brokers and fault.engine_process <= scenario.engine_process
+    ]
     done = 0
     while kinds and done != scenario.rounds:
         yield from rng.sample(kinds, len(kinds))
@@ -130,7 +134,7 @@ async def _fire(env: ChaosEnvironment, fault: Fault, problems: list[str]) -> Fir
     """Fire a fault, and return when all is whole again."""
     loop = asyncio.get_running_loop()
     begin_s, proof, problem = loop.time(), None, ""
-    for slot in env.slots:
+    for slot in env.processes:
         slot.mark()
     try:
         proof = await fault.run(env)

@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 from bench.robustness.chaos.commit_traps import CommitPoint
 from bench.robustness.chaos.environment import ENGINE_TIMEOUT_S, ChaosEnvironment, Kill
 from bench.robustness.chaos.oracle import DEVICE_ASSERT
+from bench.robustness.chaos.process_slots import NotFired, wait_until
 from bench.robustness.chaos.worker import BLOCK_S
-from bench.robustness.chaos.worker_slots import NotFired, WorkerSlot, wait_until
+from bench.robustness.chaos.worker_slots import WorkerSlot
 from schemas.transcript import UtteranceFailed
 
 ARMED_S: Final = 40.0  # within which a commit is sure to be made
@@ -109,7 +110,7 @@ async def block(env: ChaosEnvironment) -> str:
 
 
 async def hung_engine(env: ChaosEnvironment) -> str:
-    slot = env.any_slot()
+    slot = env.model_of(env.any_slot())
     slot.control.hangs = True
     await slot.ended(1, 2 * ENGINE_TIMEOUT_S + _DRAIN_S)
     return f"{slot.name} gave up its engine and ended with 1"
@@ -118,14 +119,14 @@ async def hung_engine(env: ChaosEnvironment) -> str:
 async def _hung(env: ChaosEnvironment) -> WorkerSlot:
     """Return a worker whose engine hangs, with an utterance in it."""
     slot = env.any_slot()
-    slot.control.hangs = True
+    env.model_of(slot).control.hangs = True
     await asyncio.sleep(_HANG_S)
     return slot
 
 
 async def change_engine(env: ChaosEnvironment, mode: Mapping[str, float]) -> str:
     """Change how an engine behaves, for a while."""
-    slot = env.any_slot()
+    slot = env.model_of(env.any_slot())
     for name, value in mode.items():
         setattr(slot.control, name, value)
     await asyncio.sleep(_CHANGED_S)
@@ -134,14 +135,14 @@ async def change_engine(env: ChaosEnvironment, mode: Mapping[str, float]) -> str
 
 
 async def poison(env: ChaosEnvironment) -> str:
-    """Publish an utterance that ends every worker that decodes it."""
+    """Publish an utterance that ends every process that decodes it."""
     before = _failed(env)
     env.publishers.poison += 1
     await wait_until(lambda: _failed(env) > before, _POISON_S)
-    codes = [each.code for slot in env.slots for each in slot.new_exits]
+    codes = [each.code for slot in env.processes for each in slot.new_exits]
     if not (deaths := codes.count(DEVICE_ASSERT)):
-        raise NotFired("no worker decoded it")
-    return f"{deaths} workers were ended by it"
+        raise NotFired("no process decoded it")
+    return f"{deaths} processes were ended by it"
 
 
 def _failed(env: ChaosEnvironment) -> int:

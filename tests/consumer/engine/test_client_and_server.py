@@ -16,8 +16,9 @@ from engine_server import GatedModel, job, local_engine, next_reports, served, t
 
 from consumer.core.scheduling.jobs import Job, JobKind
 from consumer.engine import protocol
-from consumer.engine.client import MAX_LOSSES, EngineClient
+from consumer.engine.client import EngineClient
 from consumer.engine.protocol import Hello, Welcome
+from consumer.engine.requests import MAX_LOSSES
 from consumer.engine.server import EngineServer
 from consumer.engine.shared_audio import AudioBlock, WrittenAudio
 from consumer.errors import ConfigError, DeviceLost, SttError

@@ -19,6 +19,7 @@ from devstack.kafka import LocalKafka
 # Arguments by the name of a scenario. All run at the same time, on one broker.
 SCENARIOS = {
     "kills": "--faults kill-sends-done,kill-end-sent,reset-behind-end --streams 6",
+    "engine": "--engine-process --faults kill-engine --streams 4",
     "rights": "--faults revoke --streams 3",
     "commit-first": "--faults kill-hung --planted-bug commit-first --streams 4",
     "publish-first": "--faults kill-end-answered --planted-bug publish-first --streams 4",
@@ -63,11 +64,14 @@ def violations(findings: Findings) -> dict[str, float]:
 
 
 @pytest.mark.broker
-def test_nothing_is_lost_or_repeated(findings: dict[str, Findings]) -> None:
-    found = findings["kills"]
+@pytest.mark.parametrize(("scenario", "fired"), [("kills", 3), ("engine", 1)])
+def test_nothing_is_lost_or_repeated(
+    scenario: str, fired: int, findings: dict[str, Findings]
+) -> None:
+    found = findings[scenario]
     assert violations(found) == {}, found.notes
-    assert found.figures["faults fired"] == 3
-    assert found.figures["speech.transcript.final"] >= 30
+    assert found.figures["faults fired"] == fired
+    assert found.figures["speech.transcript.final"] >= 10 * fired
 
 
 @pytest.mark.broker
