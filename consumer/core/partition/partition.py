@@ -10,7 +10,7 @@ may have changed. It calls no model and no codec, and takes times as arguments.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.expiry import Expiry
@@ -27,6 +27,7 @@ from consumer.core.partition.step import (
     RejectedRecord,
 )
 from consumer.core.partition.stream_admission import StreamAdmission
+from consumer.core.partition.stream_table import StreamTable
 from consumer.core.partition.utterances import Utterances
 from consumer.core.streams.chunks import Chunk, addressed, names
 from consumer.core.streams.entries import DeadLetter, PendingUtterance, ScoreRequest, StreamEntry
@@ -40,10 +41,7 @@ from consumer.core.streams.records import (
 )
 from consumer.core.streams.state import StreamState
 from consumer.core.streams.stream import Stream
-from schemas.audio import MAX_POSITION
-from schemas.audio_headers import select
 from schemas.errors import Reason, WireError
-from schemas.headers import decimal, flag
 
 
 class PartitionTask:
@@ -68,9 +66,7 @@ class PartitionTask:
         self._admission = StreamAdmission(policy.limits, self.ledger)
         self._expiry = Expiry(policy, self.ledger)
         self._utterances = Utterances(policy, self.ledger, restored, self._set_language)
-        self._streams: dict[str, Stream] = {}
-        self._changed: dict[str, Stream] = {}  # they may have steps to take
-        self._requested: dict[ScoreRequest, Stream] = {}  # outstanding score requests
+        self._streams = StreamTable(partition, policy.stream)
         self._excluded = ExcludedStreams(exclusions or Exclusions(), restored.streams)
         for name, state in restored.streams.items():
             if name not in self._excluded:
@@ -82,7 +78,7 @@ class PartitionTask:
     @property
     def streams(self) -> int:
         """Number of open streams."""
-        return sum(not stream.is_over for stream in self._streams.values())
+        return self._streams.open_count
 
     @property
     def is_idle(self) -> bool:
@@ -92,15 +88,12 @@ class PartitionTask:
     @property
     def behind_ms(self) -> int:
         """Append time from the oldest undecided audio to the newest record."""
-        since = (stream.undecided_since_ms for stream in self._streams.values())
-        return self.ledger.time_ms - min(
-            (ms for ms in since if ms is not None), default=self.ledger.time_ms
-        )
+        return self._streams.behind_ms(self.ledger.time_ms)
 
     @property
     def undecided_s(self) -> float:
         """Seconds of undecided audio in memory."""
-        return sum(stream.undecided_s for stream in self._streams.values())
+        return self._streams.undecided_s
 
     def lag_ms(self, now: float, now_ms: int) -> int:
         """Return the append time since the oldest work that is due; `now_ms`: Unix time."""
@@ -108,7 +101,7 @@ class PartitionTask:
 
     def is_known(self, record: Record) -> bool:
         """Return whether the record belongs to a known stream, so that it may be decoded ahead."""
-        return not self._streams.keys().isdisjoint(self._names(record))
+        return self._streams.has_any(self._names(record))
 
     def admit(self, record: Record) -> RejectedRecord | None:
         """Return why the next record must not be decoded, or None."""
@@ -138,7 +131,7 @@ class PartitionTask:
             with self._attributed_to(decode.job.id.session.stream_id):
                 self._utterances.on_decoded(decode, now)
         for request, probabilities in inputs.scores:
-            stream = self._requested.pop(request)
+            stream = self._streams.scored(request)
             with self._attributed_to(stream.stream_id):
                 self._append(stream, stream.on_scores(probabilities), now, now_ms)
         outcomes = [self._read(record, now) for record in inputs.records]
@@ -159,7 +152,7 @@ class PartitionTask:
         return self.ledger.prepare(self._state_of, progress=progress, clean=clean, force=force)
 
     def _check(self, inputs: Inputs) -> None:
-        if any(request not in self._requested for request, _ in inputs.scores):
+        if not all(self._streams.awaits(request) for request, _ in inputs.scores):
             raise ValueError("scores without a request")
         offsets = [_first_offset(record) for record in inputs.records]
         if offsets != sorted(offsets):
@@ -170,7 +163,7 @@ class PartitionTask:
 
     def _state_of(self, stream_id: str) -> StreamState:
         with self._attributed_to(stream_id):
-            return self._streams[stream_id].state()
+            return self._streams.by_name[stream_id].state()
 
     def _set_language(self, session: SessionKey, language: LanguageHold) -> None:
         stream = self._streams.get(session.stream_id)
@@ -216,7 +209,7 @@ class PartitionTask:
         for name in ids:
             if (stream := self._streams.get(name)) is not None:
                 options = options or stream.options
-                stream.reject(record, _stated(record))
+                stream.reject(record, StatedHeaders.of(record))
                 self._mark(stream)
         if rejected.reason is None:
             return Outcome.REFUSED
@@ -235,7 +228,7 @@ class PartitionTask:
         appended_ms = time_ms if batch.timestamp_ms is None else batch.timestamp_ms
         fresh = self.ledger.skip(first, batch.last_offset, appended_ms)
         self._on_read(appended_ms, now)
-        for stream in self._streams.values():
+        for stream in self._streams:
             if stream.skip_unreadable(first, batch.last_offset):
                 self._mark(stream)
         if not fresh:
@@ -253,7 +246,7 @@ class PartitionTask:
         stream = self._streams.get(name)
         if stream is None:
             self._admission.on_admitted(name)
-            stream = self._streams[name] = self._stream(name)
+            stream = self._streams.open(name)
         self.read_s += len(chunk.samples) / chunk.rate
         self._expiry.on_record(name, now)
         self._mark(stream)
@@ -263,11 +256,7 @@ class PartitionTask:
         first = chunks[0]
         if not self._policy.split_channels or len(first.samples):
             return chunks
-        return addressed(first, self._is_open)
-
-    def _is_open(self, name: str) -> bool:
-        stream = self._streams.get(name)
-        return stream is not None and not stream.is_over
+        return addressed(first, self._streams.is_open)
 
     def _names(self, record: Record) -> tuple[str, ...]:
         """Return the ids of the streams that the record may belong to."""
@@ -276,12 +265,9 @@ class PartitionTask:
 
     # --- streams
 
-    def _stream(self, name: str, state: StreamState | None = None) -> Stream:
-        return Stream(self.partition, name, self._policy.stream, state)
-
     def _restore(self, name: str, state: StreamState, deleted: int) -> None:
         """Restore a stream; `deleted`: records below it are deleted, some perhaps unread."""
-        stream = self._streams[name] = self._stream(name, state)
+        stream = self._streams.open(name, state)
         if state.resume_offset < deleted:
             self._append(stream, stream.skip_deleted(deleted), 0.0, 0)
 
@@ -299,20 +285,17 @@ class PartitionTask:
 
     def _mark(self, stream: Stream) -> None:
         """Note that the stream may have steps to take, and that its state may have changed."""
-        self._changed[stream.stream_id] = stream
+        self._streams.mark(stream)
         self.ledger.mark_changed(stream.stream_id)
 
     def _take_steps(self, now: float, now_ms: int) -> list[ScoreRequest]:
         """Take all steps that can be taken; return the score requests that the others need."""
         requests = []
-        awaiting = {stream.stream_id for stream in self._requested.values()}
-        for name, stream in list(self._changed.items()):
-            if name in awaiting:
-                continue
-            with self._attributed_to(name):
+        for stream in self._streams.due():
+            with self._attributed_to(stream.stream_id):
                 request = self._take_steps_of(stream, now, now_ms)
             if request is not None:
-                self._requested[request] = stream
+                self._streams.await_scores(request, stream)
                 requests.append(request)
         return requests
 
@@ -320,7 +303,7 @@ class PartitionTask:
         request, entries = stream.score_request()
         self._append(stream, entries, now, now_ms)
         if request is None:
-            del self._changed[stream.stream_id]
+            self._streams.settle(stream)
             if (opened := stream.open_utterance()) is not None:
                 self._utterances.on_open(opened, stream.interim, now)
         return request
@@ -341,7 +324,7 @@ class PartitionTask:
     def _tick(self, now: float, *, caught_up: bool) -> None:
         """Note a poll, and apply expiry."""
         self._lag.on_poll(now, caught_up=caught_up)
-        expired = self._expiry.sweep(self._streams, now, caught_up=caught_up)
+        expired = self._expiry.sweep(self._streams.by_name, now, caught_up=caught_up)
         if expired is None:
             return
         for stream in expired.forgotten:
@@ -359,19 +342,8 @@ class PartitionTask:
         self.ledger.forget(name)
         self._utterances.forget(name)
         self._expiry.forget(name)
-        del self._streams[name]
-        self._changed.pop(name, None)
+        self._streams.forget(name)
 
 
 def _first_offset(incoming: IncomingRecord) -> int:
     return incoming.offset if isinstance(incoming, UnreadableBatch) else incoming.record.offset
-
-
-def _stated(record: Record) -> StatedHeaders:
-    """Return the headers of an unusable record on its place, as far as they are valid."""
-    seq, end = None, False
-    with suppress(WireError):
-        seq = decimal(select(record.headers, {"seq"})[0], "seq", most=MAX_POSITION)
-    with suppress(WireError):
-        end = flag(select(record.headers, {"end"})[0], "end")
-    return StatedHeaders(seq, end)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from schemas.errors import Reason
+from schemas.audio import MAX_POSITION
+from schemas.audio_headers import select
+from schemas.errors import Reason, WireError
+from schemas.headers import decimal, flag
 
 
 class Lane(IntEnum):
@@ -83,6 +87,15 @@ class StatedHeaders(NamedTuple):
 
     seq: int | None = None
     end: bool = False
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        seq, end = None, False
+        with suppress(WireError):
+            seq = decimal(select(record.headers, {"seq"})[0], "seq", most=MAX_POSITION)
+        with suppress(WireError):
+            end = flag(select(record.headers, {"end"})[0], "end")
+        return cls(seq, end)
 
 
 class SessionKey(NamedTuple):
