@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import structlog
 from rich.console import Console
 
+from consumer.core.scheduling.capacity import BatchLimits
 from consumer.engine.transcriber_thread import Transcriber
 from consumer.errors import ConfigError
 from consumer.inference import checkpoint, device
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 def load_transcriber(settings: Settings) -> Transcriber:
     """Load the model to its device, for seconds. Raises `ConfigError`, `DeviceLost`."""
     chosen = device.choose(settings.device, settings.dtype)
+    if chosen.unused_gpu:
+        log.warning("GPU not used", error=chosen.unused_gpu, action=device.OLD_DRIVER_ADVICE)
     with _weights_errors():
         found = resolve_here(
             settings.model or chosen.default_model, os.environ, Console(stderr=True)
@@ -40,7 +43,15 @@ def load_transcriber(settings: Settings) -> Transcriber:
     )
     loaded = checkpoint.load(found.path, sha256=found.sha256)
     with device.device_errors():
-        return WhisperTranscriber(loaded, chosen, fold=fold)
+        return WhisperTranscriber(loaded, chosen, fold=fold, limits=limits(settings, chosen))
+
+
+def limits(settings: Settings, chosen: device.Device) -> BatchLimits:
+    """Return the most of a batch: the device's, except for what the settings give."""
+    usual = chosen.limits
+    return BatchLimits(
+        settings.batch_rows or usual.rows, settings.batch_positions or usual.positions
+    )
 
 
 @contextmanager

@@ -91,9 +91,11 @@ class Settings(Security):
     )
     detector: Detector = setting(Detector.CASCADE, "cascade, silero or webrtc")
     endpoint_ms: int = setting(500, "silence that ends an utterance, ms")
-    batch_rows: int = setting(16, "most utterances in a batch")
+    batch_rows: int = setting(0, "most utterances in a batch; 0: 16 on the CPU, 64 on CUDA")
     batch_positions: int = setting(
-        0, "most encoder positions in a batch, rows x longest; 0: as measured at warm-up"
+        0,
+        "most encoder positions in a batch, rows x longest; 0: 8192 on the CPU, 32768 on CUDA; "
+        "batches are at most as large as measured at warm-up",
     )
     final_within_s: float = setting(
         0.5, "deadline of live finals after their utterance; it orders the model's queue, s"
@@ -161,7 +163,6 @@ def from_environment(environ: Mapping[str, str] = os.environ, **given: str) -> S
 
 
 _POSITIVE = (
-    "batch_rows",
     "final_within_s",
     "partial_every_s",
     "stall_s",
@@ -187,6 +188,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "http_port": (0, 65_535),
     "threads": (0, 1024),
     "ingest": (0, 256),
+    "batch_rows": (0, 4096),
     "batch_positions": (0, 1_000_000),
     "coalesce_s": (0, 10),
     "fold_audit_share": (0, 1),

@@ -24,6 +24,7 @@ from bench.framework import (
     machine,
 )
 from bench.quality.recordings import Recording, batches, recordings
+from consumer.core.scheduling.capacity import BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.engine.transcriber_thread import Transcriber
 from consumer.inference.device import choose, set_threads, usable_cores
@@ -79,7 +80,9 @@ def _transcriber(resolved: Resolved, dtype: str) -> Transcriber:
     from consumer.inference.whisper_engine import WhisperTranscriber
 
     checkpoint = load(resolved.path, sha256=resolved.sha256)
-    transcriber = WhisperTranscriber(checkpoint, choose("auto", dtype), fold=True, max_rows=ROWS)
+    transcriber = WhisperTranscriber(
+        checkpoint, choose("auto", dtype), fold=True, limits=BatchLimits(ROWS, 8192)
+    )
     transcriber.warm_up()
     return transcriber
 

@@ -24,7 +24,7 @@ from bench.framework import Advance
 from bench.host.host_part import PartFindings
 from bench.host.part_times import PartTimes
 from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Speech, Utterance
-from consumer.core.scheduling.capacity import POSITION_SAMPLES
+from consumer.core.scheduling.capacity import POSITION_SAMPLES, BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest, Samples
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.engine.transcriber_thread import request_samples
@@ -197,7 +197,11 @@ def model_thread() -> Iterator[ModelThread]:
     device = Device(torch.device("cpu"), torch.float32, "processor", "for a bench")
     with model.replaced(), torch.inference_mode():
         transcriber = WhisperTranscriber(
-            checkpoint, device, fold=True, max_rows=ROWS, steps=GraphCache(model.replay)
+            checkpoint,
+            device,
+            fold=True,
+            limits=BatchLimits(ROWS, 8192),
+            steps=GraphCache(model.replay),
         )
         thread = ModelThread(transcriber, utterances, times)
         for words in (True, False, True, False):

@@ -17,7 +17,7 @@ import structlog
 from consumer.core.audio.gain import levelled
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Utterance
-from consumer.core.scheduling.capacity import BatchTiming, positions
+from consumer.core.scheduling.capacity import CONTEXT, BatchLimits, BatchTiming, positions
 from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobFailure, Samples
 from consumer.core.streams.language import UNKNOWN
 from consumer.core.text.chinese import CODE, prompt
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_TIMED_ROWS: Final = (1, 8)
 _RUNS: Final = 2  # the faster one counts: the first may include compilation for its shape
 
 
@@ -40,6 +39,7 @@ class Transcriber(Protocol):
     """A speech recognition model, called from one thread: what another model has to implement."""
 
     info: Model
+    limits: BatchLimits
 
     @property
     def languages(self) -> frozenset[str]:
@@ -116,7 +116,8 @@ class TranscriberThread:
 
     def _measure(self) -> tuple[BatchTiming, ...]:
         clip = _known_clip()
-        return tuple(self._timing([clip] * rows) for rows in _TIMED_ROWS)
+        many = max(2, self._transcriber.limits.rows // 2)
+        return tuple(self._timing([clip] * rows) for rows in (1, many))
 
     def _decode_known(self) -> list[Hypothesis]:
         return self._transcribe([_known_clip()])
@@ -124,7 +125,8 @@ class TranscriberThread:
     def _timing(self, clips: Sequence[DecodeRequest]) -> BatchTiming:
         seconds = min(_seconds(lambda: self._transcribe(clips)) for _ in range(_RUNS))
         rows, length = len(clips), len(clips[0].samples) / WHISPER_RATE
-        return BatchTiming(rows * positions(length), seconds)
+        each = positions(length) if self._transcriber.info.fold else CONTEXT
+        return BatchTiming(rows * each, seconds)
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
         clips = [self._clip(job, padded=batch.padded) for job in batch.jobs]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from consumer.core.scheduling.jobs import DecodeRequest
+from consumer.inference import attention_kernels
 from consumer.inference.device import to_device
-from consumer.inference.fold import Fold, Folding, bucket, padded, runs, stack
+from consumer.inference.fold import BUCKET, Fold, Folding, bucket, padded, runs, stack
 from consumer.inference.layers import Parameters
 from consumer.inference.mel import LogMel
 from consumer.inference.model import Decoder, DecoderCache, Dims, Encoder
 from consumer.inference.workspace import Workspace
 
-_PART_POSITIONS = 1536  # encoder positions of one pass, 30 s; larger passes are hardly faster
+# Encoder positions of one pass. On a CPU larger ones than 30 s are hardly faster. A GPU needs many
+# to fill its processors, and has memory for their temporaries.
+_PART_POSITIONS = {"cpu": 1536, "cuda": 20_480}
+_CACHE_STEP = {"cpu": BUCKET, "cuda": 2 * BUCKET}  # lengths of a cache; each costs graphs on a GPU
 
 
 class ClipEncoder:
@@ -39,9 +45,14 @@ class ClipEncoder:
         self._workspace = workspace
         self._device = parameters.device
         self._dtype = parameters.dtype
+        self._part = _PART_POSITIONS[self._device.type]
+        self._step = _CACHE_STEP[self._device.type]
+        self._kernel: SDPBackend | None = None  # None: that of the caller
 
-    def encode(self, clips: Sequence[DecodeRequest], *, fold: bool, times: int = 1) -> DecoderCache:
-        """Return a cache with every clip in `times` consecutive rows.
+    def encode(
+        self, clips: Sequence[DecodeRequest], *, fold: bool, times: int = 1, rows: int = 0
+    ) -> DecoderCache:
+        """Return a cache with every clip in `times` consecutive rows, and unused ones up to `rows`.
 
         The cache overwrites that of the previous call. The encoder runs over parts of the batch,
         because its temporaries are far larger than its output.
@@ -50,22 +61,27 @@ class ClipEncoder:
         folds = [folding(len(clip.samples)) for clip in clips]
         lengths = [len(one.positions) for one in folds]
         words = any(clip.words for clip in clips)
-        cache = self._cache(times * len(clips), bucket(max(lengths)), words=words)
-        for run in runs([*map(bucket, lengths)], rows=len(clips), positions=_PART_POSITIONS):
-            rows = slice(times * run.start, times * run.stop)
-            self._encode_part(clips[run], folds[run], cache.cross[rows], cache.bias[rows])
+        used = times * len(clips)
+        cache = self._cache(max(used, rows), bucket(max(lengths), self._step), words=words)
+        cache.bias[used:] = 0  # a softmax over no position is NaN
+        for run in runs([*map(bucket, lengths)], rows=len(clips), positions=self._part):
+            part = slice(times * run.start, times * run.stop)
+            self._encode_part(clips[run], folds[run], cache.cross[part], cache.bias[part])
         return cache
 
     def prepare(self, rows: int) -> None:
-        """Compile the products of any batch of up to `rows` rows."""
-        self._encoder.prepare(_PART_POSITIONS)
-        self._decoder.prepare(rows, _PART_POSITIONS)
+        """Compile the products of any batch of up to `rows` rows; on CUDA choose the attention."""
+        if self._device.type == "cuda":
+            heads = self._dims.n_audio_head
+            self._kernel = attention_kernels.choose(heads, self._part, self._device, self._dtype)
+        self._encoder.prepare(self._part)
+        self._decoder.prepare(rows, self._part)
 
-    def reserve(self, rows: int, positions: int) -> None:
-        """Allocate the buffers of any batch within both bounds, so that they never grow."""
-        sizes = [(count, bucket(positions // count)) for count in range(1, rows + 1)]
-        for count, length in sorted(sizes, key=prod, reverse=True):
-            self._cache(count, length, words=True)
+    def reserve(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Allocate the buffers of batches of these (rows, positions), so that they never grow."""
+        lengths = [(rows, bucket(positions, self._step)) for rows, positions in sizes]
+        for rows, length in sorted(lengths, key=prod, reverse=True):
+            self._cache(rows, length, words=True)
 
     def _encode_part(
         self, clips: Sequence[DecodeRequest], folds: Sequence[Fold], cross: Tensor, bias: Tensor
@@ -75,7 +91,8 @@ class ClipEncoder:
         own = self._tensor(batch.bias)[:, None, None].to(self._dtype)
         positions, source = self._tensor(batch.indices).unbind()
         mel = self._mel([clip.samples for clip in clips], batch.stem)
-        features = self._encoder(mel, source, positions, own)
+        with sdpa_kernel(self._kernel) if self._kernel else nullcontext():
+            features = self._encoder(mel, source, positions, own)
         length, times = own.shape[-1], len(bias) // len(own)
         self._decoder.read_audio(features, cross[..., :length, :])
         bias[..., :length] = own if times == 1 else own.repeat_interleave(times, 0)

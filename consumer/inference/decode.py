@@ -19,11 +19,19 @@ from consumer.inference.device import to_device
 from consumer.inference.graph_capture import StepExecutor, executor_for
 from consumer.inference.model import Decoder, DecoderCache
 from consumer.inference.sampling import probability
-from consumer.inference.token_step import DecodeRow, Drawing, Text, TokenStep, kept_slots
+from consumer.inference.token_step import (
+    DecodeRow,
+    Drawing,
+    Text,
+    TokenStep,
+    kept_slots,
+    narrowed,
+)
 from consumer.inference.vocabulary import Vocabulary
 from consumer.inference.workspace import Workspace
 
-_COLUMN_BUCKET = 32  # attended cache columns are a multiple of this, which bounds the shapes
+# Attended cache columns are a multiple of this, which bounds the shapes: each costs GPU graphs.
+_COLUMN_BUCKET = {"cpu": 32, "cuda": 64}
 POLL_STEPS = {"cpu": 1, "cuda": 8}  # steps between two reads of the end flags
 
 
@@ -58,12 +66,25 @@ class BatchDecoder:
             [*vocabulary.language_tokens.values()], dtype=torch.long, device=device
         )
 
-    def identify(self, cache: DecoderCache) -> Tensor:
-        """Return the probability of every language of the vocabulary, [B, languages].
+    def rows(self, count: int) -> int:
+        """Return the rows of a cache for `count` rows: a step may compute unused ones."""
+        return self._steps.rows(count)
+
+    def reserve(self, rows: int, columns: int) -> None:
+        """Allocate the buffers of any batch of up to `rows` rows, so that they never grow.
+
+        A buffer that grows has another address, under which no recorded step finds it.
+        """
+        limit = self._vocabulary.sample_limit
+        Text.begun(self._workspace, rows, columns, limit)
+        Drawing.reserved(self._workspace, rows, limit)
+
+    def identify(self, cache: DecoderCache, rows: int) -> Tensor:
+        """Return the probability of every language for the first `rows` rows, [rows, languages].
 
         It overwrites the first text column of the cache, which is unused before a decode.
         """
-        device, rows = cache.bias.device, len(cache.bias)
+        cache, device = narrowed(cache, rows), cache.bias.device
         first = torch.zeros(1, dtype=torch.long, device=device)
         token = torch.full((rows, 1), self._vocabulary.start, device=device)
         mask = cache.bias.new_zeros(rows, 1, 1, 1)
@@ -71,18 +92,22 @@ class BatchDecoder:
         return self._decoder.logits_of(states[:, 0], self._languages).softmax(-1)
 
     def decode(self, cache: DecoderCache, requests: Sequence[DecodeRow]) -> list[DecodedRow]:
-        """Return the texts of all rows, in order. The contents of the cache are overwritten."""
+        """Return the texts of all requests, in order. The contents of the cache are overwritten.
+
+        The cache has a row for each request first; those after them are computed and not used.
+        """
         run = _BatchRun(self._vocabulary, requests, self._first_step(cache, requests))
         run.read_prompts(self._at_first)
-        return run.finish(self._steps, POLL_STEPS[self._workspace.device.type])
+        return run.finish(self._steps)
 
     def _first_step(self, cache: DecoderCache, requests: Sequence[DecodeRow]) -> TokenStep:
         buffer, limit = self._workspace.buffer, self._vocabulary.sample_limit
+        rows = len(cache.bias)
         return TokenStep(
             decoder=self._decoder,
             cache=cache,
-            text=Text.begun(self._workspace, len(requests), cache.own.shape[-2], limit),
-            drawing=Drawing.begun(self._workspace, requests, limit),
+            text=Text.begun(self._workspace, rows, cache.own.shape[-2], limit),
+            drawing=Drawing.begun(self._workspace, requests, rows, limit),
             column=buffer("column", 1, dtype=torch.long).fill_(_begin(requests)),
             count=buffer("count", 1, dtype=torch.long).zero_(),
             mask=self._always,
@@ -102,12 +127,13 @@ class _BatchRun:
         self._slots = list(range(len(requests)))  # index of the request in each row of the batch
         self._decoded: dict[int, DecodedRow] = {}
         self._begin = _begin(requests)
+        self._device = step.text.mask.device.type
         self._count = 0  # tokens of every row so far
 
     def read_prompts(self, at_first: Tensor) -> None:
         """Run all prompts through the decoder and choose the first token of each text."""
-        step, text = self._step, self._step.text
-        device = text.mask.device
+        step = self._step.narrowed(len(self._requests))
+        text, device = step.text, step.text.mask.device
         padding = [self._begin - len(request.prompt) for request in self._requests]
         prompts = [[0] * n + [*r.prompt] for n, r in zip(padding, self._requests, strict=True)]
         columns = torch.arange(self._begin, device=device)
@@ -123,27 +149,28 @@ class _BatchRun:
         step.append(states[:, -1], at_first)
         self._count += 1
 
-    def finish(self, steps: StepExecutor, poll_steps: int) -> list[DecodedRow]:
-        """Run steps until every row has ended; read the end flags every `poll_steps` of them."""
-        limit = self._vocabulary.sample_limit
+    def finish(self, steps: StepExecutor) -> list[DecodedRow]:
+        """Run steps until every row has ended; read the end flags every few of them."""
+        limit, poll_steps = self._vocabulary.sample_limit, POLL_STEPS[self._device]
         while self._slots and self._count < limit:
             if self._count % poll_steps == 0:
-                self._retire(self._step.text.ended.tolist())
+                self._retire(self._step.text.ended[: len(self._slots)].tolist(), steps)
             if self._slots:
                 self._advance(steps)
-        self._retire([1] * len(self._slots))
+        self._retire([1] * len(self._slots), steps)
         return [self._decoded[index] for index in range(len(self._requests))]
 
     def _advance(self, steps: StepExecutor) -> None:
         """Append one token to every row."""
-        used = -(-(self._begin + self._count) // _COLUMN_BUCKET) * _COLUMN_BUCKET
+        bucket = _COLUMN_BUCKET[self._device]
+        used = -(-(self._begin + self._count) // bucket) * bucket
         width = min(used, self._step.text.mask.shape[-1])
         if width != self._step.width:
             self._step = replace(self._step, width=width)
         steps.run(self._step)
         self._count += 1
 
-    def _retire(self, ended: Sequence[int]) -> None:
+    def _retire(self, ended: Sequence[int], steps: StepExecutor) -> None:
         """Remove the rows that have ended, once they are a quarter of the batch."""
         done = [slot for slot, has_ended in enumerate(ended) if has_ended]
         if not done or 4 * len(done) < len(ended):
@@ -152,7 +179,7 @@ class _BatchRun:
             self._decoded[self._slots[slot]] = row
         kept = kept_slots(ended)
         if kept:
-            self._step = self._step.kept(kept, self._begin + self._count)
+            self._step = self._step.kept(kept, self._begin + self._count, steps.rows(len(kept)))
         self._slots = [self._slots[slot] for slot in kept]
 
     def _results(self, slots: Sequence[int]) -> Iterator[DecodedRow]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,16 @@ from typing import Final, TypeVar
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from consumer.core.scheduling.capacity import BatchLimits
 from consumer.errors import ConfigError, DeviceLost, OutOfMemory, SttError
 from consumer.inference import quantized
 
 NO_CUDA_BUILD: Final = "this torch is built without CUDA"
 NO_CUDA_DEVICE: Final = "torch finds no usable CUDA device"
+OLD_DRIVER: Final = "the NVIDIA driver supports CUDA {driver}, and this torch needs CUDA {torch}"
+OLD_DRIVER_ADVICE: Final = (
+    "update the driver, use the image with an older CUDA (TORCH=cu126), or device cpu"
+)
 NO_CUDA_ADVICE: Final = (
     "install a torch with CUDA, check `nvidia-smi`, CUDA_VISIBLE_DEVICES and the container's GPU "
     "reservation, or use device cpu"
@@ -30,6 +37,7 @@ OUT_OF_MEMORY: Final = (
     "can't allocate memory",  # of the CPU
 )
 BROKEN: Final = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "CUDNN_STATUS", "cuDNN error")
+LIMITS: Final = {"cpu": BatchLimits(16, 8192), "cuda": BatchLimits(64, 32_768)}
 _FASTER: Final = 1.2  # int8 products are chosen if they are so many times as fast
 
 
@@ -65,6 +73,7 @@ class Machine:
     no_gpu: str  # why there is no GPU; empty if there is one
     cpu: str  # model name
     cpu_bf16: str | None  # the instruction set that multiplies bf16 in hardware; None: no such
+    old_driver: str = ""  # what the NVIDIA driver lacks for this torch; empty: nothing
     cpu_int8: float = 0.0  # how many times as fast as fp32 int8 products are; 0: unsupported
 
 
@@ -77,11 +86,17 @@ class Device:
     name: str  # of the hardware
     reason: str  # why this device and dtype were chosen
     int8: bool = False  # whether products are int8: all, or with bf16 the decoder's weights
+    unused_gpu: str = ""  # why a GPU of this machine is not used; empty: there is none
 
     @property
     def default_model(self) -> str:
         """The largest model that transcribes live speech in real time on this device."""
         return "turbo" if self.device.type == "cuda" else "base"
+
+    @property
+    def limits(self) -> BatchLimits:
+        """The usual limits of a batch: larger ones are hardly faster, or take too long."""
+        return LIMITS[self.device.type]
 
     @property
     def numbers(self) -> str:
@@ -112,13 +127,17 @@ def _requested(kind: type[Requested], name: str, value: str) -> Requested:
 def decide(device: RequestedDevice, dtype: RequestedDtype, machine: Machine) -> Device:
     """Choose the device and dtype on a described machine, as `choose` does."""
     if device is RequestedDevice.CUDA and machine.gpu is None:
+        if machine.old_driver:
+            raise ConfigError(f"device cuda: {machine.old_driver}; {OLD_DRIVER_ADVICE}")
         raise ConfigError(f"device cuda: {machine.no_gpu}; {NO_CUDA_ADVICE}")
     if device is not RequestedDevice.CPU and machine.gpu is not None:
         chosen, reason = _gpu_dtype(dtype, machine)
         return Device(torch.device("cuda", 0), chosen, machine.gpu, reason)
     chosen, int8, reason = _cpu_dtype(dtype, machine)
-    where = "cpu requested" if device is RequestedDevice.CPU else machine.no_gpu
-    return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {reason}", int8)
+    is_requested = device is RequestedDevice.CPU
+    where = "cpu requested" if is_requested else machine.old_driver or machine.no_gpu
+    unused = "" if is_requested else machine.old_driver
+    return Device(torch.device("cpu"), chosen, machine.cpu, f"{where}; {reason}", int8, unused)
 
 
 def _gpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype, str]:
@@ -154,17 +173,42 @@ def _cpu_dtype(requested: RequestedDtype, machine: Machine) -> tuple[torch.dtype
     return torch.float32, False, f"the CPU has neither avx512_bf16 nor amx, and {times}"
 
 
+def old_driver(torch_cuda: str | None, driver_cuda: tuple[int, int] | None) -> str:
+    """Return what the driver (None: there is none) lacks for a torch of a CUDA version, or "".
+
+    A driver serves all minor versions of its own major version, and those before it.
+    """
+    if torch_cuda is None or driver_cuda is None:
+        return ""
+    if driver_cuda[0] >= int(torch_cuda.partition(".")[0]):
+        return ""
+    return OLD_DRIVER.format(driver="{}.{}".format(*driver_cuda), torch=torch_cuda)
+
+
+def driver_cuda() -> tuple[int, int] | None:
+    """Return the newest CUDA version that the NVIDIA driver supports; None: there is no driver."""
+    version = ctypes.c_int(0)
+    try:
+        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except OSError:
+        return None
+    return None if failed else (version.value // 1000, version.value % 1000 // 10)
+
+
 def inspect(requested: RequestedDevice = RequestedDevice.AUTO) -> Machine:
     """Describe this machine, and measure int8 products where the CPU may have to compute.
 
     It loads the CUDA driver, so it must not run at import.
     """
-    found = torch.cuda.is_available()
+    with warnings.catch_warnings():  # `no_gpu` has the reason, in one line
+        warnings.simplefilter("ignore")
+        found = torch.cuda.is_available()
     is_on_cpu = requested is RequestedDevice.CPU or not found
     return Machine(
         gpu=torch.cuda.get_device_name(0) if found else None,
         gpu_bf16=found and torch.cuda.is_bf16_supported(including_emulation=False),
         no_gpu="" if found else NO_CUDA_DEVICE if torch.version.cuda else NO_CUDA_BUILD,
+        old_driver="" if found else old_driver(torch.version.cuda, driver_cuda()),
         cpu=_cpu_name(),
         cpu_bf16=_cpu_bf16(),
         cpu_int8=quantized.speedup() if is_on_cpu and _cpu_bf16() is None else 0.0,

@@ -130,9 +130,9 @@ def runs(kept: Sequence[int], *, rows: int, positions: int) -> Iterator[slice]:
         yield slice(first, len(kept))
 
 
-def bucket(positions: int) -> int:
+def bucket(positions: int, step: int = BUCKET) -> int:
     """Round up to one of few lengths: each costs compiled products on a CPU, a graph on a GPU."""
-    return min(CONTEXT, -(-positions // BUCKET) * BUCKET)
+    return min(CONTEXT, -(-positions // step) * step)
 
 
 def _source(positions: Int64Array, stem: int, out: Int64Array) -> None:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from typing import Final, Protocol
+from weakref import WeakSet
 
 import structlog
 import torch
 
-MAX_BUCKETS: Final = 512  # in a cache
+from consumer.errors import OutOfMemory
+from consumer.inference.device import classify
+
+MAX_BUCKETS: Final = 128  # in a cache
+_FEW_ROWS: Final = 16  # up to which a step takes as long as its weights are read
 
 log = structlog.get_logger(__name__)
 
@@ -32,11 +36,17 @@ class DecodeStep(Protocol):
 class StepExecutor(Protocol):
     """Runs decode steps, possibly by replaying earlier ones of the same bucket."""
 
+    def rows(self, count: int) -> int:
+        """Return how many rows a step of `count` rows is to compute, at least as many."""
+
     def run(self, step: DecodeStep) -> None: ...
 
 
 class EagerExecutor:
     """Runs every step as it is: on a CPU there are no launches to save."""
+
+    def rows(self, count: int) -> int:
+        return count
 
     def run(self, step: DecodeStep) -> None:
         step()
@@ -47,7 +57,8 @@ class GraphCache:
 
     The first step runs eagerly: libraries initialise themselves at first use, which cannot be
     recorded, and a bucket that occurs once is not worth a recording. The least recently used bucket
-    is evicted. If the device refuses the first recording, all steps run eagerly.
+    is evicted. If the device refuses the first recording, all steps run eagerly; if it runs out of
+    memory, all recordings are dropped, whose memory a smaller batch may need.
     """
 
     def __init__(
@@ -61,7 +72,20 @@ class GraphCache:
         self.recordings = 0  # made so far
         self._is_refused = False
 
+    def rows(self, count: int) -> int:
+        return count if self._is_refused else graph_rows(count)
+
     def run(self, step: DecodeStep) -> None:
+        """Run a step. Raises `OutOfMemory`."""
+        try:
+            self._run(step)
+        except RuntimeError as error:
+            if not isinstance(known := classify(error), OutOfMemory):
+                raise
+            self._replays.clear()
+            raise known from error
+
+    def _run(self, step: DecodeStep) -> None:
         if self._is_refused:
             step()
             return
@@ -83,7 +107,7 @@ class GraphCache:
         try:
             recorded = self._record(step)
         except RuntimeError as error:
-            if self.recordings:
+            if self.recordings or isinstance(classify(error), OutOfMemory):
                 raise
             self._is_refused = True
             log.warning(
@@ -103,20 +127,52 @@ class CudaGraphs:
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
+        self._graphs: WeakSet[torch.cuda.CUDAGraph] = WeakSet()  # in use
+        self._failed: list[torch.cuda.CUDAGraph] = []  # the allocators may keep pointers to them
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+        if not self._graphs:  # torch's allocator accepts no pool again that no graph uses
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        # Not `torch.cuda.graph`, which first synchronises, collects garbage and empties the
-        # allocator's cache, in the middle of a batch. Other threads may use the device meanwhile.
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
+            # Not `torch.cuda.graph`, which first synchronises, collects garbage and empties the
+            # allocator's cache, in the middle of a batch. Other threads may use the device.
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             step()
+            graph.capture_end()
         except BaseException:
-            with suppress(RuntimeError):
-                graph.capture_end()
+            self._abandon(graph)
             raise
-        graph.capture_end()
+        self._graphs.add(graph)
         return graph.replay
+
+    def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
+        """End a capture that failed.
+
+        `capture_end` raises before it ends the allocation from the pool if the capture is invalid.
+        The allocator would then use the pool for what is not captured, and never free memory.
+        """
+        end_allocation, release = torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool  # noqa: SLF001 -- as torch.cuda.memory.use_mem_pool does; no public form
+        try:
+            graph.capture_end()
+        except RuntimeError:
+            self._failed.append(graph)
+            device = torch.cuda.current_device()
+            try:
+                end_allocation(device, self._pool)
+            except RuntimeError:
+                return  # it was ended: only what follows failed
+            release(device, self._pool)
+
+
+def graph_rows(count: int) -> int:
+    """Round up to 1, 2, 4, 8, 16, 24, 32, 48, 64 ...: above 16, at most a third is unused.
+
+    Each number of rows costs graphs, one for each length of the audio and of the text.
+    """
+    power = 1 << (count - 1).bit_length()
+    between = 3 * power // 4
+    return between if _FEW_ROWS < count <= between else power
 
 
 def executor_for(device: torch.device) -> StepExecutor:

@@ -42,8 +42,10 @@ class Drawing:
     uniform: Tensor  # [B, limit] random numbers in (0, 1], fp32
 
     @classmethod
-    def begun(cls, workspace: Workspace, requests: Sequence[DecodeRow], limit: int) -> Self | None:
-        """Return the numbers of all rows, or None if none draws.
+    def begun(
+        cls, workspace: Workspace, requests: Sequence[DecodeRow], rows: int, limit: int
+    ) -> Self | None:
+        """Return the numbers of `rows` rows, the first of which are requested; None: none draws.
 
         Those of rows at temperature 0 are not used, and rows of one clip share a seed.
         """
@@ -51,17 +53,22 @@ class Drawing:
         if not seeds:
             return None
         drawn = {seed: uniforms(seed, limit) for seed in seeds}
-        unused = torch.ones(limit)
-        temperatures = torch.tensor([[request.temperature] for request in requests])
-        numbers = torch.stack([drawn.get(request.seed, unused) for request in requests])
-        device, rows, buffer = workspace.device, len(requests), workspace.buffer
+        temperatures, numbers = torch.zeros(rows, 1), torch.ones(rows, limit)
+        for row, request in enumerate(requests):
+            temperatures[row] = request.temperature
+            numbers[row] = drawn.get(request.seed, numbers[row])
+        drawing = cls.reserved(workspace, rows, limit)
+        drawing.temperature.copy_(to_device(temperatures, workspace.device))
+        drawing.uniform.copy_(to_device(numbers, workspace.device))
+        return drawing
+
+    @classmethod
+    def reserved(cls, workspace: Workspace, rows: int, limit: int) -> Self:
+        """Return the buffers, whose values are not set."""
+        buffer = workspace.buffer
         return cls(
-            temperature=buffer("temperature", rows, 1, dtype=torch.float).copy_(
-                to_device(temperatures, device)
-            ),
-            uniform=buffer("uniform", rows, limit, dtype=torch.float).copy_(
-                to_device(numbers, device)
-            ),
+            temperature=buffer("temperature", rows, 1, dtype=torch.float),
+            uniform=buffer("uniform", rows, limit, dtype=torch.float),
         )
 
 
@@ -158,12 +165,13 @@ class TokenStep:
         text.ended.bitwise_or_(token[:, 0] == self.end)
         self.count.add_(1)
 
-    def kept(self, slots: Sequence[int], used: int) -> TokenStep:
+    def kept(self, slots: Sequence[int], used: int, rows: int) -> TokenStep:
         """Return the step of the rows at `slots`, in the order of `kept_slots`, in the first rows.
 
-        `used` is the number of leading cache columns that were written; no others are moved.
+        `used` is the number of leading cache columns that were written; no others are moved. The
+        step computes `rows` rows: those after the slots are what was there before.
         """
-        rows, queries = len(slots), self.cache.queries
+        queries = self.cache.queries
         written = replace(
             self.cache,
             own=self.cache.own[..., :used, :],
@@ -175,11 +183,15 @@ class TokenStep:
             )
             for tensor in (*tensors(written), *tensors(self.text), *tensors(self.drawing)):
                 tensor.index_copy_(0, target, tensor.index_select(0, source))
+        return self.narrowed(rows)
+
+    def narrowed(self, rows: int) -> TokenStep:
+        """Return the step of the first `rows` rows."""
         return replace(
             self,
-            cache=_narrowed(self.cache, rows),
-            text=_narrowed(self.text, rows),
-            drawing=self.drawing and _narrowed(self.drawing, rows),
+            cache=narrowed(self.cache, rows),
+            text=narrowed(self.text, rows),
+            drawing=self.drawing and narrowed(self.drawing, rows),
         )
 
 
@@ -199,7 +211,7 @@ def _place(_: Hashable) -> int:
     return next(_numbers)
 
 
-def _narrowed(rows: _Rows, count: int) -> _Rows:
+def narrowed(rows: _Rows, count: int) -> _Rows:
     """Return views of the first `count` rows."""
     values = [(field.name, getattr(rows, field.name)) for field in fields(rows)]
     return replace(rows, **{name: value[:count] for name, value in values if value is not None})

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from consumer.core.audio.utterance import WHISPER_RATE
-from consumer.core.scheduling.capacity import POSITION_SAMPLES
+from consumer.core.scheduling.capacity import POSITION_SAMPLES, BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.streams.language import IdentifiedLanguage, identify
 from consumer.core.text.fallback import (
@@ -85,8 +85,8 @@ class _ClipRow:
 class WhisperTranscriber:
     """A Whisper checkpoint on one device, for use from one thread.
 
-    `max_rows` and `max_positions` bound the rows and encoder positions that are decoded together,
-    and thereby memory; the shortest clips go first.
+    `limits` bounds the rows and encoder positions that are decoded together, and thereby memory, by
+    default to what is usual on the device; the shortest clips go first.
 
     `folding` chooses the positions that a fold keeps. `attempts` are the fallback steps of a clip,
     by default `fallback_steps`. `steps` runs the decoder's steps, by default in the way that is
@@ -101,8 +101,7 @@ class WhisperTranscriber:
         fold: bool,
         folding: Folding = folded,
         attempts: Sequence[FallbackStep] | None = None,
-        max_rows: int = 16,
-        max_positions: int = 8192,
+        limits: BatchLimits | None = None,
         steps: StepExecutor | None = None,
     ) -> None:
         dims = checkpoint.dims
@@ -112,8 +111,8 @@ class WhisperTranscriber:
         decoder = Decoder(parameters, dims, checkpoint.alignment_heads)
         self.info = Model(checkpoint.name, checkpoint.sha256, device.numbers, fold)
         self._steps = fallback_steps(fold=fold) if attempts is None else attempts
-        self._max_rows = max_rows
-        self._max_positions = max_positions
+        self.limits = limits or device.limits
+        self._columns = dims.n_text_ctx
         self._vocabulary = Vocabulary(dims.n_vocab, dims.n_text_ctx)
         self._languages = frozenset(self._vocabulary.language_tokens or {"en"})
         workspace = Workspace(device.device, device.dtype)
@@ -158,10 +157,19 @@ class WhisperTranscriber:
         """
         silence = DecodeRequest(np.zeros(WHISPER_RATE, np.float32), words=True)
         with suppress(OutOfMemory), device_errors(), self._stream():
-            self._encoder.reserve(self._max_rows, self._max_positions)
+            self._reserve()
         with device_errors(), self._stream():
-            self._encoder.prepare(self._max_rows)
+            self._encoder.prepare(self.limits.rows)
             self._decode([self._row(silence)], self._steps[0])
+
+    def _reserve(self) -> None:
+        most, rounded = self.limits, self._decoder.rows
+        self._encoder.reserve(
+            (rounded(rows), most.positions // rows) for rows in range(1, most.rows + 1)
+        )
+        # A clip alone may have more rows than the limit: one for each temperature of a step.
+        rows = max(most.rows, *(len(step.temperatures) for step in self._steps))
+        self._decoder.reserve(rounded(rows), self._columns)
 
     def _check(self, clip: DecodeRequest) -> None:
         if not 0 < len(clip.samples) <= MAX_SAMPLES:
@@ -184,14 +192,16 @@ class WhisperTranscriber:
         """Yield the rows in order, in as few batches as the bounds allow."""
         times = len(step.temperatures)
         kept = [kept_positions(len(row.clip.samples), fold=step.folded) for row in rows]
-        for run in runs(kept, rows=self._max_rows // times, positions=self._max_positions // times):
+        most = self.limits
+        for run in runs(kept, rows=most.rows // times, positions=most.positions // times):
             yield rows[run]
 
     def _decode(self, rows: Sequence[_ClipRow], step: FallbackStep) -> None:
         """Decode rows at every temperature of a step, and add the texts to the rows."""
         clips = [row.clip for row in rows]
         times = len(step.temperatures)
-        cache = self._encoder.encode(clips, fold=step.folded, times=times)
+        width = self._decoder.rows(times * len(clips))
+        cache = self._encoder.encode(clips, fold=step.folded, times=times, rows=width)
         languages = self._languages_of(rows, cache)
         decodes = [
             (row, language, temperature)
@@ -219,7 +229,7 @@ class WhisperTranscriber:
         """Return each row's language; unknown ones are identified in one step for all rows."""
         if all(row.language for row in rows):
             return [row.language for row in rows if row.language]
-        identified = self._decoder.identify(cache).tolist()
+        identified = self._decoder.identify(cache, len(rows)).tolist()
         return [
             row.language or self._identified(row.clip, probabilities)
             for row, probabilities in zip(rows, identified, strict=True)

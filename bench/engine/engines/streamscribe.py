@@ -8,6 +8,7 @@ from typing import Final
 
 from bench.engine.engines.catalog import EngineText, Variant, Weights
 from consumer.core.audio.utterance import Float32Array
+from consumer.core.scheduling.capacity import BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.fallback import fallback_steps
 from consumer.inference.checkpoint import Checkpoint
@@ -18,6 +19,7 @@ from consumer.inference.whisper_engine import WhisperTranscriber
 from consumer.process_tuning import retain_memory
 
 MAX_ROWS: Final = 256  # of a batch, so that all clips of a call are decoded together
+MAX_POSITIONS: Final = {"cpu": 8192, "cuda": MAX_ROWS * 320}  # 320: of a folded clip of 4 s
 
 
 class StreamscribeEngine:
@@ -42,7 +44,7 @@ class StreamscribeEngine:
             fold=fold,
             folding=folding,
             attempts=fallback_steps(fold=fold)[: 1 + redecode],
-            max_rows=MAX_ROWS,
+            limits=BatchLimits(MAX_ROWS, MAX_POSITIONS[device.device.type]),
         )
 
     def transcribe(

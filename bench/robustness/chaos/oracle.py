@@ -18,6 +18,7 @@ import numpy as np
 from bench.robustness.chaos.hidden_counters import Piece, find
 from consumer.core.audio.samples import FULL_SCALE
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
+from consumer.core.scheduling.capacity import CONTEXT, BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest, Samples
 from consumer.core.text.hypothesis import Hypothesis
 from consumer.errors import OutOfMemory
@@ -52,6 +53,7 @@ class Oracle:
 
     info = Model("oracle", "0" * 64, "int1", fold=False)
     languages = frozenset({"en", "zh"})
+    limits = BatchLimits(16, 16 * CONTEXT)
 
     def __init__(self, mode: OracleMode) -> None:
         self._mode = mode

@@ -7,7 +7,7 @@ one position for each group of the rest (docs/glossary.md: fold).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from consumer.core.audio.utterance import WHISPER_RATE
@@ -22,12 +22,21 @@ OVERHEAD: Final = 1 / 8  # largest share of the fixed cost of a batch, even if i
 
 
 @dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """The most that a model decodes together: it divides a larger batch into several."""
+
+    rows: int
+    positions: int  # rows times the positions of the longest
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The limits of one batch."""
 
     positions: int  # rows times the positions of the longest
     rows: int
     overhead: int = 0  # fixed cost of a batch, in positions
+    folded: bool = True  # whether the model folds; else every row costs CONTEXT positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,16 @@ def folded_positions(samples: int) -> int:
 def positions(seconds: float) -> int:
     """Return how many positions a folded clip of `seconds` costs."""
     return folded_positions(round(seconds * WHISPER_RATE))
+
+
+def limited(budget: Budget, limits: BatchLimits, *, folded: bool) -> Budget:
+    """Return the budget within the limits of a model, which folds or not."""
+    return replace(
+        budget,
+        positions=min(budget.positions, limits.positions),
+        rows=min(budget.rows, limits.rows),
+        folded=folded,
+    )
 
 
 def measured_budget(small: BatchTiming, large: BatchTiming, *, rows: int) -> Budget:

@@ -77,7 +77,8 @@ class Planner:
         for job in jobs:
             self._drop_interim(job)
             due = self._due(job)
-            length = CONTEXT if job.earlier else positions(job.utterance.seconds)
+            is_padded = job.earlier or not self._budget.folded
+            length = CONTEXT if is_padded else positions(job.utterance.seconds)
             waiting = _Waiting(job.lane, job.kind, due, self._arrivals, length, job)
             self._arrivals += 1
             insort(self._waiting, waiting)

@@ -16,6 +16,7 @@ from consumer.core.audio.utterance import (
     Speech,
     Utterance,
 )
+from consumer.core.scheduling.capacity import CONTEXT, BatchLimits
 from consumer.core.scheduling.jobs import Batch, DecodeRequest, Job, JobFailure, JobKind
 from consumer.core.streams.language import UNKNOWN, LanguageHold
 from consumer.core.streams.records import Lane, SessionKey, UtteranceId
@@ -27,6 +28,7 @@ from consumer.testing import echo
 from schemas.audio import StreamOptions, Task
 from schemas.transcript import Model
 
+LIMITS = BatchLimits(16, 8192)
 KEY = SessionKey(PARTITION, "s", "0-0")
 
 
@@ -36,6 +38,7 @@ class FakeTranscriber:
 
     info: Model = MODEL
     languages: frozenset[str] = frozenset({"en", "zh", "de"})
+    limits: BatchLimits = LIMITS
     fits: int = 100  # most clips in a batch
     before: Callable[[], object] = lambda: None
     check: Callable[[Sequence[DecodeRequest]], object] = lambda _: None
@@ -210,6 +213,19 @@ async def test_starting_measures_a_small_and_a_large_batch_of_speech():
     assert {len(clips) for clips in model.batches} == {1, 8}
     assert all(np.abs(clip.samples).max() > 0.1 for clip in model.batches[0])
     assert large.positions == 8 * small.positions
+
+
+@pytest.mark.parametrize(("rows", "large"), [(64, 32), (1, 2)])
+async def test_the_large_batch_is_half_of_the_largest(rows: int, large: int):
+    model = FakeTranscriber(limits=BatchLimits(rows, 32_768))
+    async with TranscriberThread(model, threads=1, timeout_s=60):
+        assert {len(clips) for clips in model.batches} == {1, large}
+
+
+async def test_a_row_of_a_model_that_does_not_fold_costs_all_positions():
+    model = FakeTranscriber(info=replace(MODEL, fold=False))
+    async with TranscriberThread(model, threads=1, timeout_s=60) as engine:
+        assert [timing.positions for timing in engine.timings] == [CONTEXT, 8 * CONTEXT]
 
 
 async def test_a_device_too_small_for_the_large_batch_is_measured_too():

@@ -29,6 +29,8 @@ from consumer.inference.whisper_engine import WhisperTranscriber
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    # Once a process, from the first call of `set_sync_debug_mode`.
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype"),
 ]
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -65,6 +67,9 @@ def synchronisation_is_an_error() -> Iterator[None]:
 
 class WithoutSynchronisation:
     """Runs steps, which fail if they synchronise with the device."""
+
+    def rows(self, count: int) -> int:
+        return count
 
     def run(self, step: DecodeStep) -> None:
         with synchronisation_is_an_error():

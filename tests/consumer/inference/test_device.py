@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import ctypes
 import os
+import warnings
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from consumer.errors import ConfigError, DeviceLost, OutOfMemory
+from consumer.inference import device
 from consumer.inference.device import (
     NO_CUDA_BUILD,
     Machine,
@@ -17,6 +21,9 @@ from consumer.inference.device import (
     classify,
     decide,
     device_errors,
+    driver_cuda,
+    inspect,
+    old_driver,
     set_threads,
     usable_cores,
 )
@@ -25,6 +32,7 @@ GPU = Machine("RTX", gpu_bf16=True, no_gpu="", cpu="Xeon", cpu_bf16="amx")
 OLD_GPU = Machine("V100", gpu_bf16=False, no_gpu="", cpu="Xeon", cpu_bf16=None)
 CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Xeon", cpu_bf16="amx")
 OLD_CPU = Machine(None, gpu_bf16=False, no_gpu=NO_CUDA_BUILD, cpu="Core", cpu_bf16=None)
+OLD_DRIVER = replace(OLD_CPU, old_driver="the NVIDIA driver supports CUDA 12.4, and torch 13.2")
 FAST_INT8 = replace(OLD_CPU, cpu_int8=1.8)
 SLOW_INT8 = replace(OLD_CPU, cpu_int8=1.1)
 NO_BF16 = "the CPU has neither avx512_bf16 nor amx"
@@ -109,6 +117,73 @@ def test_an_unsupported_device_or_dtype_is_rejected_with_advice(
 def test_an_unknown_device_or_dtype_is_rejected(requested: dict[str, str], text: str):
     with pytest.raises(ConfigError, match=text):
         choose(**requested)
+
+
+@pytest.mark.parametrize(
+    ("torch_cuda", "driver", "text"),
+    [
+        ("13.2", (12, 4), "the NVIDIA driver supports CUDA 12.4, and this torch needs CUDA 13.2"),
+        ("13.2", (13, 0), ""),  # minor versions are compatible
+        ("12.6", (13, 1), ""),
+        ("13.2", None, ""),
+        (None, (12, 4), ""),
+    ],
+)
+def test_a_driver_of_an_older_major_version_is_too_old(
+    torch_cuda: str | None, driver: tuple[int, int] | None, text: str
+):
+    assert old_driver(torch_cuda, driver) == text
+
+
+def test_the_cpu_is_chosen_below_an_old_driver_and_the_gpu_is_named_as_unused():
+    chosen = decide(RequestedDevice.AUTO, RequestedDtype.FP32, OLD_DRIVER)
+    assert chosen.describe().startswith(f"cpu (Core), float32: {OLD_DRIVER.old_driver}; ")
+    assert chosen.unused_gpu == OLD_DRIVER.old_driver
+    assert not decide(RequestedDevice.CPU, RequestedDtype.FP32, OLD_DRIVER).unused_gpu
+    with pytest.raises(ConfigError, match=r"device cuda: the NVIDIA driver.*TORCH=cu126"):
+        decide(RequestedDevice.CUDA, RequestedDtype.AUTO, OLD_DRIVER)
+
+
+def test_the_warning_of_torch_about_an_old_driver_is_not_shown(monkeypatch: pytest.MonkeyPatch):
+    def is_available() -> bool:
+        warnings.warn(
+            "CUDA initialization: The NVIDIA driver on your system is too old", stacklevel=1
+        )
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(device, "driver_cuda", lambda: (12, 4))
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    assert "supports CUDA 12.4" in inspect().old_driver
+
+
+@pytest.mark.parametrize(("failed", "version"), [(0, (12, 8)), (35, None)])
+def test_the_driver_states_its_version(
+    failed: int, version: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+):
+    class Driver:
+        def __init__(self, name: str) -> None:
+            assert name == "libcuda.so.1"
+
+        def cuDriverGetVersion(self, into: Any) -> int:  # noqa: N802 -- the driver's own name
+            into._obj.value = 12080
+            return failed
+
+    monkeypatch.setattr(ctypes, "CDLL", Driver)
+    assert driver_cuda() == version
+
+
+def test_without_a_driver_there_is_no_version(monkeypatch: pytest.MonkeyPatch):
+    def missing(_: str) -> None:
+        raise OSError("libcuda.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert driver_cuda() is None
+
+
+def test_the_limits_of_a_batch_depend_on_the_device():
+    assert decide(RequestedDevice.AUTO, RequestedDtype.AUTO, GPU).limits.rows == 64
+    assert decide(RequestedDevice.CPU, RequestedDtype.AUTO, GPU).limits.rows == 16
 
 
 def test_the_default_model_depends_on_the_device():

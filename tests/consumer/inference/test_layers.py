@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_whisper import checkpoint_of, small_whisper
 
+from consumer.core.scheduling.capacity import BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference.device import Device
 from consumer.inference.layers import Linear, compiled_rows, pad_rows, row_counts
@@ -57,7 +58,9 @@ def test_a_product_of_any_number_of_rows_equals_torchs(shape: tuple[int, ...]):
 @pytest.mark.parametrize("device", [BF16, INT8])
 def test_no_product_is_compiled_after_warm_up(device: Device, capfd: pytest.CaptureFixture[str]):
     """oneDNN logs each compilation as a cache miss."""
-    engine = WhisperTranscriber(checkpoint_of(small_whisper()), device, fold=True, max_rows=5)
+    engine = WhisperTranscriber(
+        checkpoint_of(small_whisper()), device, fold=True, limits=BatchLimits(5, 8192)
+    )
     engine.warm_up()
     random = torch.Generator().manual_seed(0)
     clips = [

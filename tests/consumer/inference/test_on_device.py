@@ -75,6 +75,9 @@ class LoggingExecutor:
         self.log = OperationLog()
         self.count = 0
 
+    def rows(self, count: int) -> int:
+        return count
+
     def run(self, step: DecodeStep) -> None:
         with self.log:
             step()

@@ -45,7 +45,7 @@ def step(workspace: Workspace, *, temperature: float = 0.0) -> TokenStep:
             queries=numbered(ROWS, 2, COLUMNS, 4),
         ),
         text=text,
-        drawing=Drawing.begun(workspace, [DecodeRow([1], 0, temperature)] * ROWS, LIMIT),
+        drawing=Drawing.begun(workspace, [DecodeRow([1], 0, temperature)] * ROWS, ROWS, LIMIT),
         column=torch.tensor([4]),
         count=torch.tensor([0]),
         mask=torch.zeros(DIMS.n_vocab),
@@ -63,7 +63,7 @@ def test_kept_rows_are_all_that_have_not_ended_and_few_move(ended: list[int]):
 
 def test_rows_that_are_kept_move_to_the_first_places_of_the_same_storage():
     begun = step(Workspace(CPU.device, CPU.dtype), temperature=0.5)
-    kept = begun.kept(kept_slots([0, 1, 0, 1, 0]), used=10)
+    kept = begun.kept(kept_slots([0, 1, 0, 1, 0]), used=10, rows=3)
     assert kept.text.token[:, 0].tolist() == [0, 4, 2]
     before = (*tensors(begun.cache), *tensors(begun.text), *tensors(begun.drawing))
     after = (*tensors(kept.cache), *tensors(kept.text), *tensors(kept.drawing))
@@ -80,7 +80,7 @@ def test_the_bucket_is_that_of_the_buffers_the_shapes_and_whether_rows_draw():
     assert replace(begun).bucket == begun.bucket
     others = [
         replace(begun, width=32),
-        begun.kept([0, 1, 2], used=10),
+        begun.kept([0, 1, 2], used=10, rows=3),
         replace(begun, drawing=step(workspace, temperature=0.5).drawing),
         replace(begun, text=step(Workspace(CPU.device, CPU.dtype)).text),
     ]
@@ -90,10 +90,10 @@ def test_the_bucket_is_that_of_the_buffers_the_shapes_and_whether_rows_draw():
 def test_random_numbers_are_those_of_the_seed_and_only_of_rows_that_draw():
     workspace = Workspace(CPU.device, CPU.dtype)
     greedy, drawn = DecodeRow([1], seed=3), DecodeRow([1], seed=7, temperature=0.4)
-    assert Drawing.begun(workspace, [greedy, greedy], LIMIT) is None
-    drawing = Drawing.begun(workspace, [greedy, drawn, drawn], LIMIT)
+    assert Drawing.begun(workspace, [greedy, greedy], 2, LIMIT) is None
+    drawing = Drawing.begun(workspace, [greedy, drawn, drawn], 4, LIMIT)
     assert drawing is not None
-    assert drawing.temperature.flatten().tolist() == pytest.approx([0.0, 0.4, 0.4])
+    assert drawing.temperature.flatten().tolist() == pytest.approx([0.0, 0.4, 0.4, 0.0])
     assert drawing.uniform[0].tolist() == [1.0] * LIMIT
     assert drawing.uniform[1].equal(uniforms(7, LIMIT))
     assert drawing.uniform[2].equal(uniforms(7, LIMIT))

@@ -10,6 +10,7 @@ from attempts import essence, one_attempt_a_call
 from small_whisper import CPU, checkpoint_of, small_whisper
 
 from consumer.core.audio.utterance import Float32Array
+from consumer.core.scheduling.capacity import BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.inference.mel import amplitudes
 from consumer.inference.whisper_engine import WhisperTranscriber
@@ -24,7 +25,9 @@ def noise(seconds: float, seed: int = 0) -> Float32Array:
 
 @pytest.fixture(scope="module")
 def small() -> WhisperTranscriber:
-    return WhisperTranscriber(checkpoint_of(small_whisper()), CPU, fold=True, max_rows=3)
+    return WhisperTranscriber(
+        checkpoint_of(small_whisper()), CPU, fold=True, limits=BatchLimits(3, 8192)
+    )
 
 
 def test_a_text_without_end_stops_at_the_token_limit(small: WhisperTranscriber):

@@ -10,7 +10,10 @@ from consumer.core.audio.utterance import WHISPER_RATE
 from consumer.core.scheduling.capacity import (
     BATCH_S,
     OVERHEAD,
+    BatchLimits,
     BatchTiming,
+    Budget,
+    limited,
     measured_budget,
     positions,
 )
@@ -54,3 +57,10 @@ def test_every_measured_budget_allows_a_batch(fixed_s: float, position_s: float,
     assert 1 <= budget.positions <= rows * 1500
     assert budget.rows == rows
     assert budget.overhead >= 0
+
+
+def test_a_budget_is_within_the_limits_of_the_model():
+    measured = Budget(positions=40_000, rows=64, overhead=100)
+    within = limited(measured, BatchLimits(16, 8192), folded=False)
+    assert within == Budget(8192, 16, 100, folded=False)
+    assert limited(within, BatchLimits(64, 32_768), folded=True) == Budget(8192, 16, 100)

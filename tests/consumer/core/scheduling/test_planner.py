@@ -138,6 +138,13 @@ def test_an_isolated_job_is_decoded_first_and_alone() -> None:
     assert len(taken(waiting)) == 2
 
 
+def test_every_row_of_a_model_that_does_not_fold_costs_all_positions() -> None:
+    """No more rows than the model decodes in one pass, however short."""
+    padded = Budget(positions=8192, rows=16, folded=False)
+    waiting = planner(*(job(f"s{number}", deadline=1.0) for number in range(7)), budget=padded)
+    assert [len(taken(waiting)), len(taken(waiting))] == [5, 2]
+
+
 def test_one_hot_stream_does_not_starve_the_others() -> None:
     """Its backlog is spread over time as if it were spoken; other utterances come between."""
     four = Budget(positions=4 * positions(4.0) + 100, rows=4, overhead=400)
