@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SBOM := build/sbom.json
 AUDITED := locks/runtime.txt
+# The last torch that the package index has for CUDA 12, for drivers older than CUDA 13's.
+TORCH_CUDA12 := 2.10.0
+CUDA_PACKAGES := torch|triton|nvidia-|cuda-
 FAST_TESTS := tests/schemas tests/evaluation tests/consumer/core tests/consumer/test_pipeline.py \
 	tests/consumer/test_decode_window.py tests/test_public_names.py tests/test_vocabulary.py
 
@@ -44,6 +47,9 @@ docs: install ## write the pages that are made from the code
 lock: install ## resolve the dependencies anew
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o locks/runtime.txt
 	$(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o locks/dev.txt
+	grep '^[a-z].*==' locks/runtime.txt | grep -vE '^($(CUDA_PACKAGES))' | sed 's/ *\\$$//' > locks/other.tmp
+	echo 'torch==$(TORCH_CUDA12)' | $(BIN)/uv pip compile -q - -c locks/other.tmp --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o locks/torch-cuda12.txt
+	rm locks/other.tmp
 	grep -A2000 '^uv==' locks/dev.txt | sed '/^[^ u]/,$$d;/^    # /d' > locks/uv.txt
 
 sbom: install ## what a worker is made of, as CycloneDX: build/sbom.json

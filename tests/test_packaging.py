@@ -22,7 +22,8 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = cast("dict[str, Any]", yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text()))
 SERVICES = COMPOSE["services"]
-WORKERS = ("worker", "worker-cpu")
+GPU_WORKERS = ("worker", "worker-1", "worker-2", "worker-3")
+WORKERS = (*GPU_WORKERS, "worker-cpu")
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "deploy/Dockerfile").read_text())
 
 SETTINGS = {f"STREAMSCRIBE_{field.name.upper()}" for field in dataclasses.fields(Settings)}
@@ -79,15 +80,29 @@ def test_the_images_have_the_versions_of_the_project_and_of_the_tested_kafka() -
 
 def test_each_worker_has_a_profile_and_the_broker_has_none() -> None:
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
-    assert profiles == {"kafka": [], "topics": [], "worker": ["gpu"], "worker-cpu": ["cpu"]}
+    assert profiles == {
+        "kafka": [],
+        "topics": [],
+        "worker": ["gpu", "gpu2", "gpu4"],
+        "worker-1": ["gpu2", "gpu4"],
+        "worker-2": ["gpu4"],
+        "worker-3": ["gpu4"],
+        "worker-cpu": ["cpu"],
+    }
 
 
-def test_the_gpu_worker_reserves_one_gpu() -> None:
-    worker = SERVICES["worker"]
-    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
-    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 1, ["gpu"])
-    assert worker["environment"]["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
-    assert "NVIDIA_VISIBLE_DEVICES" in worker["environment"]
+def test_each_gpu_worker_reserves_a_gpu_of_its_own_and_cannot_be_scaled() -> None:
+    reserved = []
+    for name in GPU_WORKERS:
+        worker = SERVICES[name]
+        (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+        assert "count" not in device  # the first ones, for every container
+        reserved += [default_of(each) for each in device["device_ids"]]
+        assert worker["environment"]["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
+        assert "NVIDIA_VISIBLE_DEVICES" not in worker["environment"]  # the reservation sets it
+        assert worker["container_name"] == f"streamscribe-{name}"
+    assert reserved == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize("name", WORKERS)
@@ -147,8 +162,18 @@ def test_every_package_is_copied() -> None:
 def test_packages_of_the_lock_are_installed_with_hashes() -> None:
     installs = re.findall(r"pip install[^;&]*", "\n".join(instructions("RUN")))
     from_locks = [line for line in installs if "/locks/" in line and "$(grep" not in line]
-    assert len(from_locks) == 3  # uv, torch, the rest
+    assert len(from_locks) == 4  # uv, torch, torch for CUDA 12, the rest
     assert all("--require-hashes" in line for line in from_locks)
+
+
+def test_the_lock_for_cuda_12_has_no_package_of_another_version_than_the_locks_of_the_image() -> (
+    None
+):
+    image, cuda12 = locked("runtime.txt"), locked("torch-cuda12.txt")
+    heavy = {name for name in cuda12 if re.match("torch|triton|nvidia-|cuda-", name)}
+    assert any(name.endswith("-cu12") for name in heavy)
+    light = cuda12.keys() - heavy
+    assert {name: cuda12[name] for name in light} == {name: image[name] for name in light}
 
 
 def test_the_container_runs_as_an_unprivileged_user_and_receives_signals() -> None:

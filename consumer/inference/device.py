@@ -25,7 +25,7 @@ NO_CUDA_BUILD: Final = "this torch is built without CUDA"
 NO_CUDA_DEVICE: Final = "torch finds no usable CUDA device"
 OLD_DRIVER: Final = "the NVIDIA driver supports CUDA {driver}, and this torch needs CUDA {torch}"
 OLD_DRIVER_ADVICE: Final = (
-    "update the driver, use the image with an older CUDA (TORCH=cu126), or device cpu"
+    "update the driver, use the image for CUDA 12 (TORCH=cuda12), or device cpu"
 )
 NO_CUDA_ADVICE: Final = (
     "install a torch with CUDA, check `nvidia-smi`, CUDA_VISIBLE_DEVICES and the container's GPU "

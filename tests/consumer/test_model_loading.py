@@ -61,7 +61,7 @@ def test_a_gpu_that_the_driver_is_too_old_for_is_one_warning(
     load_transcriber(Settings(model=str(tiny_en_weights), dtype="fp32", fold=FoldMode.ON))
     (line,) = (line for line in logged if line["log_level"] == "warning")
     assert (line["event"], line["error"]) == ("GPU not used", old)
-    assert "TORCH=cu126" in line["action"]
+    assert "TORCH=cuda12" in line["action"]
 
 
 def test_unchecked_weights_are_padded_and_the_warning_names_the_check(

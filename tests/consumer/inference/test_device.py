@@ -140,7 +140,7 @@ def test_the_cpu_is_chosen_below_an_old_driver_and_the_gpu_is_named_as_unused():
     assert chosen.describe().startswith(f"cpu (Core), float32: {OLD_DRIVER.old_driver}; ")
     assert chosen.unused_gpu == OLD_DRIVER.old_driver
     assert not decide(RequestedDevice.CPU, RequestedDtype.FP32, OLD_DRIVER).unused_gpu
-    with pytest.raises(ConfigError, match=r"device cuda: the NVIDIA driver.*TORCH=cu126"):
+    with pytest.raises(ConfigError, match=r"device cuda: the NVIDIA driver.*TORCH=cuda12"):
         decide(RequestedDevice.CUDA, RequestedDtype.AUTO, OLD_DRIVER)
 
 
