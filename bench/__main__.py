@@ -23,6 +23,8 @@ BENCHES: Final = {
     "fold": Command("bench.quality.fold", "whether weights may be folded; records it"),
     "fuzz": Command("bench.robustness.fuzz.run", "whether any bytes crash or stall a parser"),
     "gpu": Command("bench.engine.gpu", "speed, latency and memory of one shape of model"),
+    "gpu_kit": Command("bench.engine.gpu_once.kit", "build what gpu_once carries along"),
+    "gpu_once": Command("bench.engine.gpu_once.run", "all that is owed on a GPU, in seven minutes"),
     "hallucinations": Command("bench.quality.hallucinations", "text invented without speech"),
     "host": Command("bench.host.run", "processor time beside the model and the detector"),
     "live": Command("bench.live.run", "latency and error rates of live streams"),
