@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import structlog
 
 from consumer.clock import SystemClock
-from consumer.core.scheduling.capacity import BatchTiming, Budget, limited, measured_budget
+from consumer.core.scheduling.capacity import Budget, limited, measured_budget
 from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.planner import Planner
 from consumer.engine import protocol
@@ -44,7 +44,7 @@ async def serve_engine(
         transcriber = await asyncio.to_thread(load, settings)
         health.waits_for("warming the model")
         async with transcriber_thread(settings, transcriber) as model:
-            engine = local_engine(settings, transcriber, model, metrics)
+            engine = local_engine(settings, model, metrics)
             welcome = protocol.Welcome(protocol.VERSION, info_of(transcriber))
             server = EngineServer(Path(settings.engine), engine, welcome)
             async with asyncio.TaskGroup() as group:
@@ -65,11 +65,9 @@ def transcriber_thread(settings: Settings, transcriber: Transcriber) -> Transcri
     return TranscriberThread(transcriber, threads=threads, timeout_s=settings.engine_timeout_s)
 
 
-def local_engine(
-    settings: Settings, transcriber: Transcriber, model: TranscriberThread, metrics: Metrics
-) -> LocalEngine:
-    """Return an engine over a transcriber and its thread, which is warm."""
-    planner = Planner(_budget(transcriber, model.timings))
+def local_engine(settings: Settings, model: TranscriberThread, metrics: Metrics) -> LocalEngine:
+    """Return an engine over a model that is warm."""
+    planner = Planner(_budget(model))
     audit = FoldAudit(settings.fold_audit_share)
     return LocalEngine(model, planner, SystemClock(), metrics, audit)
 
@@ -79,10 +77,9 @@ def info_of(transcriber: Transcriber) -> EngineInfo:
     return EngineInfo(transcriber.info, transcriber.languages)
 
 
-def _budget(transcriber: Transcriber, timings: Sequence[BatchTiming]) -> Budget:
+def _budget(model: TranscriberThread) -> Budget:
     """Return the batch budget measured at warm-up, within the limits of the model."""
-    limits = transcriber.limits
-    measured = measured_budget(*timings, rows=limits.rows)
-    budget = limited(measured, limits, folded=transcriber.info.fold)
-    log.info("batch budget", **asdict(budget), timings=[asdict(t) for t in timings])
+    measured = measured_budget(*model.timings, rows=model.limits.rows)
+    budget = limited(measured, model.limits, folded=model.info.fold)
+    log.info("batch budget", **asdict(budget), timings=[asdict(t) for t in model.timings])
     return budget

@@ -68,6 +68,7 @@ class TranscriberThread:
 
     def __init__(self, transcriber: Transcriber, *, threads: int, timeout_s: float) -> None:
         self._transcriber = transcriber
+        self.info, self.limits = transcriber.info, transcriber.limits
         self._timeout_s = timeout_s
         self.timings: tuple[BatchTiming, ...] = ()
         self._model = ThreadPoolExecutor(1, "model", set_threads, (threads,))

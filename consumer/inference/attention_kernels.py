@@ -6,6 +6,7 @@ but cuDNN builds a plan for each shape at its first use, and a service has new s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -79,7 +80,8 @@ def measured(
     found = {}
     for kernel in CANDIDATES:
         try:
-            with sdpa_kernel(kernel):
+            with sdpa_kernel(kernel), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch, why it has no such kernel
                 attention(_LENGTH // 2)()
                 call = attention(_LENGTH)
                 first, *later = (clock(call) for _ in range(1 + _RUNS))

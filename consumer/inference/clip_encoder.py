@@ -63,7 +63,8 @@ class ClipEncoder:
         words = any(clip.words for clip in clips)
         used = times * len(clips)
         cache = self._cache(max(used, rows), bucket(max(lengths), self._step), words=words)
-        cache.bias[used:] = 0  # a softmax over no position is NaN
+        # Unused rows are computed too, and what they leave in the buffers must be finite.
+        cache.bias[used:] = cache.cross[used:] = 0
         for run in runs([*map(bucket, lengths)], rows=len(clips), positions=self._part):
             part = slice(times * run.start, times * run.stop)
             self._encode_part(clips[run], folds[run], cache.cross[part], cache.bias[part])

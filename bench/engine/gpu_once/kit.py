@@ -10,7 +10,7 @@ import argparse
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Final
@@ -70,7 +70,7 @@ def imported_modules() -> set[str]:
 
 
 def needed(
-    modules: set[str], distributions: dict[str, list[str]], there: Sequence[str]
+    modules: set[str], distributions: Mapping[str, list[str]], there: Sequence[str]
 ) -> list[str]:
     """Return the packages of these modules that the machine lacks."""
     found = {_canonical(name) for module in modules for name in distributions.get(module, ())}

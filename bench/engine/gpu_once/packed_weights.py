@@ -32,7 +32,7 @@ def pack(checkpoint: Checkpoint, file: Path) -> None:
         scale = (rows.abs().amax(1, keepdim=True) / _LEVELS).clamp_(min=torch.finfo().tiny)
         arrays[name] = (rows / scale).round_().to(torch.int8).view(tensor.shape).numpy()
         arrays[_SCALE + name] = scale.numpy()
-    np.savez_compressed(file, **arrays)
+    np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def unpack(file: Path, out: Path) -> None:

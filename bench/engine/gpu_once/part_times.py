@@ -37,7 +37,7 @@ def measured(
     found: dict[str, float | None] = {}
     with DeviceStream(device.device)():
         try:
-            for part, work in _Parts(checkpoint, device, clips, tokens).works():
+            for part, work in _BatchParts(checkpoint, device, clips, tokens).works():
                 work()
                 found[part] = median(_ms(device, work) for _ in range(_RUNS))
         except torch.OutOfMemoryError:
@@ -53,7 +53,7 @@ def _ms(device: Device, work: Callable[[], object]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-class _Parts:
+class _BatchParts:
     """The parts of a batch over one set of buffers."""
 
     def __init__(

@@ -13,7 +13,7 @@ from bench.engine.gpu_once.jobs import batch
 from consumer.core.scheduling.capacity import CONTEXT, BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis
-from consumer.engine.local import LocalEngine
+from consumer.engine.transcriber_thread import TranscriberThread
 from consumer.errors import OutOfMemory
 from consumer.inference.checkpoint import Checkpoint
 from consumer.inference.device import Device, usable_cores
@@ -72,7 +72,7 @@ def halved(
 
 async def _decoded(model: _Counted, clips: Sequence[DecodeRequest]) -> int:
     """Return how many clips of one batch have a text."""
-    engine = LocalEngine(model, threads=usable_cores(), timeout_s=_TIMEOUT_S)
+    engine = TranscriberThread(model, threads=usable_cores(), timeout_s=_TIMEOUT_S)
     async with engine:
         model.sizes.clear()
         model.failed.clear()

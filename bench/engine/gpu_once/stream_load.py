@@ -18,7 +18,7 @@ from bench.engine.gpu_once.jobs import job
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 from consumer.core.scheduling.capacity import limited, measured_budget
 from consumer.core.scheduling.planner import Planner
-from consumer.engine.local import LocalEngine, Transcriber
+from consumer.engine.transcriber_thread import Transcriber, TranscriberThread
 from consumer.inference.device import usable_cores
 from evaluation.percentiles import percentile
 
@@ -50,7 +50,7 @@ def measured(transcriber: Transcriber, load: Load) -> dict[str, Any]:
 
 
 async def _measured(transcriber: Transcriber, load: Load) -> dict[str, Any]:
-    engine = LocalEngine(transcriber, threads=usable_cores(), timeout_s=_TIMEOUT_S)
+    engine = TranscriberThread(transcriber, threads=usable_cores(), timeout_s=_TIMEOUT_S)
     found: dict[str, Any] = {"most_streams": 0}
     noise = np.random.default_rng(_SEED).normal(0, 1600, int(load.utterance_s * WHISPER_RATE))
     samples = noise.astype(np.int16)
@@ -69,7 +69,7 @@ async def _measured(transcriber: Transcriber, load: Load) -> dict[str, Any]:
 
 
 async def _served(
-    engine: LocalEngine, planner: Planner, samples: Int16Array, arrivals: Sequence[float]
+    engine: TranscriberThread, planner: Planner, samples: Int16Array, arrivals: Sequence[float]
 ) -> list[float]:
     """Decode the utterances as they end; return how long each waited for its text, in seconds."""
     waits: list[float] = []

@@ -14,6 +14,7 @@ from partition_harness import Worker
 
 from bench.quality.decoding import clip_request, decoded, published_text
 from consumer.core.audio.utterance import WHISPER_RATE
+from consumer.core.scheduling.capacity import BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.testing import echo
@@ -36,6 +37,7 @@ class LeavesSpeechOut:
 
     info = Model("echo", "0" * 64, "float32", fold=False)
     languages = frozenset({"en"})
+    limits = BatchLimits(16, 8192)
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed

@@ -44,3 +44,13 @@ def test_reserved_buffers_serve_every_batch_within_the_bounds():
         for count, seconds in ((1, 0.5), (1, 20.0), (3, 6.0), (ROWS, 4.0))
     ]
     assert made == [made[0]] * len(made)
+
+
+@torch.inference_mode()
+def test_unused_rows_attend_to_finite_values_whatever_was_there_before():
+    encoder = clip_encoder()
+    encoder.encode(clips(4, 2.0), fold=True).cross.fill_(torch.inf)
+    cache = encoder.encode(clips(2, 2.0), fold=True, rows=4)
+    assert len(cache.cross) == len(cache.own) == 4
+    assert not cache.cross[2:].any()
+    assert not cache.bias[2:].any()
