@@ -77,7 +77,7 @@ def run(context: BenchContext) -> Findings:
             unpack(asked.weights, Path(folder, "base.pt"))
             os.environ[WEIGHTS_VARIABLE] = str(Path(folder, "base.pt"))
         for stage, shape in planned:
-            limit_s = min(LIMITS_S[stage], ends_at - time.monotonic())
+            limit_s = min(asked.patience * LIMITS_S[stage], ends_at - time.monotonic())
             command = _command(asked, stage, shape, Path(folder, "found.json"))
             results.append(run_stage(f"{stage}.{shape}", command, limit_s))
             advance(1, results[-1].name)
@@ -206,4 +206,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("utterance-s", above_zero, 4.0, "seconds of a clip"),
         ("tokens", positive, 22, "of a text"),
         ("total-s", above_zero, MAX_TOTAL_S, "for all stages together"),
+        ("patience", above_zero, 1.0, "times the limit of each stage, on a slow machine"),
     )
