@@ -29,6 +29,7 @@ _ROOT: Final = Path(__file__).parents[3]
 _SEED: Final = 16
 _TOP: Final = 20  # operations of the profile
 _HOST_ROUNDS: Final = 3
+_IDLE_CLIPS: Final = 8  # decoded alone, for the latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def speed(asked: StageRequest) -> dict[str, Any]:
         "batch": ",".join(map(str, asked.batch)),
         "utterance-s": asked.utterance_s,
         "tokens": asked.tokens,
+        "idle-clips": _IDLE_CLIPS,
         "json": out,
     }
     if code := bench_main(["gpu", *(f"--{name}={value}" for name, value in flags.items())]):
