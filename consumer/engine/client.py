@@ -31,7 +31,7 @@ from consumer.engine.protocol import (
     Transcribed,
     Welcome,
 )
-from consumer.engine.requests import MAX_LOSSES, Requests
+from consumer.engine.requests import MAX_LOSSES, RequestTable
 from consumer.engine.shared_audio import WrittenAudio
 from consumer.errors import DeviceLost, SttError
 from consumer.interfaces import EngineInfo, EngineReport
@@ -74,7 +74,7 @@ class EngineClient:
         self._silent_s = silent_s
         self._metrics = metrics
         self._audio = WrittenAudio(audio_bytes)
-        self._requests = Requests(self._audio)
+        self._requests = RequestTable(self._audio)
         self._connection: _Connection | None = None
         self._wakeup = Wakeup()
         self._is_draining = False

@@ -43,7 +43,7 @@ class Request:
         return not (self.is_started or self.is_cancelled)
 
 
-class Requests:
+class RequestTable:
     """The unanswered requests, and what has to be reported of them."""
 
     def __init__(self, audio: WrittenAudio) -> None:

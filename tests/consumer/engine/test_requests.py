@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from consumer.core.scheduling.jobs import Job, JobFailure, JobKind
 from consumer.core.streams.records import Lane
 from consumer.core.text.hypothesis import TimedHypothesis
-from consumer.engine.requests import LOST, MAX_LOSSES, MAX_SUSPECTS, Requests
+from consumer.engine.requests import LOST, MAX_LOSSES, MAX_SUSPECTS, RequestTable
 from consumer.engine.shared_audio import WrittenAudio
 from consumer.testing import echo
 
@@ -20,7 +20,7 @@ TEXT = TimedHypothesis(echo(job().utterance.samples), 0, 0, 0)
 class Engine:
     """A model of the peer: what it has, and has begun."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: RequestTable) -> None:
         self.requests = requests
         self.waiting: list[int] = []
         self.started: list[int] = []
@@ -66,7 +66,7 @@ STEPS = st.one_of(
 @given(st.lists(STEPS, max_size=60))
 def test_every_job_is_reported_once_unless_it_was_cancelled(steps: list[tuple[object, ...]]):
     audio = WrittenAudio(SIZE)
-    requests = Requests(audio)
+    requests = RequestTable(audio)
     engine = Engine(requests)
     jobs: list[Job] = []
     cancelled: set[Job] = set()
@@ -109,7 +109,7 @@ def test_every_job_is_reported_once_unless_it_was_cancelled(steps: list[tuple[ob
 
 def test_jobs_are_submitted_in_their_order_across_losses() -> None:
     audio = WrittenAudio(1 << 16)
-    requests = Requests(audio)
+    requests = RequestTable(audio)
     engine = Engine(requests)
     jobs = [job("s", number, samples=10) for number in range(5)]
     for each in jobs:
@@ -124,7 +124,7 @@ def test_jobs_are_submitted_in_their_order_across_losses() -> None:
 
 def test_a_suspect_is_isolated_and_given_up_after_the_last_loss() -> None:
     audio = WrittenAudio(1 << 16)
-    requests = Requests(audio)
+    requests = RequestTable(audio)
     engine = Engine(requests)
     suspect = job(samples=10)
     requests.add(suspect)
@@ -145,7 +145,7 @@ def test_a_suspect_is_isolated_and_given_up_after_the_last_loss() -> None:
 
 def test_the_number_of_suspects_is_bounded() -> None:
     audio = WrittenAudio(1 << 20)
-    requests = Requests(audio)
+    requests = RequestTable(audio)
     engine = Engine(requests)
     first, *others = (job("s", number, samples=1) for number in range(MAX_SUSPECTS + 1))
     for each in (first, *others):
