@@ -15,6 +15,8 @@ FAST_TESTS := tests/schemas tests/evaluation tests/consumer/core tests/consumer/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# The import writes the bytecode of what a worker loads: uv writes none, and a process that may not
+# write it either compiles torch at every start, which takes four seconds.
 $(VENV)/installed: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -22,6 +24,7 @@ $(VENV)/installed: locks/dev.txt locks/uv.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes --only-binary=:all: -r locks/uv.txt
 	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r locks/dev.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import consumer.service'
 	@touch $@
 
 install: $(VENV)/installed ## a virtual environment with all that the tests and benches need

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import structlog
@@ -12,7 +13,7 @@ from rich.console import Console
 from consumer.core.scheduling.capacity import BatchLimits
 from consumer.engine.transcriber_thread import Transcriber
 from consumer.errors import ConfigError
-from consumer.inference import checkpoint, device
+from consumer.inference import alignment, checkpoint, device
 from consumer.inference.whisper_engine import WhisperTranscriber
 from consumer.interfaces import EngineInfo
 from consumer.settings import FoldMode, Settings
@@ -41,9 +42,12 @@ def load_transcriber(settings: Settings) -> Transcriber:
         sha256=found.sha256,
         fold=settings.fold,
     )
-    loaded = checkpoint.load(found.path, sha256=found.sha256)
-    with device.device_errors():
-        return WhisperTranscriber(loaded, chosen, fold=fold, limits=limits(settings, chosen))
+    with ThreadPoolExecutor(1) as beside, device.device_errors():
+        prepared = beside.submit(alignment.prepare)
+        loaded = checkpoint.load(found.path, sha256=found.sha256)
+        transcriber = WhisperTranscriber(loaded, chosen, fold=fold, limits=limits(settings, chosen))
+        prepared.result()
+    return transcriber
 
 
 def limits(settings: Settings, chosen: device.Device) -> BatchLimits:

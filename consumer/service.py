@@ -1,6 +1,7 @@
 """Wiring and lifetimes: the only module that imports all concrete classes.
 
-health up -> topics checked -> model warm -> group joined -> ready -> (pipeline) -> drained
+health up -> topics checked, model loaded -> model warm -> group joined -> ready -> (pipeline) ->
+drained
 """
 
 from __future__ import annotations
@@ -79,10 +80,11 @@ async def serve(
     metrics = Metrics()
     async with Health(settings.http_host, settings.http_port, metrics) as health:
         log.info("health endpoints up", host=settings.http_host, port=health.port)
-        await _check(settings)
         worker = _Worker(settings, metrics, factories or Factories())
-        health.waits_for("loading the model")
-        await worker.load()
+        health.waits_for("loading the model, checking the topics")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_check(settings), name="check the topics")
+            group.create_task(worker.load(), name="load")
         health.waits_for("warming the model, joining the group")
         async with worker.connected() as pipeline:
             health.is_ready()

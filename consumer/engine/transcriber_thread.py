@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _RUNS: Final = 2  # the faster one counts: the first may include compilation for its shape
+_SHARE: Final = 4  # the large batch has this part of the rows that fit: it takes its time to start
 
 
 class Transcriber(Protocol):
@@ -117,7 +118,7 @@ class TranscriberThread:
 
     def _measure(self) -> tuple[BatchTiming, ...]:
         clip = _known_clip()
-        many = max(2, self._transcriber.limits.rows // 2)
+        many = max(2, self._transcriber.limits.rows // _SHARE)
         return tuple(self._timing([clip] * rows) for rows in (1, many))
 
     def _decode_known(self) -> list[Hypothesis]:

@@ -7,7 +7,7 @@ S text columns, R audio positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,6 +24,7 @@ from consumer.inference.fold import runs
 from consumer.inference.model import DecoderCache
 
 _Int64Array: TypeAlias = npt.NDArray[np.int64]
+_FirstPositions: TypeAlias = Callable[[Float32Array, _Int64Array, _Int64Array], _Int64Array]
 
 # The pairs of seven numbers to put in order, in turn, so that the fourth is the median
 # (Devillard 1998, "Fast median search"). Sorting all seven takes ten times the memory.
@@ -129,9 +130,27 @@ def row_starts_s(
         yield of_one[:count]
 
 
-# Compiled without `parallel`, which starts a thread for each core of the host and thereby changes
-# the number of torch's threads, regardless of `set_threads` and the container's quota.
-@numba.njit(nogil=True)
+def prepare() -> None:
+    """Compile the alignment, or load its machine code; the first text would wait for it."""
+    one = np.ones(1, np.int64)
+    _first_positions(np.zeros((1, 1, 1), np.float32), one, one)
+
+
+def _compiled(function: _FirstPositions) -> _FirstPositions:
+    """Return the function as machine code, which is kept beside this file or in the user's cache.
+
+    Compiling takes two seconds of a worker's start. Without `parallel`, which starts a thread for
+    each core of the host and thereby changes the number of torch's threads, regardless of
+    `set_threads` and the container's quota.
+    """
+    try:
+        compiled: _FirstPositions = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither folder can be written
+        compiled = numba.njit(nogil=True)(function)
+    return compiled
+
+
+@_compiled
 def _first_positions(
     matrices: Float32Array, rows: _Int64Array, positions: _Int64Array
 ) -> _Int64Array:

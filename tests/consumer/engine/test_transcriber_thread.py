@@ -210,9 +210,9 @@ async def test_starting_measures_a_small_and_a_large_batch_of_speech():
     model = FakeTranscriber()
     async with TranscriberThread(model, threads=1, timeout_s=60) as engine:
         small, large = engine.timings
-    assert {len(clips) for clips in model.batches} == {1, 8}
+    assert {len(clips) for clips in model.batches} == {1, 4}
     assert all(np.abs(clip.samples).max() > 0.1 for clip in model.batches[0])
-    assert large.positions == 8 * small.positions
+    assert large.positions == 4 * small.positions
 
 
 @pytest.mark.parametrize(("rows", "large"), [(64, 32), (1, 2)])
@@ -229,7 +229,7 @@ async def test_a_row_of_a_model_that_does_not_fold_costs_all_positions():
 
 
 async def test_a_device_too_small_for_the_large_batch_is_measured_too():
-    async with TranscriberThread(FakeTranscriber(fits=4), threads=1, timeout_s=60) as engine:
+    async with TranscriberThread(FakeTranscriber(fits=2), threads=1, timeout_s=60) as engine:
         assert len(engine.timings) == 2
 
 
