@@ -36,6 +36,11 @@ METRICS = (
     Spec("records", "counter", "Audio records read, by outcome.", ("outcome",)),
     Spec("finals", "counter", "Finals ready to be published, by verdict.", ("verdict",)),
     Spec("retries", "counter", "Texts of finals that were not accepted and were decoded again."),
+    Spec(
+        "retries_spared",
+        "counter",
+        "Texts of finals that were not accepted and were published: the engine had no room.",
+    ),
     Spec("audio_seconds", "counter", "Seconds of speech in decoded batches."),
     Spec("decode_seconds", "counter", "Seconds in which the model decoded batches."),
     Spec("batch_rows", "histogram", "Utterances in a batch.", (), ROWS),

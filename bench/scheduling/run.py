@@ -11,8 +11,8 @@ of its final.
     bulk        2000 utterances of files wait from the beginning
     overload    1.5 times the capacity for a quarter of the run, then 0.6
 
-In other runs one utterance in fifty is attempted three times, with a text that repeats itself
-without end each time: all in one call of the engine, or one a job, when the planner takes it.
+In other runs the text of some utterances repeats itself without end at each of three attempts: all
+in one call of the engine; one a job, when the planner takes it; or so, while there is room for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -28,6 +29,7 @@ from bench.framework import BenchContext, Findings, above_zero, data_folder
 from bench.scheduling.simulated_worker import FirstCome, Waits, simulate
 from bench.scheduling.workload import CAPACITY, Scenario, scenarios
 from consumer.core.scheduling.capacity import Budget
+from consumer.core.scheduling.engine_load import EngineLoad
 from consumer.core.scheduling.planner import Planner
 from consumer.testing.simulation import BASE_ON_TWO_CORES, Fallbacks
 from evaluation.report import Check, Figures, Sense
@@ -38,11 +40,29 @@ PLANNERS: Final[dict[str, Callable[[], Planner]]] = {
     "first come, batched": lambda: FirstCome(BUDGET),
     "planner": lambda: Planner(BUDGET),
 }
-_REPEATED: Final = 0.02  # share of utterances that need every attempt
+
+
+class AlwaysRoom(EngineLoad):
+    """The load of an engine that makes every attempt: what room is compared with."""
+
+    def has_room(self, cost: int, attempt: int, now: float) -> bool:  # noqa: ARG002 - the signature
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """How unaccepted texts are decoded again."""
+
+    in_one_call: bool
+    load: Callable[[], EngineLoad]
+
+
 ATTEMPTS: Final = {
-    "at once": Fallbacks(_REPEATED, in_one_call=True),
-    "apart": Fallbacks(_REPEATED),
+    "at once": Attempts(in_one_call=True, load=AlwaysRoom),
+    "apart": Attempts(in_one_call=False, load=AlwaysRoom),
+    "with room": Attempts(in_one_call=False, load=EngineLoad),
 }
+_REPEATED: Final = (0.02, 0.1)  # shares of utterances that need every attempt
 _REPEATED_LOADS: Final = (0.05, 0.1, 0.2)
 _LENGTHS: Final = Path(__file__).with_name("lengths.json")
 
@@ -64,7 +84,7 @@ def run(context: BenchContext) -> Findings:
     until_s, lengths = context.arguments.seconds, recorded_lengths()
     loads = [*product(scenarios(until_s), PLANNERS)]
     repeated = [Scenario("steady", load, until_s) for load in _REPEATED_LOADS]
-    attempts = [*product(repeated, ATTEMPTS)]
+    attempts = [*product(repeated, _REPEATED, ATTEMPTS)]
     waits: dict[tuple[str, str], Waits] = {}
     attempt_waits: dict[tuple[str, str], Waits] = {}
     with context.progress(len(loads) + len(attempts)) as advance:
@@ -72,10 +92,12 @@ def run(context: BenchContext) -> Findings:
             utterances, planner = scenario.utterances(lengths), PLANNERS[name]()
             waits[str(scenario), name] = simulate(utterances, planner, until_s)
             advance(1, f"{scenario}, {name}")
-        for scenario, name in attempts:
-            utterances, planner = scenario.utterances(lengths), Planner(BUDGET)
-            found = simulate(utterances, planner, until_s, ATTEMPTS[name])
-            attempt_waits[str(scenario), name] = found
+        for scenario, share, name in attempts:
+            made = ATTEMPTS[name]
+            planner = Planner(BUDGET, made.load())
+            fallbacks = Fallbacks(share, in_one_call=made.in_one_call)
+            found = simulate(scenario.utterances(lengths), planner, until_s, fallbacks)
+            attempt_waits[f"{scenario}, {share:.0%} repeated", name] = found
             advance(1, f"{scenario}, {name}")
     return Findings(
         figures=_figures(waits) | _attempt_figures(attempt_waits),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from consumer.core.partition.step import Decode
 from consumer.core.scheduling.fold_audit import FoldAudit, disagreement
@@ -13,6 +15,8 @@ from consumer.core.text.hypothesis import Hypothesis, TimedHypothesis
 from consumer.interfaces import BatchTranscriber, Clock, EngineReport
 from consumer.metrics import Metrics
 from consumer.wakeup import Wakeup
+
+ROOM_S: Final = 0.1  # between two looks for room, while only decodes that could be spared wait
 
 
 class LocalEngine:
@@ -88,10 +92,12 @@ class LocalEngine:
         return EngineReport(started=jobs, dropped=dropped)
 
     async def _audit_or_wait(self) -> bool:
-        """Audit the fold, or wait for a job; return False once drained."""
-        audit = None if self._wakeup.is_closed else self._fold_audit.take()
+        """Audit the fold, or wait for a job or for room; return False once drained."""
+        audit = None
+        if not self._wakeup.is_closed and self._planner.may_audit(self._clock.monotonic()):
+            audit = self._fold_audit.take()
         if audit is None:
-            return await self._wakeup.wait()
+            return await self._wakeup.wait(ROOM_S if len(self._planner) else None)
         (unfolded,) = await self._model.transcribe(Batch((audit.job,), padded=True))
         if isinstance(unfolded, Hypothesis):
             difference = disagreement(audit.folded_text, unfolded.text)
@@ -101,7 +107,8 @@ class LocalEngine:
     async def _decode(self, batch: Batch) -> EngineReport:
         began = self._clock.monotonic()
         replies = await self._model.transcribe(batch)
-        decode_s = self._clock.monotonic() - began
+        decode_s = (ended := self._clock.monotonic()) - began
+        self._planner.decoded(batch, decode_s, ended)
         self._metrics.observe_batch(batch, decode_s)
         return EngineReport(
             decodes=[
@@ -118,5 +125,14 @@ class LocalEngine:
             return reply
         if job.kind is JobKind.FINAL and not (job.is_excerpt or reply.earlier):
             self._fold_audit.offer(job, reply)
+        if reply.earlier and not self._may_repeat(job, reply):
+            self._metrics.count("retries_spared")
+            reply = replace(reply, earlier=())  # its best text is settled
         queue_ms = round((began - job.closed_at) * 1000)
         return TimedHypothesis(reply, queue_ms, round(decode_s * 1000), self._clock.unix_ms())
+
+    def _may_repeat(self, job: Job, reply: Hypothesis) -> bool:
+        """Return whether a text that is not accepted may be decoded again."""
+        if job.kind is JobKind.INTERIM or job.is_excerpt:
+            return True  # it is not decoded again: its text is not used
+        return self._planner.may_repeat(job, len(reply.earlier), self._clock.monotonic())

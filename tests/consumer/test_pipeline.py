@@ -606,6 +606,24 @@ async def test_other_finals_are_decoded_before_the_retry_of_an_unaccepted_text()
     assert metrics.registry.get_sample_value("streamscribe_retries_total") == 2
 
 
+async def test_an_unaccepted_text_is_published_while_the_engine_has_no_room() -> None:
+    """The engine takes all the time there is; the text is the best so far."""
+
+    class Slow(UnacceptedTexts):
+        async def transcribe(self, batch: Batch) -> list[Hypothesis]:
+            clock.advance(100.0)
+            return await super().transcribe(batch)
+
+    log, stop, store, metrics = Log(), asyncio.Event(), MemoryStore(), Metrics()
+    log.speak("one", np.concatenate([loud(1), quiet(1)]), end=True)
+    engine, clock = Slow(), ManualClock()
+    source = ScriptedSource(polls_of(log), stop)
+    await pipeline(source, engine, store, metrics=metrics, clock=clock).run(stop)
+    assert [[len(job.earlier) for job in batch] for batch in engine.batches] == [[0]]
+    assert texts(store) == texts(await run(polls_of(log)))
+    assert metrics.registry.get_sample_value("streamscribe_retries_spared_total") == 1
+
+
 @pytest.mark.parametrize("error", [Retriable("no answer"), Fenced("a newer owner")])
 async def test_earlier_texts_are_dropped_when_a_partition_is_reopened(error: Exception) -> None:
     polls, engine = [*polls_of(two_streams()), *[Poll()] * 50], UnacceptedTexts()

@@ -4,6 +4,7 @@ Whenever the engine is idle it takes the best batch; there is no fixed wait. Job
 lane (live before bulk), kind (finals before interims), then due time. A batch has jobs of one class
 only, so that no final waits for the rows of an interim or of a file.
 
+    room     interims are taken, and finals attempted again, while the engine has room for them
     due      the deadline; within the backlog of a stream, that of the job before + own length, if
              later
     repeat   a job whose text was not accepted: due RETRY_DELAY_S after that text
@@ -21,6 +22,7 @@ from math import inf
 from typing import NamedTuple
 
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
+from consumer.core.scheduling.engine_load import EngineLoad
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 
@@ -51,8 +53,9 @@ class _Backlog:
 class Planner:
     """The jobs that wait. Back-pressure bounds their number."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, load: EngineLoad | None = None) -> None:
         self._budget = budget
+        self._load = load or EngineLoad()
         self._waiting: list[_Waiting] = []  # in order
         self._backlogs: dict[SessionKey, _Backlog] = {}
         self._interims: dict[SessionKey, _Waiting] = {}
@@ -77,8 +80,7 @@ class Planner:
         for job in jobs:
             self._drop_interim(job)
             due = self._due(job)
-            is_padded = job.earlier or not self._budget.folded
-            length = CONTEXT if is_padded else positions(job.utterance.seconds)
+            length = self._length(job)
             waiting = _Waiting(job.lane, job.kind, due, self._arrivals, length, job)
             self._arrivals += 1
             insort(self._waiting, waiting)
@@ -87,14 +89,36 @@ class Planner:
                 self._interims[job.id.session] = waiting
 
     def take(self, now: float) -> Batch | None:
-        """Return the next batch, or None if no job waits. Drops interims past their deadline."""
+        """Return the next batch, or None if no job waits that the engine has room for.
+
+        Drops interims past their deadline.
+        """
         self._drop_stale(now)
-        if not self._waiting:
+        first = next((n for n, each in enumerate(self._waiting) if self._may_take(each, now)), None)
+        if first is None:
             return None
-        chosen = _best(self._candidates(), self._budget)
+        chosen = _best(self._candidates(first), self._budget)
         for waiting in chosen:
             self._remove(waiting)
         return Batch(tuple(waiting.job for waiting in chosen))
+
+    def decoded(self, batch: Batch, seconds: float, now: float) -> None:
+        """Note how long the engine took for a batch."""
+        if batch.jobs[0].lane is Lane.LIVE:
+            longest = max(self._length(job, padded=batch.padded) for job in batch.jobs)
+            cost = self._budget.overhead + len(batch.jobs) * longest
+            self._load.observe(cost, len(batch.jobs[0].earlier), seconds, now)
+
+    def may_repeat(self, job: Job, attempts: int, now: float) -> bool:
+        """Return whether there is room for another attempt, after `attempts` texts of the job.
+
+        Files can wait, so there always is for theirs.
+        """
+        return job.lane is Lane.BULK or self._has_room(CONTEXT, attempts, now)
+
+    def may_audit(self, now: float) -> bool:
+        """Return whether there is room for a decode without the fold."""
+        return self._has_room(CONTEXT, 0, now)
 
     def cancel(self, id_: UtteranceId) -> None:
         """Drop the waiting final of that utterance."""
@@ -116,6 +140,11 @@ class Planner:
             if epochs.get(job.id.session.partition) != job.epoch:
                 self._remove(waiting)
 
+    def _length(self, job: Job, *, padded: bool = False) -> int:
+        """Return the encoder positions of a job; other attempts at a text are padded, too."""
+        is_padded = padded or job.earlier or not self._budget.folded
+        return CONTEXT if is_padded else positions(job.utterance.seconds)
+
     def _due(self, job: Job) -> float:
         """Return the due time; finals of one session are apart by their length, as in real time.
 
@@ -134,10 +163,16 @@ class Planner:
         backlog.count += 1
         return -inf if job.isolated else backlog.due
 
-    def _candidates(self) -> Sequence[_Waiting]:
-        """Return the first job, and others of its class."""
-        class_ = _class(self._waiting[0])
-        ahead = self._waiting[: _LOOK_AHEAD * self._budget.rows]
+    def _may_take(self, waiting: _Waiting, now: float) -> bool:
+        return waiting.kind is JobKind.FINAL or self._has_room(waiting.positions, 0, now)
+
+    def _has_room(self, length: int, attempts: int, now: float) -> bool:
+        return self._load.has_room(self._budget.overhead + length, attempts, now)
+
+    def _candidates(self, first: int) -> Sequence[_Waiting]:
+        """Return the job at index `first`, and others of its class after it."""
+        class_ = _class(self._waiting[first])
+        ahead = self._waiting[first : first + _LOOK_AHEAD * self._budget.rows]
         return [each for each in ahead if _class(each) == class_]
 
     def _drop_interim(self, newer: Job) -> None:

@@ -19,6 +19,7 @@ from bench.scheduling.workload import (
 from consumer.core.scheduling.capacity import Budget
 from consumer.core.scheduling.planner import Planner
 from consumer.testing.simulation import BASE_ON_TWO_CORES as COST
+from consumer.testing.simulation import Fallbacks
 
 RUN_S = 40.0
 
@@ -114,16 +115,24 @@ def test_more_gets_done_under_overload(waits: dict[tuple[str, float, str], Waits
     assert rtfx["planner"] > 1.2 * rtfx["first come, batched"] > 1.2 * rtfx["one at a time"]
 
 
+def attempted(lengths: list[float], load: float, share: float, name: str) -> Waits:
+    scenario, made = Scenario("steady", load, 150.0), ATTEMPTS[name]
+    fallbacks = Fallbacks(share, in_one_call=made.in_one_call)
+    planner = Planner(BUDGET, made.load())
+    return simulate(scenario.utterances(lengths), planner, scenario.until_s, fallbacks)
+
+
 def test_other_finals_are_hardly_delayed_by_further_attempts(lengths: list[float]) -> None:
-    scenario = Scenario("steady", 0.1, 150.0)
-    at_once, apart = (
-        simulate(scenario.utterances(lengths), Planner(BUDGET), scenario.until_s, ATTEMPTS[name])
-        for name in ("at once", "apart")
-    )
+    at_once, apart = (attempted(lengths, 0.1, 0.02, name) for name in ("at once", "apart"))
     others_s = [each.quantile_s(0.99, repeated=False) for each in (at_once, apart)]
     repeated_s = [each.quantile_s(0.5, repeated=True) for each in (at_once, apart)]
     assert others_s[1] < 0.7 * others_s[0]
     assert repeated_s[1] < 2.0 * repeated_s[0]
+
+
+def test_attempts_without_room_are_not_made(lengths: list[float]) -> None:
+    always, with_room = (attempted(lengths, 0.2, 0.1, name) for name in ("apart", "with room"))
+    assert with_room.quantile_s(0.95) < 0.5 * always.quantile_s(0.95)
 
 
 def test_a_run_repeats_itself(lengths: list[float]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from consumer.core.audio.utterance import EndReason, Speech, Utterance
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
-from consumer.core.scheduling.jobs import Job, JobKind
+from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.scheduling.planner import RETRY_DELAY_S, Planner
 from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
@@ -195,6 +195,48 @@ def test_jobs_of_an_older_epoch_are_discarded() -> None:
     assert taken(waiting) == [kept]
     assert waiting.waiting_s(Lane.LIVE) == 0
     assert len(waiting.dropped_interims()) == 0, "it was discarded, not dropped"
+
+
+def busy(queue: Planner, lane: Lane = Lane.LIVE) -> Planner:
+    """Return the queue after batches of that lane without a pause, up to now = 0."""
+    for number in range(-99, 1):
+        queue.decoded(Batch((job("before", lane=lane),)), 0.5, 0.5 * number)
+    return queue
+
+
+def test_interims_wait_while_the_engine_has_no_room_and_finals_do_not() -> None:
+    waiting = busy(planner(interim("a", deadline=90), job("b", deadline=90)))
+    assert streams(taken(waiting, now=0.0)) == ["b"]
+    assert taken(waiting, now=0.0) == []
+    assert len(waiting) == 1
+    assert streams(taken(waiting, now=60.0)) == ["a"]
+
+
+def test_bulk_finals_are_taken_while_a_live_interim_waits_for_room() -> None:
+    waiting = busy(planner(interim("a", deadline=90), job("file", lane=Lane.BULK)))
+    assert streams(taken(waiting, now=0.0)) == ["file"]
+
+
+def test_only_live_batches_take_room() -> None:
+    waiting = busy(planner(interim("a", deadline=90)), lane=Lane.BULK)
+    assert streams(taken(waiting, now=0.0)) == ["a"]
+
+
+def test_other_attempts_and_audits_need_room_but_those_of_files_do_not() -> None:
+    idle, loaded = planner(), busy(planner())
+    live, file = job("live"), job("file", lane=Lane.BULK)
+    assert [idle.may_repeat(live, 1, 0.0), loaded.may_repeat(live, 1, 0.0)] == [True, False]
+    assert [idle.may_audit(0.0), loaded.may_audit(0.0)] == [True, False]
+    assert loaded.may_repeat(file, 1, 0.0)
+    assert loaded.may_repeat(live, 1, 60.0)
+
+
+def test_a_padded_batch_is_measured_as_one() -> None:
+    folded, padded = planner(), planner()
+    folded.decoded(Batch((job("a"),)), 1.8, 0.0)
+    padded.decoded(Batch((job("a"),), padded=True), 1.8, 0.0)
+    assert not folded.may_audit(0.0), "a short clip took so long"
+    assert padded.may_audit(0.0)
 
 
 BUDGETS = st.builds(Budget, st.integers(1, 9000), st.integers(1, 20), st.integers(0, 1000))
