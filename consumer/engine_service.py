@@ -13,6 +13,7 @@ from consumer.clock import SystemClock
 from consumer.core.scheduling.capacity import Budget, limited, measured_budget
 from consumer.core.scheduling.fold_audit import FoldAudit
 from consumer.core.scheduling.planner import Planner
+from consumer.core.scheduling.thread_choice import ThreadChoice
 from consumer.engine import protocol
 from consumer.engine.local import LocalEngine
 from consumer.engine.server import EngineServer
@@ -61,15 +62,21 @@ async def _report_ready(health: Health, settings: Settings, ready: asyncio.Event
 
 def transcriber_thread(settings: Settings, transcriber: Transcriber) -> TranscriberThread:
     """Return the model's thread, not started."""
-    threads = settings.threads or device.usable_cores()
-    return TranscriberThread(transcriber, threads=threads, timeout_s=settings.engine_timeout_s)
+    return TranscriberThread(
+        transcriber, threads=_threads(settings), timeout_s=settings.engine_timeout_s
+    )
 
 
 def local_engine(settings: Settings, model: TranscriberThread, metrics: Metrics) -> LocalEngine:
     """Return an engine over a model that is warm."""
-    planner = Planner(_budget(model))
+    planner = Planner(_budget(model), threads=ThreadChoice(_threads(settings)))
     audit = FoldAudit(settings.fold_audit_share)
     return LocalEngine(model, planner, SystemClock(), metrics, audit)
+
+
+def _threads(settings: Settings) -> int:
+    """Return the most threads of a matrix product."""
+    return settings.threads or device.usable_cores()
 
 
 def info_of(transcriber: Transcriber) -> EngineInfo:

@@ -16,7 +16,7 @@ from consumer.interfaces import BatchTranscriber, Clock, EngineReport
 from consumer.metrics import Metrics
 from consumer.wakeup import Wakeup
 
-ROOM_S: Final = 0.1  # between two looks for room, while only decodes that could be spared wait
+_ROOM_S: Final = 0.1  # between two looks for room, while only decodes that could be spared wait
 
 
 class LocalEngine:
@@ -97,7 +97,7 @@ class LocalEngine:
         if not self._wakeup.is_closed and self._planner.may_audit(self._clock.monotonic()):
             audit = self._fold_audit.take()
         if audit is None:
-            return await self._wakeup.wait(ROOM_S if len(self._planner) else None)
+            return await self._wakeup.wait(_ROOM_S if len(self._planner) else None)
         (unfolded,) = await self._model.transcribe(Batch((audit.job,), padded=True))
         if isinstance(unfolded, Hypothesis):
             difference = disagreement(audit.folded_text, unfolded.text)

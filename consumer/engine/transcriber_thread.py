@@ -131,6 +131,8 @@ class TranscriberThread:
         return BatchTiming(rows * each, seconds)
 
     def _decode(self, batch: Batch) -> list[Hypothesis]:
+        if batch.threads:
+            set_threads(batch.threads)
         clips = [self._clip(job, padded=batch.padded) for job in batch.jobs]
         return self._transcribe(clips)
 

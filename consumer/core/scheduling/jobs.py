@@ -63,6 +63,7 @@ class Batch:
 
     jobs: tuple[Job, ...]
     padded: bool = False  # without the fold, for an audit
+    threads: int = 0  # of the model; 0: as many as the batch before
 
 
 Samples: TypeAlias = Int16Array | Float32Array  # as recorded, or in -1..1 at a usual level

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
 from consumer.core.scheduling.engine_load import EngineLoad
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
+from consumer.core.scheduling.thread_choice import ThreadChoice
 from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 
 RETRY_DELAY_S = 1.0  # finals due within it are decoded before another attempt at a text
@@ -53,9 +54,15 @@ class _Backlog:
 class Planner:
     """The jobs that wait. Back-pressure bounds their number."""
 
-    def __init__(self, budget: Budget, load: EngineLoad | None = None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        load: EngineLoad | None = None,
+        threads: ThreadChoice | None = None,
+    ) -> None:
         self._budget = budget
         self._load = load or EngineLoad()
+        self._threads = threads
         self._waiting: list[_Waiting] = []  # in order
         self._backlogs: dict[SessionKey, _Backlog] = {}
         self._interims: dict[SessionKey, _Waiting] = {}
@@ -100,14 +107,19 @@ class Planner:
         chosen = _best(self._candidates(first), self._budget)
         for waiting in chosen:
             self._remove(waiting)
-        return Batch(tuple(waiting.job for waiting in chosen))
+        has_final = chosen[0].kind is JobKind.FINAL
+        threads = self._threads.choose(now, has_final=has_final) if self._threads else 0
+        return Batch(tuple(waiting.job for waiting in chosen), threads=threads)
 
     def decoded(self, batch: Batch, seconds: float, now: float) -> None:
         """Note how long the engine took for a batch."""
+        longest = max(self._length(job, padded=batch.padded) for job in batch.jobs)
+        cost = self._budget.overhead + len(batch.jobs) * longest
+        attempts = len(batch.jobs[0].earlier)
+        if self._threads and not attempts:
+            self._threads.observe(batch.threads, cost, seconds, now)
         if batch.jobs[0].lane is Lane.LIVE:
-            longest = max(self._length(job, padded=batch.padded) for job in batch.jobs)
-            cost = self._budget.overhead + len(batch.jobs) * longest
-            self._load.observe(cost, len(batch.jobs[0].earlier), seconds, now)
+            self._load.observe(cost, attempts, seconds, now)
 
     def may_repeat(self, job: Job, attempts: int, now: float) -> bool:
         """Return whether there is room for another attempt, after `attempts` texts of the job.

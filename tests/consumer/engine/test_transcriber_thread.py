@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 from builders import MODEL, OPTIONS, PARTITION, RATE, loud, quiet
 
 from consumer.core.audio.utterance import (
@@ -231,6 +232,16 @@ async def test_a_row_of_a_model_that_does_not_fold_costs_all_positions():
 async def test_a_device_too_small_for_the_large_batch_is_measured_too():
     async with TranscriberThread(FakeTranscriber(fits=2), threads=1, timeout_s=60) as engine:
         assert len(engine.timings) == 2
+
+
+async def test_a_batch_sets_the_number_of_threads_and_keeps_it_otherwise() -> None:
+    used: list[int] = []
+    model = FakeTranscriber()
+    async with started(model) as engine:
+        model.before = lambda: used.append(torch.get_num_threads())
+        for threads in (2, 0, 1):
+            await engine.transcribe(Batch((job(quiet(2)),), threads=threads))
+    assert used == [2, 2, 1]
 
 
 # --- device errors

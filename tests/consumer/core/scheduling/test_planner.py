@@ -13,6 +13,7 @@ from consumer.core.audio.utterance import EndReason, Speech, Utterance
 from consumer.core.scheduling.capacity import CONTEXT, Budget, positions
 from consumer.core.scheduling.jobs import Batch, Job, JobKind
 from consumer.core.scheduling.planner import RETRY_DELAY_S, Planner
+from consumer.core.scheduling.thread_choice import ThreadChoice
 from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 from schemas.audio import StreamOptions
@@ -237,6 +238,18 @@ def test_a_padded_batch_is_measured_as_one() -> None:
     padded.decoded(Batch((job("a"),), padded=True), 1.8, 0.0)
     assert not folded.may_audit(0.0), "a short clip took so long"
     assert padded.may_audit(0.0)
+
+
+def test_the_times_of_batches_choose_their_threads() -> None:
+    queue = Planner(WIDE, threads=ThreadChoice(2))
+    used = []
+    for number, seconds in enumerate((0.2, 0.4, 4.0, 1.2)):
+        queue.add([job(number=number)])
+        batch = queue.take(0.0)
+        assert batch is not None
+        used.append(batch.threads)
+        queue.decoded(batch, seconds, 0.0)
+    assert used == [2, 1, 2, 1]
 
 
 BUDGETS = st.builds(Budget, st.integers(1, 9000), st.integers(1, 20), st.integers(0, 1000))
