@@ -13,13 +13,14 @@ detect speech.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import webrtcvad
 
-from consumer.core.audio.gain import RunningGain
+from consumer.core.audio.gain import MeasuredWindow, RunningGain, measured
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
@@ -47,9 +48,13 @@ class WebrtcFrames:
         """Count frames from the next sample on."""
         self._framer = Framer(FRAME_MS, self._rate)
 
-    def push(self, samples: Int16Array) -> list[bool]:
-        """Return for every frame that these samples complete whether it is speech."""
-        return [self._is_speech(self._gain.apply(frame)) for frame in self._framer.push(samples)]
+    def push(self, samples: Int16Array) -> list[Int16Array]:
+        """Return the frames that these samples complete; they are to be measured for `speech`."""
+        return self._framer.push(samples)
+
+    def speech(self, frames: Sequence[MeasuredWindow]) -> list[bool]:
+        """Return whether each of the next frames is speech."""
+        return [self._is_speech(self._gain.apply(frame)) for frame in frames]
 
     def _is_speech(self, frame: Int16Array) -> bool:
         rate = self._rate
@@ -68,7 +73,7 @@ class WebrtcDetector:
     def open(self, rate: int, before: Int16Array | None = None) -> WebrtcFrames:
         frames = WebrtcFrames(rate)
         if before is not None:
-            frames.push(before)
+            self.score([(frames, before)])
             frames.restart()
         return frames
 
@@ -77,7 +82,11 @@ class WebrtcDetector:
 
         A detector may occur once in a call.
         """
-        return [np.array(frames.push(samples), np.float32) for frames, samples in work]
+        found = _measured([frames.push(samples) for frames, samples in work])
+        return [
+            np.array(detector.speech(frames), np.float32)
+            for (detector, _), frames in zip(work, found, strict=True)
+        ]
 
 
 class WebrtcGate:
@@ -100,14 +109,19 @@ class WebrtcGate:
         self._frame = self._window = 0
         self._speech_ends.clear()
 
-    def push(self, samples: Int16Array) -> None:
-        for speech in self._frames.push(samples):
+    def push(self, samples: Int16Array) -> list[Int16Array]:
+        """Return the frames that these samples complete; they are to be measured for `listen`."""
+        return self._frames.push(samples)
+
+    def listen(self, frames: Sequence[MeasuredWindow]) -> None:
+        """Take the next frames."""
+        for speech in self._frames.speech(frames):
             self._frame += 1
             if speech:
                 self._speech_ends.append(window_start(self._frame, FRAME_MS, self._rate))
 
     def passes(self) -> bool:
-        """Return whether the next window passes; all of its samples must have been pushed."""
+        """Return whether the next window passes; all of its frames must have been taken."""
         start, end = (
             window_start(self._window + step, silero.WINDOW_MS, self._rate) for step in (0, 1)
         )
@@ -133,12 +147,19 @@ class SileroWindows:
         if self._gate is not None:
             self._gate.restart()
 
-    def push(self, samples: Int16Array) -> tuple[npt.NDArray[np.bool_], list[Int16Array]]:
-        """Return whether each window that these samples complete passes, and those that do."""
-        windows = [self._gain.apply(window) for window in self._framer.push(samples)]
+    def push(self, samples: Int16Array) -> tuple[list[Int16Array], list[Int16Array]]:
+        """Return windows and frames of the gate that these samples complete, to be measured."""
+        frames = [] if self._gate is None else self._gate.push(samples)
+        return self._framer.push(samples), frames
+
+    def select(
+        self, measured: Sequence[MeasuredWindow], frames: Sequence[MeasuredWindow]
+    ) -> tuple[npt.NDArray[np.bool_], list[Int16Array]]:
+        """Return whether each of the next windows passes, and those that do."""
+        windows = [self._gain.apply(window) for window in measured]
         if self._gate is None:
             return np.ones(len(windows), bool), windows
-        self._gate.push(samples)
+        self._gate.listen(frames)
         passed = [self._gate.passes() for _ in windows]
         return np.array(passed, bool), [
             window for window, passes in zip(windows, passed, strict=True) if passes
@@ -166,7 +187,7 @@ class SileroDetector:
 
         A detector may occur once in a call.
         """
-        pushed = [detector.push(samples) for detector, samples in work]
+        pushed = self._push(work)
         scores = [np.zeros(len(passed), np.float32) for passed, _ in pushed]
         busy = [index for index, (_, windows) in enumerate(pushed) if windows]
         if busy:
@@ -175,6 +196,18 @@ class SileroDetector:
             for index, probability in zip(busy, probabilities, strict=True):
                 scores[index][pushed[index][0]] = probability
         return scores
+
+    def _push(
+        self, work: Sequence[tuple[SileroWindows, Int16Array]]
+    ) -> list[tuple[npt.NDArray[np.bool_], list[Int16Array]]]:
+        """Return which of the windows that each detector completes pass, and those that do."""
+        pushed = [detector.push(samples) for detector, samples in work]
+        windows = _measured([each for each, _ in pushed])
+        frames = _measured([each for _, each in pushed])
+        return [
+            detector.select(*found)
+            for (detector, _), *found in zip(work, windows, frames, strict=True)
+        ]
 
     def _probabilities(
         self, detectors: Sequence[SileroWindows], windows: Sequence[list[Int16Array]]
@@ -197,6 +230,13 @@ def load(kind: Detector) -> SpeechScorer:
             return SileroDetector(gated=False)
         case Detector.CASCADE:
             return SileroDetector(gated=True)
+
+
+def _measured(windows: Sequence[list[Int16Array]]) -> Iterator[list[MeasuredWindow]]:
+    """Yield the windows of each stream, all of them measured together."""
+    found = iter(measured([window for stream in windows for window in stream]))
+    for stream in windows:
+        yield [*islice(found, len(stream))]
 
 
 def _clips(detectors: Sequence[SileroWindows], windows: Sequence[list[Int16Array]]) -> Float32Array:

@@ -13,9 +13,10 @@ for a whole clip.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from math import ceil, log10
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,40 @@ _LEVEL_FALL: Final = 3.0  # dB a second
 _FLOOR_RISE: Final = 6.0  # dB a second
 _BACKGROUND_MS: Final = 100  # half of it has to be quiet: a recording may fade in
 _AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
+_AT_ONCE: Final = 4_096  # windows measured together, which bounds the memory for a backlog
 SILENCE: Final = 1e-3  # least power: digital silence has a level, too
+
+
+class MeasuredWindow(NamedTuple):
+    """A window of a detector, and what its gain depends on."""
+
+    window: Int16Array  # [n]
+    centred: Float32Array  # [n], without its mean
+    level_db: float | None  # of full scale; None: it is constant
+
+
+def measured(windows: Sequence[Int16Array]) -> list[MeasuredWindow]:
+    """Return the windows of any number of streams, in order; those of one length are one array."""
+    alike: defaultdict[int, list[int]] = defaultdict(list)
+    for index, window in enumerate(windows):
+        alike[len(window)].append(index)
+    found: dict[int, MeasuredWindow] = {}
+    for indexes in alike.values():
+        for first in range(0, len(indexes), _AT_ONCE):
+            block = indexes[first : first + _AT_ONCE]
+            found |= zip(block, _measured([windows[index] for index in block]), strict=True)
+    return [found[index] for index in range(len(windows))]
+
+
+def _measured(windows: list[Int16Array]) -> Iterator[MeasuredWindow]:
+    """Yield windows of one length, each as if it were measured alone."""
+    centred = np.stack(windows).astype(np.float32)
+    centred -= centred.mean(axis=1, keepdims=True)
+    audible: list[bool] = (centred != 0).any(axis=1).tolist()
+    energies = np.matmul(centred[:, None], centred[:, :, None]).ravel().tolist()
+    for window, row, is_audible, energy in zip(windows, centred, audible, energies, strict=True):
+        level_db = _decibels(energy / len(window)) if is_audible else None
+        yield MeasuredWindow(window, row, level_db)
 
 
 class RunningGain:
@@ -43,17 +77,18 @@ class RunningGain:
         self._floor_db = np.inf  # of the quietest background
         self._newest_db: deque[float] = deque(maxlen=ceil(_BACKGROUND_MS / window_ms))
 
-    def apply(self, window: Int16Array) -> Int16Array:
+    def apply(self, measured: MeasuredWindow) -> Int16Array:
         """Return the next window, amplified without its mean and clipped at full scale if quiet."""
-        samples = window.astype(np.float32)
-        samples -= samples.mean()
-        if not samples.any():  # a muted microphone or padding is no background
-            return window
-        gain_db = self._next(_level_db(samples))
+        if measured.level_db is None:  # a muted microphone or padding is no background
+            return measured.window
+        gain_db = self._next(measured.level_db)
         if gain_db < _AUDIBLE_DB:
-            return window
-        samples *= 10 ** (gain_db / 20)
-        return np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+            return measured.window
+        samples = measured.centred * np.float32(10 ** (gain_db / 20))
+        np.rint(samples, out=samples)
+        np.minimum(samples, FULL_SCALE - 1, out=samples)  # both at a third of the cost of `clip`
+        np.maximum(samples, -FULL_SCALE, out=samples)
+        return samples.astype(np.int16)
 
     def _next(self, window_db: float) -> float:
         self._level_db = max(window_db, self._level_db - self._fall_db)
@@ -79,5 +114,8 @@ def levelled(samples: Float32Array) -> Float32Array:
 
 def _level_db(samples: Float32Array) -> float:
     """Return the level of [n] samples whose mean is 0, in dB of full scale."""
-    power = float(samples @ samples) / len(samples)
+    return _decibels(float(samples @ samples) / len(samples))
+
+
+def _decibels(power: float) -> float:
     return 10 * log10(max(power, SILENCE) / FULL_SCALE**2)

@@ -32,7 +32,7 @@ class Framer:
 
     def push(self, samples: Int16Array) -> list[Int16Array]:
         """Return the windows that are complete now, each [context + window] samples."""
-        audio = np.concatenate((self._rest, samples))
+        audio = np.concatenate((self._rest, samples)) if len(self._rest) else samples
         begin = self._start(self._next)
         windows = []
         at = 0

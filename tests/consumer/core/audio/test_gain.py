@@ -6,7 +6,7 @@ from budget import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.audio.gain import MAX_DB, NOISE_DB, TARGET_DB, RunningGain, levelled
+from consumer.core.audio.gain import MAX_DB, NOISE_DB, TARGET_DB, RunningGain, levelled, measured
 from consumer.core.audio.utterance import Float32Array, Int16Array
 
 WINDOW_MS, WINDOW = 20, 320
@@ -24,7 +24,7 @@ def level(window: Int16Array) -> float:
 
 def amplified(*parts: list[Int16Array]) -> list[Int16Array]:
     gain = RunningGain(WINDOW_MS)
-    return [gain.apply(window) for part in parts for window in part]
+    return [gain.apply(each) for part in parts for each in measured(part)]
 
 
 @pytest.mark.parametrize("db", [-30, -40, -50, -60])
