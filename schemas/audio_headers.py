@@ -7,7 +7,8 @@ record only where it decides what its samples are or where they go.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from schemas.errors import Reason, WireError
@@ -37,13 +38,15 @@ _QUOTE: Final = b'"'
 
 
 def select(
-    headers: Headers, names: Collection[str] = READ_HEADERS
+    headers: Headers, names: AbstractSet[str] = READ_HEADERS
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Return the headers of these names, and one line for each that is not read as it was meant.
 
     Of several values of one header the first applies. Raises WireError if they differ and the
     header is a decisive one.
     """
+    if (plain := _plain(headers, names)) is not None:
+        return plain, ()
     known: dict[str, bytes] = {}
     problems: list[str] = []
     others: list[tuple[str, bytes]] = []
@@ -66,6 +69,22 @@ def select(
         problems.append(f"{name}: sent with two values; the first one applies")
     problems += [_unread(name) for name, value in others if _is_missed(name, value, known)]
     return known, tuple(dict.fromkeys(problems)) if problems else ()
+
+
+def _plain(headers: Headers, names: AbstractSet[str]) -> dict[str, bytes] | None:
+    """Return the headers where each is of these names as written, occurs once and has no quotes.
+
+    So are those of most records, which need no examination of their own.
+    """
+    stated = dict(headers)
+    if len(stated) != len(headers) or not stated.keys() <= names:
+        return None
+    plain: dict[str, bytes] = {}
+    for name, value in stated.items():
+        if value is None or value[:1] == _QUOTE:
+            return None
+        plain[name] = value
+    return plain
 
 
 def unquoted(value: bytes) -> bytes:

@@ -7,8 +7,8 @@ whatever the bytes: a record that one worker rejects is rejected by every worker
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple, get_args
 
 import msgspec
@@ -22,12 +22,13 @@ from schemas.audio import (
     MAX_UNIX_MS,
     MIN_RATE,
     AudioChunk,
+    AudioCodec,
     AudioDefaults,
     StreamOptions,
 )
 from schemas.audio_headers import select
 from schemas.capture_time import capture_time
-from schemas.codec_names import OWN_NAMES, CodecName, codec_name
+from schemas.codec_names import OWN_NAMES, codec_name
 from schemas.errors import Reason, WireError
 from schemas.headers import Headers, check_limits, decimal, flag, shown
 from schemas.options import decode_options, encode_options
@@ -88,8 +89,9 @@ def decode_audio(
     check_limits(headers)
     stream_id = _stream_id(key)
     known, problems = select(headers)
-    codec = _codec(known.get("codec"), defaults)
-    rate, channels = _format(known, codec, defaults)
+    codec, rate, channels = _format(
+        known.get("codec"), known.get("rate"), known.get("channels"), defaults
+    )
     seq = decimal(known, "seq", most=MAX_POSITION)
     start = decimal(known, "start", most=MAX_POSITION)
     end, flush = flag(known, "end"), flag(known, "flush")
@@ -104,7 +106,7 @@ def decode_audio(
     return AudioChunk(
         stream_id,
         payload,
-        codec.codec,
+        codec,
         rate,
         channels,
         seq,
@@ -127,6 +129,7 @@ def _check_size(payload: bytes) -> None:
         )
 
 
+@lru_cache(maxsize=16_384)
 def _stream_id(key: bytes | None) -> str:
     rule = f"the record's key names the stream: 1-{MAX_STREAM_ID_CHARACTERS} of [A-Za-z0-9._:-]"
     if key is None:
@@ -138,32 +141,32 @@ def _stream_id(key: bytes | None) -> str:
     return stream_id
 
 
-def _codec(value: bytes | None, defaults: AudioDefaults) -> CodecName:
-    return OWN_NAMES[defaults.codec] if value is None else codec_name(value)
-
-
+@lru_cache(maxsize=1_024)  # the records of a stream state one format
 def _format(
-    known: Mapping[str, bytes], stated: CodecName, defaults: AudioDefaults
-) -> tuple[int | None, int | None]:
-    """Return rate in Hz and channels: the headers', else the defaults for PCM and None for others.
+    codec: bytes | None, rate: bytes | None, channels: bytes | None, defaults: AudioDefaults
+) -> tuple[AudioCodec, int | None, int | None]:
+    """Return codec, rate in Hz and channels of the values of their headers.
+
+    Rate and channels are the headers', else the defaults for PCM and None for others.
 
     A rate that the codec's name states comes before the default.
 
     Raises WireError for values out of range.
     """
-    rate = decimal(known, "rate", most=MAX_POSITION)
-    channels = decimal(known, "channels", most=MAX_POSITION)
-    if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
+    stated = OWN_NAMES[defaults.codec] if codec is None else codec_name(codec)
+    hz = decimal({"rate": rate}, "rate", most=MAX_POSITION)
+    count = decimal({"channels": channels}, "channels", most=MAX_POSITION)
+    if hz is not None and not MIN_RATE <= hz <= MAX_RATE:
         raise WireError(
-            Reason.RATE_OUT_OF_RANGE, f"rate is {rate} Hz: resample to {MIN_RATE}-{MAX_RATE}"
+            Reason.RATE_OUT_OF_RANGE, f"rate is {hz} Hz: resample to {MIN_RATE}-{MAX_RATE}"
         )
-    if channels is not None and not 1 <= channels <= MAX_CHANNELS:
+    if count is not None and not 1 <= count <= MAX_CHANNELS:
         raise WireError(
-            Reason.CHANNELS_OUT_OF_RANGE, f"{channels} channels: mix down to 1 or {MAX_CHANNELS}"
+            Reason.CHANNELS_OUT_OF_RANGE, f"{count} channels: mix down to 1 or {MAX_CHANNELS}"
         )
     if stated.codec.self_describing:
-        return rate, channels
-    return rate or stated.rate or defaults.rate, channels or defaults.channels
+        return stated.codec, hz, count
+    return stated.codec, hz or stated.rate or defaults.rate, count or defaults.channels
 
 
 def _traceparent(value: bytes | None) -> tuple[str | None, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Final, TypeAlias
 
 from schemas.audio import MAX_HEADER_BYTES, MAX_HEADERS
@@ -24,7 +25,10 @@ def check_limits(headers: Headers) -> None:
         )
     size = 0
     for name, value in headers:
-        size += len(name.encode()) + (len(value) if value else 0)
+        # Most names are ASCII, of which the length is known without encoding them.
+        size += len(name) if name.isascii() else len(name.encode())
+        if value:
+            size += len(value)
     if size > MAX_HEADER_BYTES:
         raise WireError(
             Reason.HEADERS_TOO_LARGE, f"{size} bytes of headers: send at most {MAX_HEADER_BYTES}"
@@ -37,7 +41,7 @@ def shown(value: bytes) -> str:
     return ascii(text) + ("..." if len(value) > _SHOWN_BYTES else "")
 
 
-def decimal(known: Mapping[str, bytes], name: str, *, most: int) -> int | None:
+def decimal(known: Mapping[str, bytes | None], name: str, *, most: int) -> int | None:
     """Return the header as a number from 0 to `most`, or None if it is absent.
 
     Raises WireError for anything but ASCII digits in that range.
@@ -45,11 +49,16 @@ def decimal(known: Mapping[str, bytes], name: str, *, most: int) -> int | None:
     if (value := known.get(name)) is None:
         return None
     # bytes.isdigit accepts ASCII only; the length limit keeps int() from parsing kilobytes.
-    if value.isdigit() and len(value) <= len(str(most)) and int(value) <= most:
-        return int(value)
+    if value.isdigit() and len(value) <= _digits(most) and (number := int(value)) <= most:
+        return number
     raise WireError(
         Reason.BAD_HEADER, f"header {name} is {shown(value)}: send a decimal number up to {most}"
     )
+
+
+@cache
+def _digits(most: int) -> int:
+    return len(str(most))
 
 
 def flag(known: Mapping[str, bytes], name: str) -> bool:
