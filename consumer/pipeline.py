@@ -13,7 +13,7 @@ opens it, commits, and opens it again after a failure.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
@@ -22,6 +22,7 @@ import structlog
 
 from consumer.broadcast_queue import BroadcastQueue
 from consumer.core.audio.utterance import Float32Array
+from consumer.core.partition.commit import Outcome
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.partition import PartitionTask
 from consumer.core.partition.policy import PartitionPolicy
@@ -257,14 +258,16 @@ class Pipeline:
         )
 
     def _count_outcomes(self, records: Sequence[IncomingRecord], effects: Effects) -> None:
+        counts: Counter[Outcome] = Counter()
         for record, outcome in zip(records, effects.outcomes, strict=True):
             if outcome is None:
                 continue
+            counts[outcome] += 1
             if isinstance(record, UnreadableBatch):
-                self._metrics.count("records", record.next_offset - record.offset, outcome=outcome)
+                counts[outcome] += record.last_offset - record.offset
                 self._log_skipped(record)
-            else:
-                self._metrics.count("records", outcome=outcome)
+        for outcome, number in counts.items():
+            self._metrics.count("records", number, outcome=outcome)
 
     def _log_skipped(self, batch: UnreadableBatch) -> None:
         self._metrics.count("batches_skipped", reason=batch.reason)

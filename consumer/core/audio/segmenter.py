@@ -105,6 +105,7 @@ class Segmenter:
         self._pre_roll = self._samples(config.pre_roll_ms)
         self._post_roll = self._samples(config.post_roll_ms)
         self._longest = self._samples(config.max_utterance_ms)
+        self._silence_cut = self._samples(config.silence_cut_ms)
         # After a split, speech of any length continues the utterance before: none of it is a click.
         self._open = _Open(0, 0, self._longest, min_speech=1) if in_speech else None
         self._has_cut = False
@@ -117,13 +118,23 @@ class Segmenter:
     def push(self, probabilities: Float32Array) -> Cut | None:
         """Add the next windows in order; return the first cut, ignoring what follows, or None."""
         self._check_no_cut()
-        for probability in probabilities.tolist():
+        fresh = probabilities.tolist()
+        if self._is_all_silence(fresh):
+            self._probabilities += fresh
+            return None
+        for probability in fresh:
             self._probabilities.append(probability)
             cut = self._in_silence() if self._open is None else self._in_speech(self._open)
             if cut is not None:
                 self._has_cut = True
                 return cut
         return None
+
+    def _is_all_silence(self, fresh: list[float]) -> bool:
+        """Return whether these windows make no onset, and no cut of silence."""
+        if self._open is not None or max(fresh, default=0.0) >= self._config.onset:
+            return False
+        return self._start(len(self._probabilities) + len(fresh)) < self._silence_cut
 
     def push_speech(self, length: int) -> Cut | None:
         """Take the windows that are missing up to `length` samples since the cut for speech."""
@@ -172,7 +183,7 @@ class Segmenter:
     def _in_silence(self) -> Cut | None:
         if (first := self._onset()) is not None:
             self._open = self._opened(first)
-        elif self.scored >= self._samples(self._config.silence_cut_ms):
+        elif self.scored >= self._silence_cut:
             return Cut(self.scored - self._pre_roll, None)
         return None
 
@@ -195,11 +206,12 @@ class Segmenter:
         return _Open(first, start, start + self._longest, least, quiet)
 
     def _in_speech(self, utterance: _Open) -> Cut | None:
-        newest = len(self._probabilities) - 1
+        probabilities, offset = self._probabilities, self._config.offset
+        newest = len(probabilities) - 1
         oldest = newest - self._endpoint_windows
-        utterance.quiet += not self._is_speech(newest)
+        utterance.quiet += probabilities[newest] < offset
         if oldest >= utterance.first:
-            utterance.quiet -= not self._is_speech(oldest)
+            utterance.quiet -= probabilities[oldest] < offset
         if oldest + 1 >= utterance.first and utterance.quiet >= self._endpoint_quiet:
             return self._endpoint(utterance)
         is_longest = self._start(newest + 2) > utterance.longest_end
@@ -241,8 +253,9 @@ class Segmenter:
 
     def _speech_end(self, utterance: _Open, stop: int) -> int:
         """Return the end of the last window of speech before window `stop`."""
+        probabilities, offset = self._probabilities, self._config.offset
         for index in range(stop - 1, utterance.first - 1, -1):
-            if self._is_speech(index):
+            if probabilities[index] >= offset:
                 return self._start(index + 1)
         return self._start(utterance.first)
 

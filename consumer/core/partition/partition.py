@@ -14,7 +14,13 @@ from contextlib import AbstractContextManager
 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.expiry import Expiry
-from consumer.core.partition.faults import EXCLUDED, ExcludedStreams, Exclusions, attributed_to
+from consumer.core.partition.faults import (
+    EXCLUDED,
+    ExcludedStreams,
+    Exclusions,
+    attribute,
+    attributed_to,
+)
 from consumer.core.partition.lag import Lag
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.policy import PartitionPolicy
@@ -101,13 +107,16 @@ class PartitionTask:
 
     def is_known(self, record: Record) -> bool:
         """Return whether the record belongs to a known stream, so that it may be decoded ahead."""
+        if not self._policy.split_channels:
+            return _key(record) in self._streams
         return self._streams.has_any(self._names(record))
 
     def admit(self, record: Record) -> RejectedRecord | None:
         """Return why the next record must not be decoded, or None."""
         if record.next_offset <= self.ledger.position:
             return None
-        if self._excluded.excludes(self._names(record), record.offset):
+        excluded = self._excluded
+        if not excluded.is_empty and excluded.excludes(self._names(record), record.offset):
             return RejectedRecord(record, Reason.INTERNAL_ERROR, EXCLUDED)
         if self.is_known(record):
             return None
@@ -132,8 +141,11 @@ class PartitionTask:
                 self._utterances.on_decoded(decode, now)
         for request, probabilities in inputs.scores:
             stream = self._streams.scored(request)
-            with self._attributed_to(stream.stream_id):
+            try:
                 self._append(stream, stream.on_scores(probabilities), now, now_ms)
+            except Exception as error:
+                attribute(error, stream.stream_id, self.ledger.next_offset)
+                raise
         outcomes = [self._read(record, now) for record in inputs.records]
         if inputs.caught_up is not None:
             self._tick(now, caught_up=inputs.caught_up)
@@ -182,8 +194,11 @@ class PartitionTask:
             return None
         self.ledger.read(record.offset, record.timestamp_ms)
         self._on_read(record.timestamp_ms, now)
-        with self._attributed_to(self._names(record)[0]):
+        try:
             outcome = self._outcome(incoming, now)
+        except Exception as error:
+            attribute(error, self._names(record)[0], self.ledger.next_offset)
+            raise
         self.ledger.tally(outcome)
         return None if self.ledger.is_replay else outcome
 
@@ -260,7 +275,7 @@ class PartitionTask:
 
     def _names(self, record: Record) -> tuple[str, ...]:
         """Return the ids of the streams that the record may belong to."""
-        stream_id = record.key.decode("latin-1") if record.key else ""
+        stream_id = _key(record)
         return (stream_id, *names(stream_id)) if self._policy.split_channels else (stream_id,)
 
     # --- streams
@@ -292,8 +307,11 @@ class PartitionTask:
         """Take all steps that can be taken; return the score requests that the others need."""
         requests = []
         for stream in self._streams.due():
-            with self._attributed_to(stream.stream_id):
+            try:
                 request = self._take_steps_of(stream, now, now_ms)
+            except Exception as error:
+                attribute(error, stream.stream_id, self.ledger.next_offset)
+                raise
             if request is not None:
                 self._streams.await_scores(request, stream)
                 requests.append(request)
@@ -343,6 +361,10 @@ class PartitionTask:
         self._utterances.forget(name)
         self._expiry.forget(name)
         self._streams.forget(name)
+
+
+def _key(record: Record) -> str:
+    return record.key.decode("latin-1") if record.key else ""
 
 
 def _first_offset(incoming: IncomingRecord) -> int:

@@ -67,8 +67,9 @@ class RecentRecords:
 
     def append(self, offset: int, read: Digest | None) -> None:
         """Remember the record at `offset`; the oldest one no longer counts."""
-        self._reads.append(_Read(offset, read))
-        self._count(self._reads[-1], 1)
+        newest = _Read(offset, read)
+        self._reads.append(newest)
+        self._count(newest, 1)
         if len(self._reads) > RECENT:
             self._count(self._reads[-RECENT - 1], -1)
 

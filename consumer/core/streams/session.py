@@ -147,7 +147,7 @@ class Session:
         if self._scored >= self.end:
             return None
         end = min(self.end, self._scored + round(MAX_SCORED_S * self.rate))
-        samples = self._timeline.samples(self._scored, end)
+        samples = self._timeline.view(self._scored, end)
         self._scored = end
         return ScoreRequest(self.key, self._vad, self.rate, samples)
 

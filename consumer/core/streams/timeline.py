@@ -42,6 +42,7 @@ class Timeline:
         self.end = start if end is None else end
         self._origin = origin
         self._segments: list[AudioSegment] = []
+        self._firsts: list[int] = []  # the first sample of each
 
     @property
     def undecided(self) -> Sequence[AudioSegment]:
@@ -62,17 +63,28 @@ class Timeline:
             raise ValueError(f"segment begins at {segment.first}, the timeline ends at {self.end}")
         if len(segment.samples):
             self._segments.append(segment)
+            self._firsts.append(segment.first)
             self.end = segment.end
 
     def samples(self, start: int, end: int) -> Int16Array:
         """Return a copy of [start, end)."""
+        parts = self._parts(start, end)
+        return np.concatenate(parts) if parts else np.empty(0, np.int16)
+
+    def view(self, start: int, end: int) -> Int16Array:
+        """Return [start, end), not to be written to: the audio of a single record is no copy."""
+        parts = self._parts(start, end)
+        return parts[0] if len(parts) == 1 else self.samples(start, end)
+
+    def _parts(self, start: int, end: int) -> list[Int16Array]:
+        """Return the samples of [start, end) of each segment."""
         segments = self._segments[self._index(start) : self._index(end - 1) + 1]
         if not segments:
-            return np.empty(0, np.int16)
+            return []
         parts = [segment.samples for segment in segments]
         parts[-1] = parts[-1][: max(0, end - segments[-1].first)]
         parts[0] = parts[0][max(0, start - segments[0].first) :]
-        return np.concatenate(parts)
+        return parts
 
     def time_ms(self, sample: int) -> int:
         """Return the Unix time of a sample, computed from the nearest record before it."""
@@ -93,8 +105,9 @@ class Timeline:
 
     def trim(self, start: int) -> None:
         """Drop the segments before the one that the time of `start` is computed from."""
-        del self._segments[: self._index(start)]
+        before = self._index(start)
+        del self._segments[:before], self._firsts[:before]
         self.start = start
 
     def _index(self, sample: int) -> int:
-        return max(0, bisect_right(self._segments, sample, key=lambda segment: segment.first) - 1)
+        return max(0, bisect_right(self._firsts, sample) - 1)
