@@ -29,6 +29,7 @@ BENCHES: Final = {
     "host": Command("bench.host.run", "processor time beside the model and the detector"),
     "live": Command("bench.live.run", "latency and error rates of live streams"),
     "partials": Command("bench.quality.partials", "how much of a text is stable before its final"),
+    "scale": Command("bench.scale.run", "what live streams cost the ingest workers"),
     "schedule": Command("bench.scheduling.run", "how long finals wait under load: a simulation"),
     "soak": Command("bench.engine.soak", "memory over half an hour of decoding"),
 }

@@ -71,7 +71,7 @@ class SpeechLog:
 
 def speech_log(folder: Path, streams: int, seconds: float) -> SpeechLog:
     """Return the log of that many streams; every second one asks for partials."""
-    found = [_looped(clip) for clip in load_samples(folder)]
+    found = [looped(clip) for clip in load_samples(folder)]
     clips = {f"call-{number}": found[number % len(found)] for number in range(streams)}
     chunks = sorted(
         (
@@ -120,9 +120,11 @@ class SpokenTexts:
         )
 
 
-def _looped(clip: SampleClip) -> LoopedClip:
+def looped(clip: SampleClip, pause_s: float = _PAUSE_S) -> LoopedClip:
+    """Return a clip with a pause, a whole number of records long."""
     samples, rate = soundfile.read(clip.path, dtype="int16")
-    pause = np.zeros(round(_PAUSE_S * rate), np.int16)
+    records = round((len(samples) / rate + pause_s) * 1000 / RECORD_MS)
+    pause = np.zeros(records * RECORD_MS * rate // 1000 - len(samples), np.int16)
     texts = [unit.text for unit in units(clip.reference)]
     return LoopedClip(
         np.concatenate((samples, pause)), rate, clip.language, _timed(texts, samples, rate)
