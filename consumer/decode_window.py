@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from consumer.core.partition.step import IncomingRecord, RejectedRecord
 from consumer.core.streams.records import Record, UnreadableBatch
@@ -40,12 +40,15 @@ class AdmissionCheck(Protocol):
 @dataclass(slots=True)
 class _Item:
     record: Record | UnreadableBatch
-    result: IncomingRecord | None = None  # None: not yet
+    result: IncomingRecord | None  # None: not yet
+    size: int  # bytes of its payload
     task: asyncio.Task[None] | None = None  # decodes it
 
-    @property
-    def size(self) -> int:
-        return 0 if isinstance(self.record, UnreadableBatch) else len(self.record.value or b"")
+    @classmethod
+    def of(cls, record: Record | UnreadableBatch) -> Self:
+        if isinstance(record, UnreadableBatch):
+            return cls(record, record, 0)
+        return cls(record, None, len(record.value or b""))
 
 
 class DecodeWindow:
@@ -75,7 +78,7 @@ class DecodeWindow:
         for record in records:
             if len(self._items) >= MAX_RECORDS or self._bytes >= MAX_BYTES:
                 return record.offset
-            item = _Item(record, record if isinstance(record, UnreadableBatch) else None)
+            item = _Item.of(record)
             self._items.append(item)
             self._bytes += item.size
         return None

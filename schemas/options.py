@@ -16,7 +16,7 @@ from schemas.audio import (
 from schemas.headers import shown, switch
 from schemas.languages import AUTO, language_tags
 
-_NO_OPTIONS: Final = StreamOptions()
+NO_OPTIONS: Final = StreamOptions()
 
 
 class _InvalidOptionError(Exception):
@@ -47,7 +47,7 @@ def decode_options(known: Mapping[str, bytes]) -> tuple[StreamOptions, tuple[str
     Of several languages those that are understood apply.
     """
     if known.keys().isdisjoint(OPTION_HEADERS):
-        return _NO_OPTIONS, ()
+        return NO_OPTIONS, ()
     options: dict[str, Any] = {}
     problems = []
     for name, (field, parse) in _PARSERS.items():

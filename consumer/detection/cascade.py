@@ -13,14 +13,13 @@ detect speech.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import webrtcvad
 
-from consumer.core.audio.gain import MeasuredWindow, RunningGain, measured
+from consumer.core.audio.gain import GainWork, RunningGain, amplify
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import WHISPER_RATE, Float32Array, Int16Array
@@ -48,13 +47,13 @@ class WebrtcFrames:
         """Count frames from the next sample on."""
         self._framer = Framer(FRAME_MS, self._rate)
 
-    def push(self, samples: Int16Array) -> list[Int16Array]:
-        """Return the frames that these samples complete; they are to be measured for `speech`."""
-        return self._framer.push(samples)
+    def push(self, samples: Int16Array) -> GainWork:
+        """Return the frames that these samples complete, to be amplified for `speech`."""
+        return GainWork(self._gain, self._framer.push(samples))
 
-    def speech(self, frames: Sequence[MeasuredWindow]) -> list[bool]:
+    def speech(self, frames: Sequence[Int16Array]) -> list[bool]:
         """Return whether each of the next frames is speech."""
-        return [self._is_speech(self._gain.apply(frame)) for frame in frames]
+        return [self._is_speech(frame) for frame in frames]
 
     def _is_speech(self, frame: Int16Array) -> bool:
         rate = self._rate
@@ -82,7 +81,7 @@ class WebrtcDetector:
 
         A detector may occur once in a call.
         """
-        found = _measured([frames.push(samples) for frames, samples in work])
+        found = amplify([frames.push(samples) for frames, samples in work])
         return [
             np.array(detector.speech(frames), np.float32)
             for (detector, _), frames in zip(work, found, strict=True)
@@ -109,11 +108,11 @@ class WebrtcGate:
         self._frame = self._window = 0
         self._speech_ends.clear()
 
-    def push(self, samples: Int16Array) -> list[Int16Array]:
-        """Return the frames that these samples complete; they are to be measured for `listen`."""
+    def push(self, samples: Int16Array) -> GainWork:
+        """Return the frames that these samples complete, to be amplified for `listen`."""
         return self._frames.push(samples)
 
-    def listen(self, frames: Sequence[MeasuredWindow]) -> None:
+    def listen(self, frames: Sequence[Int16Array]) -> None:
         """Take the next frames."""
         for speech in self._frames.speech(frames):
             self._frame += 1
@@ -147,16 +146,16 @@ class SileroWindows:
         if self._gate is not None:
             self._gate.restart()
 
-    def push(self, samples: Int16Array) -> tuple[list[Int16Array], list[Int16Array]]:
-        """Return windows and frames of the gate that these samples complete, to be measured."""
-        frames = [] if self._gate is None else self._gate.push(samples)
-        return self._framer.push(samples), frames
+    def push(self, samples: Int16Array) -> tuple[GainWork, GainWork]:
+        """Return windows and frames that these samples complete, to be amplified for `select`."""
+        windows = GainWork(self._gain, self._framer.push(samples))
+        frames = GainWork(self._gain, ()) if self._gate is None else self._gate.push(samples)
+        return windows, frames
 
     def select(
-        self, measured: Sequence[MeasuredWindow], frames: Sequence[MeasuredWindow]
+        self, windows: list[Int16Array], frames: Sequence[Int16Array]
     ) -> tuple[npt.NDArray[np.bool_], list[Int16Array]]:
         """Return whether each of the next windows passes, and those that do."""
-        windows = [self._gain.apply(window) for window in measured]
         if self._gate is None:
             return np.ones(len(windows), bool), windows
         self._gate.listen(frames)
@@ -202,8 +201,8 @@ class SileroDetector:
     ) -> list[tuple[npt.NDArray[np.bool_], list[Int16Array]]]:
         """Return which of the windows that each detector completes pass, and those that do."""
         pushed = [detector.push(samples) for detector, samples in work]
-        windows = _measured([each for each, _ in pushed])
-        frames = _measured([each for _, each in pushed])
+        windows = amplify([each for each, _ in pushed])
+        frames = amplify([each for _, each in pushed])
         return [
             detector.select(*found)
             for (detector, _), *found in zip(work, windows, frames, strict=True)
@@ -230,13 +229,6 @@ def load(kind: Detector) -> SpeechScorer:
             return SileroDetector(gated=False)
         case Detector.CASCADE:
             return SileroDetector(gated=True)
-
-
-def _measured(windows: Sequence[list[Int16Array]]) -> Iterator[list[MeasuredWindow]]:
-    """Yield the windows of each stream, all of them measured together."""
-    found = iter(measured([window for stream in windows for window in stream]))
-    for stream in windows:
-        yield [*islice(found, len(stream))]
 
 
 def _clips(detectors: Sequence[SileroWindows], windows: Sequence[list[Int16Array]]) -> Float32Array:

@@ -103,14 +103,18 @@ def unpacked(batch: bytes) -> bytes:
             f"the batch is not of record format {_FORMAT}; check the broker's disk and network, "
             "or produce with a client of Kafka 0.11 or newer",
         )
-    if not DefaultRecordBatch(batch).validate_crc():
+    records = DefaultRecordBatch(batch)
+    if not records.validate_crc():
         raise CorruptBatchError(
             Reason.CORRUPT_BATCH,
             "the batch does not match its checksum; check the broker's disk and network",
         )
-    plain = _decompressed(batch, header) if header.codec else batch
+    plain = batch
+    if header.codec:
+        plain = _decompressed(batch, header)
+        records = DefaultRecordBatch(plain)
     try:
-        for _ in DefaultRecordBatch(plain):
+        for _ in records:
             pass
     except (KafkaError, ValueError) as error:  # ValueError: the key of a header is not UTF-8
         raise WireError(

@@ -14,7 +14,8 @@ for a whole clip.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from math import ceil, log10
 from typing import Final, NamedTuple
 
@@ -31,40 +32,77 @@ _LEVEL_FALL: Final = 3.0  # dB a second
 _FLOOR_RISE: Final = 6.0  # dB a second
 _BACKGROUND_MS: Final = 100  # half of it has to be quiet: a recording may fade in
 _AUDIBLE_DB: Final = 0.5  # a smaller gain is not applied
-_AT_ONCE: Final = 4_096  # windows measured together, which bounds the memory for a backlog
+_AT_ONCE: Final = 4_096  # windows in one array, about: it bounds the memory for a backlog
 SILENCE: Final = 1e-3  # least power: digital silence has a level, too
 
 
-class MeasuredWindow(NamedTuple):
-    """A window of a detector, and what its gain depends on."""
+class GainWork(NamedTuple):
+    """The next windows of one stream, and its gain."""
 
-    window: Int16Array  # [n]
-    centred: Float32Array  # [n], without its mean
-    level_db: float | None  # of full scale; None: it is constant
+    gain: RunningGain
+    windows: Sequence[Int16Array]
 
 
-def measured(windows: Sequence[Int16Array]) -> list[MeasuredWindow]:
-    """Return the windows of any number of streams, in order; those of one length are one array."""
+def amplify(streams: Iterable[GainWork]) -> list[list[Int16Array]]:
+    """Return the windows of each stream, those that are quiet amplified by its gain.
+
+    Windows of many streams are one array; each is as it would be alone.
+    """
+    found: list[list[Int16Array]] = []
+    part: list[GainWork] = []
+    waiting = 0
+    for stream in streams:
+        part.append(stream)
+        waiting += len(stream.windows)
+        if waiting >= _AT_ONCE:
+            found += _amplified(part)
+            part, waiting = [], 0
+    return found + _amplified(part)
+
+
+def _amplified(streams: Sequence[GainWork]) -> list[list[Int16Array]]:
+    windows = [window for stream in streams for window in stream.windows]
+    blocks = [*_blocks(windows)]
+    levels_db: list[float | None] = [None] * len(windows)
+    for indexes, centred in blocks:
+        for index, level_db in zip(indexes, _levels_db(centred), strict=True):
+            levels_db[index] = level_db
+    gains = (stream.gain for stream in streams for _ in stream.windows)
+    factors = [gain.next(level) for gain, level in zip(gains, levels_db, strict=True)]
+    for indexes, centred in blocks:
+        quiet = [row for row, index in enumerate(indexes) if factors[index] > 1]
+        amplified = _scaled(centred[quiet], [factors[indexes[row]] for row in quiet])
+        for row, window in zip(quiet, amplified, strict=True):
+            windows[indexes[row]] = window
+    rest = iter(windows)
+    return [[*islice(rest, len(stream.windows))] for stream in streams]
+
+
+def _blocks(windows: Sequence[Int16Array]) -> Iterator[tuple[list[int], Float32Array]]:
+    """Yield the windows of each length, without their means, [k, n], and their indexes."""
     alike: defaultdict[int, list[int]] = defaultdict(list)
     for index, window in enumerate(windows):
         alike[len(window)].append(index)
-    found: dict[int, MeasuredWindow] = {}
     for indexes in alike.values():
-        for first in range(0, len(indexes), _AT_ONCE):
-            block = indexes[first : first + _AT_ONCE]
-            found |= zip(block, _measured([windows[index] for index in block]), strict=True)
-    return [found[index] for index in range(len(windows))]
+        centred = np.stack([windows[index] for index in indexes]).astype(np.float32)
+        centred -= centred.mean(axis=1, keepdims=True)
+        yield indexes, centred
 
 
-def _measured(windows: list[Int16Array]) -> Iterator[MeasuredWindow]:
-    """Yield windows of one length, each as if it were measured alone."""
-    centred = np.stack(windows).astype(np.float32)
-    centred -= centred.mean(axis=1, keepdims=True)
+def _levels_db(centred: Float32Array) -> Iterator[float | None]:
+    """Yield the level of each window, [k, n], in dB of full scale; None: it is constant."""
     audible: list[bool] = (centred != 0).any(axis=1).tolist()
-    energies = np.matmul(centred[:, None], centred[:, :, None]).ravel().tolist()
-    for window, row, is_audible, energy in zip(windows, centred, audible, energies, strict=True):
-        level_db = _decibels(energy / len(window)) if is_audible else None
-        yield MeasuredWindow(window, row, level_db)
+    energies: list[float] = np.matmul(centred[:, None], centred[:, :, None]).ravel().tolist()
+    for is_audible, energy in zip(audible, energies, strict=True):
+        yield _decibels(energy / centred.shape[1]) if is_audible else None
+
+
+def _scaled(centred: Float32Array, factors: Sequence[float]) -> Int16Array:
+    """Return windows [k, n] times the factor of each, rounded and clipped at full scale."""
+    samples = centred * np.array(factors, np.float32)[:, None]
+    np.rint(samples, out=samples)
+    np.clip(samples, -FULL_SCALE, FULL_SCALE - 1, out=samples)
+    return samples.astype(np.int16)
 
 
 class RunningGain:
@@ -77,18 +115,12 @@ class RunningGain:
         self._floor_db = np.inf  # of the quietest background
         self._newest_db: deque[float] = deque(maxlen=ceil(_BACKGROUND_MS / window_ms))
 
-    def apply(self, measured: MeasuredWindow) -> Int16Array:
-        """Return the next window, amplified without its mean and clipped at full scale if quiet."""
-        if measured.level_db is None:  # a muted microphone or padding is no background
-            return measured.window
-        gain_db = self._next(measured.level_db)
-        if gain_db < _AUDIBLE_DB:
-            return measured.window
-        samples = measured.centred * np.float32(10 ** (gain_db / 20))
-        np.rint(samples, out=samples)
-        np.minimum(samples, FULL_SCALE - 1, out=samples)  # both at a third of the cost of `clip`
-        np.maximum(samples, -FULL_SCALE, out=samples)
-        return samples.astype(np.int16)
+    def next(self, level_db: float | None) -> float:
+        """Return the factor of the next window, at least 1; None: that one is constant."""
+        if level_db is None:  # a muted microphone or padding is no background
+            return 1.0
+        gain_db = self._next(level_db)
+        return 1.0 if gain_db < _AUDIBLE_DB else 10 ** (gain_db / 20)
 
     def _next(self, window_db: float) -> float:
         self._level_db = max(window_db, self._level_db - self._fall_db)

@@ -22,6 +22,7 @@ from consumer.core.streams.timeline import AudioSegment
 from schemas.audio import StreamOptions
 from schemas.audio_headers import is_option
 from schemas.errors import Reason, WireError
+from schemas.options import NO_OPTIONS
 from schemas.transcript import StreamEndReason
 
 RESTARTED = (
@@ -34,7 +35,6 @@ OTHER_OPTIONS: Final = Hint(
     "options: those of the session's first record apply; to change them, end the stream (`end`) "
     "and send them on the next record",
 )
-_NONE_STATED: Final = StreamOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def read(
             began = replace(began, problems=(*began.problems, RESTARTED))
         steps.append(OpenSession(chunk.offset, order, began))
         order = _initial_order(chunk, left, began.problems)
-    elif (order is None or order.over) and chunk.audio.options != _NONE_STATED:
+    elif (order is None or order.over) and chunk.audio.options != NO_OPTIONS:
         order = order or _initial_order(chunk, None, ())
         order = replace(order, over=True, options=None if chunk.audio.end else chunk.audio.options)
     if order is not None and not order.over:
@@ -131,7 +131,7 @@ def _with_options(chunk: Chunk, before: RecordOrder | None) -> Chunk:
     again; only the first record of the stream has its options then.
     """
     audio = chunk.audio
-    if before is None or before.options is None or audio.options != _NONE_STATED:
+    if before is None or before.options is None or audio.options != NO_OPTIONS:
         return chunk
     is_other_run = audio.run not in {None, before.run}
     return chunk if is_other_run else chunk._replace(audio=replace(audio, options=before.options))
@@ -178,7 +178,7 @@ def _initial_order(chunk: Chunk, left: str | None, announced: tuple[str, ...]) -
         run=audio.run,
         left_run=None if left == audio.run else left,
         warned=tuple(dict.fromkeys(hint.kind for hint in map(_warning, announced))),
-        options=None if audio.options == _NONE_STATED else audio.options,
+        options=None if audio.options == NO_OPTIONS else audio.options,
     )
 
 
@@ -235,8 +235,8 @@ def _hints(chunk: Chunk, order: RecordOrder) -> Iterator[Hint]:
 
 def _has_other_options(chunk: Chunk, order: RecordOrder) -> bool:
     """Return whether the record states an option other than as the session's first record."""
-    later, first = chunk.audio.options, order.options or _NONE_STATED
-    if later in (_NONE_STATED, first):
+    later, first = chunk.audio.options, order.options or NO_OPTIONS
+    if later in (NO_OPTIONS, first):
         return False
     return any(
         getattr(later, name) not in (None, getattr(first, name))

@@ -25,6 +25,8 @@ def unwrapped(chunk: Chunk, order: RecordOrder | None) -> Chunk:
     if order is None or order.over or is_of_other_run(chunk, order):
         return chunk
     audio = chunk.audio
+    if audio.seq == order.next_seq and audio.start == order.end:
+        return chunk
     seq, start = unwrapped_seq(audio.seq, order), _unwrapped_start(audio.start, order)
     if (seq, start) == (audio.seq, audio.start):
         return chunk

@@ -11,7 +11,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.core.audio.gain import measured
+from consumer.core.audio.gain import amplify
 from consumer.core.audio.samples import from_float, to_float
 from consumer.core.audio.segmenter import Segmenter, UtteranceSpan
 from consumer.core.audio.utterance import EndReason, Float32Array, Int16Array
@@ -126,11 +126,11 @@ def test_the_gate_is_open_inside_speech_and_300_ms_after_it(rate: int):
     pause = np.zeros(RATE, np.int16)
     audio = resampled(np.concatenate((pause, speech()[:RATE], pause, speech()[:RATE])), rate)
     webrtc = WebrtcFrames(rate)
-    frames = webrtc.speech(measured(webrtc.push(audio)))
+    frames = webrtc.speech(*amplify([webrtc.push(audio)]))
     ends = [window_start(index + 1, 20, rate) for index, voiced in enumerate(frames) if voiced]
 
     gate, passed = WebrtcGate(rate), []
-    gate.listen(measured(gate.push(audio)))
+    gate.listen(*amplify([gate.push(audio)]))
     for index in range(window_at(len(audio), 32, rate)):
         start, end = (window_start(index + step, 32, rate) for step in (0, 1))
         expected = any(start - 300 * rate // 1000 < voiced <= end for voiced in ends)
@@ -170,7 +170,7 @@ def test_a_detector_opened_with_the_audio_before_scores_as_without_a_cut(
 def test_a_window_has_the_audio_before_it_as_context_after_a_closed_gate_too():
     audio = np.concatenate((np.zeros(RATE, np.int16), speech()[:RATE]))
     detector = SileroDetector(gated=True).open(RATE)
-    passed, windows = detector.select(*map(measured, detector.push(audio)))
+    passed, windows = detector.select(*amplify(detector.push(audio)))
     first = int(np.flatnonzero(passed)[0])
     assert first > 0
     expected = audio[first * 512 - 64 : first * 512 + 512]

@@ -6,7 +6,15 @@ from budget import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.core.audio.gain import MAX_DB, NOISE_DB, TARGET_DB, RunningGain, levelled, measured
+from consumer.core.audio.gain import (
+    MAX_DB,
+    NOISE_DB,
+    TARGET_DB,
+    GainWork,
+    RunningGain,
+    amplify,
+    levelled,
+)
 from consumer.core.audio.utterance import Float32Array, Int16Array
 
 WINDOW_MS, WINDOW = 20, 320
@@ -24,7 +32,7 @@ def level(window: Int16Array) -> float:
 
 def amplified(*parts: list[Int16Array]) -> list[Int16Array]:
     gain = RunningGain(WINDOW_MS)
-    return [gain.apply(each) for part in parts for each in measured(part)]
+    return [each for part in parts for each in amplify([GainWork(gain, part)])[0]]
 
 
 @pytest.mark.parametrize("db", [-30, -40, -50, -60])
@@ -85,6 +93,18 @@ def test_no_window_becomes_quieter_or_wraps(levels: list[float], seed: int):
         assert after.dtype == np.int16
         assert level(after) >= level(before) - 0.1
         assert np.corrcoef(after, before)[0, 1] > 0.8 or level(before) < -90
+
+
+@examples(30)
+@given(st.lists(st.tuples(st.floats(-100, 0), st.integers(0, 12)), max_size=8))
+def test_windows_of_many_streams_are_as_each_alone(drawn: list[tuple[float, int]]):
+    streams = [windows(db, count, seed) for seed, (db, count) in enumerate(drawn)]
+    odd = [[window[: WINDOW - index % 2] for index, window in enumerate(each)] for each in streams]
+    together = amplify([GainWork(RunningGain(WINDOW_MS), each) for each in odd])
+    for given_windows, found in zip(odd, together, strict=True):
+        gain = RunningGain(WINDOW_MS)
+        alone = [amplify([GainWork(gain, [window])])[0][0] for window in given_windows]
+        assert all(map(np.array_equal, found, alone))
 
 
 # --- a clip for Whisper
