@@ -21,9 +21,9 @@ from bench.scale.speech_load import (
     MAX_BATCH_BYTES,
     PHASE_MS,
     PHASES,
-    LiveStream,
     Load,
     SpokenClip,
+    SpokenStream,
 )
 from bench.scale.worker import WorkerReport, read_report
 from devstack.errors import DevstackError
@@ -77,7 +77,7 @@ async def measured_load(
     await create_topics(kafka.bootstrap, topics, partitions=PARTITIONS)
     options = StreamOptions(partials=run.partials)
     streams = [
-        LiveStream(number, clips[number % len(clips)], options) for number in range(run.streams)
+        SpokenStream(number, clips[number % len(clips)], options) for number in range(run.streams)
     ]
     reports = [folder / f"{topics.prefix}-{number}.json" for number in range(run.workers)]
     async with (
@@ -88,7 +88,7 @@ async def measured_load(
         TranscriptReader(kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING) as reader,
     ):
         load = Load(producer, topics.audio, streams, PARTITIONS)
-        measurement = _Measurement(kafka, run, workers, reports, streams)
+        measurement = _LoadMeasurement(kafka, run, workers, reports, streams)
         received = asyncio.create_task(measurement.read(reader))
         try:
             await measurement.play(load)
@@ -124,7 +124,7 @@ async def _workers(
         yield workers
 
 
-class _Measurement:
+class _LoadMeasurement:
     """One run over the streams."""
 
     def __init__(
@@ -133,7 +133,7 @@ class _Measurement:
         run: ScaleRun,
         workers: Sequence[WorkerProcess],
         reports: Sequence[Path],
-        streams: Sequence[LiveStream],
+        streams: Sequence[SpokenStream],
     ) -> None:
         self._broker = kafka.pid(kafka.nodes[0])
         self._run = run

@@ -89,7 +89,7 @@ def _session(rate: int, segmenter: SegmenterConfig) -> Session:
     return Session.start(start, segmenter)
 
 
-class LiveStream:
+class SpokenStream:
     """One stream: its records in order."""
 
     def __init__(self, number: int, spoken: SpokenClip, options: StreamOptions) -> None:
@@ -120,11 +120,15 @@ class Load:
     """Publishes the records of many streams in their turns."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, topic: str, streams: Sequence[LiveStream], partitions: int
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        streams: Sequence[SpokenStream],
+        partitions: int,
     ) -> None:
         self._producer = producer
         self._topic = topic
-        self._turns: list[list[tuple[int, list[LiveStream]]]] = [
+        self._turns: list[list[tuple[int, list[SpokenStream]]]] = [
             [
                 (partition, [*_of(streams, phase, partition, partitions)])
                 for partition in range(partitions)
@@ -147,8 +151,8 @@ class Load:
 
 
 def _of(
-    streams: Sequence[LiveStream], phase: int, partition: int, partitions: int
-) -> Iterator[LiveStream]:
+    streams: Sequence[SpokenStream], phase: int, partition: int, partitions: int
+) -> Iterator[SpokenStream]:
     """Yield the streams of a phase and a partition."""
     for index, stream in enumerate(streams):
         if stream.phase == phase and index // PHASES % partitions == partition:

@@ -32,7 +32,7 @@ class ServiceTimes:
 
 
 class StubTranscriber:
-    """A `consumer.engine.local.Transcriber`."""
+    """A `consumer.engine.transcriber_thread.Transcriber`."""
 
     info = Model("stub", "0" * 64, "none", fold=True)
     languages = frozenset(WHISPER_CODES)

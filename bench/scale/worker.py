@@ -43,7 +43,7 @@ def read_report(file: Path) -> WorkerReport | None:
 
 
 @dataclass(slots=True)
-class _Measurement:
+class _SelfMeasurement:
     file: Path
     parts: CpuParts = field(default_factory=CpuParts)
     lags_s: list[float] = field(default_factory=list)
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     times = ServiceTimes(asked.batch_ms / 1000, asked.row_ms / 1000)
     factories = Factories(transcriber=lambda _: StubTranscriber(asked.text, times))
-    measurement = _Measurement(asked.report)
+    measurement = _SelfMeasurement(asked.report)
     signal.signal(signal.SIGUSR1, measurement.begin)
     signal.signal(signal.SIGUSR2, measurement.end)
 

@@ -109,10 +109,10 @@ class WebrtcGate:
         self._speech_ends.clear()
 
     def push(self, samples: Int16Array) -> GainWork:
-        """Return the frames that these samples complete, to be amplified for `listen`."""
+        """Return the frames that these samples complete, to be amplified for `on_frames`."""
         return self._frames.push(samples)
 
-    def listen(self, frames: Sequence[Int16Array]) -> None:
+    def on_frames(self, frames: Sequence[Int16Array]) -> None:
         """Take the next frames."""
         for speech in self._frames.speech(frames):
             self._frame += 1
@@ -158,7 +158,7 @@ class SileroWindows:
         """Return whether each of the next windows passes, and those that do."""
         if self._gate is None:
             return np.ones(len(windows), bool), windows
-        self._gate.listen(frames)
+        self._gate.on_frames(frames)
         passed = [self._gate.passes() for _ in windows]
         return np.array(passed, bool), [
             window for window, passes in zip(windows, passed, strict=True) if passes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from math import ceil, floor
 from typing import Final, NamedTuple
@@ -207,7 +208,8 @@ def _peak(speech: Speech, start_s: float, end_s: float) -> float | None:
     return max(windows[first:end], default=None)
 
 
-def speech_without_words(speech: Speech, words: Sequence[TimedWord]) -> tuple[float, float]:
+@lru_cache(maxsize=64)  # asked for missing speech, then for the assessment of the same text
+def speech_without_words(speech: Speech, words: tuple[TimedWord, ...]) -> tuple[float, float]:
     """Return start and length of the longest stretch of speech with no word near, in seconds."""
     window_s = speech.window_ms / 1000
     uncovered = np.array(speech.probabilities) >= _SPEECH_PROB

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.host.looped_speech import RECORD_MS, looped
-from bench.scale.speech_load import LiveStream, SpokenClip, spoken_clip
+from bench.scale.speech_load import SpokenClip, SpokenStream, spoken_clip
 from consumer.detection import cascade
 from consumer.settings import Detector
 from evaluation.samples import load_samples
@@ -36,7 +36,7 @@ def test_each_utterance_is_decided_after_its_end_and_before_the_next_one(spoken:
 
 
 def test_records_decode_to_the_repeated_clip_with_their_numbers(spoken: SpokenClip):
-    stream = LiveStream(7, spoken, StreamOptions(partials=True))
+    stream = SpokenStream(7, spoken, StreamOptions(partials=True))
     count = len(spoken.payloads) + 2
     chunks = [decode_audio(*stream.record(number, 1_700_000_000_000)) for number in range(count)]
     assert b"".join(chunk.payload for chunk in chunks) == (

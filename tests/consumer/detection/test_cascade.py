@@ -130,7 +130,7 @@ def test_the_gate_is_open_inside_speech_and_300_ms_after_it(rate: int):
     ends = [window_start(index + 1, 20, rate) for index, voiced in enumerate(frames) if voiced]
 
     gate, passed = WebrtcGate(rate), []
-    gate.listen(*amplify([gate.push(audio)]))
+    gate.on_frames(*amplify([gate.push(audio)]))
     for index in range(window_at(len(audio), 32, rate)):
         start, end = (window_start(index + step, 32, rate) for step in (0, 1))
         expected = any(start - 300 * rate // 1000 < voiced <= end for voiced in ends)
