@@ -12,6 +12,7 @@ from itertools import count, pairwise
 from typing import Final
 
 from consumer.core.audio.utterance import Speech
+from consumer.core.scheduling.capacity import CONTEXT, BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.core.text.units import units
@@ -36,6 +37,7 @@ class StubTranscriber:
 
     info = Model("stub", "0" * 64, "none", fold=True)
     languages = frozenset(WHISPER_CODES)
+    limits = BatchLimits(64, 64 * CONTEXT)
 
     def __init__(
         self, text: str, times: ServiceTimes, sleep: Callable[[float], None] = time.sleep
