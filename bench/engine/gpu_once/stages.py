@@ -129,7 +129,7 @@ def streams(asked: StageRequest) -> dict[str, Any]:
     """Find how many live streams have their finals within the limit."""
     device = choose()
     transcriber = WhisperTranscriber(asked.checkpoint(device), device, fold=True)
-    load = stream_load.Load(asked.streams, asked.seconds, asked.utterance_s)
+    load = stream_load.StreamLoad(asked.streams, asked.seconds, asked.utterance_s)
     return stream_load.measured(transcriber, load)
 
 

@@ -30,7 +30,7 @@ _SEED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class StreamLoad:
     """The numbers of streams to try, ascending, each for `seconds`."""
 
     streams: Sequence[int]
@@ -44,12 +44,12 @@ class Load:
         return sorted(rng.uniform(0, self.seconds, count).tolist())
 
 
-def measured(transcriber: Transcriber, load: Load) -> dict[str, Any]:
+def measured(transcriber: Transcriber, load: StreamLoad) -> dict[str, Any]:
     """Return the waits at each number of streams, until one is too long."""
     return asyncio.run(_measured(transcriber, load))
 
 
-async def _measured(transcriber: Transcriber, load: Load) -> dict[str, Any]:
+async def _measured(transcriber: Transcriber, load: StreamLoad) -> dict[str, Any]:
     engine = TranscriberThread(transcriber, threads=usable_cores(), timeout_s=_TIMEOUT_S)
     found: dict[str, Any] = {"most_streams": 0}
     noise = np.random.default_rng(_SEED).normal(0, 1600, int(load.utterance_s * WHISPER_RATE))

@@ -216,8 +216,8 @@ async def test_starting_measures_a_small_and_a_large_batch_of_speech():
     assert large.positions == 4 * small.positions
 
 
-@pytest.mark.parametrize(("rows", "large"), [(64, 32), (1, 2)])
-async def test_the_large_batch_is_half_of_the_largest(rows: int, large: int):
+@pytest.mark.parametrize(("rows", "large"), [(64, 16), (1, 2)])
+async def test_the_large_batch_is_a_quarter_of_the_largest(rows: int, large: int):
     model = FakeTranscriber(limits=BatchLimits(rows, 32_768))
     async with TranscriberThread(model, threads=1, timeout_s=60):
         assert {len(clips) for clips in model.batches} == {1, large}
@@ -226,7 +226,7 @@ async def test_the_large_batch_is_half_of_the_largest(rows: int, large: int):
 async def test_a_row_of_a_model_that_does_not_fold_costs_all_positions():
     model = FakeTranscriber(info=replace(MODEL, fold=False))
     async with TranscriberThread(model, threads=1, timeout_s=60) as engine:
-        assert [timing.positions for timing in engine.timings] == [CONTEXT, 8 * CONTEXT]
+        assert [timing.positions for timing in engine.timings] == [CONTEXT, 4 * CONTEXT]
 
 
 async def test_a_device_too_small_for_the_large_batch_is_measured_too():
