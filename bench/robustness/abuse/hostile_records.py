@@ -17,7 +17,7 @@ that cannot be read (row 13) are sent by `bench.robustness.chaos.log_faults`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count, cycle, islice
+from itertools import count, islice, product
 from random import Random
 from typing import Final
 
@@ -74,7 +74,9 @@ def hostile_records(script: StreamScript, seed: int) -> Iterator[LabelledRecord]
         _flood(),
     ]
     large = _invalid(lambda record: len(record.value) >= MAX_RECORD_BYTES)
-    rare = [(_LARGE_SHARE, large), (_FAULT_SHARE, _faults(script))]
+    faults = _faults(script)
+    yield from islice(faults, len(FaultStage))  # the flood would have their streams rejected
+    rare = [(_LARGE_SHARE, large), (_FAULT_SHARE, faults)]
     while True:
         chosen = [source for share, source in rare if rng.random() < share]
         yield next(chosen[0] if chosen else rng.choice(sources))
@@ -164,13 +166,13 @@ def _texts(script: StreamScript, rng: Random) -> Iterator[LabelledRecord]:
 
 
 def _faults(script: StreamScript) -> Iterator[LabelledRecord]:
-    """Yield streams for which the stages raise, one stage after the other."""
+    """Yield streams for which the stages raise, one of each stage at a time."""
     records = _right_records(script, OrderHeaders.SEQ)[:_FAULT_RECORDS]
-    for number, stage in enumerate(cycle(FaultStage)):
-        label = Label(RecordKind.FAULT, note=stage)
-        for record in records:
+    for number in count():
+        for record, stage in product(records, FaultStage):
             headers = [*record.headers, ("partials", b"1")]
             key = f"hostile-fault-{stage}-{number}".encode()
+            label = Label(RecordKind.FAULT, note=stage)
             yield LabelledRecord(label, key, record.value, headers)
 
 
