@@ -75,7 +75,8 @@ def hostile_records(script: StreamScript, seed: int) -> Iterator[LabelledRecord]
     ]
     large = _invalid(lambda record: len(record.value) >= MAX_RECORD_BYTES)
     faults = _faults(script)
-    yield from islice(faults, len(FaultStage))  # the flood would have their streams rejected
+    # Before the flood, which would have their streams rejected.
+    yield from islice(faults, len(FaultStage) * _FAULT_RECORDS)
     rare = [(_LARGE_SHARE, large), (_FAULT_SHARE, faults)]
     while True:
         chosen = [source for share, source in rare if rng.random() < share]
@@ -166,8 +167,9 @@ def _texts(script: StreamScript, rng: Random) -> Iterator[LabelledRecord]:
 
 
 def _faults(script: StreamScript) -> Iterator[LabelledRecord]:
-    """Yield streams for which the stages raise, one of each stage at a time."""
-    records = _right_records(script, OrderHeaders.SEQ)[:_FAULT_RECORDS]
+    """Yield streams for which the stages raise, one of each stage at a time, to their ends."""
+    *records, last = _right_records(script, OrderHeaders.SEQ)[:_FAULT_RECORDS]
+    records.append(last._replace(headers=[*last.headers, ("end", b"1")]))
     for number in count():
         for record, stage in product(records, FaultStage):
             headers = [*record.headers, ("partials", b"1")]
