@@ -37,8 +37,8 @@ def refused_for(record: LabelledRecord) -> str:
 
 
 def test_the_same_seed_sends_the_same_records():
-    assert list(islice(hostile_records(SCRIPT, seed=1), 50)) == RECORDS[:50]
-    assert list(islice(hostile_records(SCRIPT, seed=2), 50)) != RECORDS[:50]
+    assert list(islice(hostile_records(SCRIPT, seed=1), 500)) == RECORDS[:500]
+    assert list(islice(hostile_records(SCRIPT, seed=2), 500)) != RECORDS[:500]
 
 
 def test_each_is_refused_for_the_reason_it_was_made_for():
