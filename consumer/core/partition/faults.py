@@ -46,22 +46,13 @@ class Attribution(NamedTuple):
         """Do nothing."""
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception):
-            attribute(error, self.stream_id, self.next_offset)
+        if isinstance(error, Exception) and not isinstance(error, (StreamFault, MemoryError)):
+            raise StreamFault(self.stream_id, self.next_offset) from error
 
 
 def attributed_to(stream_id: str, next_offset: int) -> Attribution:
     """Return a context that attributes exceptions to the stream; `next_offset`: N."""
     return Attribution(stream_id, next_offset)
-
-
-def attribute(error: Exception, stream_id: str, next_offset: int) -> None:
-    """Raise `StreamFault` from an exception of the stream, or return if it is none or no memory.
-
-    For loops over records: entering a context for each takes as long as some of their work.
-    """
-    if not isinstance(error, (StreamFault, MemoryError)):
-        raise StreamFault(stream_id, next_offset) from error
 
 
 class Exclusions:
@@ -76,11 +67,6 @@ class Exclusions:
         self._faults[stream_id] += 1
         is_final = self._faults[stream_id] >= MAX_FAULTS
         self._served_from[stream_id] = sys.maxsize if is_final else next_offset
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no stream is excluded."""
-        return not self._served_from
 
     def excludes(self, stream_id: str, offset: int) -> bool:
         return offset < self._served_from.get(stream_id, 0)
@@ -106,11 +92,6 @@ class ExcludedStreams:
     def __contains__(self, stream_id: str) -> bool:
         """Return whether the restored stream is not served."""
         return stream_id in self._restored
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no record is excluded."""
-        return self._exclusions.is_empty
 
     def excludes(self, names: Collection[str], offset: int) -> bool:
         """Return whether a record that may belong to these streams is excluded."""

@@ -14,13 +14,7 @@ from contextlib import AbstractContextManager
 
 from consumer.core.partition.commit import Commit, Outcome
 from consumer.core.partition.expiry import Expiry
-from consumer.core.partition.faults import (
-    EXCLUDED,
-    ExcludedStreams,
-    Exclusions,
-    attribute,
-    attributed_to,
-)
+from consumer.core.partition.faults import EXCLUDED, ExcludedStreams, Exclusions, attributed_to
 from consumer.core.partition.lag import Lag
 from consumer.core.partition.ledger import Ledger
 from consumer.core.partition.policy import PartitionPolicy
@@ -107,18 +101,16 @@ class PartitionTask:
 
     def is_known(self, record: Record) -> bool:
         """Return whether the record belongs to a known stream, so that it may be decoded ahead."""
-        if not self._policy.split_channels:
-            return _key(record) in self._streams
         return self._streams.has_any(self._names(record))
 
     def admit(self, record: Record) -> RejectedRecord | None:
         """Return why the next record must not be decoded, or None."""
         if record.next_offset <= self.ledger.position:
             return None
-        excluded = self._excluded
-        if not excluded.is_empty and excluded.excludes(self._names(record), record.offset):
+        ids = self._names(record)
+        if self._excluded.excludes(ids, record.offset):
             return RejectedRecord(record, Reason.INTERNAL_ERROR, EXCLUDED)
-        if self.is_known(record):
+        if self._streams.has_any(ids):
             return None
         return self._admission.decide(record, len(self._streams))
 
@@ -141,11 +133,8 @@ class PartitionTask:
                 self._utterances.on_decoded(decode, now)
         for request, probabilities in inputs.scores:
             stream = self._streams.scored(request)
-            try:
+            with self._attributed_to(stream.stream_id):
                 self._append(stream, stream.on_scores(probabilities), now, now_ms)
-            except Exception as error:
-                attribute(error, stream.stream_id, self.ledger.next_offset)
-                raise
         outcomes = [self._read(record, now) for record in inputs.records]
         if inputs.caught_up is not None:
             self._tick(now, caught_up=inputs.caught_up)
@@ -194,11 +183,8 @@ class PartitionTask:
             return None
         self.ledger.read(record.offset, record.timestamp_ms)
         self._on_read(record.timestamp_ms, now)
-        try:
+        with self._attributed_to(self._names(record)[0]):
             outcome = self._outcome(incoming, now)
-        except Exception as error:
-            attribute(error, self._names(record)[0], self.ledger.next_offset)
-            raise
         self.ledger.tally(outcome)
         return None if self.ledger.is_replay else outcome
 
@@ -275,7 +261,7 @@ class PartitionTask:
 
     def _names(self, record: Record) -> tuple[str, ...]:
         """Return the ids of the streams that the record may belong to."""
-        stream_id = _key(record)
+        stream_id = record.key.decode("latin-1") if record.key else ""
         return (stream_id, *names(stream_id)) if self._policy.split_channels else (stream_id,)
 
     # --- streams
@@ -307,11 +293,8 @@ class PartitionTask:
         """Take all steps that can be taken; return the score requests that the others need."""
         requests = []
         for stream in self._streams.due():
-            try:
+            with self._attributed_to(stream.stream_id):
                 request = self._take_steps_of(stream, now, now_ms)
-            except Exception as error:
-                attribute(error, stream.stream_id, self.ledger.next_offset)
-                raise
             if request is not None:
                 self._streams.await_scores(request, stream)
                 requests.append(request)
@@ -361,10 +344,6 @@ class PartitionTask:
         self._utterances.forget(name)
         self._expiry.forget(name)
         self._streams.forget(name)
-
-
-def _key(record: Record) -> str:
-    return record.key.decode("latin-1") if record.key else ""
 
 
 def _first_offset(incoming: IncomingRecord) -> int:
