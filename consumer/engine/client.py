@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from consumer.core.scheduling.jobs import Job, JobFailure, JobKind
+from consumer.core.scheduling.jobs import Job, JobFailure
 from consumer.core.streams.records import Lane, Partition, UtteranceId
 from consumer.engine import protocol
 from consumer.engine.protocol import (
@@ -129,10 +129,10 @@ class EngineClient:
         self._wakeup.notify()
 
     def cancel(self, id_: UtteranceId) -> None:
-        self._cancel(lambda job: job.id == id_ and job.kind is JobKind.FINAL)
+        self._cancel(lambda job: job.is_final_of(id_))
 
     def discard_stale(self, epochs: Mapping[Partition, int]) -> None:
-        self._cancel(lambda job: epochs.get(job.id.session.partition) != job.epoch)
+        self._cancel(lambda job: job.is_stale(epochs))
 
     async def next_report(self) -> EngineReport | None:
         while (report := self._requests.report()) is None:

@@ -49,7 +49,7 @@ class LocalEngine:
 
     def discard(self, jobs: Container[Job]) -> list[Job]:
         """Cancel the waiting ones of these jobs, and return them."""
-        return self._planner.discard(jobs)
+        return self._planner.discard(jobs.__contains__)
 
     def cancel(self, id_: UtteranceId) -> None:
         self._planner.cancel(id_)

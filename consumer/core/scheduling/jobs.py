@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
@@ -14,7 +15,7 @@ from consumer.core.audio.utterance import (
     Utterance,
 )
 from consumer.core.streams.language import UNKNOWN, LanguageHold
-from consumer.core.streams.records import Lane, UtteranceId
+from consumer.core.streams.records import Lane, Partition, UtteranceId
 from consumer.core.text.hypothesis import Hypothesis
 from schemas.audio import StreamOptions, Task
 
@@ -48,6 +49,14 @@ class Job:
     def is_repeat(self) -> bool:
         """Whether the utterance was decoded before, so that it is outside the stream's backlog."""
         return bool(self.earlier) or self.is_excerpt
+
+    def is_final_of(self, id_: UtteranceId) -> bool:
+        """Return whether the job is for the final of that utterance."""
+        return self.id == id_ and self.kind is JobKind.FINAL
+
+    def is_stale(self, epochs: Mapping[Partition, int]) -> bool:
+        """Return whether the job's partition was revoked or opened again since."""
+        return epochs.get(self.id.session.partition) != self.epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ Reasons: docs/decisions/0002-which-utterances-go-first.md.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -134,23 +134,18 @@ class Planner:
 
     def cancel(self, id_: UtteranceId) -> None:
         """Drop the waiting final of that utterance."""
-        for waiting in [each for each in self._waiting if each.job.id == id_]:
-            if waiting.kind is JobKind.FINAL:
-                self._remove(waiting)
-
-    def discard(self, jobs: Container[Job]) -> list[Job]:
-        """Drop the waiting ones of these jobs, and return them."""
-        cancelled = [each for each in self._waiting if each.job in jobs]
-        for waiting in cancelled:
-            self._remove(waiting)
-        return [waiting.job for waiting in cancelled]
+        self.discard(lambda job: job.is_final_of(id_))
 
     def discard_stale(self, epochs: Mapping[Partition, int]) -> None:
         """Drop jobs of partitions that were revoked or opened again since."""
-        for waiting in list(self._waiting):
-            job = waiting.job
-            if epochs.get(job.id.session.partition) != job.epoch:
-                self._remove(waiting)
+        self.discard(lambda job: job.is_stale(epochs))
+
+    def discard(self, is_discarded: Callable[[Job], bool]) -> list[Job]:
+        """Drop the waiting jobs that are discarded, and return them."""
+        discarded = [each for each in self._waiting if is_discarded(each.job)]
+        for waiting in discarded:
+            self._remove(waiting)
+        return [waiting.job for waiting in discarded]
 
     def _length(self, job: Job, *, padded: bool = False) -> int:
         """Return the encoder positions of a job; other attempts at a text are padded, too."""
