@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from consumer import logs
-from consumer.command import Serve, report, run, settings_parser
+from consumer.command import Serve, read_settings, report, run, settings_parser
 from consumer.errors import ConfigError
-from consumer.settings import from_environment
 
 _DESCRIPTION: Final = """\
 Transcribe speech from Kafka: read both audio topics as one member of a consumer group, publish
@@ -23,9 +22,8 @@ can also be set in the environment, as STREAMSCRIBE_<NAME>."""
 def main(argv: Sequence[str] | None = None, serve: Serve | None = None) -> int:
     """Run the worker and return the exit code; `serve` replaces `consumer.service.serve`."""
     parser = settings_parser("worker", _DESCRIPTION)
-    given = {name: text for name, text in vars(parser.parse_args(argv)).items() if text}
     try:
-        settings = from_environment(**given)
+        settings = read_settings(parser, argv)
     except ConfigError as error:
         return report("worker", error, 2)
     logs.configure(settings.log_format, settings.log_level)

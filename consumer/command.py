@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import fields
 from typing import Final, Protocol
 
@@ -20,7 +20,7 @@ import structlog
 
 from consumer.errors import ConfigError, SttError
 from consumer.process_tuning import limit_spinning, retain_memory
-from consumer.settings import Settings
+from consumer.settings import Settings, from_environment
 
 log = structlog.get_logger("consumer")
 
@@ -65,6 +65,15 @@ def settings_parser(
                 help=setting.metadata["help"] + default,
             )
     return parser
+
+
+def read_settings(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Settings:
+    """Return the settings of flags and environment; empty flags are ignored.
+
+    Raises `ConfigError`.
+    """
+    given = {name: text for name, text in vars(parser.parse_args(argv)).items() if text}
+    return from_environment(**given)
 
 
 def run(command: str, settings: Settings, load_serve: Callable[[], Serve]) -> int:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from consumer import logs
-from consumer.command import Serve, report, run, settings_parser
+from consumer.command import Serve, read_settings, report, run, settings_parser
 from consumer.errors import ConfigError
-from consumer.settings import from_environment
 
 # Those that concern the model, its batches and the process.
 SETTINGS: Final = frozenset(
@@ -31,9 +30,8 @@ be set in the environment, as STREAMSCRIBE_<NAME>; --socket as STREAMSCRIBE_ENGI
 def main(argv: Sequence[str] | None = None, serve: Serve | None = None) -> int:
     """Run the engine and return the exit code; `serve` replaces `engine_service.serve_engine`."""
     parser = settings_parser("engine", _DESCRIPTION, names=SETTINGS, renamed={"engine": "socket"})
-    given = {name: text for name, text in vars(parser.parse_args(argv)).items() if text}
     try:
-        settings = from_environment(**given)
+        settings = read_settings(parser, argv)
     except ConfigError as error:
         return report("engine", error, 2)
     if not settings.engine:

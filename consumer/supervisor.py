@@ -45,6 +45,7 @@ class Child:
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
+    socket: Path | None = None  # of an engine: to be killed when it is silent there
 
 
 async def supervise(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -> None:
@@ -62,19 +63,14 @@ def children(settings: Settings, path: Path, environ: Mapping[str, str]) -> list
     """Return the engine and the workers. Each has a port of its own, after `http_port`."""
     own = {variable(field.name): str(getattr(settings, field.name)) for field in fields(Settings)}
     own |= {variable("engine"): str(path), variable("ingest"): "0"}
-    names = ("engine", *(f"worker {number}" for number in range(1, settings.ingest + 1)))
-    return [
-        Child(
-            name,
-            (sys.executable, "-m", "streamscribe", name.split()[0]),
-            {**environ, **own, variable("http_port"): str(_port(settings.http_port, index))},
-        )
-        for index, name in enumerate(names)
-    ]
 
+    def child(name: str, command: str, index: int, socket: Path | None = None) -> Child:
+        port = settings.http_port + index if settings.http_port else 0
+        environment = {**environ, **own, variable("http_port"): str(port)}
+        return Child(name, (sys.executable, "-m", "streamscribe", command), environment, socket)
 
-def _port(first: int, index: int) -> int:
-    return first + index if first else 0
+    workers = (child(f"worker {n}", "worker", n) for n in range(1, settings.ingest + 1))
+    return [child("engine", "engine", 0, path), *workers]
 
 
 class Supervisor:
@@ -123,11 +119,12 @@ class Supervisor:
         log.info("process started", process=child.name, pid=process.pid)
         try:
             async with asyncio.TaskGroup() as group:
-                stopping = group.create_task(self._stop(process, stop))
-                watching = group.create_task(_watch(child, process))
+                beside = [group.create_task(self._stop(process, stop))]
+                if child.socket is not None:
+                    beside.append(group.create_task(_watch(child.socket, process)))
                 code = await process.wait()
-                stopping.cancel()
-                watching.cancel()
+                for task in beside:
+                    task.cancel()
         finally:
             if process.returncode is None:
                 process.kill()
@@ -143,13 +140,9 @@ class Supervisor:
         process.kill()
 
 
-async def _watch(child: Child, process: Process) -> None:
+async def _watch(socket: Path, process: Process) -> None:
     """Kill an engine that is silent; it may be stopped or hang outside a batch."""
-    if not child.name.startswith("engine"):
-        return
-    client = EngineClient(
-        Path(child.environ[variable("engine")]), Metrics(), audio_bytes=_WATCH_BYTES
-    )
+    client = EngineClient(socket, Metrics(), audio_bytes=_WATCH_BYTES)
     try:
         await client.connect()
         await client.until_lost()

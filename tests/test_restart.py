@@ -36,8 +36,7 @@ async def test_after_a_killed_worker_no_final_is_lost_or_repeated(
 ) -> None:
     topics = Topics(prefix)
     await create_topics(kafka.bootstrap, topics, partitions=1)
-    clips = {row["file"]: row for row in manifest() if row["file"] in CLIPS}
-    streams = [list(chunks(clip["file"], clip["lang"])) for clip in clips.values()]
+    clips, streams = published()
     settings = {"bootstrap": kafka.bootstrap, "prefix": prefix, "model": str(base_weights)}
     events: list[AnyEvent] = []
     async with (
@@ -63,8 +62,7 @@ async def test_after_a_killed_engine_its_workers_lose_and_repeat_nothing(
 ) -> None:
     topics = Topics(prefix)
     await create_topics(kafka.bootstrap, topics, partitions=2)
-    clips = {row["file"]: row for row in manifest() if row["file"] in CLIPS}
-    streams = [list(chunks(clip["file"], clip["lang"])) for clip in clips.values()]
+    clips, streams = published()
     settings = {"bootstrap": kafka.bootstrap, "prefix": prefix, "model": str(base_weights)}
     settings |= {"ingest": "2", "http_port": "0", "log_format": "json"}
     events: list[AnyEvent] = []
@@ -108,6 +106,12 @@ def check_transcripts(events: list[AnyEvent], clips: dict[str, dict[str, str]]) 
     for file, clip in clips.items():
         text = " ".join(final.text for final in transcript(events, file))
         assert score(clip["text"], text, clip["lang"]).rate <= MAX_ERROR_RATE[clip["lang"]], text
+
+
+def published() -> tuple[dict[str, dict[str, str]], list[list[AudioChunk]]]:
+    """Return the rows of the clips by their files, and the chunks of each."""
+    clips = {row["file"]: row for row in manifest() if row["file"] in CLIPS}
+    return clips, [list(chunks(clip["file"], clip["lang"])) for clip in clips.values()]
 
 
 def manifest() -> list[dict[str, str]]:

@@ -7,11 +7,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
+from builders import MODEL
 
+from consumer.engine import protocol
 from consumer.errors import ConfigError
+from consumer.interfaces import EngineInfo
 from consumer.settings import Settings, from_environment
 from consumer.supervisor import Child, Supervisor, children
 
@@ -56,7 +61,7 @@ async def test_a_process_that_ends_is_started_again_and_all_are_drained(
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         running = Supervisor(stop_within_s=30, first_pause_s=0.01).run(
-            process(engine, name="model"), [process(worker)], stop, ready
+            process(engine, name="engine"), [process(worker)], stop, ready
         )
         group.create_task(running)
         await until(lambda: len(lines(engine)) == len(lines(worker)) == 1)
@@ -76,7 +81,7 @@ async def test_a_process_that_rejects_its_settings_ends_all(
     supervisor = Supervisor(stop_within_s=30, first_pause_s=0.01)
     with pytest.raises(BaseExceptionGroup) as raised:
         await supervisor.run(
-            process(tmp_path / "engine", name="model"), [rejecting], stop, asyncio.Event()
+            process(tmp_path / "engine", name="engine"), [rejecting], stop, asyncio.Event()
         )
     assert raised.group_contains(ConfigError, match="the worker 1 rejected its settings")
     for _, pid in lines(tmp_path / "engine"):
@@ -84,11 +89,35 @@ async def test_a_process_that_rejects_its_settings_ends_all(
             os.kill(int(pid), 0)
 
 
+async def test_an_engine_that_is_lost_at_its_socket_is_killed_and_started_again(
+    tmp_path: Path, stop: asyncio.Event
+) -> None:
+    connections = count(1)
+
+    async def lose(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(connections)
+        await until(lambda: len(lines(started)) >= number)
+        info = EngineInfo(MODEL, frozenset({"en"}))
+        writer.write(protocol.frame(protocol.Welcome(protocol.VERSION, info)))
+        writer.close()
+        await writer.wait_closed()
+
+    path, started = tmp_path / "socket", tmp_path / "engine"
+    engine = replace(process(started, name="engine"), socket=path)
+    async with await asyncio.start_unix_server(lose, path), asyncio.TaskGroup() as group:
+        supervisor = Supervisor(stop_within_s=30, first_pause_s=0.01)
+        worker = process(tmp_path / "worker")
+        group.create_task(supervisor.run(engine, [worker], stop, asyncio.Event()))
+        await until(lambda: len(lines(started)) >= 2 and bool(lines(tmp_path / "worker")))
+        stop.set()
+    assert len({pid for name, pid in lines(started) if name == "started"}) >= 2
+
+
 async def test_a_process_that_does_not_drain_is_killed(tmp_path: Path, stop: asyncio.Event) -> None:
     stuck = process(tmp_path / "worker", then="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     async with asyncio.TaskGroup() as group:
         supervisor = Supervisor(stop_within_s=0.05, first_pause_s=0.01)
-        engine = process(tmp_path / "engine", name="model")
+        engine = process(tmp_path / "engine", name="engine")
         group.create_task(supervisor.run(engine, [stuck], stop, asyncio.Event()))
         await until(lambda: bool(lines(tmp_path / "worker")) and bool(lines(tmp_path / "engine")))
         stop.set()
