@@ -121,10 +121,9 @@ class WebrtcGate:
 
     def passes(self) -> bool:
         """Return whether the next window passes; all of its frames must have been taken."""
-        start, end = (
-            window_start(self._window + step, silero.WINDOW_MS, self._rate) for step in (0, 1)
-        )
+        start = window_start(self._window, silero.WINDOW_MS, self._rate)
         self._window += 1
+        end = window_start(self._window, silero.WINDOW_MS, self._rate)
         while self._speech_ends and self._speech_ends[0] <= end:
             self._last = self._speech_ends.popleft()
         return self._last is not None and self._last > start - self._hangover
