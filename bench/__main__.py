@@ -20,6 +20,9 @@ BENCHES: Final = {
     "chinese": Command("bench.quality.chinese", "the effect of each step of writing Chinese"),
     "confidence": Command("bench.quality.confidence", "the calibration of confidences"),
     "engine": Command("bench.engine.run", "speed, accuracy and word times beside the peers"),
+    "engine_process": Command(
+        "bench.engine.engine_process", "speed of two workers on one engine, beside one process"
+    ),
     "fold": Command("bench.quality.fold", "whether weights may be folded; records it"),
     "fuzz": Command("bench.robustness.fuzz.run", "whether any bytes crash or stall a parser"),
     "gpu": Command("bench.engine.gpu", "speed, latency and memory of one shape of model"),

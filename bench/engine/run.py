@@ -122,9 +122,12 @@ def run(context: BenchContext) -> Findings:
 
 def _resolved_dtype(requested: str) -> str:
     """Return the dtype that `auto` means on this processor. Raises `ConfigError`."""
-    chosen = device.choose("cpu", requested).dtype
-    names = (name for name, dtype in device.DTYPES.items() if dtype is chosen)
-    return next(names) if requested == device.RequestedDtype.AUTO else requested
+    chosen = device.choose("cpu", requested)
+    if requested != device.RequestedDtype.AUTO:
+        return requested
+    if chosen.int8:
+        return device.RequestedDtype.INT8.value
+    return next(name for name, dtype in device.DTYPES.items() if dtype is chosen.dtype)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -73,6 +73,12 @@ def test_cuts_have_their_own_limit_and_other_lengths_none():
     assert [check.limit for check in other.checks()] == [0.15]
 
 
+def test_targets_without_bf16_products_are_those_of_avx2():
+    own = replace(OWN, dtype="int8")
+    checks = [*replace(FOUND, plan=replace(PLAN, own=[own])).checks()]
+    assert [check.limit for check in checks] == [2.5, 4, 0.15]
+
+
 def test_figures_have_spread_errors_ratios_and_memory():
     found = FOUND.figures()
     name = f"en.batch_1.words_off.{OWN.name}"
