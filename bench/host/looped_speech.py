@@ -16,12 +16,13 @@ import numpy as np
 import soundfile
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from bench.quality.recordings import spoken_samples
 from consumer.core.audio.loudness import FRAME_MS, Loudness
 from consumer.core.audio.utterance import Int16Array, Utterance
 from consumer.core.scheduling.jobs import Job
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from consumer.core.text.units import units
-from evaluation.samples import SampleClip, load_samples
+from evaluation.samples import SampleClip
 from schemas.audio import AudioChunk, StreamOptions
 from schemas.codec import encode_audio
 
@@ -71,7 +72,7 @@ class SpeechLog:
 
 def speech_log(folder: Path, streams: int, seconds: float) -> SpeechLog:
     """Return the log of that many streams; every second one asks for partials."""
-    found = [looped(clip) for clip in load_samples(folder)]
+    found = [looped(clip) for clip in spoken_samples(folder)]
     clips = {f"call-{number}": found[number % len(found)] for number in range(streams)}
     chunks = sorted(
         (

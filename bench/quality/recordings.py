@@ -45,14 +45,19 @@ def recordings(folder: Path, languages: Collection[str] | None = None) -> list[R
 
     Raises `ConfigError` when there are none.
     """
+    return [
+        Recording(s.path.stem, s.language, s.reference, read_float(s.path)[:_MAX_SAMPLES])
+        for s in spoken_samples(folder, languages)
+    ]
+
+
+def spoken_samples(folder: Path, languages: Collection[str] | None = None) -> list[SampleClip]:
+    """Return what `recordings` returns, without its audio. Raises `ConfigError`."""
     found = [sample for sample in load_samples(folder) if is_usable(sample, languages)]
     if not found:
         wanted = ", ".join(sorted(languages)) if languages else "any language"
         raise ConfigError(f"{folder}: no clip of {wanted} with a text and at most {MAX_S:g} s")
-    return [
-        Recording(s.path.stem, s.language, s.reference, read_float(s.path)[:_MAX_SAMPLES])
-        for s in found
-    ]
+    return found
 
 
 def entries(file: Path) -> list[dict[str, Any]]:

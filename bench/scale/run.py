@@ -32,6 +32,7 @@ from bench.framework import (
     machine,
 )
 from bench.host.looped_speech import looped
+from bench.quality.recordings import spoken_samples
 from bench.scale.figures import checks, figures
 from bench.scale.measured_load import ScaleResult, ScaleRun, measured_load
 from bench.scale.speech_load import SpokenClip, spoken_clip
@@ -41,7 +42,6 @@ from consumer.settings import Detector
 from devstack.kafka import LocalKafka
 from devstack.kafka_jars import class_path
 from evaluation.report import Figures
-from evaluation.samples import load_samples
 from transport.arguments import positive
 
 TALK: Final = 0.45  # share of speech
@@ -93,7 +93,7 @@ def _clips(asked: argparse.Namespace) -> tuple[list[SpokenClip], str]:
     """Return the repeated clips, and their words."""
     scorer = cascade.load(Detector.CASCADE)
     seconds = asked.warm_up_s + asked.minutes * 60
-    samples = [clip for clip in load_samples(asked.data) if clip.reference][: asked.clips]
+    samples = spoken_samples(asked.data)[: asked.clips]
     spoken = [
         spoken_clip(looped(clip, clip.seconds * (1 / TALK - 1)), seconds, scorer)
         for clip in samples

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from bench.host.ingest import FINAL_STEPS, RECORD_STEPS, live_policy
 from bench.host.ingest_worker import IngestResult, IngestWorker, fetched
 from bench.host.looped_speech import LoopedClip, SpeechLog, SpokenTexts, speech_log
+from bench.quality.recordings import MANIFEST
 from consumer.core.audio.segmenter import SegmenterConfig
 from consumer.core.audio.utterance import Float32Array
 from consumer.core.streams.entries import ScoreRequest
@@ -50,6 +54,17 @@ def test_a_log_has_the_clips_repeated_in_records_with_numbers(log: SpeechLog):
         assert [chunk.seq for chunk in found] == [*range(10 * SECONDS)]
         assert [chunk.start for chunk in found] == [n * clip.rate // 10 for n in range(len(found))]
         assert not any(chunk.problems for chunk in found)
+
+
+def test_clips_without_speech_are_left_out(tmp_path: Path):
+    entries = [json.loads(line) for line in (SAMPLES / MANIFEST).read_text("utf-8").splitlines()]
+    spoken = {**entries[0], "file": str(SAMPLES / entries[0]["file"])}
+    soundfile.write(tmp_path / "silence.flac", np.zeros(16_000, np.int16), 16_000)
+    silent = {"file": "silence.flac", "text": "", "lang": "en", "seconds": 1.0}
+    lines = (json.dumps(entry) + "\n" for entry in (silent, spoken))
+    (tmp_path / MANIFEST).write_text("".join(lines), "utf-8")
+    log = speech_log(tmp_path, 2, 1.0)
+    assert [clip.language for clip in log.clips.values()] == [spoken["lang"]] * 2
 
 
 def test_words_of_a_repeated_clip_are_timed_from_the_start_of_the_stretch():
