@@ -24,7 +24,6 @@ from bench.framework import (
     Advance,
     BenchContext,
     Findings,
-    add_clips,
     add_decoding,
     add_numbers,
     machine,
@@ -80,7 +79,9 @@ class ProcessRuns:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_decoding(parser)
-    add_clips(parser)
+    parser.add_argument(
+        "--clips", type=positive, metavar="N", help="of all languages, evenly taken (default: all)"
+    )
     add_numbers(
         parser,
         ("batch", positive, 8, "most clips in a batch"),
