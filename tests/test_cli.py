@@ -130,12 +130,13 @@ def test_ctrl_c_prints_no_traceback(command: Install):
     assert cli.main(["probe"]) == 130
 
 
+@pytest.mark.parametrize(("module", "extra"), [("jgo", "devstack"), ("docx", "docx")])
 def test_a_missing_extra_is_reported_with_the_install_command(
-    command: Install, capsys: pytest.CaptureFixture[str]
+    module: str, extra: str, command: Install, capsys: pytest.CaptureFixture[str]
 ):
-    command("raise ModuleNotFoundError(name='jgo')")
+    command(f"raise ModuleNotFoundError(name={module!r})")
     assert cli.main(["probe"]) == 1
-    assert capsys.readouterr().err.endswith("pip install 'streamscribe[devstack]'\n")
+    assert capsys.readouterr().err.endswith(f"pip install 'streamscribe[{extra}]'\n")
 
 
 def test_a_missing_module_of_the_project_is_raised_as_a_bug(command: Install):
@@ -144,11 +145,13 @@ def test_a_missing_module_of_the_project_is_raised_as_a_bug(command: Install):
         cli.main(["probe"])
 
 
-def test_the_modules_of_the_devstack_extra_are_those_of_the_project():
+@pytest.mark.parametrize("extra", ["devstack", "docx"])
+def test_the_modules_of_an_extra_are_those_of_the_project(extra: str):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    extra = project["optional-dependencies"][cli.EXTRA]
-    assert {requirement.split(">=")[0] for requirement in extra} == cli.EXTRA_MODULES
-    assert all(importlib.import_module(name) for name in cli.EXTRA_MODULES)
+    required = {each.split(">=")[0] for each in project["optional-dependencies"][extra]}
+    modules = {module for module, of in cli.EXTRAS.items() if of == extra}
+    assert {name.removeprefix("python-") for name in required} == modules
+    assert all(importlib.import_module(name) for name in modules)
 
 
 def test_a_closed_output_ends_the_command_without_an_error_message():

@@ -25,7 +25,7 @@ from streamscribe.cli import COMMANDS
 ROOT = Path(__file__).parent.parent
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 PACKAGES = (
-    *("admin", "bench", "consumer", "devstack", "evaluation", "producer"),
+    *("admin", "bench", "captions", "consumer", "devstack", "evaluation", "producer"),
     *("schemas", "streamscribe", "subscriber", "transport", "weights"),
 )
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))

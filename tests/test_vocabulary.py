@@ -17,8 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 _PACKAGES = (
-    "admin bench consumer devstack evaluation producer schemas streamscribe subscriber transport"
-    " weights tests docs"
+    "admin bench captions consumer devstack evaluation producer schemas streamscribe subscriber"
+    " transport weights tests docs"
 )
 PACKAGES = _PACKAGES.split()
 

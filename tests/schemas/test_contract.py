@@ -17,6 +17,7 @@ import yaml
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 from jsonschema.protocols import Validator
 
+from captions.jsonl import json_line
 from schemas.audio import AudioChunk, AudioCodec, StreamOptions, Task
 from schemas.audio_headers import AUDIO_HEADERS
 from schemas.codec import (
@@ -27,7 +28,6 @@ from schemas.codec import (
 )
 from schemas.options import OPTION_HEADERS
 from schemas.topics import Topics
-from subscriber.jsonl import json_line
 
 Json = dict[str, Any]
 
