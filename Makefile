@@ -7,7 +7,7 @@ AUDITED := locks/runtime.txt
 # The last torch that the package index has for CUDA 12, for drivers older than CUDA 13's.
 TORCH_CUDA12 := 2.10.0
 CUDA_PACKAGES := torch|triton|nvidia-|cuda-
-FAST_TESTS := tests/schemas tests/evaluation tests/consumer/core tests/consumer/test_pipeline.py \
+FAST_TESTS := tests/schemas tests/captions tests/evaluation tests/consumer/core tests/consumer/test_pipeline.py \
 	tests/consumer/test_decode_window.py tests/test_public_names.py tests/test_vocabulary.py
 
 .PHONY: help install demo test test-fast check docs lock sbom audit clean

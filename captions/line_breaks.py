@@ -21,8 +21,12 @@ NARROW_COLUMNS: Final = 42  # of a line in a script of narrow characters
 WIDE_CHARACTERS: Final = 20  # of a line in a script of full-width characters
 FULL_LINE: Final = NARROW_COLUMNS * WIDE_CHARACTERS  # in units of `width`
 
-# Words that begin with a letter or digit and are separated by spaces: breaks need no tables.
-_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9][!-~]*(?: |$))*")
+# Pieces of texts whose breaks need no tables, which take long: words between spaces, and Chinese
+# characters and words with full-width marks. A test compares them with those of UAX 14.
+_PLAIN: Final = re.compile(
+    r"(?<![^ ])[A-Za-z0-9][!-~]*(?: |\Z)"
+    r"|[（「『【《]*(?:[A-Za-z0-9]+|[一-鿿])[，。！？；：、）」』】》]* ?"
+)
 _HANGUL: Final = (range(0x1100, 0x1200), range(0x3130, 0x3190), range(0xAC00, 0xD7B0))
 
 
@@ -34,14 +38,22 @@ def width(text: str) -> int:
 
 
 def pieces(text: str) -> list[str]:
-    """Return the pieces of a text, which join to it; spaces are at the ends of pieces."""
-    return [part for word in _words(text) for part in _divided(word)]
+    """Return the words of a text, those divided that are wider than a line."""
+    return [part for word in words(text) for part in _divided(word)]
 
 
-def _words(text: str) -> list[str]:
+@lru_cache(maxsize=1_024)
+def words(text: str) -> tuple[str, ...]:
+    """Return the pieces between which a line may end; they join to the text.
+
+    `text` is one line, with single spaces, which are at the ends of the pieces.
+    """
+    found = _PLAIN.findall(text)
+    return tuple(found) if sum(map(len, found)) == len(text) else tuple(uax14_words(text))
+
+
+def uax14_words(text: str) -> list[str]:
     """Return the units of UAX 14, those of one word joined."""
-    if _PLAIN.fullmatch(text):
-        return re.findall(r"\S+ ?", text)
     found: list[str] = []
     for unit in line_break_units(text):
         if found and not _may_break(found[-1][-1], unit[0]):

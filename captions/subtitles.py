@@ -7,6 +7,7 @@ the standard requires (xml:lang, xml:id), so these two are written here.
 from __future__ import annotations
 
 import html
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from heapq import merge
@@ -111,4 +112,4 @@ def _paragraph(cue: Cue) -> ET.Element[Any]:
 
 
 def _comment(mark: Segment) -> ET.Element[Any]:
-    return ET.Comment(f" {_described(mark).replace('--', '- -')} ")
+    return ET.Comment(f" {re.sub('-(?=-)', '- ', _described(mark))} ")

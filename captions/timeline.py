@@ -50,12 +50,12 @@ class Segment:
         """What is missing here, in a few words; empty for speech."""
         match self.event:
             case TranscriptFinal(quality=quality) if self.kind is SegmentKind.SUPPRESSED:
-                return f"suppressed: {', '.join(quality.reasons) or 'no speech'}"
+                return f"suppressed: {clean(', '.join(quality.reasons)) or 'no speech'}"
             case StreamGap(estimated=estimated):
                 about = "about " if estimated else ""
                 return f"gap: {about}{self.end_s - self.start_s:.1f} s never reached Kafka"
             case UtteranceFailed(reason=reason):
-                return f"failed: {reason}"
+                return f"failed: {clean(reason)}"
             case _:
                 return ""
 

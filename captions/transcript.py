@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from captions.cues import Cue, cues
-from captions.timeline import Placeable, Segment, SegmentKind, segments
+from captions.timeline import Placeable, Segment, SegmentKind, clean, segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class StreamTranscript:
 
 def stream_transcript(events: Iterable[Placeable], title: str = "") -> StreamTranscript:
     """Return the transcript of one stream's events, in the order of their publication."""
-    return StreamTranscript(title, tuple(segments(events)))
+    return StreamTranscript(clean(title), tuple(segments(events)))
 
 
 def language(segment: Segment) -> str:

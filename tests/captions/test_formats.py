@@ -5,7 +5,10 @@ import io
 import json
 import warnings
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
+import av
+import av.logging
 import docx
 import pysubs2
 import pytest
@@ -199,8 +202,37 @@ def test_docx_has_a_paragraph_for_each_segment():
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_odd_titles_and_reasons_are_written(name: str):
+    odd = (replace(failed(0, 1), reason="\x00-->--- </p>"), replace(gap(1, 2), estimated=True))
+    data = write(name, odd, "\x1b a\nb")
+    if name == "ttml":
+        assert "- ->- - - </p>" in "".join(each.text for each in comments(data))
+
+
+def comments(data: bytes) -> list[ET.Element]:
+    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
+    return [each for each in ET.fromstring(data, parser).iter() if each.tag is ET.Comment]
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_stream_without_speech_is_written(name: str):
     assert isinstance(write(name, []), bytes)
+
+
+@pytest.mark.parametrize(("name", "demuxer"), [("srt", "srt"), ("vtt", "webvtt")])
+def test_ffmpeg_reads_the_cues_without_a_warning(
+    name: str, demuxer: str, request: pytest.FixtureRequest
+):
+    request.addfinalizer(lambda: av.logging.set_level(None))  # as av itself has it
+    av.logging.set_level(av.logging.WARNING)
+    with (
+        av.logging.Capture() as logged,
+        av.open(io.BytesIO(write(name, EVENTS)), format=demuxer) as container,
+    ):
+        packets = [packet for packet in container.demux() if packet.size]
+        found = [(packet.pts * packet.time_base, packet.duration / 1_000) for packet in packets]
+    assert found == [(start / 1_000, (end - start) / 1_000) for start, end, _ in expected(*EVENTS)]
+    assert not logged
 
 
 @pytest.mark.parametrize("name", ["srt", "vtt", "vtt-words"])
