@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
+
+LOW_CONFIDENCE: Final = 0.5  # probability of a word: below it, the word is uncertain
 
 
 class Verdict(StrEnum):
@@ -88,7 +90,7 @@ class Quality:
     clipped_ratio: float | None = None  # share of samples at full scale
     speech_ratio: float | None = None  # share of the utterance detected as speech
     words_per_second: float | None = None
-    low_confidence_words: int | None = None
+    low_confidence_words: int | None = None  # of a probability below 0.5 (LOW_CONFIDENCE)
     verdict: Verdict = Verdict.ACCEPT
     reasons: tuple[str, ...] = ()  # of `QualityReason`; a later version may add some
 

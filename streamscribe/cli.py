@@ -47,6 +47,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
         "engine": Command("consumer.engine_main", "hold the model for several workers"),
         "publish": Command("producer.__main__", "audio in: publish files or standard input"),
         "tail": Command("subscriber.__main__", "transcripts out: print them as they are published"),
+        "export": Command("subscriber.export", "transcripts as subtitles, text and documents"),
     },
     "Operate": {
         "state": Command("admin.state", "show the progress of partitions, reset a halted one"),

@@ -2,23 +2,27 @@
 
     09:41:07  call-7        en  and so my fellow Americans ask not what your
                                 country can do for you
+    09:41:09  call-7        en  Ask not! (?)
     09:41:12  call-7            ended (end): 1 utterance, 11.0 s
 
-Columns are measured in terminal cells: a Chinese character has two. Texts and ids are untrusted, so
-control characters are printed as escapes.
+`(?)` is a final that a person should check; improbable words are yellow. Columns are measured in
+terminal cells: a Chinese character has two. Texts and ids are untrusted, so control characters are
+printed as escapes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from captions.line_breaks import words
 from schemas.transcript import (
+    LOW_CONFIDENCE,
     AnyEvent,
     StreamEnded,
     StreamGap,
@@ -26,9 +30,12 @@ from schemas.transcript import (
     StreamStarted,
     StreamWarning,
     TranscriptFinal,
+    TranscriptPartial,
     UtteranceFailed,
+    UtteranceStarted,
     Verdict,
 )
+from subscriber.open_utterances import InterimEvent
 from transport.console import count, local_time, printable
 
 _GAP: Final = "  "  # between columns
@@ -38,6 +45,10 @@ _MIN_STREAM_CELLS: Final = 10  # the column grows with the ids ...
 _MAX_STREAM_CELLS: Final = 24  # ... up to here
 _MIN_TEXT_CELLS: Final = 20  # on a very narrow terminal
 
+LAST_LINES: Final = 3  # of an open utterance
+_UNCERTAIN: Final = "yellow"
+_STABLE: Final = "bright_black"
+_TENTATIVE: Final = "bright_black italic"
 _STREAM_COLOURS: Final = ("green", "yellow", "blue", "magenta", "cyan", "bright_red")
 
 
@@ -68,13 +79,16 @@ class Captions:
             *self._new_day(moment), row, self._wrapped(last_column(event), row.cell_len)
         )
 
-    def _wrapped(self, text: Text, indent: int) -> Text:
+    def open_lines(self, event: InterimEvent) -> Text:
+        """Return the last lines of an utterance that is still being spoken."""
+        row = self._prefix(event, local_time(event.time_ms))
+        return Text.assemble(row, self._wrapped(last_column(event), row.cell_len, LAST_LINES))
+
+    def _wrapped(self, text: Text, indent: int, last: int | None = None) -> Text:
         if not self._console.is_terminal:
             return text
-        lines = text.wrap(self._console, max(self._console.width - indent, _MIN_TEXT_CELLS))
-        for line in lines:
-            line.rstrip()
-        return Text(f"\n{' ' * indent}").join(lines)
+        lines = wrapped([text], self._console.width - indent)
+        return Text(f"\n{' ' * indent}").join(lines[-last:] if last else lines)
 
     def _prefix(self, event: AnyEvent, moment: datetime | None) -> Text:
         stream = printable(event.stream_id)
@@ -123,11 +137,63 @@ def colour(stream: str) -> str:
     return _STREAM_COLOURS[sum(stream.encode()) % len(_STREAM_COLOURS)]
 
 
+def wrapped(texts: Sequence[Text], cells: int) -> list[Text]:
+    """Return the texts, with spaces between them, in lines of so many terminal cells.
+
+    A line has at least as many as a word needs.
+    """
+    cells = max(cells, _MIN_TEXT_CELLS)
+    joined = Text(" ").join(texts)
+    ends, position, used = [], 0, 0
+    for part in (part for text in texts for part in parts(f"{text.plain} ", cells)):
+        if used and used + cell_len(part.rstrip()) > cells:
+            ends.append(position)
+            used = 0
+        position += len(part)
+        used += cell_len(part)
+    lines = [*joined.divide(ends)]
+    for line in lines:
+        line.rstrip()
+    return lines
+
+
+def parts(text: str, cells: int) -> Iterator[str]:
+    """Yield the words of a text, those divided that are longer than a line."""
+    for word in words(text):
+        if cell_len(word.rstrip()) <= cells:
+            yield word
+        else:
+            yield from chop_cells(word, cells)
+
+
 def last_column(event: AnyEvent) -> Text:
-    """Return the text of a final, or the description of another event."""
-    if isinstance(event, TranscriptFinal) and event.quality.verdict is not Verdict.SUPPRESSED:
-        return Text(printable(event.text.strip()))
-    return Text(printable(description(event)), "dim")
+    """Return the text of a final or partial, or the description of another event."""
+    match event:
+        case TranscriptFinal() if event.quality.verdict is not Verdict.SUPPRESSED:
+            return final_text(event)
+        case TranscriptPartial(stable_text=stable, tentative_text=tentative):
+            parts = ((printable(stable).lstrip(), _STABLE), (printable(tentative), _TENTATIVE))
+            return Text.assemble(*parts)
+        case UtteranceStarted():
+            return Text("…", _STABLE)
+        case _:
+            return Text(printable(description(event)), "dim")
+
+
+def final_text(final: TranscriptFinal) -> Text:
+    """Return the text of a final with its improbable words, or all of it, marked as uncertain."""
+    text = Text(printable(final.text.strip()))
+    position = 0
+    for word in final.words or ():
+        first = text.plain.find(printable(word.text), position)
+        if first < 0:
+            continue
+        position = first + len(printable(word.text))
+        if word.probability < LOW_CONFIDENCE:
+            text.stylize(_UNCERTAIN, first, position)
+    if final.quality.verdict is Verdict.REVIEW:
+        text.append(" (?)", _UNCERTAIN)
+    return text
 
 
 def description(event: AnyEvent) -> str:  # noqa: PLR0911 - one a kind of event

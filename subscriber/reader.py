@@ -47,7 +47,16 @@ class TranscriptReader(TopicReader):
         self._keys = frozenset(stream.encode() for stream in streams)
 
     async def __aiter__(self) -> AsyncIterator[AnyEvent]:
-        async for record in self.records():
+        async for event in self._events(self.records()):
+            yield event
+
+    async def history(self, until_ms: int | None = None) -> AsyncIterator[AnyEvent]:
+        """Yield the events up to the current end, or to those appended at a Unix time or later."""
+        async for event in self._events(self.records_to_end(until_ms)):
+            yield event
+
+    async def _events(self, records: AsyncIterator[ConsumerRecord]) -> AsyncIterator[AnyEvent]:
+        async for record in records:
             if self._keys and record.key not in self._keys:
                 continue
             if (event := self._decoded(record)) is not None:

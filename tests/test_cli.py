@@ -81,6 +81,7 @@ def test_help_lists_the_commands_in_the_order_of_use(
         "engine",
         "publish",
         "tail",
+        "export",
         "state",
         "dlq",
         "redrive",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from captions.formats import FORMATS
 from consumer.metrics import Metrics
 from schemas.audio import AudioCodec
 from schemas.audio_headers import AUDIO_HEADERS
@@ -23,6 +24,7 @@ from schemas.topics import Topics
 from streamscribe.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
+TRANSCRIPTS = ROOT / "docs/transcripts.md"
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 PACKAGES = (
     *("admin", "bench", "captions", "consumer", "devstack", "evaluation", "producer"),
@@ -140,6 +142,11 @@ def test_the_wire_page_names_every_header_codec_event_topic_and_reason() -> None
 def test_the_wire_page_names_every_codec_as_other_systems_do() -> None:
     words = set(re.findall(r"`([^`]+)`", prose(ROOT / "docs/wire.md").lower()))
     assert not CODEC_ALIASES.keys() - words
+
+
+def test_the_transcripts_page_lists_every_format_and_its_file() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| `([\w.]+)` \|", read(TRANSCRIPTS), re.MULTILINE)
+    assert rows == [(name, each.suffix) for name, each in FORMATS.items()]
 
 
 def test_the_settings_page_lists_every_variable_in_the_code() -> None:

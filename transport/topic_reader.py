@@ -93,9 +93,14 @@ class TopicReader:
             for record in in_time_order(await self._fetch()):
                 yield record
 
-    async def records_to_end(self) -> AsyncIterator[ConsumerRecord]:
-        """Yield the records from the start to the current end of the topic."""
-        ends: Positions = await self._consumer.end_offsets(self._consumer.assignment())
+    async def records_to_end(self, until_ms: int | None = None) -> AsyncIterator[ConsumerRecord]:
+        """Yield the records from the start to the current end of the topic.
+
+        `until_ms`: to the first record of each partition that was appended at that Unix time or
+        later, if it has one.
+        """
+        at: Start = Edge.NOW if until_ms is None else until_ms
+        ends = await self._offsets(at, self._consumer.assignment())
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
             for record in in_time_order(await self._fetch()):
                 if record.offset < ends.get(TopicPartition(record.topic, record.partition), 0):
@@ -109,10 +114,10 @@ class TopicReader:
         first = TopicPartition(self._topic, 0)
         self._consumer.assign([first])  # makes the client fetch the topic's metadata,
         await self._consumer.beginning_offsets([first])  # and this waits for it
-        self._seek(await self._start_offsets(self._partitions()))
+        self._seek(await self._offsets(self._start, self._partitions()))
 
-    async def _start_offsets(self, partitions: Collection[TopicPartition]) -> Positions:
-        match self._start:
+    async def _offsets(self, at: Start, partitions: Collection[TopicPartition]) -> Positions:
+        match at:
             case Edge.BEGINNING:
                 return dict(await self._consumer.beginning_offsets(partitions))
             case Edge.NOW:
@@ -120,7 +125,7 @@ class TopicReader:
             case int(time_ms):
                 ends: Positions = await self._consumer.end_offsets(partitions)
                 found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, time_ms))
-                return ends | {tp: at.offset for tp, at in found.items() if at is not None}
+                return ends | {tp: first.offset for tp, first in found.items() if first is not None}
 
     def _partitions(self) -> set[TopicPartition]:
         numbers = self._consumer.partitions_for_topic(self._topic) or set()

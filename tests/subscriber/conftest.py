@@ -26,7 +26,11 @@ async def send(kafka: LocalKafka, topics: Topics) -> AsyncIterator[Send]:
     """Return a function that publishes an event in a transaction, as a worker does."""
 
     async def send(
-        message: str | WireRecord, stream_id: str = "a", *, partition: int = 0, commit: bool = True
+        message: str | WireRecord,
+        stream_id: str = "a",
+        *,
+        partition: int = 0,
+        commit: bool = True,
     ) -> None:
         record = encode_event(warning(message, stream_id)) if isinstance(message, str) else message
         while partition not in await producer.partitions_for(topics.transcripts):

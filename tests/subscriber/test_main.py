@@ -7,14 +7,20 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TypeAlias
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from pseudo_terminal import on_terminal
+from tail_events import final, partial
 
 from devstack.kafka import LocalKafka
 from devstack.ports import free_ports
-from schemas.codec import WireRecord
+from schemas.codec import WireRecord, encode_event
 from schemas.topics import Topics
+from schemas.transcript import Verdict
 from subscriber.__main__ import main
 
 Send: TypeAlias = Callable[..., Awaitable[None]]
@@ -103,6 +109,72 @@ async def test_json_is_one_cloud_event_per_line(kafka: LocalKafka, topics: Topic
             "message": "你好",
         },
     }
+
+
+@pytest.fixture
+async def speak(kafka: LocalKafka, topics: Topics) -> AsyncIterator[Send]:
+    """Return a function that publishes a partial, as a worker does."""
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+
+        async def speak(text: str, revision: int) -> None:
+            record = encode_event(partial(text, utterance=1, revision=revision))
+            await producer.send_and_wait(
+                topics.partials, record.value, record.key, headers=record.headers
+            )
+
+        yield speak
+
+
+@pytest.mark.parametrize("layout", [(), ("--by-stream",)])
+@pytest.mark.parametrize("colour", [True, False])
+async def test_on_a_terminal_a_partial_is_grey_until_its_final(
+    layout: tuple[str, ...],
+    colour: bool,
+    kafka: LocalKafka,
+    topics: Topics,
+    send: Send,
+    speak: Send,
+):
+    await send(encode_event(final("Ask not", "not", verdict=Verdict.REVIEW)))
+    argv = ("--bootstrap", kafka.bootstrap, "--prefix", topics.prefix, "--from", "beginning")
+    async with asyncio.timeout(60), on_terminal("tail", *argv, *layout, colour=colour) as screen:
+        revisions = count(1)
+        await screen.repeat_until(
+            lambda: speak("现在这个", next(revisions)),
+            lambda lines: all(text in "".join(lines) for text in ("现在这个", "Ask")),
+        )
+        grey, yellow = "<brightblack>现在这个</brightblack>", "<brown>not (?)</brown>"
+        shown = "\n".join(screen.lines)
+        assert (grey in shown, yellow in shown) == (colour, colour)
+        await send(encode_event(final("现在这个部门。", utterance=1)))
+        await screen.until(lambda lines: "".join(lines).count("现在这个部门。") == 1)
+        await screen.until(lambda lines: "".join(lines).count("现在这个") == 1)
+        assert (b"\x1b[90m" in screen.written) is colour
+
+
+async def test_without_the_partials_topic_finals_are_shown(kafka: LocalKafka, prefix: str):
+    topic = Topics(prefix).transcripts
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
+    record = encode_event(final("Ask not"))
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        await producer.send_and_wait(topic, record.value, record.key, headers=record.headers)
+    argv = ("--bootstrap", kafka.bootstrap, "--prefix", prefix, "--from", "beginning")
+    async with asyncio.timeout(60), on_terminal("tail", *argv) as screen:
+        await screen.until(lambda lines: any(line.endswith("Ask not") for line in lines))
+        await screen.until(lambda lines: any("finals only: " in line for line in lines))
+
+
+@pytest.mark.parametrize("argv", [["--by-stream"], ["--by-stream", "--json"]])
+def test_captions_by_stream_without_a_terminal_are_a_usage_error(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as raised:
+        main(argv)
+    assert raised.value.code == 2
+    assert "--by-stream needs a terminal" in capsys.readouterr().err
 
 
 async def test_a_record_that_is_no_event_is_a_one_line_warning(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import pytest
@@ -31,8 +31,11 @@ async def admin(kafka: LocalKafka) -> AsyncIterator[AIOKafkaAdminClient]:
 
 async def read_messages(events: AsyncIterator[AnyEvent], count: int) -> list[str]:
     async with asyncio.timeout(30):
-        received = [await anext(events) for _ in range(count)]
-    return [event.message for event in received if isinstance(event, StreamWarning)]
+        return messages([await anext(events) for _ in range(count)])
+
+
+def messages(events: Sequence[AnyEvent]) -> list[str]:
+    return [event.message for event in events if isinstance(event, StreamWarning)]
 
 
 async def test_from_the_beginning_all_partitions_are_read_in_time_order(
@@ -65,6 +68,24 @@ async def test_from_a_time_events_appended_since_are_read(
     async with TranscriptReader(kafka.bootstrap, topics.transcripts, start=since_ms) as reader:
         await send("newer")
         assert await read_messages(aiter(reader), 2) == ["new", "newer"]
+
+
+async def test_the_history_ends_at_the_current_end_or_at_a_time(
+    kafka: LocalKafka, topics: Topics, send: Send
+):
+    await send("old")
+    await send("older", partition=1)
+    await asyncio.sleep(0.002)  # so that the next append has a later millisecond
+    until_ms = time.time_ns() // 1_000_000
+    await send("new")
+    async with TranscriptReader(
+        kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING
+    ) as reader:
+        assert messages([event async for event in reader.history(until_ms)]) == ["old", "older"]
+    async with TranscriptReader(
+        kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING
+    ) as reader:
+        assert messages([event async for event in reader.history()]) == ["old", "older", "new"]
 
 
 async def test_from_a_future_time_new_events_are_read(

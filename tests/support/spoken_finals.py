@@ -24,8 +24,15 @@ def spoken(text: str, start_s: float = 0.0, end_s: float = 1.0, **fields: Any) -
         Word(part, start_s + at * step_s, start_s + (at + 1) * step_s, 0.9)
         for at, part in enumerate(parts)
     )
-    times = {"start_s": start_s, "end_s": end_s, "time_ms": round(end_s * 1_000)}
-    return transcript_final(**({"text": text, "words": words} | times | fields))
+    whole: dict[str, Any] = {
+        "text": text,
+        "words": words,
+        "start_s": start_s,
+        "end_s": end_s,
+        "speech_end_s": end_s,
+        "time_ms": round(end_s * 1_000),
+    }
+    return transcript_final(**(whole | fields))
 
 
 def suppressed(start_s: float, end_s: float) -> TranscriptFinal:

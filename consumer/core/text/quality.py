@@ -18,9 +18,8 @@ from consumer.core.text.hallucination import (
 )
 from consumer.core.text.hypothesis import Hypothesis, TimedWord
 from schemas.audio import Task
-from schemas.transcript import Quality, QualityReason, Verdict
+from schemas.transcript import LOW_CONFIDENCE, Quality, QualityReason, Verdict
 
-LOW_CONFIDENCE: Final = 0.5  # probability of a word
 LOWEST, HIGHEST = 0.02, 0.995  # bounds of the probabilities that are calibrated
 
 
