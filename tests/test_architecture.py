@@ -104,9 +104,10 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
         *("consumer.clock", "consumer.engine", "consumer.health", "consumer.inference"),
         *("consumer.model_loading", *SHARED),
     ),
+    "consumer.policies": ("consumer.chinese_conversion", "consumer.codecs", *SHARED),
     "consumer.service": (
         *("consumer.clock", "consumer.engine_service", "consumer.model_loading", "transport"),
-        *(*SHELLS, *SHARED),
+        *("consumer.policies", *SHELLS, *SHARED),
     ),
     "consumer.supervisor": ("consumer.engine", "transport.environment", *SHARED),
     "consumer.command": ("consumer.process_tuning", *SHARED),

@@ -17,7 +17,7 @@ from consumer.core.streams.records import Lane
 from consumer.detection import cascade
 from consumer.inference.device import set_threads
 from consumer.interfaces import EngineInfo
-from consumer.service import policies
+from consumer.policies import policies
 from consumer.settings import Detector, Settings
 from evaluation.report import Check, Figures
 from schemas.languages import WHISPER_CODES

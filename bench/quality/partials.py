@@ -51,7 +51,7 @@ from consumer.detection import cascade
 from consumer.detection.detector_thread import DetectorThread
 from consumer.engine.transcriber_thread import TranscriberThread
 from consumer.engine_service import info_of
-from consumer.service import audio_rules, policies
+from consumer.policies import audio_rules, policies
 from consumer.settings import Settings
 from evaluation.report import Figures, prefixed
 from schemas.audio import AudioChunk, StreamOptions
