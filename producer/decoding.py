@@ -95,7 +95,7 @@ class MediaDecoder:
         languages = ", ".join(track.language or "no language" for track in tracks)
         return (
             f"{self._name}: has {len(tracks)} audio tracks ({languages}): only number "
-            f"{tracks.index(self._stream)} is published, counted from 0; for number N, pipe it: "
+            f"{tracks.index(self._stream)} is read, counted from 0; for number N, pipe it: "
             "ffmpeg -loglevel error -i FILE -map 0:a:N -f wav - | streamscribe publish -"
         )
 
@@ -190,19 +190,19 @@ class MediaDecoder:
         if self._damaged_s is not None:
             raise MediaError(
                 f"{self._name}: damaged at {self._damaged_s:.1f} s: what could not be decoded "
-                "is missing; publish the file again from its source"
+                "is missing; try again with the file from its source"
             )
         if self._not_finite_s is not None:
             raise MediaError(
                 f"{self._name}: contains samples that are not finite numbers, the first at "
-                f"{self._not_finite_s:.1f} s: silence is in their place; publish the file again "
-                "from its source"
+                f"{self._not_finite_s:.1f} s: silence is in their place; try again with the "
+                "file from its source"
             )
 
     def _stopped(self, reason: str) -> MediaError:
         return MediaError(
             f"{self._name}: stopped at {self._second:.1f} s ({reason}): "
-            "audio is missing; publish the file again once it is complete"
+            "audio is missing; try again once it is complete"
         )
 
 

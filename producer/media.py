@@ -78,6 +78,27 @@ class AudioInput(Protocol):
         """Open the input, whose blocks end at its end or on `stop`. Raises MediaError."""
 
 
+class BlockingAudio(NamedTuple):
+    """An open input whose blocks are read in the caller's thread."""
+
+    format: AudioFormat
+    blocks: Iterator[Float32Array]  # as those of OpenAudio
+    warning: str | None = None
+
+
+class BlockingInput(Protocol):
+    """An audio input that is read, once, in a thread of the caller."""
+
+    @property
+    def name(self) -> str: ...  # for messages
+
+    @property
+    def seconds(self) -> float | None: ...  # None: unknown
+
+    def reading(self, stopped: Callable[[], bool]) -> AbstractContextManager[BlockingAudio]:
+        """Open the input, whose blocks end at its end or once `stopped`. Raises MediaError."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileSource:
     """An audio or video file that can be read at any place."""
@@ -95,22 +116,27 @@ class FileSource:
     @asynccontextmanager
     async def open(self, stop: asyncio.Event) -> AsyncIterator[OpenAudio]:
         async with self.turns:
-            with _opened(self.path) as file, _decoder(self.path, file, stop.is_set) as decoder:
-                blocks = self._checked(file, decoder.blocks())
-                yield OpenAudio(decoder.format, _until(stop, blocks), decoder.warning)
+            with self.reading(stop.is_set) as audio:
+                yield OpenAudio(audio.format, _until(stop, audio.blocks), audio.warning)
+
+    @contextmanager
+    def reading(self, stopped: Callable[[], bool]) -> Iterator[BlockingAudio]:
+        with _opened(self.path) as file, _decoder(self.path, file, stopped) as decoder:
+            blocks = self._checked(file, decoder.blocks())
+            yield BlockingAudio(decoder.format, blocks, decoder.warning)
 
     def _checked(self, file: FileIO, blocks: Iterator[Float32Array]) -> Iterator[Float32Array]:
         """Yield the blocks. Raises MediaError after them if the file has grown since."""
         yield from blocks
         if _size(file) > self.size:
             raise MediaError(
-                f"{self.name}: was still being written: what came later may be missing; publish "
-                "the file again once it is complete, or pipe it: "
+                f"{self.name}: was still being written: what came later may be missing; try "
+                "again once it is complete, or pipe it: "
                 f"tail -c +1 -f {shlex.quote(self.name)} | streamscribe publish -"
             )
 
 
-def open_input(path: Path, turns: asyncio.Semaphore) -> AudioInput:
+def open_input(path: Path, turns: asyncio.Semaphore) -> FileSource | PipeSource:
     """Return the input of this name. Raises MediaError, of a pipe only once it is opened."""
     try:
         is_pipe = not (path.is_dir() or stat.S_ISREG(path.stat().st_mode))
@@ -175,14 +201,6 @@ async def _until(
         yield block
 
 
-class _PipedAudio(NamedTuple):
-    """Audio whose blocks are read in the thread of their pipe."""
-
-    format: AudioFormat
-    blocks: Iterator[Float32Array]
-    warning: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class PipeSource:
     """A pipe, a device or standard input: a container, or raw 16-bit little-endian PCM.
@@ -212,7 +230,12 @@ class PipeSource:
             finally:
                 closing.set()  # ends a read of the thread
 
-    def _open(self, opened: ExitStack, stopped: Callable[[], bool]) -> _PipedAudio:
+    @contextmanager
+    def reading(self, stopped: Callable[[], bool]) -> Iterator[BlockingAudio]:
+        with ExitStack() as opened:
+            yield self._open(opened, stopped)
+
+    def _open(self, opened: ExitStack, stopped: Callable[[], bool]) -> BlockingAudio:
         """Return the audio; what must be closed after the last block goes to `opened`."""
         try:
             reader = ByteReader(self._descriptor(opened), stopped)
@@ -220,13 +243,13 @@ class PipeSource:
             if may_have_frames(head):
                 head = reader.peek(FRAMES_BYTES)
             if self.raw is not None and not is_container(head):
-                return _PipedAudio(self.raw, self._pcm(reader, self.raw))
+                return BlockingAudio(self.raw, self._pcm(reader, self.raw))
             if (live := _skip_live_header(reader, head)) is not None:
-                return _PipedAudio(live, self._pcm(reader, live))
+                return BlockingAudio(live, self._pcm(reader, live))
             decoder = opened.enter_context(self._decoder(reader, opened))
         except OSError as error:
             raise MediaError(f"{self.name}: {error.strerror}") from error
-        return _PipedAudio(decoder.format, decoder.blocks(), decoder.warning)
+        return BlockingAudio(decoder.format, decoder.blocks(), decoder.warning)
 
     def _descriptor(self, opened: ExitStack) -> int:
         if self.path is not None:

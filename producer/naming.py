@@ -20,12 +20,14 @@ def stream_ids(stems: Sequence[str], prefix: str | None, run: str) -> list[str]:
     if prefix is not None and len(stems) == 1:
         return [prefix]
     names = (
-        f"{prefix}-{stem}" if prefix is not None else f"{stem}-{run}" for stem in map(_valid, stems)
+        f"{prefix}-{stem}" if prefix is not None else f"{stem}-{run}"
+        for stem in map(valid_id, stems)
     )
     return list(_distinct(names))
 
 
-def _valid(stem: str) -> str:
+def valid_id(stem: str) -> str:
+    """Return the stem with all characters that an id may have; it may be too long for one."""
     return _NOT_ALLOWED.sub("-", stem).strip("-") or "audio"
 
 

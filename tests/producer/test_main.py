@@ -323,7 +323,7 @@ def test_a_truncated_file_is_published_up_to_the_error(
     path.write_bytes(Path(JFK).read_bytes()[:100_000])
     assert publish(kafka, topics, "--fast", "--stream", "run", str(path), MOON) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(r"cut\.flac: stopped at \d\.\d s .* publish the file again", line)
+    assert re.search(r"cut\.flac: stopped at \d\.\d s .* try again", line)
     published = streams(topics.audio_bulk)
     samples, _ = soundfile.read(JFK, dtype="int16")
     received = b"".join(chunk.payload for chunk in published["run-cut"])
