@@ -43,6 +43,7 @@ GROUPS: Final[dict[str, dict[str, Command]]] = {
         "weights": Command("weights.cli", "fetch model weights, or list known ones"),
     },
     "Use": {
+        "transcribe": Command("offline.__main__", "files to text, without Kafka"),
         "worker": Command("consumer.__main__", "transcribe: one member of the consumer group"),
         "engine": Command("consumer.engine_main", "hold the model for several workers"),
         "publish": Command("producer.__main__", "audio in: publish files or standard input"),

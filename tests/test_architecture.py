@@ -33,7 +33,7 @@ from streamscribe.cli import COMMANDS
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
     *("streamscribe", "schemas", "transport", "weights", "evaluation", "captions"),
-    *("consumer", "producer", "subscriber", "admin", "devstack", "bench"),
+    *("consumer", "producer", "subscriber", "offline", "admin", "devstack", "bench"),
 )
 
 CORE = ("consumer.core", "schemas")
@@ -119,6 +119,12 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     ),
     "producer": ("schemas", "transport"),
     "subscriber": ("captions", "schemas", "transport"),
+    "offline": (
+        *("consumer.clock", "consumer.codecs", "consumer.detection", "consumer.engine"),
+        *("consumer.engine_service", "consumer.logs", "consumer.model_loading"),
+        *("consumer.pipeline", "consumer.policies", "consumer.process_tuning"),
+        *("consumer.wakeup", "captions", "producer", "transport", *SHARED),
+    ),
     "admin": (*BASE, "consumer.kafka", "transport"),
     "devstack": tuple(package for package in PACKAGES if package != "bench"),
     "bench": PACKAGES,
@@ -128,6 +134,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
             "consumer.engine_main",
             "producer",
             "subscriber",
+            "offline",
             "admin",
             "devstack",
             "weights",

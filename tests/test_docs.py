@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 TRANSCRIPTS = ROOT / "docs/transcripts.md"
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 PACKAGES = (
-    *("admin", "bench", "captions", "consumer", "devstack", "evaluation", "producer"),
+    *("admin", "bench", "captions", "consumer", "devstack", "evaluation", "offline", "producer"),
     *("schemas", "streamscribe", "subscriber", "transport", "weights"),
 )
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
