@@ -1,8 +1,9 @@
 """Transcripts as an async iterator.
 
-    async with TranscriptReader("localhost:9092") as reader:
-        async for event in reader:
-            ...
+    async for event in transcripts("localhost:9092"):
+        ...
+
+`TranscriptReader` is the same for programs that must know when reading begins.
 
 Records that are no events of this release are skipped with a warning.
 """
@@ -10,7 +11,7 @@ Records that are no events of this release are skipped with a warning.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 
 from aiokafka import ConsumerRecord
 
@@ -68,3 +69,18 @@ class TranscriptReader(TopicReader):
         except WireError as error:
             self._warn(f"{record.topic}/{record.partition} offset {record.offset}: {error}")
             return None
+
+
+async def transcripts(
+    bootstrap: str,
+    topic: str = Topics().transcripts,
+    *,
+    start: Start = Edge.NOW,
+    streams: Collection[str] = (),
+    security: Security = Security(),  # noqa: B008 - frozen
+) -> AsyncGenerator[AnyEvent, None]:
+    """Yield events until the caller ends the iteration; the arguments are TranscriptReader's."""
+    reader = TranscriptReader(bootstrap, topic, start=start, streams=streams, security=security)
+    async with reader:
+        async for event in reader:
+            yield event
