@@ -23,6 +23,7 @@ BENCHES: Final = {
     "engine_process": Command(
         "bench.engine.engine_process", "speed of two workers on one engine, beside one process"
     ),
+    "files": Command("bench.files", "files to text beside the engine alone: speed and memory"),
     "fold": Command("bench.quality.fold", "whether weights may be folded; records it"),
     "fuzz": Command("bench.robustness.fuzz.run", "whether any bytes crash or stall a parser"),
     "gpu": Command("bench.engine.gpu", "speed, latency and memory of one shape of model"),
