@@ -29,6 +29,7 @@ from evaluation.report import Check, Figures, figure_tables, publish
 from evaluation.samples import SAMPLES
 from producer.errors import PublishError
 from transport.arguments import positive
+from transport.errors import first_error
 from weights.errors import WeightsError
 
 T = TypeVar("T")
@@ -111,13 +112,6 @@ def measure(name: str, module: str, argv: Sequence[str]) -> int:
     asked = context.arguments.json
     publish(context.console, asked, findings.measured_on, findings.figures, findings.checks)
     return 0
-
-
-def first_error(error: BaseException) -> BaseException:
-    """Return the first error of a group of groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def machine(dtype: str, threads: int, **more: Any) -> dict[str, Any]:

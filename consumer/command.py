@@ -21,6 +21,7 @@ import structlog
 from consumer.errors import ConfigError, SttError
 from consumer.process_tuning import limit_spinning, retain_memory
 from consumer.settings import Settings, from_environment
+from transport.errors import first_error
 
 log = structlog.get_logger("consumer")
 
@@ -95,7 +96,7 @@ async def _serve(command: str, settings: Settings, serve: Serve) -> int:
     try:
         await serve(settings, stop, ready)
     except (SttError, TimeoutError, BaseExceptionGroup) as raised:
-        return _failed(command, _leaf(raised), begun=ready.is_set())
+        return _failed(command, first_error(raised), begun=ready.is_set())
     return _code(signals[0])
 
 
@@ -111,13 +112,6 @@ def _on_signal(number: int, signals: list[int], stop: asyncio.Event, ready: asyn
 
 def _code(number: int) -> int:
     return 130 if number == signal.SIGINT else 0
-
-
-def _leaf(error: BaseException) -> BaseException:
-    """Return the first error in nested exception groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _failed(command: str, error: BaseException, *, begun: bool) -> int:

@@ -47,7 +47,7 @@ from subscriber.captions import Captions
 from subscriber.reader import TranscriptReader
 from transport.cluster import create_topics
 from transport.console import PipeConsole, silence_client_log
-from transport.errors import TransportError
+from transport.errors import TransportError, first_error
 from transport.topic_reader import ReaderError
 from weights.errors import WeightsError
 from weights.resolve import resolve_here
@@ -81,12 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"streamscribe demo: {failed}\n")
         return 1
     return 0 if passed else 1
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of the group, which caused the others."""
-    error = group.exceptions[0]
-    return first_error(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def run(options: argparse.Namespace, console: Console, log_file: Path) -> bool:

@@ -20,6 +20,7 @@ from offline import arguments
 from offline.inputs import STDIN
 from offline.plan import Plan, Planning
 from offline.progress import new_reporter, print_summary
+from transport.errors import first_error
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -97,7 +98,7 @@ async def transcribe(plan: Plan, options: argparse.Namespace, settings: Settings
     """Transcribe until the end or a signal; return the exit code. Raises `SttError`."""
     from consumer import logs
     from offline.batch import BatchRun
-    from offline.service import first_error, serving
+    from offline.service import serving
 
     console = Console(stderr=True)
     logs.configure(settings.log_format, settings.log_level)

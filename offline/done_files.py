@@ -7,7 +7,7 @@ files that are wanted exist. Files that are not in the list are never replaced.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -72,21 +72,6 @@ class DoneFiles:
         with self._list.open("ab") as file:
             file.write(self._line_begin + msgspec.json.encode(done) + b"\n")
         self._line_begin = b""
-
-
-def write_atomically(contents: Iterable[tuple[Path, bytes]]) -> None:
-    """Write files so that each is there as a whole or not at all. Raises OSError."""
-    for path, content in contents:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def _identity(done: DoneFile) -> tuple[object, ...]:

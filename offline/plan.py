@@ -15,12 +15,13 @@ from typing import Final, Protocol
 
 from captions.formats import FORMATS
 from offline import arguments
-from offline.done_files import DoneFile, DoneFiles, write_atomically
+from offline.done_files import DoneFile, DoneFiles
 from offline.inputs import STDIN, FileInput, expanded
 from offline.naming import OutputNames
 from offline.progress import Failure
 from offline.transcript import Transcript
 from producer.media import BlockingInput, PipeSource, max_open_files, open_input
+from transport.files import replace_file
 
 STDIN_NAME: Final = "stdin"  # of the outputs
 _FOREIGN: Final = "exists and is not of this command: use --overwrite or --out"
@@ -47,7 +48,8 @@ class FileOutput:
     def write(self, transcript: Transcript) -> list[str]:
         paths = self.files.paths(self.entry)
         contents = [transcript.formatted(name) for name in self.formats]
-        write_atomically(zip(paths, contents, strict=True))
+        for path, content in zip(paths, contents, strict=True):
+            replace_file(path, content)
         self.files.add(self.entry)
         return [str(path) for path in paths]
 

@@ -39,6 +39,7 @@ from producer.media import BlockingInput
 from producer.naming import valid_id
 from schemas.audio import StreamOptions
 from schemas.topics import MAX_STREAM_ID_CHARACTERS
+from transport.errors import first_error
 
 TOPIC: Final = "files"  # of the partitions, in events
 QUEUE_S: Final = 240.0  # of speech that waits for the model: several batches to choose from
@@ -145,10 +146,3 @@ async def serving(
 def stream_id(name: str) -> str:
     """Return the id of the stream of an input of this name."""
     return valid_id(Path(name).stem)[:MAX_STREAM_ID_CHARACTERS]
-
-
-def first_error(error: BaseException) -> BaseException:
-    """Return the first error in nested exception groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -26,11 +26,12 @@ import structlog
 from consumer.settings import Settings
 from offline.arguments import settings
 from offline.samples import SampleSource
-from offline.service import IN_FLIGHT, OfflineService, first_error, serving
+from offline.service import IN_FLIGHT, OfflineService, serving
 from offline.transcript import IncompleteTranscriptError, Transcript
 from producer.media import BlockingInput, max_open_files, open_input
 from schemas.audio import StreamOptions, Task
 from schemas.languages import language_tags, unknown_language
+from transport.errors import first_error
 
 Audio: TypeAlias = str | os.PathLike[str] | npt.NDArray[Any]
 

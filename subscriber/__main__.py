@@ -20,6 +20,7 @@ from subscriber.live_captions import CaptionsByStream, InterleavedCaptions, Live
 from subscriber.reader import TranscriptReader
 from transport.arguments import add_kafka, security, start
 from transport.console import PipeConsole, printable
+from transport.errors import first_error
 from transport.start import START_HELP, Edge
 from transport.topic_reader import CONNECT_TIMEOUT_S, ReaderError
 
@@ -59,13 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except* ReaderError as group:
         warn(str(first_error(group)))
     return 1
-
-
-def first_error(group: BaseExceptionGroup[ReaderError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def print_all(reader: TranscriptReader, show: Show) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from subscriber.event_store import EventStore
 from subscriber.reader import TranscriptReader
 from transport.arguments import add_kafka, security, start
 from transport.console import printable, silence_client_log
+from transport.files import replace_file
 from transport.start import START_HELP, Edge
 from transport.topic_reader import ReaderError
 
@@ -101,17 +101,6 @@ def write_file(folder: Path, stream: str, suffix: str, data: bytes) -> None:
     path = folder / f"{stream}{suffix}"
     replace_file(path, data)
     sys.stdout.write(f"{printable(str(path))}\n")
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file that is complete whenever it can be seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -110,7 +110,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
         *("consumer.policies", *SHELLS, *SHARED),
     ),
     "consumer.supervisor": ("consumer.engine", "transport.environment", *SHARED),
-    "consumer.command": ("consumer.process_tuning", *SHARED),
+    "consumer.command": ("consumer.process_tuning", "transport.errors", *SHARED),
     "consumer.__main__": (
         *("consumer.command", "consumer.logs", "consumer.service", "consumer.supervisor", *SHARED),
     ),

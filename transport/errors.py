@@ -25,3 +25,10 @@ class AccessDenied(TransportError):
 
 class RequestRefused(TransportError):
     """The cluster rejects an administrator's request."""
+
+
+def first_error(error: BaseException) -> BaseException:
+    """Return the first error in nested exception groups, which caused the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from watchdogs import watched
 
-from devstack.demo import first_error, main
+from devstack.demo import main
 from evaluation.samples import load_samples
 
 
@@ -72,9 +72,3 @@ def test_an_unwritable_file_is_reported_at_the_start(
         main(["--json", str(tmp_path)])
     assert raised.value.code == 2
     assert f"{tmp_path}: Is a directory" in capsys.readouterr().err
-
-
-def test_the_first_error_of_a_group_is_the_cause():
-    cause = ValueError("first")
-    group = ExceptionGroup("", [ExceptionGroup("", [cause]), ValueError("then")])
-    assert first_error(group) is cause
