@@ -54,6 +54,7 @@ class OfflineTranscriber:
         self._service: OfflineService
         self._stop: asyncio.Event
         self._turns: asyncio.Semaphore
+        self._configures_log: bool
 
     def __enter__(self) -> Self:
         ready: Future[None] = Future()
@@ -61,15 +62,25 @@ class OfflineTranscriber:
         self._thread = threading.Thread(
             target=asyncio.run, args=(self._serve(chosen, ready),), name="streamscribe", daemon=True
         )
-        if not structlog.is_configured():
+        self._configures_log = not structlog.is_configured()
+        if self._configures_log:
             _log_warnings_alone()
         self._thread.start()
-        ready.result()
+        try:
+            ready.result()
+        except BaseException:
+            self._restore_log()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        self._restore_log()
+
+    def _restore_log(self) -> None:
+        if self._configures_log:
+            structlog.reset_defaults()
 
     def transcribe(
         self,

@@ -89,9 +89,7 @@ def decode_audio(
     check_limits(headers)
     stream_id = _stream_id(key)
     known, problems = select(headers)
-    codec, rate, channels = _format(
-        known.get("codec"), known.get("rate"), known.get("channels"), defaults
-    )
+    form = _format(known.get("codec"), known.get("rate"), known.get("channels"), defaults)
     seq = decimal(known, "seq", most=MAX_POSITION)
     start = decimal(known, "start", most=MAX_POSITION)
     end, flush = flag(known, "end"), flag(known, "flush")
@@ -106,9 +104,7 @@ def decode_audio(
     return AudioChunk(
         stream_id,
         payload,
-        codec,
-        rate,
-        channels,
+        *form,
         seq,
         start,
         captured_ms,

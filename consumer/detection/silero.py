@@ -2,7 +2,8 @@
 
 The encoder runs on all windows of all streams at once, the decoder on one window of each stream at
 a time. Each layer is one matrix product over all rows; TorchScript takes four times as long (its
-interpreter, a Fourier transform by convolution, and convolutions of four columns).
+interpreter, a Fourier transform by convolution, and convolutions of four columns). The last bits of
+a probability depend on how many windows share a product.
 
     window [576] -> 4 frames of 256 samples -> their magnitudes [129] -> 4 convolutions -> [128]
     -> LSTM -> the probability of speech

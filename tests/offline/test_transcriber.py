@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import structlog
 from containers import SAMPLES, speech
 
 from consumer.errors import ConfigError
@@ -74,3 +75,13 @@ def test_what_cannot_be_transcribed_raises_and_the_next_one_is(
 def test_a_model_that_is_missing_is_reported_on_entering(tmp_path: Path):
     with pytest.raises(ConfigError), Transcriber(str(tmp_path / "missing.pt")):
         pass
+
+
+def test_the_log_of_the_program_is_as_before_at_the_end(tmp_path: Path, tiny_en_weights: Path):
+    structlog.reset_defaults()
+    with Transcriber(str(tiny_en_weights)):
+        assert structlog.is_configured()
+    assert not structlog.is_configured()
+    with pytest.raises(ConfigError), Transcriber(str(tmp_path / "absent.pt")):
+        pass
+    assert not structlog.is_configured()

@@ -65,17 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help=f"all (default; without {', '.join(_BY_NAME)}), none, or names with commas between",
     )
-    parser.add_argument(
-        "--engine",
-        choices=("oracle", "whisper"),
-        default="oracle",
-        help="what transcribes (default: oracle); texts are checked with the oracle alone",
-    )
-    parser.add_argument(
-        "--engine-process",
-        action="store_true",
-        help="one engine process for all workers, and the faults of one",
-    )
+    _add_engine(parser)
     parser.add_argument(
         "--long",
         action="store_true",
@@ -86,6 +76,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=PlantedBug,
         choices=[*PlantedBug],
         help="a bug in the workers, which has to be caught",
+    )
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=("oracle", "whisper"),
+        default="oracle",
+        help="what transcribes (default: oracle); texts are checked with the oracle alone",
+    )
+    parser.add_argument(
+        "--engine-process",
+        action="store_true",
+        help="one engine process for all workers, and the faults of one",
     )
 
 

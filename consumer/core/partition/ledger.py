@@ -3,8 +3,7 @@
 Watermarks (docs/guarantees.md):
 
     needed_offset  F, per stream: lowest offset still needed, for audio from the stream's cut on
-    next_offset    N: next offset to be read; dead letters and tallies of records below it are
-                   complete
+    next_offset    N: next offset to be read; dead letters and tallies below it are complete
     resume_offset  R: offset to resume reading from: the lowest F of all streams with unfinished
                    audio, else the next offset to be read (N, or less during a replay)
 
@@ -25,7 +24,7 @@ from itertools import takewhile
 from typing import Any, TypeAlias
 
 from consumer.core.partition.commit import Commit, EntryId, Outcome
-from consumer.core.partition.state import Arrivals, Restored, Tally
+from consumer.core.partition.state import Arrivals, PartitionState, Restored, Tally
 from consumer.core.streams.entries import DeadLetter, Effect
 from consumer.core.streams.language import LanguageHold
 from consumer.core.streams.records import Partition
@@ -219,19 +218,11 @@ class Ledger:
         self._recount(letters)
         changed = sorted(self._to_write(published, progress=progress))
         streams = {name: self._state(name, published.get(name, 0), state_of) for name in changed}
-        state = replace(
-            self.committed,
-            next_offset=self.next_offset,
-            resume_offset=self._resume(streams) if progress else self.committed.resume_offset,
-            time_ms=self.time_ms,
-            clean=clean,
-            tally=Tally(**self._tally),
-            arrivals=self.arrivals,
-        )
+        resume_offset = self._resume(streams) if progress else self.committed.resume_offset
+        state = self._next_state(resume_offset, clean=clean)
         unclean = replace(self.committed, clean=clean and self.committed.clean)
         moved = progress and (bool(streams) or state != unclean)
-        waits = published or self._dead_letters or self._attempts or self._commit_required
-        if not (force or moved or waits):
+        if not (force or moved or self.has_output):
             return None
         self._commit_required = False
         self._open = Commit(
@@ -249,6 +240,17 @@ class Ledger:
         if progress:
             self._changed.clear()
         return self._open
+
+    def _next_state(self, resume_offset: int, *, clean: bool) -> PartitionState:
+        return replace(
+            self.committed,
+            next_offset=self.next_offset,
+            resume_offset=resume_offset,
+            time_ms=self.time_ms,
+            clean=clean,
+            tally=Tally(**self._tally),
+            arrivals=self.arrivals,
+        )
 
     def on_committed(self, commit: Commit) -> None:
         """Acknowledge that the open commit was made."""

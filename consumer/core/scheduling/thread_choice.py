@@ -2,7 +2,7 @@
 
 The threads of a product wait for each other. Where another process has one of their cores, two
 threads take three times as long as one, and twice its processor time. The batches themselves show
-which number is faster now. One batch says little, as batches differ in what they take; so the
+which number is faster now. One batch is little evidence, as batches differ in what they take: the
 slower number is tried again soon, and less and less often while that confirms it.
 """
 

@@ -59,7 +59,8 @@ def test_a_recording_is_cut_as_a_stream_of_the_worker_is():
     ]
     for one, other in zip(found, stream.utterances, strict=True):
         assert np.array_equal(one.samples, other.samples)
-        assert one.speech.probabilities == other.speech.probabilities
+        # How many windows share a product decides how it is rounded.
+        assert one.speech.probabilities == pytest.approx(other.speech.probabilities, abs=1e-5)
 
 
 def test_lengths_are_those_of_clips_and_of_the_recordings_joined_from_them(tmp_path: Path):
