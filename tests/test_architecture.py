@@ -55,6 +55,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     "transport.acls": ("schemas",),
     "transport.bootstrap": (),
     "transport.environment": (),
+    "transport.errors": (),
     "transport.security": ("transport.environment",),
     "consumer.__init__": (),
     "consumer.core": ("schemas",),
