@@ -38,7 +38,7 @@ check: install ## format, lint and types
 	$(BIN)/mypy
 
 test: check ## everything a change must pass: real broker and real Whisper included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations 25
 
 # Property tests with a fifth of their examples; no broker, no model weights.
 test-fast: install ## the pure tests, in less than a minute
