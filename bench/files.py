@@ -30,10 +30,10 @@ from bench.engine.layouts import written
 from bench.engine.memory import resident
 from bench.engine.worker import EngineRunner, Pass, own_process
 from bench.framework import BenchContext, Findings
-from bench.quality.recordings import SCORED, Recording, is_usable, read, recordings, scores
+from bench.quality.recordings import SCORED, Recording, read, recordings, scores, spoken_samples
 from consumer.core.audio.utterance import WHISPER_RATE
 from evaluation.report import Check, Figures, Sense
-from evaluation.samples import SampleClip, load_samples
+from evaluation.samples import SampleClip
 from evaluation.scoring import total
 from offline.transcriber import OfflineTranscriber
 from transport.arguments import positive
@@ -108,7 +108,7 @@ def _clips(
     """Measure files and engine in turns."""
     asked = context.arguments
     clips = recordings(asked.data, {language})
-    samples = [one for one in load_samples(asked.data) if is_usable(one, {language})]
+    samples = spoken_samples(asked.data, {language})
     # As the engine's bench has them: in the order of their length.
     order = sorted(range(len(clips)), key=lambda at: len(clips[at].samples))
     clips, samples = [clips[at] for at in order], [samples[at] for at in order]
@@ -157,7 +157,7 @@ def _long(data: Path, minutes: int, transcriber: OfflineTranscriber) -> Figures:
 @contextmanager
 def _long_file(data: Path, minutes: int) -> Iterator[Path]:
     """Write the clips into one file, again and again, until it is long enough."""
-    paths = [sample.path for sample in load_samples(data) if is_usable(sample, SCORED)]
+    paths = [sample.path for sample in spoken_samples(data, SCORED)]
     with TemporaryDirectory(prefix="streamscribe-bench-") as folder:
         file = Path(folder, "long.flac")
         with soundfile.SoundFile(file, "w", WHISPER_RATE, 1) as writer:

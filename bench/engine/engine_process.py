@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from statistics import median
 from typing import Final
 
 from bench.checkpoints import requested_threads
+from bench.engine.jobs import job
 from bench.engine.speed import spread
 from bench.framework import (
     Advance,
@@ -30,9 +31,8 @@ from bench.framework import (
 )
 from bench.quality.recordings import Recording, evenly, recordings
 from consumer.core.audio.samples import from_float
-from consumer.core.audio.utterance import WHISPER_RATE, EndReason, Speech, Utterance
-from consumer.core.scheduling.jobs import Job, JobFailure, JobKind
-from consumer.core.streams.records import Lane, Partition, SessionKey, UtteranceId
+from consumer.core.scheduling.jobs import Job, JobFailure
+from consumer.core.streams.records import Lane
 from consumer.engine.client import EngineClient
 from consumer.engine.transcriber_thread import Transcriber
 from consumer.engine_service import local_engine, transcriber_thread
@@ -43,13 +43,10 @@ from consumer.settings import Settings, from_environment
 from devstack.errors import DevstackError
 from devstack.worker_process import WorkerProcess
 from evaluation.report import Check, Figures, Sense
-from schemas.audio import StreamOptions
 from transport.arguments import positive
 
 MIN_SHARE: Final = 0.95  # of the speed of one process
 _CLIENTS: Final = 2
-_PARTITION: Final = Partition("bench", 0)
-_SPEECH: Final = Speech(1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +151,10 @@ async def _engine_process(settings: Mapping[str, str]) -> AsyncIterator[Sequence
 async def rtfx(engines: Sequence[Engine], clips: Sequence[Recording]) -> float:
     """Decode all clips, shared by the engines; return seconds of audio per second."""
     began = time.monotonic()
-    jobs = [*_jobs(clips, began)]
+    jobs = [
+        job(from_float(clip.samples), number, began, 0.0, lane=Lane.BULK, language=clip.language)
+        for number, clip in enumerate(clips)
+    ]
     async with asyncio.TaskGroup() as group:
         for number, engine in enumerate(engines):
             group.create_task(_decode(engine, jobs[number :: len(engines)]))
@@ -170,27 +170,3 @@ async def _decode(engine: Engine, jobs: Sequence[Job]) -> None:
         if failed := [each for each in decodes if isinstance(each.text, JobFailure)]:
             raise DevstackError(f"{failed[0].job.id.session.stream_id}: {failed[0].text}")
         left -= len(decodes)
-
-
-def _jobs(clips: Sequence[Recording], now: float) -> Iterator[Job]:
-    for clip in clips:
-        samples = from_float(clip.samples)
-        yield Job(
-            id=UtteranceId(SessionKey(_PARTITION, clip.name, "0"), 0),
-            epoch=1,
-            kind=JobKind.FINAL,
-            lane=Lane.BULK,
-            closed_at=now,
-            deadline=now,
-            utterance=Utterance(
-                number=0,
-                start=0,
-                end=len(samples),
-                speech_end=len(samples),
-                rate=WHISPER_RATE,
-                samples=samples,
-                end_reason=EndReason.SILENCE,
-                speech=_SPEECH,
-            ),
-            options=StreamOptions(languages=(clip.language,), words=True),
-        )

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import torch
 
-from bench.engine.gpu_once.jobs import batch
+from bench.engine.jobs import batch
 from consumer.core.scheduling.capacity import CONTEXT, BatchLimits
 from consumer.core.scheduling.jobs import DecodeRequest
 from consumer.core.text.hypothesis import Hypothesis

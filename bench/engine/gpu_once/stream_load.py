@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.engine.gpu_once.jobs import job
+from bench.engine.jobs import job
 from consumer.core.audio.utterance import WHISPER_RATE, Int16Array
 from consumer.core.scheduling.capacity import limited, measured_budget
 from consumer.core.scheduling.planner import Planner

@@ -1,8 +1,9 @@
-"""Jobs of the engine without a pipeline: utterances of noise, each of a stream of its own."""
+"""Jobs of the engine without a pipeline: utterances, each of a stream of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,12 +15,18 @@ from consumer.core.streams.records import Lane, Partition, SessionKey, Utterance
 from schemas.audio import StreamOptions, Task
 
 _PARTITION: Final = Partition("speech.audio.v1", 0)
-_OPTIONS: Final = StreamOptions(
-    languages=("en",), task=Task.TRANSCRIBE, words=True, partials=False, endpoint_ms=500
-)
+_OPTIONS: Final = StreamOptions(task=Task.TRANSCRIBE, words=True, partials=False, endpoint_ms=500)
 
 
-def job(samples: Int16Array, number: int, closed_at: float, within_s: float) -> Job:
+def job(
+    samples: Int16Array,
+    number: int,
+    closed_at: float,
+    within_s: float,
+    *,
+    lane: Lane = Lane.LIVE,
+    language: str = "en",
+) -> Job:
     """Return the final of the only utterance of stream `number`, due `within_s` after its end."""
     length = len(samples)
     utterance = Utterance(
@@ -36,11 +43,11 @@ def job(samples: Int16Array, number: int, closed_at: float, within_s: float) -> 
         id=UtteranceId(SessionKey(_PARTITION, f"stream-{number}", "0-0"), 0),
         epoch=1,
         kind=JobKind.FINAL,
-        lane=Lane.LIVE,
+        lane=lane,
         closed_at=closed_at,
         deadline=closed_at + within_s,
         utterance=utterance,
-        options=_OPTIONS,
+        options=replace(_OPTIONS, languages=(language,)),
     )
 
 
