@@ -17,9 +17,9 @@ from consumer.errors import ConfigError, SttError
 from consumer.process_tuning import limit_spinning, retain_memory
 from consumer.settings import Settings
 from offline import arguments
-from offline.inputs import STDIN
 from offline.plan import Plan, Planning
 from offline.progress import new_reporter, print_summary
+from producer.arguments import STDIN
 from transport.errors import first_error
 
 FAILED: Final = 1

@@ -9,7 +9,7 @@ from typing import Final
 
 from captions.formats import FORMATS
 from consumer.settings import Settings, from_environment
-from producer.arguments import channels, languages, prompt, rate
+from producer.arguments import add_hints, channels, languages, rate
 from producer.formats import AudioFormat
 from schemas.audio import StreamOptions, Task
 from transport.arguments import argument_type
@@ -73,8 +73,7 @@ def _add_speech(parser: argparse.ArgumentParser) -> None:
         metavar="TAG",
         help="zh, en-US, a list of those, or auto (default: $STREAMSCRIBE_LANGUAGE, else auto)",
     )
-    add("--prompt", type=prompt, metavar="TEXT", help="text assumed to precede the speech")
-    add("--hotwords", type=prompt, metavar="TEXT", help="words to expect")
+    add_hints(add)
     add("--translate", action="store_true", help="into English")
     add("--rate", type=rate, metavar="HZ", help="standard input may be raw 16-bit PCM of this rate")
     add("--channels", type=channels, default=1, metavar="N", help="likewise (%(default)s)")

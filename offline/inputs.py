@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-STDIN: Final = "-"
 # Of files within folders; a file that is named itself may have any ending.
 MEDIA_SUFFIXES: Final = frozenset(
     (

@@ -16,10 +16,11 @@ from typing import Final, Protocol
 from captions.formats import FORMATS
 from offline import arguments
 from offline.done_files import DoneFile, DoneFiles
-from offline.inputs import STDIN, FileInput, expanded
+from offline.inputs import FileInput, expanded
 from offline.naming import OutputNames
 from offline.progress import Failure
 from offline.transcript import Transcript
+from producer.arguments import STDIN
 from producer.media import BlockingInput, PipeSource, max_open_files, open_input
 from transport.files import replace_file
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from consumer.core.audio.samples import to_float
 from producer.formats import AudioFormat, Float32Array
 from producer.media import BlockingAudio
 
 _BLOCK: Final = 1 << 14  # samples
-_FULL_SCALE: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +51,5 @@ class SampleSource:
         for begin in range(0, len(self.samples), _BLOCK):
             if stopped():
                 return
-            block = self.samples[begin : begin + _BLOCK].astype(np.float32).reshape(-1, channels)
-            yield block / np.float32(_FULL_SCALE) if self.samples.dtype == np.int16 else block
+            block = self.samples[begin : begin + _BLOCK].reshape(-1, channels)
+            yield to_float(block) if block.dtype == np.int16 else block.astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from producer.formats import AudioFormat
@@ -58,12 +59,17 @@ def _add_stream(parser: argparse.ArgumentParser) -> None:
     )
     add("--codec", type=codec, choices=list(AudioCodec), default=AudioCodec.PCM_S16LE)
     add("--language", type=languages, metavar="TAG", help="zh, en-US, a list of those, or auto")
-    add("--prompt", type=prompt, metavar="TEXT", help="text assumed to precede the speech")
-    add("--hotwords", type=prompt, metavar="TEXT", help="words to expect")
+    add_hints(add)
     add("--task", type=Task, choices=list(Task), help="translate: into English")
     add("--words", action="store_true", default=None, help="request word times")
     add("--rate", type=rate, default=16_000, metavar="HZ", help="of raw PCM (%(default)s)")
     add("--channels", type=channels, default=1, metavar="N", help="likewise (%(default)s)")
+
+
+def add_hints(add: Callable[..., argparse.Action]) -> None:
+    """Add the flags of what may be spoken; `add`: `add_argument` of a parser or of a group."""
+    add("--prompt", type=prompt, metavar="TEXT", help="text assumed to precede the speech")
+    add("--hotwords", type=prompt, metavar="TEXT", help="words to expect")
 
 
 def _add_pace(parser: argparse.ArgumentParser) -> None:
