@@ -27,7 +27,8 @@ class EventStore:
     """
 
     def __init__(self) -> None:
-        self._rows = sqlite3.connect(_TEMPORARY)
+        # One thread at a time: `add` blocks, so asyncio programs call it in another one.
+        self._rows = sqlite3.connect(_TEMPORARY, check_same_thread=False)
         self._rows.execute(
             "create table events (place integer primary key, stream text, id text, type text,"
             " value blob, unique (stream, id))"
@@ -44,9 +45,9 @@ class EventStore:
     ) -> None:
         self._rows.close()
 
-    def add(self, event: AnyEvent) -> None:
-        """Keep the event if it covers a stretch of a recording."""
-        if is_placeable(event):
+    def add(self, *events: AnyEvent) -> None:
+        """Keep the events that cover a stretch of a recording."""
+        for event in filter(is_placeable, events):
             value = encode_event(event).value
             self._rows.execute(_ADD, (event.stream_id, event.id, event.TYPE, value))
 

@@ -12,6 +12,7 @@ from typing import Final
 from captions.errors import FormatError
 from captions.formats import FORMATS, write
 from schemas.topics import valid_stream_id
+from schemas.transcript import AnyEvent
 from subscriber.event_store import EventStore
 from subscriber.reader import TranscriptReader
 from transport.arguments import add_kafka, security, start
@@ -21,6 +22,7 @@ from transport.start import START_HELP, Edge
 from transport.topic_reader import ReaderError
 
 FAILED: Final = 1
+_ADDED_AT_ONCE: Final = 500  # events
 FROM: Final = f"the first events: {START_HELP} (default: beginning)"
 TO: Final = "the end of the events, in the same forms (default: now)"
 EPILOG: Final = "Formats: {}.".format("; ".join(f"{n}: {f.help}" for n, f in FORMATS.items()))
@@ -63,9 +65,14 @@ def usage_problem(options: argparse.Namespace) -> str | None:
 
 
 async def read(reader: TranscriptReader, store: EventStore, until_ms: int | None) -> None:
+    waiting: list[AnyEvent] = []
     async with reader:
         async for event in reader.history(until_ms):
-            store.add(event)
+            waiting.append(event)
+            if len(waiting) == _ADDED_AT_ONCE:
+                await asyncio.to_thread(store.add, *waiting)
+                waiting.clear()
+        await asyncio.to_thread(store.add, *waiting)
 
 
 def export(store: EventStore, options: argparse.Namespace) -> int:

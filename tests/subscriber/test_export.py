@@ -3,12 +3,12 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from append_times import next_millisecond
 from spoken_finals import gap, spoken
 
 from captions.formats import FORMATS, write
@@ -94,9 +94,8 @@ async def test_only_events_of_the_time_are_exported(
 ):
     times_ms = []
     for utterance, text in enumerate(("one", "two", "three")):
-        times_ms.append(str(time.time_ns() // 1_000_000))
+        times_ms.append(str(await next_millisecond()))
         await publish(spoken(text, utterance=utterance))
-        await asyncio.sleep(0.002)  # so that the next append has a later millisecond
     argv = ("--stream", "s", "--format", "txt")
     _, second, third = times_ms
     for bounds in (("--from", second), ("--to", third), ("--from", second, "--to", third)):

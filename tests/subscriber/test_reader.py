@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from append_times import next_millisecond
 
 from devstack.kafka import LocalKafka
 from devstack.ports import free_ports
@@ -62,8 +62,7 @@ async def test_from_a_time_events_appended_since_are_read(
     kafka: LocalKafka, topics: Topics, send: Send
 ):
     await send("old")
-    await asyncio.sleep(0.002)  # so that the next append has a later millisecond
-    since_ms = time.time_ns() // 1_000_000
+    since_ms = await next_millisecond()
     await send("new", partition=1)
     async with TranscriptReader(kafka.bootstrap, topics.transcripts, start=since_ms) as reader:
         await send("newer")
@@ -75,8 +74,7 @@ async def test_the_history_ends_at_the_current_end_or_at_a_time(
 ):
     await send("old")
     await send("older", partition=1)
-    await asyncio.sleep(0.002)  # so that the next append has a later millisecond
-    until_ms = time.time_ns() // 1_000_000
+    until_ms = await next_millisecond()
     await send("new")
     async with TranscriptReader(
         kafka.bootstrap, topics.transcripts, start=Edge.BEGINNING
